@@ -1,0 +1,1 @@
+"""Methods that CoDyRA is compared with, one file each."""

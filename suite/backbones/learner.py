@@ -1,0 +1,135 @@
+"""The learner: our handle on a backbone. It knows CLIP or a causal language model and nothing of methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from suite.benchmarks.stream import Split, Stream
+from suite.errors import ConfigError
+from suite.lowrank.layer import Slot
+from suite.lowrank.placement import Placement
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some training rows of one task, on the device.
+
+    Attributes:
+        task: index in the stream; decides the label space, also for replayed rows of an earlier task.
+        rows: (n,) int64 rows of the task's training split.
+        inputs: what the learner's forward needs (pixels and labels, or token ids and labels).
+    """
+
+    task: int
+    rows: Tensor
+    inputs: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Result of a forward pass: mean task loss (scalar) and logits ((n, classes) or (answer tokens, vocabulary))."""
+
+    loss: Tensor
+    logits: Tensor
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Per-example scores of one task's split, in the order of its ids.
+
+    Attributes:
+        scores: float32 (n,), 0 to 100; accuracies hold only 0 and 100.
+        texts: generated answers (text tasks), so that other conventions can be computed later.
+        ties: examples whose two best logits were equal (decided for the lowest index).
+    """
+
+    scores: NDArray[np.float32]
+    texts: tuple[str, ...] = ()
+    ties: int = 0
+
+    @property
+    def mean(self) -> float:
+        return float(self.scores.astype(np.float64).mean())
+
+
+class Learner(Protocol):
+    """What the stream trainer and the methods may ask of a backbone."""
+
+    stream: Stream
+    network: nn.Module
+    slots: dict[str, Slot]  # every adaptable linear map by name, in network order
+    device: torch.device
+
+    def place(self, placement: Placement) -> list[Slot]:
+        """The slots a placement names; ConfigError when it names none."""
+
+    def begin_task(self, index: int) -> None:
+        """Called before any batch of task ``index``: prompts of seen classes are embedded by the model as it is now."""
+
+    def batch(self, task: int, rows: Tensor, generator: torch.Generator) -> Batch:
+        """Rows of a task's training split as a batch; ``generator`` drives augmentation."""
+
+    def lengths(self, task: int) -> NDArray[np.int64] | None:
+        """Token count of each training row, or None when all rows have one size; batches are bucketed by it."""
+
+    def forward(self, batch: Batch) -> Output:
+        """Task loss and logits with gradients through the slots."""
+
+    def distil_logits(self, batch: Batch, output: Output) -> Tensor:
+        """(n, k) logits a distillation term compares: class logits, or those of the answer tokens."""
+
+    def evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
+        """Outcomes of the named tasks on one split, judged by the stream's protocol, in eval mode, without gradients."""
+
+    def facts(self) -> dict[str, Any]:
+        """What was counted on the way and belongs into the record (rows cut, padding share, ties)."""
+
+
+class BackboneConfig(BaseModel):
+    """Base of all backbone configs. ``build`` loads the weights and prepares the stream's inputs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+
+    def build(self, stream: Stream, device: torch.device) -> Learner:
+        raise ConfigError(f"backbone '{self.name}' cannot be built; its config class defines no build().")
+
+
+def freeze(network: nn.Module) -> None:
+    """Switch off gradients of every parameter; called after layers were replaced, so that new ones are frozen too."""
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+
+
+def place_slots(slots: dict[str, Slot], placement: Placement) -> list[Slot]:
+    """Slots named by ``placement``; names are ``encoder.layer.weight[...]``, language models use ``layers``.
+
+    Raises:
+        ConfigError: if no slot is left, naming the layers and weights there are.
+    """
+    chosen = [slot for slot in slots.values() if placement.takes(*slot_address(slot.name))]
+    if not chosen:
+        encoders = sorted({slot_address(name)[0] for name in slots})
+        layers = max(slot_address(name)[1] for name in slots)
+        raise ConfigError(
+            f"placement '{placement}' names no layer of this backbone; it has {' and '.join(encoders)} layers 0 to {layers}."
+        )
+    return chosen
+
+
+def slot_address(name: str) -> tuple[str, int, str]:
+    """(encoder, layer, placement weight) of a slot name such as ``vision.3.q`` or ``layers.5.in.gate``."""
+    encoder, layer, weight, *_ = name.split(".")
+    return encoder, int(layer), weight

@@ -1,0 +1,187 @@
+"""The nouns of a benchmark: examples, task, stream, protocol. No torch, no learner, no method."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suite.errors import DataError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class Protocol(StrEnum):
+    """What a test example is judged against."""
+
+    TASK = "task"  # the classes of the example's own task (MTIL)
+    UNION = "union"  # the classes of all tasks of the stream, seen or not (X-TAIL)
+    GENERATION = "generation"  # a generated answer, scored by the task's metric (TRACE)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageExamples:
+    """One split of an image task.
+
+    Attributes:
+        pixels: uint8, (n, 3, height, width); may be a memory map. All images of a task have one size.
+        labels: int64, (n,), indices into the task's class names.
+        ids: n stable identities of the items (file name, index in the official list); part of the fingerprint.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def identity(self) -> Iterator[str]:
+        return (f"{item}\t{label}" for item, label in zip(self.ids, self.labels.tolist(), strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class TextExamples:
+    """One split of a text task: n prompts, n answers and n stable identities."""
+
+    prompts: tuple[str, ...]
+    answers: tuple[str, ...]
+    ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def identity(self) -> Iterator[str]:
+        rows = zip(self.ids, self.prompts, self.answers, strict=True)
+        return (f"{item}\t{prompt}\t{answer}" for item, prompt, answer in rows)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTask:
+    """Image classification with class names.
+
+    Attributes:
+        train_templates: prompts with one ``{}`` used while training (the papers use one).
+        eval_templates: prompts used for evaluation; several are averaged after normalisation.
+        augmentation: ``crop`` = random resized crop (area 0.9 to 1, aspect 3/4 to 4/3) while training.
+    """
+
+    name: str
+    train: ImageExamples
+    validation: ImageExamples
+    test: ImageExamples
+    class_names: tuple[str, ...]
+    train_templates: tuple[str, ...]
+    eval_templates: tuple[str, ...]
+    augmentation: Literal["none", "crop"] = "none"
+
+    def identity(self) -> Iterator[str]:
+        yield from (self.name, *self.class_names, *self.train_templates, *self.eval_templates, self.augmentation)
+        yield from _splits_identity(self)
+
+
+@dataclass(frozen=True, eq=False)
+class TextTask:
+    """Prompt and answer pairs with a metric.
+
+    Attributes:
+        metric: ``accuracy``, ``letter``, ``rouge-l``, ``similarity`` or ``sari`` (``suite.metrics.text_scores``).
+        max_new_tokens: longest answer that is generated.
+        epochs: passes over the training rows when the run's budget is counted in the benchmark's own epochs.
+    """
+
+    name: str
+    train: TextExamples
+    validation: TextExamples
+    test: TextExamples
+    metric: str
+    max_new_tokens: int
+    epochs: int = 1
+
+    def identity(self) -> Iterator[str]:
+        yield from (self.name, self.metric, str(self.max_new_tokens))
+        yield from _splits_identity(self)
+
+
+Task = ImageTask | TextTask
+
+
+def _splits_identity(task: Task) -> Iterator[str]:
+    for split in SPLITS:
+        yield split
+        yield from getattr(task, split).identity()
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Ordered tasks under one protocol.
+
+    Attributes:
+        metrics: names from ``suite.metrics.conventions`` shown by default, first one the headline.
+        setting: what tells two streams of one benchmark apart in a table (order, shots, convention).
+        scoring: rule for text answers (``trace``, ``treelora``, ``strict``); None for images.
+    """
+
+    name: str
+    tasks: Sequence[Task]
+    protocol: Protocol
+    metrics: tuple[str, ...]
+    setting: dict[str, Any] = field(default_factory=dict)
+    scoring: str | None = None
+
+    def __post_init__(self) -> None:
+        names = [task.name for task in self.tasks]
+        if not names:
+            raise DataError(f"benchmark {self.name}: the stream has no task; name at least one.")
+        if len(set(names)) < len(names):
+            raise DataError(f"benchmark {self.name}: task names {names} repeat; give each task its own name.")
+        for task in self.tasks:
+            _require_usable(self.name, task)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        return tuple(task.name for task in self.tasks)
+
+    def fingerprint(self) -> str:
+        """Hash over protocol, item identities, labels or texts, class names and templates, in order."""
+        return text_hash(_stream_identity(self))
+
+
+def _stream_identity(stream: Stream) -> Iterator[str]:
+    yield from (stream.protocol.value, stream.scoring or "")
+    for task in stream.tasks:
+        yield from task.identity()
+
+
+def _require_usable(stream: str, task: Task) -> None:
+    for split in SPLITS:
+        if len(getattr(task, split)) == 0:
+            raise DataError(f"benchmark {stream}: task '{task.name}' has no {split} example; add some or drop the task.")
+    shared = set(task.test.ids) & (set(task.train.ids) | set(task.validation.ids))
+    if shared:
+        raise DataError(
+            f"benchmark {stream}: task '{task.name}' has {len(shared)} test examples that are also used for training or "
+            f"validation, first '{min(shared)}'; make the splits disjoint."
+        )
+    if isinstance(task, ImageTask) and len(set(task.class_names)) < len(task.class_names):
+        repeated = sorted({name for name in task.class_names if task.class_names.count(name) > 1})
+        raise DataError(f"benchmark {stream}: task '{task.name}' names the class '{repeated[0]}' twice; rename one.")
+
+
+def text_hash(parts: Iterable[str]) -> str:
+    """sha256 over length-prefixed UTF-8 parts, so that no two lists share a hash by concatenation; 64 hex digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()

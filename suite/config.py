@@ -1,0 +1,258 @@
+"""Configs of a run: load from YAML, override from the command line, resolve defaults, freeze, hash.
+
+Every default stands in exactly one place: a method's in its config class, a budget's in the benchmark's ``budget``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
+
+from suite.benchmarks.stream import Stream, text_hash
+from suite.errors import ConfigError, nearest, unknown_name
+from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class BenchmarkConfig(BaseModel):
+    """Base of all benchmark configs; ``build`` reads the data and returns the stream.
+
+    Attributes:
+        backbone: default backbone of the benchmark, as config fields.
+        budget: the benchmark's own training budget, as fields of ``TrainingConfig``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    backbone: ClassVar[Mapping[str, Any]] = {}
+    budget: ClassVar[Mapping[str, Any]] = {}
+
+    name: str
+
+    def build(self, data_root: Path) -> Stream:
+        """The stream under ``data_root``; DataError when something is missing."""
+        raise TypeError(f"{type(self).__name__} defines no build()")
+
+
+class TrainingConfig(BaseModel):
+    """Budget and optimizer of every task; the same for all methods of a comparison unless a config says otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: Annotated[int, Field(ge=1)] | None = None  # optimizer steps per task
+    epochs: Annotated[float, Field(gt=0)] | None = None  # or passes over the task's rows; "task" epochs if both are None
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    micro_batch_size: Annotated[int, Field(ge=1)] | None = None  # rows per forward pass; gradients are accumulated
+    lr: Annotated[float, Field(gt=0)] = 5e-4
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> TrainingConfig:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("steps and epochs are both set; set one and leave the other null")
+        return self
+
+
+class RunConfig(BaseModel):
+    """One stream, one method, one backbone, one seed. Two equal resolved configs on equal data and code are one run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    benchmark: SerializeAsAny[BenchmarkConfig]
+    method: SerializeAsAny[BaseModel]
+    backbone: SerializeAsAny[BaseModel]
+    training: TrainingConfig = TrainingConfig()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or "benchmark" not in value:
+            return value
+        fields = dict(value)
+        benchmark = _config_class(BENCHMARKS, fields["benchmark"], "benchmark")
+        fields["backbone"] = {**benchmark.backbone, **_named(fields.get("backbone") or {})}
+        if fields["backbone"].get("name") != benchmark.backbone.get("name"):
+            fields["backbone"] = _named(fields["backbone"])
+        training = fields.get("training") or {}
+        if isinstance(training, Mapping):
+            fields["training"] = {**_budget_without_clash(benchmark.budget, training), **training}
+        return fields
+
+    @field_validator("benchmark", mode="before")
+    @classmethod
+    def _benchmark(cls, value: Any) -> Any:
+        return _validated(BENCHMARKS, value, "benchmark")
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _method(cls, value: Any) -> Any:
+        return _validated(METHODS, value, "method")
+
+    @field_validator("backbone", mode="before")
+    @classmethod
+    def _backbone(cls, value: Any) -> Any:
+        return _validated(BACKBONES, value, "backbone")
+
+    def resolved(self) -> dict[str, Any]:
+        """Every field with its value as plain JSON types; feeding it back gives an equal config."""
+        return self.model_dump(mode="json")
+
+    def config_hash(self) -> str:
+        """First 16 hex digits of the sha256 of the resolved config in canonical JSON."""
+        return canonical_hash(self.resolved())
+
+    def settings_hash(self) -> str:
+        """The config's hash without its seed: equal for the runs that a table averages."""
+        return canonical_hash({key: value for key, value in self.resolved().items() if key != "seed"})
+
+
+def canonical_hash(value: Any) -> str:
+    """First 16 hex digits of the sha256 of ``value`` as JSON with sorted keys."""
+    return text_hash([json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)])[:16]
+
+
+def _named(value: Any) -> dict[str, Any]:
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    return {"name": value} if isinstance(value, str) else dict(value)
+
+
+def _config_class(registry: Registry, value: Any, where: str) -> type[Any]:
+    name = value if isinstance(value, str) else value.name if isinstance(value, BaseModel) else dict(value).get("name")
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}.name: is missing; use one of {', '.join(sorted(registry))}.")
+    if name not in registry:
+        raise unknown_name(registry.kind, name, registry, where=f"{where}.name")
+    found: type[Any] = registry[name]
+    return found
+
+
+def _validated(registry: Registry, value: Any, where: str) -> Any:
+    if isinstance(value, BaseModel):
+        return value
+    return _config_class(registry, value, where).model_validate(_named(value))
+
+
+def _budget_without_clash(budget: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
+    """The benchmark's budget without the unit (steps, epochs) that the user's own budget replaces."""
+    clash = {"steps": "epochs", "epochs": "steps"}
+    dropped = {clash[unit] for unit in clash if training.get(unit) is not None}
+    return {key: value for key, value in budget.items() if key not in dropped}
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: file missing, not YAML, or not a mapping.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; give the path of a YAML config.") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder; give the path of a YAML config.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid YAML ({' '.join(str(error).split())}); correct it there.") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: holds a {type(value).__name__}; a config is a mapping of keys to values.")
+    return value
+
+
+def apply_overrides(fields: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """``fields`` with ``dotted.key=value`` pairs put in; values are YAML scalars or lists.
+
+    Raises:
+        ConfigError: a pair without '=' or a key that goes through a plain value.
+    """
+    result: dict[str, Any] = json.loads(json.dumps(fields))
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {override}: has no key or no '='; write it as method.rank=8.")
+        try:
+            value = yaml_scalar(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {override}: '{text}' is not a YAML value; quote it or correct it.") from None
+        _put(result, key.strip().split("."), value, override)
+    return result
+
+
+def yaml_scalar(text: str) -> Any:
+    """A YAML value, with 5e-4 read as a number (YAML 1.1 wants 5.0e-4)."""
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _put(fields: dict[str, Any], path: list[str], value: Any, override: str) -> None:
+    target = fields
+    for part in path[:-1]:
+        inner = target.get(part)
+        if inner is None:
+            inner = {}
+        elif isinstance(inner, str):
+            inner = {"name": inner}
+        elif not isinstance(inner, dict):
+            raise ConfigError(f"--set {override}: '{part}' is a plain value and has no fields; drop what follows it.")
+        target[part] = inner
+        target = inner
+    target[path[-1]] = value
+
+
+def validate(model: type[Model], fields: Mapping[str, Any], *, where: str) -> Model:
+    """``fields`` as a ``model``; all problems of all fields in one message.
+
+    Raises:
+        ConfigError: one clause per wrong field with its dotted name, its value and what is allowed.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        clauses = [_clause(dict(problem), fields) for problem in error.errors(include_url=False)]
+        raise ConfigError(f"{where}: " + "; ".join(dict.fromkeys(clauses)) + ".") from None
+
+
+def _clause(problem: dict[str, Any], fields: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        *parents, key = [str(part) for part in problem["loc"]]
+        allowed = _allowed_keys(fields, parents)
+        near = nearest(key, allowed)
+        hint = f" (nearest: '{near}')" if near else ""
+        return f"{place}: unknown key; allowed are {', '.join(allowed)}{hint}"
+    if problem["type"] == "missing":
+        return f"{place}: is missing"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    value = problem.get("input")
+    shown = "" if isinstance(value, (dict, BaseModel)) or f"'{value}'" in message else f" (is {value!r})"
+    message = message[:1].lower() + message[1:] if message[:1].isupper() else message
+    return f"{place}: {message}{shown}" if place else message
+
+
+def _allowed_keys(fields: Mapping[str, Any], parents: list[str]) -> list[str]:
+    if not parents:
+        return sorted(RunConfig.model_fields)
+    tables: dict[str, Registry] = {"benchmark": BENCHMARKS, "method": METHODS, "backbone": BACKBONES}
+    if parents[0] == "training":
+        return sorted(TrainingConfig.model_fields)
+    if parents[0] in tables and fields.get(parents[0]) is not None:
+        return sorted(_config_class(tables[parents[0]], fields[parents[0]], parents[0]).model_fields)
+    return []

@@ -1,0 +1,38 @@
+"""Errors that a user can act on: one sentence with where, what, what is allowed and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class SuiteError(Exception):
+    """A mistake of the user or of the surroundings; the command line prints it in one line and exits with 2."""
+
+
+class DataError(SuiteError):
+    """Data on disk is missing, unreadable or not what the benchmark says it is."""
+
+
+class ConfigError(SuiteError):
+    """A config file, option or name is not acceptable."""
+
+
+class TrainingDiverged(SuiteError):
+    """The loss or a weight became NaN or infinite; the run is recorded as failed."""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """The allowed name closest to ``name`` in edits, or None when nothing is near."""
+    from rapidfuzz import fuzz, process
+
+    match = process.extractOne(name, list(allowed), scorer=fuzz.ratio, score_cutoff=50.0)
+    return match[0] if match else None
+
+
+def unknown_name(kind: str, name: str, allowed: Iterable[str], *, where: str = "") -> ConfigError:
+    """Error for a name that is in no table: quotes it, offers the nearest, lists what is allowed."""
+    names = sorted(allowed)
+    near = nearest(name, names)
+    hint = f" (nearest: '{near}')" if near else ""
+    prefix = f"{where}: " if where else ""
+    return ConfigError(f"{prefix}'{name}' is not a {kind}; use one of {', '.join(names)}{hint}.")

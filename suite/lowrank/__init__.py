@@ -1,0 +1,1 @@
+"""Low-rank layers shared by all methods."""

@@ -1,0 +1,160 @@
+"""Low-rank parts of a frozen linear map: branch (one A, B, gate) and slot (frozen weight with its branches).
+
+    y = W x + b + sum over branches of  scale * B (gate * (A x)),      A (r, in), B (out, r), gate (r,)
+
+Source: LoRA, arXiv 2106.09685; gated form of SoRA, arXiv 2311.11696, and CoDyRA, arXiv 2412.01004.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Coefficient = Callable[[Tensor, Tensor], Tensor]  # (x, A x) -> multiplier that broadcasts over A x
+
+
+class Factors(NamedTuple):
+    """fp32 factors of one update with gate and scale folded into ``b``: delta = b @ a, a (r, in), b (out, r)."""
+
+    a: Tensor
+    b: Tensor
+
+
+class Branch(nn.Module):
+    """One low-rank part. Parameters are fp32, whatever the backbone's dtype.
+
+    Args:
+        gate: importance weight of each rank-1 part, (r,), or None for plain LoRA.
+        coefficient: input-dependent multiplier of A x; a branch that has one cannot be merged.
+    """
+
+    gate: nn.Parameter | None
+
+    def __init__(
+        self, a: Tensor, b: Tensor, gate: Tensor | None = None, *, scale: float = 1.0, coefficient: Coefficient | None = None
+    ) -> None:
+        super().__init__()
+        self.a = nn.Parameter(a.float())
+        self.b = nn.Parameter(b.float())
+        self.gate = nn.Parameter(gate.float()) if gate is not None else None
+        self.scale = scale
+        self.coefficient = coefficient
+        self.enabled = True
+        self.dropout = 0.0
+
+    @property
+    def rank(self) -> int:
+        return self.a.shape[0]
+
+    def forward(self, x: Tensor) -> Tensor:  # x (..., in) -> (..., out)
+        if self.dropout and self.training:
+            x = F.dropout(x, self.dropout)
+        low = F.linear(x, self.a)
+        if self.gate is not None:
+            low = low * self.gate
+        if self.coefficient is not None:
+            low = low * self.coefficient(x, low)
+        if self.scale != 1.0:
+            low = low * self.scale
+        return F.linear(low, self.b)
+
+    @torch.no_grad()
+    def factors(self) -> Factors:
+        """fp32 copies with zero-gate parts dropped, so that rank counts what is really there."""
+        a, b = self.a.detach().clone(), self.b.detach() * self.scale
+        if self.gate is not None:
+            kept = self.gate.detach() != 0
+            a, b = a[kept], b[:, kept] * self.gate.detach()[kept]
+        return Factors(a, b)
+
+    @torch.no_grad()
+    def effective_rank(self) -> int:
+        """Parts with a non-zero gate; the full rank without gates."""
+        return self.rank if self.gate is None else int(torch.count_nonzero(self.gate))
+
+
+def fresh_branch(
+    slot: Slot, rank: int, generator: torch.Generator, *, gate: Tensor | None = None, scale: float = 1.0
+) -> Branch:
+    """A uniform in +-1/sqrt(in) (Kaiming uniform, a = sqrt 5), B zero: the update starts at exactly zero.
+
+    Drawn on the CPU from ``generator``, so that the draw does not depend on the device.
+    """
+    bound = 1.0 / math.sqrt(slot.in_features)
+    a = torch.empty(rank, slot.in_features).uniform_(-bound, bound, generator=generator)
+    b = torch.zeros(slot.out_features, rank)
+    return Branch(a, b, gate, scale=scale).to(slot.weight.device)
+
+
+class Slot(nn.Module):
+    """One adaptable linear map: a frozen weight, or a row range of a fused one, and its named branches.
+
+    Args:
+        name: ``vision.3.q``, ``text.0.in``, ``layers.5.out``; with several projections behind one placement letter
+            the projection follows (``layers.5.in.gate``).
+        weight: the backbone's own parameter, (all rows, in); never replaced, changed only by ``merge``.
+        rows: the rows of ``weight`` that belong to this slot.
+    """
+
+    def __init__(self, name: str, weight: nn.Parameter, rows: slice | None = None) -> None:
+        super().__init__()
+        self.name = name
+        self.rows = rows if rows is not None else slice(0, weight.shape[0])
+        self.branches = nn.ModuleDict()
+        # A plain tuple keeps the shared parameter out of this module's own state dict.
+        self._weight = (weight,)
+
+    @property
+    def weight(self) -> nn.Parameter:
+        return self._weight[0]
+
+    @property
+    def in_features(self) -> int:
+        return int(self.weight.shape[1])
+
+    @property
+    def out_features(self) -> int:
+        return int(self.rows.stop - self.rows.start)
+
+    def branch(self, key: str) -> Branch:
+        branch = self.branches[key]
+        assert isinstance(branch, Branch)
+        return branch
+
+    def low_rank(self, x: Tensor) -> Tensor | None:  # x (..., in) -> (..., out) or None when nothing is switched on
+        total: Tensor | None = None
+        for branch in self.branches.values():
+            if branch.enabled:
+                part = branch(x)
+                total = part if total is None else total + part
+        return total
+
+    @torch.no_grad()
+    def add_to_weight(self, factors: Factors) -> None:
+        """W <- W + b a, computed in fp32 and stored in the weight's own dtype (keep it fp32: bf16 loses the update)."""
+        if factors.a.shape[0]:
+            delta = factors.b.to(self.weight.device) @ factors.a.to(self.weight.device)
+            self.weight[self.rows] += delta
+
+    def extra_repr(self) -> str:
+        return f"{self.name}, in={self.in_features}, out={self.out_features}"
+
+
+class AdaptedLinear(nn.Module):
+    """A frozen linear layer with one slot; ``weight`` and ``bias`` keep the names and objects of the original."""
+
+    def __init__(self, linear: nn.Linear, name: str) -> None:
+        super().__init__()
+        self.weight = linear.weight
+        self.bias = linear.bias
+        self.slot = Slot(name, linear.weight)
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
+        y = F.linear(x, self.weight, self.bias)
+        low = self.slot.low_rank(x)
+        return y if low is None else y + low

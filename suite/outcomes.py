@@ -1,0 +1,77 @@
+"""Per-example outcomes of a run, stored compactly: bits for right/wrong, float16 for graded scores.
+
+One ``outcomes.npz`` per run with an array per split, row and task (key ``test/3/1`` = row 3, task 1): uint8 from
+``numpy.packbits`` plus the count for accuracies, float16 otherwise. Ids are not repeated: the record's item digests say
+which examples, in which order, and equal digests make two runs comparable example by example.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suite.errors import DataError
+from suite.record import atomic_write
+
+Scores = NDArray[np.float32]
+Key = tuple[str, int, int]  # split, row, task
+
+
+def pack(outcomes: Mapping[Key, Scores]) -> bytes:
+    """Compressed npz bytes of ``outcomes``; scores are 0 to 100."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for (split, row, task), scores in outcomes.items():
+        name = f"{split}/{row}/{task}"
+        if np.isin(scores, (0.0, 100.0)).all():
+            arrays[f"{name}/bits"] = np.packbits(scores == 100.0)
+            arrays[f"{name}/count"] = np.array([len(scores)], dtype=np.int32)
+        else:
+            arrays[f"{name}/scores"] = scores.astype(np.float16)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def unpack(data: bytes, *, where: str) -> dict[Key, Scores]:
+    """Inverse of ``pack`` (graded scores to float16 precision).
+
+    Raises:
+        DataError: not an outcomes file.
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return {_key(name): _scores(name, arrays) for name in arrays.files if not name.endswith("/count")}
+    except (ValueError, OSError, KeyError) as error:
+        raise DataError(f"{where}: is not an outcomes file ({error}); run again to rebuild it.") from None
+
+
+def write_outcomes(outcomes: Mapping[Key, Scores], folder: Path) -> Path:
+    """Write ``outcomes.npz`` into ``folder`` atomically and return its path."""
+    path = folder / "outcomes.npz"
+    atomic_write(path, pack(outcomes))
+    return path
+
+
+def read_outcomes(folder: Path) -> dict[Key, Scores]:
+    """All outcomes of a run's folder."""
+    path = folder / "outcomes.npz"
+    if not path.is_file():
+        raise DataError(f"{path}: no outcomes there; the run stored none or was not finished.")
+    return unpack(path.read_bytes(), where=str(path))
+
+
+def _key(name: str) -> Key:
+    split, row, task, _ = name.split("/")
+    return split, int(row), int(task)
+
+
+def _scores(name: str, arrays: Mapping[str, NDArray[np.generic]]) -> Scores:
+    if name.endswith("/bits"):
+        count = int(arrays[name.removesuffix("bits") + "count"][0])  # type: ignore[call-overload]
+        bits = np.unpackbits(np.asarray(arrays[name], dtype=np.uint8), count=count)
+        return bits.astype(np.float32) * np.float32(100.0)
+    return np.asarray(arrays[name]).astype(np.float32)

@@ -1,0 +1,157 @@
+"""The record: the stored truth of a run. Versioned schema, written atomically, read back strictly.
+
+A run's folder holds ``record.json`` (this schema) and ``outcomes.npz`` (per-example scores, see ``suite.outcomes``).
+Metrics are functions of the record and are never stored as the only copy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from suite.errors import DataError
+
+SCHEMA_VERSION = 1
+Cells = list[list[float | None]]  # (rows measured so far, T); None where not measured
+Status = Literal["running", "finished", "stopped", "failed"]
+
+
+class TaskCosts(BaseModel):
+    """What one task cost. Times in seconds, sizes in bytes; device figures are null without an accelerator."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int
+    wall_seconds: float
+    train_seconds: float
+    evaluate_seconds: float
+    device_seconds: float | None
+    peak_bytes: int
+    device_peak_bytes: int | None
+    trainable_parameters: int
+    carried_bytes: int
+
+
+class TaskResult(BaseModel):
+    """What one row of the matrices says beside accuracy; row 0 (no training) has no ranks.
+
+    Attributes:
+        effective_rank: parts left per slot after pruning.
+        no_signal_rank: what schedule and initialisation alone would leave per slot; null where rank is not learned.
+        update_norm: Frobenius norm of the task's update per slot.
+        cumulative_norm: Frobenius norm of the whole shift since the pretrained weights per slot.
+        train_loss: mean task loss over the last tenth of the steps.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    row: int
+    task: str | None
+    costs: TaskCosts
+    effective_rank: dict[str, int] = Field(default_factory=dict)
+    offered_rank: int | None = None
+    no_signal_rank: float | None = None
+    update_norm: dict[str, float] = Field(default_factory=dict)
+    cumulative_norm: dict[str, float] = Field(default_factory=dict)
+    train_loss: float | None = None
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+
+class Record(BaseModel):
+    """Stored truth of one run.
+
+    Attributes:
+        validation, test: accuracy matrices, rows 0..k, NaN as null; row 0 = untouched backbone.
+        status: ``finished``; ``stopped`` (by a stopping rule, after the last row); ``failed`` (``reason`` says why).
+        item_digests: per split and task a hash over the example ids, so that outcomes of two runs can be paired.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    config: dict[str, Any]
+    config_hash: str
+    settings_hash: str
+    data_fingerprint: str
+    code_version: str
+    commit: str | None
+    dirty: bool | None
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    benchmark: str
+    setting: dict[str, Any]
+    protocol: str
+    scoring: str | None
+    metrics: list[str]
+    tasks: list[str]
+    item_digests: dict[str, list[str]]
+    validation: Cells = Field(default_factory=list)
+    test: Cells = Field(default_factory=list)
+    results: list[TaskResult] = Field(default_factory=list)
+    status: Status = "running"
+    reason: str | None = None
+    started_at: datetime
+    ended_at: datetime | None = None
+    carrier: str = "direct"
+    study: str | None = None
+    trial: int | None = None
+
+    @property
+    def tasks_done(self) -> int:
+        return max(0, len(self.test) - 1)
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write ``data`` so that a reader or a crash sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_record(record: Record, folder: Path) -> Path:
+    """Write ``record.json`` into ``folder`` atomically and return its path."""
+    path = folder / "record.json"
+    atomic_write(path, (record.model_dump_json(indent=1) + "\n").encode())
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """The record in ``path`` (a file, or a run's folder).
+
+    Raises:
+        DataError: missing, unreadable, or written by a newer schema.
+    """
+    file = path / "record.json" if path.is_dir() else path
+    try:
+        return parse_record(file.read_bytes(), where=str(file))
+    except FileNotFoundError:
+        raise DataError(f"{file}: no record there; give the folder of a run.") from None
+
+
+def parse_record(data: bytes | str, *, where: str) -> Record:
+    """The record in JSON text; ``where`` names its source in errors."""
+    try:
+        fields = json.loads(data)
+        version = fields["schema_version"]
+        if version > SCHEMA_VERSION:
+            raise DataError(f"{where}: has schema {version}, this suite reads up to {SCHEMA_VERSION}; update the suite.")
+        return Record.model_validate(fields)
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{where}: is not a record ({str(error).splitlines()[0]}); remove it and run again.") from None

@@ -1,0 +1,104 @@
+"""The tables name -> object. Objects are imported on first use, so that a list of names costs no import.
+
+Outside packages add entries through the entry-point groups ``codyra_suite.methods``, ``codyra_suite.benchmarks``,
+``codyra_suite.backbones`` and ``codyra_suite.spaces``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from suite.errors import ConfigError, unknown_name
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a table: where the object lives (``module:attribute``) and one line for lists."""
+
+    target: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A closed table of names; ``registry[name]`` imports and returns the object.
+
+    Raises:
+        ConfigError: for an unknown name, or when an outside package reuses a name of the suite.
+    """
+
+    kind: str
+    group: str
+    own: Mapping[str, Entry] = field(repr=False)
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        table = dict(self.own)
+        for point in entry_points(group=self.group):
+            if point.name in table:
+                raise ConfigError(f"{self.kind} '{point.name}' of package '{point.value}' is already taken; rename it.")
+            table[point.name] = Entry(point.value, f"from {point.value}")
+        return table
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.entries:
+            raise unknown_name(self.kind, name, self.entries)
+        module, _, attribute = self.entries[name].target.partition(":")
+        return getattr(import_module(module), attribute)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+
+METHODS = Registry(
+    "method",
+    "codyra_suite.methods",
+    {
+        "codyra": Entry("trainables.codyra:CodyraConfig", "rank-weighted LoRA, gates pruned by a soft threshold"),
+        "zero-shot": Entry("baselines.zero_shot:ZeroShotConfig", "the untouched backbone"),
+        "lora": Entry("baselines.lora:LoraConfig", "fixed-rank LoRA, merged, carried or stacked between tasks"),
+        "olora": Entry("baselines.olora:OLoraConfig", "orthogonal LoRA: new subspaces orthogonal to past ones"),
+        "replay": Entry("baselines.replay:ReplayConfig", "fixed-rank LoRA with a replay memory"),
+    },
+)
+
+BENCHMARKS = Registry(
+    "benchmark",
+    "codyra_suite.benchmarks",
+    {
+        "mini-mtil": Entry("suite.benchmarks.mini:MiniMtilConfig", "embedded image stream, label space of the task"),
+        "mini-xtail": Entry("suite.benchmarks.mini:MiniXtailConfig", "embedded image stream, union of label spaces"),
+        "image-folders": Entry(
+            "suite.benchmarks.image_folders:ImageFoldersConfig", "your own <domain>/{train,test}/<class>/*.png|jpg"
+        ),
+    },
+)
+
+BACKBONES = Registry(
+    "backbone",
+    "codyra_suite.backbones",
+    {
+        "mini-clip": Entry("suite.backbones.clip:MiniClipConfig", "shipped CLIP of about half a million parameters"),
+        "open-clip": Entry("suite.backbones.clip:OpenClipConfig", "any open_clip model by name and pretrained tag"),
+    },
+)
+
+SPACES = Registry(
+    "search space",
+    "codyra_suite.spaces",
+    {
+        "codyra": Entry("search_spaces.codyra:SPACE", "sparsity strength, schedule, rank and placement of CoDyRA"),
+        "codyra-quick": Entry("search_spaces.codyra_quick:SPACE", "sparsity strength and placement only"),
+        "lora": Entry("search_spaces.lora:SPACE", "rank, scale, policy and placement of fixed-rank LoRA"),
+        "olora": Entry("search_spaces.olora:SPACE", "penalty strength, rank and placement of orthogonal LoRA"),
+        "replay": Entry("search_spaces.replay:SPACE", "memory size, weight and batch share of replay"),
+    },
+)

@@ -1,0 +1,1 @@
+"""Search: spaces, searcher, stopping, studies."""

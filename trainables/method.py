@@ -1,0 +1,148 @@
+"""A method: a small strategy on the shared stream trainer. Only ``attach`` is abstract; every other hook does nothing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from suite.backbones.learner import Batch, Learner, Output
+from suite.benchmarks.stream import Task
+from suite.lowrank.layer import Factors, Slot
+from suite.randomness import RandomStreams
+
+
+class MethodConfig(BaseModel):
+    """Base of all method configs: frozen, unknown keys refused, ranges in the types, defaults only here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+
+    def build(self) -> Method:
+        """The method that this config describes."""
+        raise TypeError(f"{type(self).__name__} defines no build()")
+
+
+@dataclass(frozen=True)
+class TaskContext:
+    """What the hooks may know of the task at hand: its index in the stream and how many optimizer steps it gets."""
+
+    index: int
+    task: Task
+    steps: int
+    batch_size: int
+    learner: Learner
+    random: RandomStreams
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step ``index`` of ``of`` in the task; ``batches[0]`` is the current task's, the rest are extra."""
+
+    index: int
+    of: int
+    batches: list[Batch]
+    outputs: list[Output]
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters with their own multiplier of the learning rate."""
+
+    parameters: list[nn.Parameter]
+    lr_multiplier: float = 1.0
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What a method reports after a task.
+
+    Attributes:
+        trainable_parameters: numbers the optimizer may change in this task.
+        effective_rank: parts left per slot after pruning.
+        no_signal_rank: parts the schedule alone would leave per slot, None where rank is not learned.
+        carried_bytes: what is kept for later tasks beside the network's own weights.
+    """
+
+    trainable_parameters: int
+    effective_rank: dict[str, int] = field(default_factory=dict)
+    no_signal_rank: float | None = None
+    carried_bytes: int = 0
+
+
+class Method(ABC):
+    """Hooks in the order in which the trainer calls them.
+
+    A method changes the network only through the slots' branches and ``merge``; what it merged is kept in ``merged`` until
+    the trainer has written it into the checkpoint of the task, so that a resumed run repeats the same additions.
+    """
+
+    carry_optimizer: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self.slots: list[Slot] = []
+        self.merged: dict[str, Factors] = {}
+
+    @abstractmethod
+    def attach(self, learner: Learner, random: RandomStreams) -> None:
+        """Once, on the frozen learner: choose slots, make what outlives a task."""
+
+    def begin_task(self, context: TaskContext) -> None:
+        """Before the first step: fresh branches, data statistics, schedules."""
+
+    def extra_batches(self, context: TaskContext, step: int) -> list[Batch]:
+        """Batches beside the current one (memory, reference data), drawn with the method's own generator."""
+        return []
+
+    def loss(self, step: Step) -> Tensor:
+        """Scalar to minimise; the current batch's task loss unless a method adds to it."""
+        return step.outputs[0].loss
+
+    def after_backward(self, step: Step) -> None:
+        """Gradients are complete and unscaled, before clipping."""
+
+    def after_step(self, step: Step) -> None:
+        """After the optimizer: proximal operators, projections, averages."""
+
+    def end_task(self, context: TaskContext) -> None:
+        """After the last step: prune, merge or stack, fill memories. Evaluation follows."""
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What the optimizer may change; by default all parameters of the live branches that require gradients."""
+        parameters = [p for slot in self.slots for p in slot.branches.parameters() if p.requires_grad]
+        return [ParameterGroup(parameters)] if parameters else []
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors to carry over a task boundary beside branches and merged factors, ready for safetensors."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Inverse of ``state``; called after ``attach`` and after branches were restored."""
+
+    def facts(self) -> MethodFacts:
+        """Counts for the record, asked for after ``end_task``."""
+        return MethodFacts(trainable_parameters=0)
+
+    def merge(self, slot: Slot, key: str, amount: float = 1.0) -> Factors:
+        """Add ``amount`` times a branch's update to the frozen weight (fp32) and remove the branch."""
+        factors = slot.branch(key).factors()
+        factors = Factors(factors.a, factors.b * amount) if amount != 1.0 else factors
+        slot.add_to_weight(factors)
+        del slot.branches[key]
+        self.merged[slot.name] = factors
+        return factors
+
+
+def count_parameters(groups: Iterable[ParameterGroup]) -> int:
+    """Numbers in all groups."""
+    return sum(parameter.numel() for group in groups for parameter in group.parameters)
+
+
+def tensor_bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the tensors' elements."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
