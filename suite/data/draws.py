@@ -1,0 +1,64 @@
+"""Which examples are drawn: few-shot training sets and validation parts.
+
+A draw depends on (data set, what is drawn, seed) and on the set of items of each class, never on their order and never
+on any global random state. Within a class the 5 shots of a seed are among its 16 shots, so that both can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suite.data.items import ImageItems
+from suite.randomness import numpy_generator
+
+
+def class_rows(items: ImageItems) -> Iterator[tuple[int, list[int]]]:
+    """(label, rows sorted by identity) of every class that has items, by ascending label."""
+    groups: dict[int, list[int]] = {}
+    for row, label in enumerate(items.labels.tolist()):
+        groups.setdefault(label, []).append(row)
+    for label in sorted(groups):
+        yield label, sorted(groups[label], key=items.ids.__getitem__)
+
+
+def shuffled(rows: Sequence[int], *key: object) -> list[int]:
+    """``rows`` in the order of a permutation that depends on ``key`` alone."""
+    order = numpy_generator(*key).permutation(len(rows))
+    return [rows[position] for position in order.tolist()]
+
+
+def hold_out(items: ImageItems, share: float, *, key: tuple[object, ...], most: int | None = None) -> NDArray[np.int64]:
+    """Rows set aside for validation: ``share`` of every class, rounded, at least one and at most ``most``."""
+    chosen: list[int] = []
+    for label, rows in class_rows(items):
+        count = max(1, round(share * len(rows)))
+        count = count if most is None else min(count, most)
+        chosen += sorted(shuffled(rows, *key, "validation", label)[:count], key=items.ids.__getitem__)
+    return np.asarray(chosen, dtype=np.int64)
+
+
+def draw_shots(items: ImageItems, shots: int, *, key: tuple[object, ...], fill: bool = False) -> NDArray[np.int64]:
+    """Rows of a few-shot training set, class by class.
+
+    Args:
+        fill: what happens to a class with fewer than ``shots`` items. False: it keeps what it has (MTIL; MoE-Adapters,
+            mtil/src/models/finetune.py). True: all its shots are drawn with replacement, so that images repeat (X-TAIL;
+            RAIL, scenario_datasets).
+    """
+    chosen: list[int] = []
+    for label, rows in class_rows(items):
+        if fill and len(rows) < shots:
+            positions = numpy_generator(*key, "repeats", label).integers(len(rows), size=shots)
+            drawn = [rows[position] for position in positions.tolist()]
+        else:
+            drawn = shuffled(rows, *key, "shots", label)[:shots]
+        chosen += sorted(drawn, key=items.ids.__getitem__)
+    return np.asarray(chosen, dtype=np.int64)
+
+
+def rest_of(items: ImageItems, taken: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows that are not in ``taken``, ascending."""
+    return np.setdiff1d(np.arange(len(items), dtype=np.int64), taken)

@@ -1,0 +1,78 @@
+"""Decoding: the geometry of the papers' own transforms, every pixel format, no silent repair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+
+from suite.data.decode import decode, to_rgb, to_square
+from suite.data.items import FileSource
+from suite.errors import DataError
+
+
+def photo(width: int, height: int, seed: int = 0) -> Image.Image:
+    small = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((width, height), Image.Resampling.BILINEAR)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([16, 33, 64]))
+def test_centre_is_the_papers_test_transform(width: int, height: int, size: int) -> None:
+    image = photo(width, height)
+    reference = Compose([Resize(size, interpolation=InterpolationMode.BICUBIC), CenterCrop(size)])(image)
+    assert np.array_equal(np.asarray(to_square(image, size, "centre")), np.asarray(reference))
+
+
+def test_whole_keeps_every_edge() -> None:
+    pixels = np.zeros((50, 200, 3), dtype=np.uint8)
+    pixels[:, :20] = 255
+    square = np.asarray(to_square(Image.fromarray(pixels), 40, "whole"))
+    assert square.shape == (40, 40, 3)
+    assert square[:, :3].min() == 255
+    assert np.asarray(to_square(Image.fromarray(pixels), 40, "centre")).max() == 0
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
+def test_eight_bit_formats_become_pils_own_rgb(mode: str) -> None:
+    image = photo(20, 20).convert("RGBA").convert("LA") if mode == "LA" else photo(20, 20).convert(mode)
+    assert np.array_equal(np.asarray(to_rgb(image, "here")), np.asarray(image.convert("RGB")))
+
+
+def test_files_in_every_format(tmp_path: Path) -> None:
+    image = photo(40, 40)
+    grey = np.asarray(image.convert("L"))
+    image.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    image.quantize(64).save(tmp_path / "palette.png")
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    source = FileSource(tmp_path)
+    colour = np.asarray(image).transpose(2, 0, 1).astype(int)
+    assert np.abs(decode(source, "cmyk.jpg", 40) - colour).mean() < 12
+    assert np.abs(decode(source, "palette.png", 40) - colour).mean() < 20
+    deep = decode(source, "deep.png", 40)
+    assert np.array_equal(deep, decode(source, "grey.png", 40))
+    assert np.array_equal(deep[0], grey)
+
+
+def test_unknown_range_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 0.5, dtype=np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(DataError, match=r"float\.tiff: has pixel format 'F'"):
+        decode(FileSource(tmp_path), "float.tiff", 8)
+
+
+def test_absent_and_truncated_files_are_named(tmp_path: Path) -> None:
+    source = FileSource(tmp_path)
+    with pytest.raises(DataError, match=r"gone\.png: there is no such file"):
+        decode(source, "gone.png", 8)
+    photo(64, 64).save(tmp_path / "cut.jpg")
+    whole = (tmp_path / "cut.jpg").read_bytes()
+    for end in (10, len(whole) // 2, len(whole) - 40):
+        (tmp_path / "cut.jpg").write_bytes(whole[:end])
+        with pytest.raises(DataError, match=r"cut\.jpg: cannot be read as an image"):
+            decode(source, "cut.jpg", 8)
