@@ -5,8 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar
-
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
@@ -42,10 +40,14 @@ class TaskContext:
 
 @dataclass(frozen=True)
 class Step:
-    """One optimizer step ``index`` of ``of`` in the task; ``batches[0]`` is the current task's, the rest are extra."""
+    """One forward pass of optimizer step ``index`` of ``of``; ``batches[0]`` is the current task's, the rest are extra.
+
+    With accumulation a step has several passes; per-step hooks get the last one. ``lr`` is the step's learning rate.
+    """
 
     index: int
     of: int
+    lr: float
     batches: list[Batch]
     outputs: list[Output]
 
@@ -82,9 +84,8 @@ class Method(ABC):
     the trainer has written it into the checkpoint of the task, so that a resumed run repeats the same additions.
     """
 
-    carry_optimizer: ClassVar[bool] = False
-
     def __init__(self) -> None:
+        self.carry_optimizer = False
         self.slots: list[Slot] = []
         self.merged: dict[str, Factors] = {}
 
@@ -95,8 +96,8 @@ class Method(ABC):
     def begin_task(self, context: TaskContext) -> None:
         """Before the first step: fresh branches, data statistics, schedules."""
 
-    def extra_batches(self, context: TaskContext, step: int) -> list[Batch]:
-        """Batches beside the current one (memory, reference data), drawn with the method's own generator."""
+    def extra_batches(self, context: TaskContext, current: Batch) -> list[Batch]:
+        """Batches beside the current one (memory, reference data), in proportion to it, from the method's own generator."""
         return []
 
     def loss(self, step: Step) -> Tensor:

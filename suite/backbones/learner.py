@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -20,17 +20,20 @@ from suite.lowrank.placement import Placement
 
 @dataclass(frozen=True)
 class Batch:
-    """Some training rows of one task, on the device.
+    """Some training rows on the device; usually of one task, replayed ones may come from several.
 
     Attributes:
-        task: index in the stream; decides the label space, also for replayed rows of an earlier task.
-        rows: (n,) int64 rows of the task's training split.
+        tasks: (n,) int64, the stream index each row belongs to.
+        rows: (n,) int64, rows of those tasks' training splits.
         inputs: what the learner's forward needs (pixels and labels, or token ids and labels).
+        label_space: ``own`` = each row is judged among its own task's classes, ``seen`` = among those of all tasks begun so
+            far. Without meaning for text.
     """
 
-    task: int
+    tasks: Tensor
     rows: Tensor
     inputs: dict[str, Tensor]
+    label_space: Literal["own", "seen"] = "own"
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -77,8 +80,10 @@ class Learner(Protocol):
     def begin_task(self, index: int) -> None:
         """Called before any batch of task ``index``: prompts of seen classes are embedded by the model as it is now."""
 
-    def batch(self, task: int, rows: Tensor, generator: torch.Generator) -> Batch:
-        """Rows of a task's training split as a batch; ``generator`` drives augmentation."""
+    def batch(
+        self, tasks: Tensor, rows: Tensor, generator: torch.Generator, label_space: Literal["own", "seen"] = "own"
+    ) -> Batch:
+        """Training rows as a batch, ``tasks`` and ``rows`` (n,) each; ``generator`` drives augmentation."""
 
     def lengths(self, task: int) -> NDArray[np.int64] | None:
         """Token count of each training row, or None when all rows have one size; batches are bucketed by it."""

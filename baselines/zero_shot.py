@@ -1,0 +1,25 @@
+"""Zero-shot: the untouched backbone; row 0 of the accuracy matrix repeated."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from suite.backbones.learner import Learner
+from suite.randomness import RandomStreams
+from trainables.method import Method, MethodConfig
+
+
+class ZeroShotConfig(MethodConfig):
+    """Has no hyperparameters."""
+
+    name: Literal["zero-shot"] = "zero-shot"
+
+    def build(self) -> ZeroShot:
+        return ZeroShot()
+
+
+class ZeroShot(Method):
+    """Trains nothing: no slot, no parameter, no step."""
+
+    def attach(self, learner: Learner, random: RandomStreams) -> None:
+        self.slots = []

@@ -1,0 +1,239 @@
+"""CLIP behind the learner interface; the only file that imports open_clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from suite.backbones.class_prompts import ClassPrompts
+from suite.backbones.learner import BackboneConfig, Batch, Learner, Outcomes, Output, freeze, place_slots
+from suite.backbones.pixels import PixelStore
+from suite.benchmarks.stream import ImageTask, Protocol, Split, Stream
+from suite.errors import ConfigError
+from suite.lowrank.inject import adapt_open_clip_tower
+from suite.lowrank.layer import Slot
+from suite.lowrank.placement import Placement
+
+Tokenizer = Callable[[Sequence[str]], Tensor]
+
+
+class ClipConfig(BackboneConfig):
+    """Fields shared by all CLIP backbones.
+
+    Attributes:
+        text_to_image_loss: add the loss over the images of the batch (CoDyRA release, ``codyra`` loss of the paper's page);
+            never used when only the text encoder is adapted.
+        text_to_image_norm: divide that loss by the number of seen and current classes (release) or by the images.
+        eval_batch_size: images per forward pass in evaluation.
+    """
+
+    text_to_image_loss: bool = True
+    text_to_image_norm: Literal["classes", "images"] = "classes"
+    eval_batch_size: int = Field(512, ge=1)
+
+
+class MiniClipConfig(ClipConfig):
+    """The shipped CLIP of about half a million parameters; rebuilt by ``codyra-suite pretrain-mini``."""
+
+    name: Literal["mini-clip"] = "mini-clip"
+
+    def build(self, stream: Stream, device: torch.device) -> Learner:
+        from suite.backbones.pretrain_clip import load_mini_clip
+
+        network, tokenize = load_mini_clip()
+        return ClipLearner(self, stream, device, network, tokenize)
+
+
+class OpenClipConfig(ClipConfig):
+    """Any open_clip model by name with a pretrained tag or a local weight file; null weights mean random ones.
+
+    Attributes:
+        model: an open_clip architecture. OpenAI's weights were trained with the quick GELU, hence the default.
+        pretrained: an open_clip tag, a path, or null for random weights (speed and shape checks only).
+    """
+
+    name: Literal["open-clip"] = "open-clip"
+    model: str = "ViT-B-16-quickgelu"
+    pretrained: str | None = "openai"
+
+    def build(self, stream: Stream, device: torch.device) -> Learner:
+        network, tokenize = load_open_clip(self.model, self.pretrained)
+        return ClipLearner(self, stream, device, network, tokenize)
+
+
+def load_open_clip(model: str, pretrained: str | None) -> tuple[nn.Module, Tokenizer]:
+    """Network in fp32 and its tokenizer.
+
+    Raises:
+        ConfigError: unknown architecture, unknown tag, weights that are neither cached nor reachable, or weights that
+            belong to another activation function.
+    """
+    import open_clip
+
+    from suite.errors import unknown_name
+
+    if model not in open_clip.list_models():
+        raise unknown_name("open_clip model", model, open_clip.list_models(), where="backbone.model")
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if pretrained is not None and pretrained not in tags and not Path(pretrained).is_file():
+        raise unknown_name("pretrained tag or weight file", pretrained, tags or ["null"], where="backbone.pretrained")
+    if pretrained == "openai" and "quickgelu" not in model:
+        raise ConfigError(
+            f"backbone.model: '{model}' has the plain GELU but OpenAI's weights need the quick one; use '{model}-quickgelu'."
+        )
+    try:
+        network = open_clip.create_model(model, pretrained=pretrained, precision="fp32")
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"backbone: weights '{pretrained}' of '{model}' cannot be loaded ({reason}); download them once on a machine with "
+            "access, or give the path of a local weight file as backbone.pretrained."
+        ) from None
+    return network, open_clip.get_tokenizer(model)
+
+
+class ClipLearner:
+    """Two encoders, prompts of class names, images as uint8; see ``Learner`` for the contract."""
+
+    def __init__(
+        self, config: ClipConfig, stream: Stream, device: torch.device, network: nn.Module, tokenize: Tokenizer
+    ) -> None:
+        if stream.protocol is Protocol.GENERATION:
+            raise ConfigError(f"backbone '{config.name}' classifies images; benchmark '{stream.name}' needs a language model.")
+        self.config = config
+        self.stream = stream
+        self.device = device
+        self.network = network.to(device).eval()
+        self.slots: dict[str, Slot] = {
+            **adapt_open_clip_tower(_tower(network.visual.transformer), "vision", causal=False),
+            **adapt_open_clip_tower(_tower(network.transformer), "text", causal=True),
+        }
+        freeze(self.network)
+        self.tasks = [task for task in stream.tasks if isinstance(task, ImageTask)]
+        self.pixels = PixelStore(self.tasks, device)
+        self.prompts = ClassPrompts(self.tasks, tokenize, device)
+        self.current = 0
+        self._frozen_text: dict[tuple[int, ...], Tensor] = {}
+
+    def place(self, placement: Placement) -> list[Slot]:
+        return place_slots(self.slots, placement)
+
+    def begin_task(self, index: int) -> None:
+        self.current = index
+        self._frozen_text.clear()
+
+    def lengths(self, task: int) -> NDArray[np.int64] | None:
+        return None
+
+    def batch(
+        self, tasks: Tensor, rows: Tensor, generator: torch.Generator, label_space: Literal["own", "seen"] = "own"
+    ) -> Batch:
+        inputs = self.pixels.train_batch(tasks, rows, generator)
+        return Batch(tasks, rows, inputs, label_space)
+
+    def forward(self, batch: Batch) -> Output:
+        images = self.encode_images(batch.inputs["pixels"])
+        involved = tuple(range(self.current + 1)) if batch.label_space == "seen" else _distinct(batch.tasks)
+        texts = self._train_texts(involved)
+        logits = self._scale() * images @ texts.T  # (n, classes of the involved tasks)
+        offsets = self.prompts.offsets(involved, self.device)  # (stream length,), -1 where not involved
+        targets = batch.inputs["labels"] + offsets[batch.inputs["tasks"]]
+        if batch.label_space == "own" and len(involved) > 1:
+            logits = logits.masked_fill(self.prompts.foreign(involved, batch.inputs["tasks"]), -torch.inf)
+        loss = F.cross_entropy(logits, targets)
+        if len(involved) == 1 and self.config.text_to_image_loss and self._adapted("vision"):
+            loss = loss + self._text_to_image(logits, targets, involved[0])
+        return Output(loss, logits)
+
+    def distil_logits(self, batch: Batch, output: Output) -> Tensor:
+        return output.logits
+
+    def _text_to_image(self, logits: Tensor, targets: Tensor, task: int) -> Tensor:
+        """-(1/K) sum_b log softmax over the batch's images of row y_b; K counts the seen and the current classes.
+
+        Rows of seen classes and of classes absent from the batch contribute nothing but to K, so they are not computed.
+        Source: Artificer-AI-Lab/CoDyRA, models/codyra.py.
+        """
+        log_share = F.log_softmax(logits.T, dim=1)  # (classes, n): over the images
+        picked = log_share[targets, torch.arange(len(targets), device=targets.device)]
+        classes = sum(len(self.tasks[index].class_names) for index in range(task + 1))
+        return -picked.sum() / (classes if self.config.text_to_image_norm == "classes" else len(targets))
+
+    def _train_texts(self, involved: tuple[int, ...]) -> Tensor:
+        """Normalised embeddings of the involved tasks' training prompts, (classes, dim)."""
+        if self._adapted("text"):
+            return self.encode_texts(self.prompts.train_tokens(involved))
+        if involved not in self._frozen_text:
+            with torch.no_grad():
+                self._frozen_text[involved] = self.encode_texts(self.prompts.train_tokens(involved))
+        return self._frozen_text[involved]
+
+    def _adapted(self, encoder: str) -> bool:
+        return any(slot.branches for name, slot in self.slots.items() if name.startswith(encoder))
+
+    def _scale(self) -> Tensor:
+        scale: Tensor = self.network.logit_scale.exp()  # type: ignore[operator, union-attr]
+        return scale
+
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels (n, 3, h, w) to unit embeddings (n, dim)."""
+        return F.normalize(self.network.encode_image(pixels), dim=-1)  # type: ignore[operator]
+
+    def encode_texts(self, tokens: Tensor) -> Tensor:
+        """Token ids (n, length) to unit embeddings (n, dim).
+
+        ``length`` may be shorter than the context: behind the end token a causal encoder changes nothing.
+        """
+        net: Any = self.network
+        length = tokens.shape[1]
+        x = net.token_embedding(tokens) + net.positional_embedding[:length]
+        x = net.transformer(x, attn_mask=net.attn_mask[:length, :length])
+        pooled = net.ln_final(x[torch.arange(len(x), device=x.device), tokens.argmax(dim=-1)])
+        return F.normalize(pooled @ net.text_projection, dim=-1)
+
+    @torch.no_grad()
+    def evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
+        embedded = self._class_embeddings()
+        outcomes = []
+        for index in tasks:
+            space = tuple(range(len(self.tasks))) if self.stream.protocol is Protocol.UNION else (index,)
+            candidates = self.prompts.candidates(space)
+            classes = embedded[candidates.unique_rows.to(self.device)]
+            best = torch.cat(
+                [
+                    (self.encode_images(pixels) @ classes.T).argmax(dim=1)
+                    for pixels in self.pixels.eval_batches(index, split, self.config.eval_batch_size)
+                ]
+            ).cpu()
+            labels = self.pixels.labels(index, split) + candidates.offset(index)
+            right = candidates.first_class[best] == labels
+            scores = np.where(right.numpy(), np.float32(100.0), np.float32(0.0))
+            outcomes.append(Outcomes(scores, ties=int((candidates.shared[best] > 1).sum())))
+        return outcomes
+
+    def _class_embeddings(self) -> Tensor:
+        """One row per distinct evaluation prompt set of the whole stream: mean over templates, normalised."""
+        sets = self.prompts.eval_tokens()
+        embedded = torch.cat([self.encode_texts(part) for part in sets.tokens.split(self.config.eval_batch_size)])
+        total = torch.zeros(sets.count, embedded.shape[1], device=self.device, dtype=embedded.dtype)
+        return F.normalize(total.index_add_(0, sets.owner, embedded), dim=-1)
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+
+def _tower(transformer: Any) -> nn.ModuleList:
+    blocks: nn.ModuleList = transformer.resblocks
+    return blocks
+
+
+def _distinct(tasks: Tensor) -> tuple[int, ...]:
+    return tuple(sorted(set(tasks.tolist())))

@@ -1,0 +1,68 @@
+"""Embedded image streams that need no download: seven drawn domains and the handwritten digits that scikit-learn ships."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from suite.benchmarks.stream import ImageExamples, ImageTask, Protocol, Split, Stream
+from suite.config import BenchmarkConfig
+from suite.data.drawn_images import DOMAINS, draw_domain
+
+COUNTS: Mapping[Split, int] = MappingProxyType({"train": 32, "validation": 8, "test": 20})  # images per class
+METRICS = ("zscl.transfer", "zscl.average", "zscl.last", "codyra.forgetting", "gem.bwt")
+
+
+class MiniConfig(BenchmarkConfig):
+    """Fields of both embedded image benchmarks.
+
+    Attributes:
+        order: I = the domains as listed, II = the same backwards.
+        shots: training images per class.
+        tasks: how many of the domains to learn, from the start of the order.
+        draw_seed: which images are drawn; not the run's seed, so that seeds of a comparison share the data.
+    """
+
+    backbone: ClassVar[Mapping[str, Any]] = MappingProxyType({"name": "mini-clip"})
+    budget: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 100, "batch_size": 32, "lr": 2e-3})
+
+    order: Literal["I", "II"] = "I"
+    shots: Annotated[int, Field(ge=1, le=64)] = COUNTS["train"]
+    tasks: Annotated[int, Field(ge=1, le=len(DOMAINS))] = len(DOMAINS)
+    draw_seed: Annotated[int, Field(ge=0)] = 0
+
+    def stream(self, protocol: Protocol) -> Stream:
+        """The stream under ``protocol``."""
+        names = (DOMAINS if self.order == "I" else tuple(reversed(DOMAINS)))[: self.tasks]
+        tasks = [self._task(name) for name in names]
+        return Stream(self.name, tasks, protocol, METRICS, {"order": self.order, "shots": self.shots})
+
+    def _task(self, name: str) -> ImageTask:
+        train, validation, test = (
+            draw_domain(name, split, self.shots if split == "train" else COUNTS[split], self.draw_seed) for split in COUNTS
+        )
+        template = (train.template,)
+        examples = [ImageExamples(part.images, part.labels, part.ids) for part in (train, validation, test)]
+        return ImageTask(name, *examples, train.class_names, template, template)
+
+
+class MiniMtilConfig(MiniConfig):
+    """``mini-mtil``: a test image is judged among the classes of its own task."""
+
+    name: Literal["mini-mtil"] = "mini-mtil"
+
+    def build(self, data_root: Path) -> Stream:
+        return self.stream(Protocol.TASK)
+
+
+class MiniXtailConfig(MiniConfig):
+    """``mini-xtail``: a test image is judged among the classes of all domains, learned or not."""
+
+    name: Literal["mini-xtail"] = "mini-xtail"
+
+    def build(self, data_root: Path) -> Stream:
+        return self.stream(Protocol.UNION)

@@ -1,0 +1,177 @@
+"""Put slots into the decoder layers of a causal language model, whichever names and fusions its class has.
+
+The projections of every layer are found by their path inside the layer (Llama, Gemma, Qwen, Mistral: separate ones;
+Phi-3: fused rows; GPT-2: fused and stored transposed). Parameter names and objects stay those of the stock class, so its
+state dict loads and saves unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from suite.errors import ConfigError
+from suite.lowrank.layer import AdaptedLinear, Slot
+from suite.lowrank.placement import WEIGHTS
+
+# Path inside a decoder layer -> the placement names of its rows, in order. Several names mean a fused weight.
+PROJECTIONS: dict[str, tuple[str, ...]] = {
+    "self_attn.q_proj": ("q",),
+    "self_attn.k_proj": ("k",),
+    "self_attn.v_proj": ("v",),
+    "self_attn.o_proj": ("o",),
+    "self_attn.out_proj": ("o",),
+    "self_attn.dense": ("o",),
+    "self_attn.qkv_proj": ("q", "k", "v"),
+    "mlp.gate_proj": ("in.gate",),
+    "mlp.up_proj": ("in.up",),
+    "mlp.gate_up_proj": ("in.gate", "in.up"),
+    "mlp.down_proj": ("out",),
+    "mlp.fc1": ("in",),
+    "mlp.fc2": ("out",),
+    "fc1": ("in",),
+    "fc2": ("out",),
+    "attn.c_attn": ("q", "k", "v"),
+    "attn.c_proj": ("o",),
+    "mlp.c_fc": ("in",),
+    "mlp.c_proj": ("out",),
+}
+
+
+@dataclass(frozen=True)
+class Projection:
+    """One module of the network and the slots it is made of: ``path`` as in the state dict, ``rows`` of each slot."""
+
+    path: str
+    names: tuple[str, ...]
+    rows: tuple[slice, ...]
+    module: nn.Module
+
+    @property
+    def is_transposed(self) -> bool:
+        """GPT-2 stores (in, out) where a linear layer stores (out, in)."""
+        return not isinstance(self.module, nn.Linear)
+
+
+class AdaptedProjection(nn.Module):
+    """A frozen fused or transposed map with one slot per row range; ``weight`` and ``bias`` keep names and objects.
+
+    The slots see the weight as (out, in); for a transposed one that is a view of the same storage, so merges reach it.
+    Put the network on its device before.
+    """
+
+    def __init__(self, projection: Projection) -> None:
+        super().__init__()
+        module: Any = projection.module
+        self.weight = module.weight
+        self.bias = module.bias
+        self.is_transposed = projection.is_transposed
+        rows_by_in = nn.Parameter(self.weight.detach().t(), requires_grad=False) if self.is_transposed else self.weight
+        parts = zip(projection.names, projection.rows, strict=True)
+        self.slots = nn.ModuleList(Slot(name, rows_by_in, rows) for name, rows in parts)
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
+        y = F.linear(x, self.weight.t() if self.is_transposed else self.weight, self.bias)
+        lows = [slot.low_rank(x) for slot in self.slots if isinstance(slot, Slot)]
+        if all(low is None for low in lows):
+            return y
+        parts = [y[..., slot.rows] for slot in self.slots if isinstance(slot, Slot)]
+        return torch.cat([part if low is None else part + low for part, low in zip(parts, lows, strict=True)], dim=-1)
+
+
+def find_projections(network: nn.Module) -> list[Projection]:
+    """All known projections of the decoder layers, layer by layer in the order q, k, v, o, in, out.
+
+    Raises:
+        ConfigError: if no decoder layer or no known projection is found, naming the linear maps that there are.
+    """
+    path, layers = _decoder_layers(network)
+    found: list[Projection] = []
+    for index, layer in enumerate(layers):
+        found.extend(_of_layer(network, f"{path}.{index}", index, layer))
+    if not found:
+        linear = sorted({name for name, module in layers[0].named_modules() if _is_linear(module)})
+        raise ConfigError(
+            f"backbone: {type(network).__name__} has none of the projections this suite knows; its layers have "
+            f"{', '.join(linear) or 'no linear map'}; use a Llama-, Gemma-, Qwen-, Mistral-, Phi- or GPT-2-style model."
+        )
+    return found
+
+
+def adapt_decoder(network: nn.Module) -> dict[str, Slot]:
+    """Replace every known projection by its adapted form; returns the slots by name (``layers.3.in.gate``)."""
+    slots: dict[str, Slot] = {}
+    for projection in find_projections(network):
+        adapted: nn.Module
+        if len(projection.names) == 1 and isinstance(projection.module, nn.Linear):
+            adapted = AdaptedLinear(projection.module, projection.names[0])
+            slots[projection.names[0]] = adapted.slot
+        else:
+            adapted = AdaptedProjection(projection)
+            slots.update({slot.name: slot for slot in adapted.slots if isinstance(slot, Slot)})
+        parent, _, child = projection.path.rpartition(".")
+        setattr(network.get_submodule(parent), child, adapted)
+    return slots
+
+
+def placement_rows(network: nn.Module) -> list[tuple[str, str, str]]:
+    """(placement letter, slot name pattern, the model's own projection) for one line each of ``list placements``."""
+    table: dict[tuple[str, str], str] = {}
+    for projection in find_projections(network):
+        own = projection.path.split(".")
+        inside = ".".join(own[[part.isdigit() for part in own].index(True) + 1 :])
+        for name, rows in zip(projection.names, projection.rows, strict=True):
+            key = name.split(".", 2)[2]
+            part = f"{inside}[{rows.start}:{rows.stop}]" if len(projection.names) > 1 else inside
+            table.setdefault((key.split(".")[0], f"layers.<i>.{key}"), part)
+    return [(letter, slot, own_name) for (letter, slot), own_name in table.items()]
+
+
+def _decoder_layers(network: nn.Module) -> tuple[str, nn.ModuleList]:
+    """Path and list of the decoder layers: the first list with a known projection, else the longest."""
+    lists = [(name, part) for name, part in network.named_modules() if isinstance(part, nn.ModuleList) and len(part)]
+    for name, module in lists:
+        if any(_submodule(module[0], path) is not None for path in PROJECTIONS):
+            return name, module
+    if not lists:
+        raise ConfigError(f"backbone: {type(network).__name__} has no decoder layers; use a causal language model.")
+    return max(lists, key=lambda item: len(item[1]))
+
+
+def _of_layer(network: nn.Module, path: str, index: int, layer: nn.Module) -> Iterator[Projection]:
+    known = [(inside, names) for inside, names in PROJECTIONS.items() if _is_linear(_submodule(layer, inside))]
+    known.sort(key=lambda item: WEIGHTS.index(item[1][0].split(".")[0]))
+    for inside, names in known:
+        module: Any = layer.get_submodule(inside)
+        total = module.weight.shape[0 if isinstance(module, nn.Linear) else 1]
+        sizes = _row_counts(names, int(total), getattr(network, "config", None))
+        ends = [sum(sizes[: place + 1]) for place in range(len(sizes))]
+        rows = tuple(slice(end - size, end) for end, size in zip(ends, sizes, strict=True))
+        yield Projection(f"{path}.{inside}", tuple(f"layers.{index}.{name}" for name in names), rows, module)
+
+
+def _row_counts(names: Sequence[str], total: int, config: Any) -> list[int]:
+    """Rows of each part of a fused weight; queries may have more heads than keys and values."""
+    if len(names) == 3:
+        heads = getattr(config, "num_attention_heads", 1)
+        keys = getattr(config, "num_key_value_heads", None) or heads
+        unit = total // (heads + 2 * keys)
+        return [heads * unit, keys * unit, keys * unit]
+    return [total // len(names)] * len(names)
+
+
+def _submodule(module: nn.Module, path: str) -> nn.Module | None:
+    try:
+        return module.get_submodule(path)
+    except AttributeError:
+        return None
+
+
+def _is_linear(module: nn.Module | None) -> bool:
+    """A linear layer, or the transposed one of GPT-2 (class ``Conv1D`` of transformers)."""
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"

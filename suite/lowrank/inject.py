@@ -1,0 +1,81 @@
+"""Put slots into a network: linear layers and fused attention are replaced by modules that keep the same parameters.
+
+Parameter names and objects stay those of the stock network, so its state dict loads and saves unchanged.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from suite.errors import ConfigError
+from suite.lowrank.layer import AdaptedLinear, Slot
+
+
+class AdaptedAttention(nn.Module):
+    """Multi-head self-attention over the fused projection of ``nn.MultiheadAttention``; q, k, v are row ranges of it.
+
+    Called like the module it replaces and returns a pair, the weights always None. ``causal`` says that a mask, when one is
+    passed, is the causal mask, so that the kernel need not read it.
+    """
+
+    def __init__(self, attention: nn.MultiheadAttention, name: str, *, causal: bool) -> None:
+        super().__init__()
+        width = attention.embed_dim
+        self.in_proj_weight = attention.in_proj_weight
+        self.in_proj_bias = attention.in_proj_bias
+        self.out_proj = AdaptedLinear(attention.out_proj, f"{name}.o")
+        self.heads = attention.num_heads
+        self.causal = causal
+        rows = {letter: slice(i * width, (i + 1) * width) for i, letter in enumerate("qkv")}
+        self.slots = nn.ModuleDict({key: Slot(f"{name}.{key}", self.in_proj_weight, rows[key]) for key in rows})
+
+    def project(self, x: Tensor) -> list[Tensor]:
+        """q, k and v, each (batch, tokens, width)."""
+        base = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        result = []
+        for part, slot in zip(base, self.slots.values(), strict=True):
+            assert isinstance(slot, Slot)
+            low = slot.low_rank(x)
+            result.append(part if low is None else part + low)
+        return result
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False, attn_mask: Tensor | None = None
+    ) -> tuple[Tensor, None]:
+        batch, tokens, width = query.shape
+        q, k, v = (x.view(batch, tokens, self.heads, -1).transpose(1, 2) for x in self.project(query))
+        causal = self.causal and attn_mask is not None
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=None if causal else attn_mask, is_causal=causal)
+        return self.out_proj(mixed.transpose(1, 2).reshape(batch, tokens, width)), None
+
+
+def adapt_open_clip_tower(blocks: nn.ModuleList, encoder: str, *, causal: bool) -> dict[str, Slot]:
+    """Replace attention and MLP maps of an open_clip tower's residual blocks; returns its slots by name.
+
+    Raises:
+        ConfigError: for a block class whose projections this suite does not know.
+    """
+    slots: dict[str, Slot] = {}
+    for layer, block in enumerate(blocks):
+        attention = getattr(block, "attn", None)
+        if not isinstance(attention, nn.MultiheadAttention) or attention.in_proj_weight is None:
+            raise ConfigError(
+                f"backbone: {encoder} block {layer} has attention of class {type(attention).__name__}; use an open_clip model "
+                "whose blocks are ResidualAttentionBlock with nn.MultiheadAttention."
+            )
+        name = f"{encoder}.{layer}"
+        adapted = AdaptedAttention(attention, name, causal=causal)
+        block.attn = adapted
+        block.mlp.c_fc = AdaptedLinear(block.mlp.c_fc, f"{name}.in")
+        block.mlp.c_proj = AdaptedLinear(block.mlp.c_proj, f"{name}.out")
+        found = [*adapted.slots.values(), adapted.out_proj.slot, block.mlp.c_fc.slot, block.mlp.c_proj.slot]
+        slots.update({slot.name: slot for slot in found if isinstance(slot, Slot)})
+    return slots
+
+
+@torch.no_grad()
+def snapshot(slots: dict[str, Slot]) -> dict[str, Tensor]:
+    """fp32 CPU copies of the slots' frozen weights, to measure the cumulative shift from."""
+    return {name: slot.weight[slot.rows].detach().float().cpu().clone() for name, slot in slots.items()}

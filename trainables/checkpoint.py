@@ -1,0 +1,138 @@
+"""State at a task boundary, in two safetensors files per task: what was merged (kept) and the rest (only the last kept).
+
+The backbone itself is never stored: W_0 plus the merged factors, replayed in order, is the network bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from suite.errors import DataError
+from suite.lowrank.journal import Journal
+from suite.lowrank.layer import Branch, Factors, Slot
+from suite.randomness import RandomStreams
+from suite.record import atomic_write
+from trainables.method import Method
+
+
+class Checkpoints:
+    """Files ``merged_<k>.safetensors`` for every finished task k (from 1) and ``state_<k>.safetensors`` for the last one."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        self.folder = folder
+        self.run_id = run_id
+
+    def save(
+        self, row: int, journal: Journal, method: Method, random: RandomStreams, optimizer: dict[str, Tensor]
+    ) -> None:
+        """Write both files of task ``row``, then drop the state of the task before."""
+        merged = {f"{name}/{part}": getattr(f, part) for name, f in journal.tasks[-1].items() for part in ("a", "b")}
+        self._write(f"merged_{row}", merged, {})
+        branches, layout = branch_tensors(journal.slots)
+        tensors = {f"branch/{key}": value for key, value in branches.items()}
+        tensors |= {f"method/{key}": value for key, value in method.state().items()}
+        tensors |= {f"random/{key}": value for key, value in random.state().items()}
+        tensors |= {f"optimizer/{key}": value for key, value in optimizer.items()}
+        self._write(f"state_{row}", tensors, {"branches": json.dumps(layout)})
+        self._path(f"state_{row - 1}").unlink(missing_ok=True)
+
+    def load(self, rows: int, journal: Journal, method: Method, random: RandomStreams) -> dict[str, Tensor]:
+        """Bring network, branches, method and generators to the state after ``rows`` tasks; returns optimizer tensors.
+
+        Raises:
+            DataError: a file is missing, damaged or belongs to another run.
+        """
+        for row in range(1, rows + 1):
+            tensors, _ = self._read(f"merged_{row}")
+            names = {key.rpartition("/")[0] for key in tensors}
+            journal.replay({name: Factors(tensors[f"{name}/a"], tensors[f"{name}/b"]) for name in sorted(names)})
+        tensors, metadata = self._read(f"state_{rows}")
+        restore_branches(journal.slots, _under(tensors, "branch/"), json.loads(metadata["branches"]))
+        journal.remember_live()
+        method.load_state(_under(tensors, "method/"))
+        random.load(_under(tensors, "random/"))
+        return _under(tensors, "optimizer/")
+
+    def merged(self, row: int) -> dict[str, Tensor]:
+        """Factors merged after task ``row``: ``<slot>/a`` (r, in) and ``<slot>/b`` (out, r)."""
+        return self._read(f"merged_{row}")[0]
+
+    def complete(self, row: int) -> bool:
+        """True if a run can go on from after task ``row``."""
+        needed = [f"merged_{k}" for k in range(1, row + 1)] + [f"state_{row}"]
+        return all(self._path(name).is_file() for name in needed)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"
+
+    def _write(self, name: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+        ready = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+        atomic_write(self._path(name), save(ready, metadata={"run_id": self.run_id, **metadata}))
+
+    def _read(self, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+        path = self._path(name)
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise DataError(f"{path}: cannot be read ({error}); remove the run's folder to start it again.") from None
+        if metadata.get("run_id") != self.run_id:
+            raise DataError(f"{path}: belongs to run {metadata.get('run_id')}, not {self.run_id}; remove the folder.")
+        return tensors, metadata
+
+
+def branch_tensors(slots: dict[str, Slot]) -> tuple[dict[str, Tensor], dict[str, dict[str, float | bool]]]:
+    """Live branches as tensors ``<slot>/<branch>/<a|b|gate>`` and what a tensor cannot hold."""
+    tensors: dict[str, Tensor] = {}
+    layout: dict[str, dict[str, float | bool]] = {}
+    for name, slot in slots.items():
+        for key in slot.branches:
+            branch = slot.branch(key)
+            tensors |= {f"{name}/{key}/{part}": value for part, value in branch.named_parameters()}
+            layout[f"{name}/{key}"] = {
+                "scale": branch.scale,
+                "enabled": branch.enabled,
+                "dropout": branch.dropout,
+                "trainable": branch.a.requires_grad,
+            }
+    return tensors, layout
+
+
+def restore_branches(
+    slots: dict[str, Slot], tensors: dict[str, Tensor], layout: dict[str, dict[str, float | bool]]
+) -> None:
+    """Inverse of ``branch_tensors``: the slots get exactly these branches."""
+    for place, facts in layout.items():
+        name, _, key = place.partition("/")
+        slot = slots[name]
+        gate = tensors.get(f"{place}/gate")
+        branch = Branch(tensors[f"{place}/a"], tensors[f"{place}/b"], gate, scale=float(facts["scale"]))
+        branch.enabled, branch.dropout = bool(facts["enabled"]), float(facts["dropout"])
+        branch.requires_grad_(bool(facts["trainable"]))
+        slot.branches[key] = branch.to(slot.weight.device)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """State of an optimizer as ``<parameter index>/<name>`` tensors."""
+    state = optimizer.state_dict()["state"]
+    return {f"{index}/{name}": torch.as_tensor(value) for index, part in state.items() for name, value in part.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Inverse of ``optimizer_tensors`` for an optimizer over the same parameters in the same order."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition("/")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

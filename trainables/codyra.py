@@ -1,0 +1,169 @@
+"""CoDyRA: LoRA whose rank-1 parts carry importance weights (gates); a soft threshold prunes them while the task is learned.
+
+    y = W x + b + B (w * (A x));   after each optimizer step of the second phase   w <- S_kappa(w)
+
+Source: arXiv 2412.01004; Artificer-AI-Lab/CoDyRA (commit c1691e4) models/codyra.py, loralib/codyra.py, runner_codyra.sh.
+Where paper and released code differ, a field names the choice and the default follows the paper's operator and the release's
+optimizer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from suite.backbones.learner import Learner
+from suite.errors import ConfigError
+from suite.lowrank.layer import fresh_branch
+from suite.lowrank.placement import Placement
+from suite.metrics.rank import no_signal_rank
+from suite.randomness import RandomStreams
+from trainables.method import Method, MethodConfig, MethodFacts, ParameterGroup, Step, TaskContext, count_parameters
+
+BRANCH = "task"
+
+
+class CodyraConfig(MethodConfig):
+    """Hyperparameters; defaults are those of the released runner.
+
+    Attributes:
+        kappa_max: largest threshold.
+        kappa_levels: equal steps from 0 to ``kappa_max``.
+        dense_fraction: share of the steps before the first threshold; 1 never prunes.
+        threshold_op: ``soft`` zeroes |w| <= kappa (paper), ``codyra_release`` zeroes |w| < 2 kappa (released code).
+        gate_init: standard normal (release) or all ones.
+        gate_update: gates step with AdamW like A and B (release) or by plain gradient descent (paper's page).
+        gate_lr_multiplier: learning rate of the gates as a multiple of the others'.
+        kappa_times_lr: multiply the threshold by the step's learning rate, as a proximal step of an L1 penalty would.
+    """
+
+    name: Literal["codyra"] = "codyra"
+    rank: Annotated[int, Field(ge=1, le=512)] = 16
+    placement: Placement = Placement(weights=("q", "k", "v", "o", "in", "out"))
+    kappa_max: Annotated[float, Field(ge=0)] = 5e-3
+    kappa_levels: Annotated[int, Field(ge=2)] = 50
+    dense_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    threshold_op: Literal["soft", "codyra_release"] = "soft"
+    gate_init: Literal["normal", "ones"] = "normal"
+    gate_update: Literal["adamw", "prox_sgd"] = "adamw"
+    gate_lr_multiplier: Annotated[float, Field(ge=0)] = 1.0
+    kappa_times_lr: bool = False
+
+    def build(self) -> Codyra:
+        return Codyra(self)
+
+
+class Codyra(Method):
+    """Fresh gated branch per task; pruned and merged in fp32 after every task, the last one included."""
+
+    def __init__(self, config: CodyraConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.thresholds: list[float | None] = []
+        self.applied: list[float] = []
+        self._facts = MethodFacts(trainable_parameters=0)
+
+    def attach(self, learner: Learner, random: RandomStreams) -> None:
+        self.slots = learner.place(self.config.placement)
+
+    def begin_task(self, context: TaskContext) -> None:
+        config = self.config
+        self.thresholds = threshold_schedule(
+            context.steps, config.dense_fraction, config.kappa_levels, config.kappa_max, where=context.task.name
+        )
+        self.applied = []
+        for slot in self.slots:
+            gate = torch.ones(config.rank)
+            if config.gate_init == "normal":
+                gate = torch.randn(config.rank, generator=context.random["gate"])
+            slot.branches[BRANCH] = fresh_branch(slot, config.rank, context.random["init"], gate=gate)
+
+    def gates(self) -> list[Tensor]:
+        """The importance weights of all slots, (rank,) each."""
+        return [gate for slot in self.slots if (gate := slot.branch(BRANCH).gate) is not None]
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        branches = [slot.branch(BRANCH) for slot in self.slots]
+        groups = [ParameterGroup([p for branch in branches for p in (branch.a, branch.b)])]
+        if self.config.gate_update == "adamw":
+            gates = [branch.gate for branch in branches if branch.gate is not None]
+            groups.append(ParameterGroup(gates, self.config.gate_lr_multiplier))
+        return groups
+
+    @torch.no_grad()
+    def after_step(self, step: Step) -> None:
+        gates = self.gates()
+        if self.config.gate_update == "prox_sgd":
+            for gate in gates:
+                if gate.grad is not None:
+                    gate -= step.lr * self.config.gate_lr_multiplier * gate.grad
+                    gate.grad = None
+        kappa = self.thresholds[step.index]
+        if kappa is not None:
+            kappa = kappa * step.lr if self.config.kappa_times_lr else kappa
+            threshold_(gates, kappa, self.config.threshold_op)
+            self.applied.append(kappa)
+
+    def end_task(self, context: TaskContext) -> None:
+        config = self.config
+        groups = self.parameter_groups()
+        ranks = {slot.name: slot.branch(BRANCH).effective_rank() for slot in self.slots}
+        no_signal = no_signal_rank(config.rank, self.applied, config.threshold_op, config.gate_init)
+        self._facts = MethodFacts(count_parameters(groups), ranks, no_signal)
+        for slot in self.slots:
+            self.merge(slot, BRANCH)
+
+    def facts(self) -> MethodFacts:
+        return self._facts
+
+
+def threshold_schedule(
+    steps: int, dense_fraction: float, levels: int, kappa_max: float, *, where: str
+) -> list[float | None]:
+    """Threshold applied after each of the task's steps; None in the dense phase.
+
+    Level k is ``k kappa_max / (levels - 1)``; the level counter starts at s >= dense, the operator at s > dense, one step later
+    (release). With 500 steps, half of them dense, 50 levels and kappa_max 0.005: 249 applications that sum to 0.6499.
+
+    Raises:
+        ConfigError: when the steps leave no room for the levels: the release then silently prunes nothing.
+    """
+    dense = dense_fraction * steps
+    width = math.floor((steps - dense) / levels)
+    if width == 0:
+        least = math.ceil(levels / (1 - dense_fraction))
+        raise ConfigError(
+            f"codyra: {steps} steps for task '{where}' leave no room for {levels} threshold levels after dense_fraction "
+            f"{dense_fraction}; use at least {least} steps, fewer method.kappa_levels or a smaller method.dense_fraction."
+        )
+    schedule: list[float | None] = []
+    level = 0
+    for step in range(steps):
+        if step >= dense and step % width == 0:
+            level = min(level + 1, levels - 1)
+        schedule.append(level * kappa_max / (levels - 1) if step > dense else None)
+    return schedule
+
+
+@torch.no_grad()
+def threshold_(gates: list[Tensor], kappa: float, operator: Literal["soft", "codyra_release"]) -> None:
+    """Shrink every gate towards zero by ``kappa``, in place.
+
+    soft:            w <- sign(w) max(|w| - kappa, 0)
+    codyra_release:  the same, then 0 where the shrunk |w| is below kappa, i.e. where |w| was below 2 kappa, except |w| = kappa
+                     exactly, which stays (three sequential operations of loralib/codyra.py)
+    """
+    magnitude = torch._foreach_abs(gates)
+    shrunk = torch._foreach_sub(magnitude, kappa)
+    if operator == "soft":
+        torch._foreach_clamp_min_(shrunk, 0.0)
+    else:
+        for part, before in zip(shrunk, magnitude, strict=True):
+            kept = torch.where(before > kappa, part, before)
+            part.copy_(torch.where(kept < kappa, torch.zeros_like(kept), kept))
+    torch._foreach_mul_(shrunk, torch._foreach_sign(gates))
+    torch._foreach_copy_(gates, shrunk)

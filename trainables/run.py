@@ -1,0 +1,300 @@
+"""One run: config -> stream, learner, method -> trainer -> record. Resumes at the last task boundary, reuses what is finished."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from suite.backbones.learner import BackboneConfig, Outcomes
+from suite.benchmarks.stream import SPLITS, Stream, text_hash
+from suite.config import RunConfig, canonical_hash
+from suite.errors import ConfigError, DataError, TrainingDiverged
+from suite.identity import code_version, commit_and_dirty, hardware, run_id, versions
+from suite.outcomes import Key, Scores, read_outcomes, write_outcomes
+from suite.randomness import RandomStreams
+from suite.record import Cells, Record, Status, TaskResult, atomic_write, read_record, write_record
+from trainables.checkpoint import Checkpoints
+from trainables.method import MethodConfig
+from trainables.stream_trainer import EVALUATED, StepListener, StreamTrainer, TaskReport
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where and for whom a run happens; not part of its identity."""
+
+    out: Path
+    data_root: Path
+    device: str = "auto"
+    study: str | None = None
+    trial: int | None = None
+    carrier: str = "direct"
+    on_step: StepListener | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Progress of a run after ``row`` of ``of`` tasks (row 0 = zero-shot measured); ``record`` is what is stored so far."""
+
+    run_id: str
+    row: int
+    of: int
+    record: Record
+
+
+Listener = Callable[[Report], bool]
+
+
+def go_on(report: Report) -> bool:
+    """The listener that never stops a run."""
+    return True
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run whose data was read and whose identity is known."""
+
+    config: RunConfig
+    stream: Stream
+    run_id: str
+    folder: Path
+
+
+def prepare(config: RunConfig, surroundings: Surroundings) -> PreparedRun:
+    """Read the benchmark's data and name the run; trains nothing.
+
+    Raises:
+        DataError: the data is not what the benchmark needs.
+    """
+    stream = config.benchmark.build(surroundings.data_root)
+    name = run_id(config, stream.fingerprint())
+    return PreparedRun(config, stream, name, surroundings.out / "runs" / name)
+
+
+def execute(config: RunConfig, surroundings: Surroundings, listener: Listener = go_on) -> Record:
+    """Train (or finish, or look up) the run of ``config`` and return its stored record.
+
+    A finished run is returned as it is. An interrupted, stopped or failed one goes on from its last task boundary. A
+    listener that returns False stops the run after the task it was told of. Divergence is recorded as ``failed``.
+
+    Raises:
+        SuiteError: a mistake in config or data, before any training.
+    """
+    prepared = prepare(config, surroundings)
+    with _only_one(prepared.folder):
+        stored = _stored(prepared)
+        if stored is not None and stored.status == "finished":
+            return stored
+        return _Run(prepared, surroundings, listener).carry_out(stored)
+
+
+def _stored(prepared: PreparedRun) -> Record | None:
+    path = prepared.folder / "record.json"
+    return read_record(path) if path.is_file() else None
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Hold the run's lock: a second process with the same identity waits and then finds the finished record."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+class _Run:
+    def __init__(self, prepared: PreparedRun, surroundings: Surroundings, listener: Listener) -> None:
+        self.prepared = prepared
+        self.surroundings = surroundings
+        self.listener = listener
+        self.outcomes: dict[Key, Scores] = {}
+        self.texts: dict[str, list[str]] = {}
+        self.checkpoints = Checkpoints(prepared.folder / "checkpoints", prepared.run_id)
+
+    def carry_out(self, stored: Record | None) -> Record:
+        config, stream = self.prepared.config, self.prepared.stream
+        device = choose_device(self.surroundings.device)
+        backbone, method_config = config.backbone, config.method
+        assert isinstance(backbone, BackboneConfig)
+        assert isinstance(method_config, MethodConfig)
+        _set_precision(config)
+        trainer = StreamTrainer(
+            backbone.build(stream, device),
+            method_config.build(),
+            config.training,
+            RandomStreams(config.seed),
+            self.surroundings.on_step,
+        )
+        self.record = (self._resumed(stored, trainer) if stored else None) or self._begun(device)
+        start = self.record.tasks_done
+        try:
+            if not self.record.test:
+                untouched = zero_shot_row(trainer, self.prepared, self.surroundings.out)
+                trainer.latest = untouched.outcomes
+                self._note(untouched)
+                if not self._tell(0):
+                    return self._end("stopped")
+            for report in trainer.rows(start):
+                self._checkpoint(trainer, report)
+                self._note(report)
+                if not self._tell(report.result.row) and report.result.row < len(stream):
+                    return self._end("stopped")
+        except TrainingDiverged as error:
+            return self._end("failed", str(error))
+        return self._end("finished")
+
+    def _resumed(self, stored: Record, trainer: StreamTrainer) -> Record | None:
+        rows = stored.tasks_done
+        while rows > 0 and not self.checkpoints.complete(rows):
+            rows -= 1
+        try:
+            outcomes = read_outcomes(self.prepared.folder) if stored.test else {}
+        except DataError:
+            return None
+        if rows > 0:
+            trainer.optimizer_state = self.checkpoints.load(rows, trainer.journal, trainer.method, trainer.random)
+        self.outcomes = {key: scores for key, scores in outcomes.items() if key[1] <= rows}
+        self.texts = _read_texts(self.prepared.folder, rows)
+        kept = rows + 1 if stored.test else 0
+        return stored.model_copy(
+            update={
+                "validation": stored.validation[:kept],
+                "test": stored.test[:kept],
+                "results": stored.results[:kept],
+                "status": "running",
+                "reason": None,
+            }
+        )
+
+    def _begun(self, device: torch.device) -> Record:
+        config, stream = self.prepared.config, self.prepared.stream
+        commit, dirty = commit_and_dirty()
+        return Record(
+            run_id=self.prepared.run_id,
+            config=config.resolved(),
+            config_hash=config.config_hash(),
+            settings_hash=config.settings_hash(),
+            data_fingerprint=stream.fingerprint(),
+            code_version=code_version(),
+            commit=commit,
+            dirty=dirty,
+            versions=versions(),
+            hardware=hardware(device),
+            benchmark=stream.name,
+            setting=stream.setting,
+            protocol=stream.protocol.value,
+            scoring=stream.scoring,
+            metrics=list(stream.metrics),
+            tasks=list(stream.task_names),
+            item_digests={s: [text_hash(getattr(t, s).ids)[:16] for t in stream.tasks] for s in SPLITS if s != "train"},
+            started_at=datetime.now(UTC),
+            carrier=self.surroundings.carrier,
+            study=self.surroundings.study,
+            trial=self.surroundings.trial,
+        )
+
+    def _note(self, report: TaskReport) -> None:
+        """Put a row into record, outcomes and generations; the record goes last, so that it never promises too much."""
+        row = report.result.row
+        for split in EVALUATED:
+            for task, found in enumerate(report.outcomes[split]):
+                self.outcomes[(split, row, task)] = found.scores
+                if found.texts:
+                    self.texts[f"{split}/{row}/{task}"] = list(found.texts)
+        means: dict[str, list[float | None]] = {s: [o.mean for o in report.outcomes[s]] for s in EVALUATED}
+        ties = sum(found.ties for found in report.outcomes["test"])
+        result = report.result.model_copy(update={"facts": {**report.result.facts, "ties": ties}})
+        validation: Cells = [*self.record.validation, means["validation"]]
+        test: Cells = [*self.record.test, means["test"]]
+        update = {"validation": validation, "test": test, "results": [*self.record.results, result]}
+        self.record = self.record.model_copy(update=update)
+        write_outcomes(self.outcomes, self.prepared.folder)
+        _write_texts(self.texts, self.prepared.folder)
+        write_record(self.record, self.prepared.folder)
+
+    def _checkpoint(self, trainer: StreamTrainer, report: TaskReport) -> None:
+        self.checkpoints.save(
+            report.result.row, trainer.journal, trainer.method, trainer.random, trainer.optimizer_state
+        )
+
+    def _tell(self, row: int) -> bool:
+        return self.listener(Report(self.prepared.run_id, row, len(self.prepared.stream), self.record))
+
+    def _end(self, status: Status, reason: str | None = None) -> Record:
+        self.record = self.record.model_copy(update={"status": status, "reason": reason, "ended_at": datetime.now(UTC)})
+        write_record(self.record, self.prepared.folder)
+        return self.record
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` takes the first GPU if there is one, else the CPU.
+
+    Raises:
+        ConfigError: a device that this machine lacks.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"device: '{name}' is asked for but this machine has no usable GPU; use 'cpu' or 'auto'.")
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device: '{name}' is not a device; use 'auto', 'cpu', 'cuda' or 'cuda:0'.") from None
+
+
+def _set_precision(config: RunConfig) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = config.training.precision == "tf32"
+
+
+def zero_shot_row(trainer: StreamTrainer, prepared: PreparedRun, out: Path) -> TaskReport:
+    """Row 0, measured once per backbone, data and code and shared by all runs below ``out``."""
+    config = prepared.config
+    fields = config.resolved()
+    precision = fields["training"]["precision"]
+    key = canonical_hash([fields["backbone"], prepared.stream.fingerprint(), code_version(), precision])
+    folder = out / "zero_shot" / key
+    report = trainer.first_row() if not (folder / "outcomes.npz").is_file() else None
+    if report is None:
+        return _shared_row(trainer, folder, len(prepared.stream))
+    texts = {f"{s}/0/{t}": list(o.texts) for s in EVALUATED for t, o in enumerate(report.outcomes[s]) if o.texts}
+    ties = [report.outcomes[split][task].ties for split in EVALUATED for task in range(len(prepared.stream))]
+    _write_texts(texts, folder)
+    atomic_write(folder / "row.json", json.dumps({"ties": ties, "result": report.result.model_dump(mode="json")}).encode())
+    scores = {(s, 0, t): o.scores for s in EVALUATED for t, o in enumerate(report.outcomes[s])}
+    write_outcomes(scores, folder)
+    return report
+
+
+def _shared_row(trainer: StreamTrainer, folder: Path, tasks: int) -> TaskReport:
+    stored: dict[str, Any] = json.loads((folder / "row.json").read_bytes())
+    scores, texts, ties = read_outcomes(folder), _read_texts(folder, 0), iter(stored["ties"])
+    outcomes = {
+        split: [
+            Outcomes(scores[(split, 0, task)], tuple(texts.get(f"{split}/0/{task}", ())), next(ties))
+            for task in range(tasks)
+        ]
+        for split in EVALUATED
+    }
+    return TaskReport(TaskResult.model_validate(stored["result"]), outcomes)
+
+
+def _write_texts(texts: dict[str, list[str]], folder: Path) -> None:
+    """``generations.json.gz``-like store: zlib-compressed JSON, key ``split/row/task`` -> generated answers in order."""
+    if texts:
+        atomic_write(folder / "generations.json.z", zlib.compress(json.dumps(texts, ensure_ascii=False).encode()))
+
+
+def _read_texts(folder: Path, rows: int) -> dict[str, list[str]]:
+    path = folder / "generations.json.z"
+    if not path.is_file():
+        return {}
+    texts: dict[str, list[str]] = json.loads(zlib.decompress(path.read_bytes()))
+    return {key: value for key, value in texts.items() if int(key.split("/")[1]) <= rows}

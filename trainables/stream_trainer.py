@@ -1,0 +1,238 @@
+"""The only training loop: for each task train, end it, evaluate, hand over the result. It knows no Ray and no MLflow."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from suite.backbones.learner import Batch, Learner, Outcomes
+from suite.benchmarks.stream import Split, Stream, TextTask
+from suite.config import TrainingConfig
+from suite.costs import CostMeter, peak_bytes
+from suite.data.buckets import length_bucketed_order
+from suite.errors import TrainingDiverged
+from suite.lowrank.journal import Journal
+from suite.randomness import RandomStreams
+from suite.record import TaskCosts, TaskResult
+from trainables.checkpoint import optimizer_tensors, restore_optimizer
+from trainables.method import Method, Step, TaskContext
+
+EVALUATED: tuple[Split, ...] = ("validation", "test")
+Scores = dict[Split, list[Outcomes]]
+StepListener = Callable[[int, int, int, float], None]  # task, step, steps of the task, loss
+CHECK_EVERY = 20  # steps between looks at the loss; each look waits for the device
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """What is known after ``result.row`` tasks: outcomes of every task on both splits and the row's facts."""
+
+    result: TaskResult
+    outcomes: Scores
+
+
+@dataclass
+class StreamTrainer:
+    """Trains ``method`` on ``learner``'s stream; iterate over ``rows`` to do it task by task.
+
+    Attributes:
+        journal: what was merged so far; part of every checkpoint.
+        optimizer_state: tensors of the last optimizer when the method carries it over tasks.
+        latest: outcomes of the last row; a method without slots repeats them instead of measuring the same network again.
+    """
+
+    learner: Learner
+    method: Method
+    training: TrainingConfig
+    random: RandomStreams
+    on_step: StepListener | None = None
+    journal: Journal = field(init=False)
+    optimizer_state: dict[str, Tensor] = field(default_factory=dict)
+    latest: Scores | None = None
+
+    def __post_init__(self) -> None:
+        self.journal = Journal(self.learner.slots)
+        self.method.attach(self.learner, self.random)
+
+    @property
+    def stream(self) -> Stream:
+        return self.learner.stream
+
+    def first_row(self) -> TaskReport:
+        """Row 0: the untouched backbone."""
+        meter = CostMeter(self.learner.device)
+        outcomes = self._evaluate(meter)
+        return TaskReport(TaskResult(row=0, task=None, costs=self._costs(meter, 0, 0.0, 0, 0)), outcomes)
+
+    def rows(self, start: int) -> Iterator[TaskReport]:
+        """Learn task after task from index ``start`` on and yield after each; the caller may stop iterating.
+
+        Raises:
+            TrainingDiverged: the loss became NaN or infinite.
+        """
+        for index in range(start, len(self.stream)):
+            yield self._task(index)
+
+    def _task(self, index: int) -> TaskReport:
+        meter = CostMeter(self.learner.device)
+        task = self.stream.tasks[index]
+        self.learner.begin_task(index)
+        context = TaskContext(
+            index, task, self.step_count(index), self.training.batch_size, self.learner, self.random
+        )
+        loss = self._train(context) if self._trains() else None
+        train_seconds = meter.wall_seconds()
+        self.journal.add(self.method.merged)
+        self.method.merged.clear()
+        outcomes = self.latest if self.latest is not None and not self._trains() else self._evaluate(meter)
+        self.latest = outcomes
+        facts = self.method.facts()
+        result = TaskResult(
+            row=index + 1,
+            task=task.name,
+            costs=self._costs(
+                meter, context.steps if loss is not None else 0, train_seconds, facts.trainable_parameters, facts.carried_bytes
+            ),
+            effective_rank=facts.effective_rank,
+            no_signal_rank=facts.no_signal_rank,
+            update_norm=self.journal.update_norms(),
+            cumulative_norm=self.journal.cumulative_norms(),
+            train_loss=loss,
+            facts=self.learner.facts(),
+        )
+        return TaskReport(result, outcomes)
+
+    def _trains(self) -> bool:
+        return bool(self.method.slots)
+
+    def step_count(self, index: int) -> int:
+        """Optimizer steps of a task under the run's budget."""
+        if self.training.steps is not None:
+            return self.training.steps
+        task = self.stream.tasks[index]
+        own = task.epochs if isinstance(task, TextTask) else 1
+        epochs = self.training.epochs if self.training.epochs is not None else own
+        return max(1, math.ceil(epochs * math.ceil(len(task.train) / self.training.batch_size)))
+
+    def _train(self, context: TaskContext) -> float:
+        """All steps of one task; returns the mean task loss over the last tenth of them."""
+        self.method.begin_task(context)
+        optimizer = self._optimizer()
+        batches = self._row_batches(context)
+        tail = max(1, context.steps // 10)
+        losses: list[Tensor] = []
+        for index in range(context.steps):
+            lr = learning_rate(self.training, index, context.steps)
+            for group in optimizer.param_groups:
+                group["lr"] = lr * group["lr_multiplier"]
+            loss, step = self._step(context, index, lr, next(batches), optimizer)
+            self.method.after_step(step)
+            if index >= context.steps - tail:
+                losses.append(loss)
+            if index % CHECK_EVERY == CHECK_EVERY - 1 or index == context.steps - 1:
+                self._look(context, index, loss)
+        self.method.end_task(context)
+        if self.method.carry_optimizer:
+            self.optimizer_state = optimizer_tensors(optimizer)
+        return float(torch.stack(losses).mean())
+
+    def _step(
+        self, context: TaskContext, index: int, lr: float, rows: Tensor, optimizer: torch.optim.Optimizer
+    ) -> tuple[Tensor, Step]:
+        optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.learner.device)
+        step: Step | None = None
+        for part in rows.split(self.training.micro_batch_size or len(rows)):
+            tasks = torch.full_like(part, context.index)
+            current = self.learner.batch(tasks, part, self.random["augment"])
+            batches: list[Batch] = [current, *self.method.extra_batches(context, current)]
+            with self._autocast():
+                outputs = [self.learner.forward(batch) for batch in batches]
+                step = Step(index, context.steps, lr, batches, outputs)
+                loss = self.method.loss(step) * (len(part) / len(rows))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += outputs[0].loss.detach() * (len(part) / len(rows))
+        assert step is not None
+        self.method.after_backward(step)
+        if self.training.clip_norm is not None:
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, self.training.clip_norm)
+        optimizer.step()
+        return total, step
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        config = self.training
+        groups = [
+            {"params": group.parameters, "lr_multiplier": group.lr_multiplier} for group in self.method.parameter_groups()
+        ]
+        optimizer = torch.optim.AdamW(
+            groups,
+            lr=config.lr,
+            betas=(config.beta1, config.beta2),
+            eps=config.epsilon,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        if self.method.carry_optimizer and self.optimizer_state:
+            restore_optimizer(optimizer, self.optimizer_state)
+        return optimizer
+
+    def _row_batches(self, context: TaskContext) -> Iterator[Tensor]:
+        """Rows of the training split, shuffled anew every epoch, the last partial batch kept."""
+        generator = self.random["batch"]
+        count, size = len(context.task.train), self.training.batch_size
+        lengths = self.learner.lengths(context.index)
+        while True:
+            if lengths is None:
+                yield from torch.randperm(count, generator=generator).split(size)
+            else:
+                yield from length_bucketed_order(lengths, size, generator)
+
+    def _look(self, context: TaskContext, index: int, loss: Tensor) -> None:
+        value = float(loss)
+        if not math.isfinite(value):
+            raise TrainingDiverged(
+                f"task '{context.task.name}', step {index + 1} of {context.steps}: the loss is {value}; lower training.lr or "
+                "set training.clip_norm."
+            )
+        if self.on_step:
+            self.on_step(context.index, index + 1, context.steps, value)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.learner.device.type, torch.bfloat16, enabled=self.training.precision == "bf16")
+
+    def _evaluate(self, meter: CostMeter) -> Scores:
+        start = time.perf_counter()
+        everything: Sequence[int] = range(len(self.stream))
+        with self._autocast():
+            outcomes: Scores = {split: self.learner.evaluate(split, everything) for split in EVALUATED}
+        meter.evaluate_seconds += time.perf_counter() - start
+        return outcomes
+
+    def _costs(self, meter: CostMeter, steps: int, train_seconds: float, trainable: int, carried: int) -> TaskCosts:
+        return TaskCosts(
+            steps=steps,
+            wall_seconds=meter.wall_seconds(),
+            train_seconds=train_seconds,
+            evaluate_seconds=meter.evaluate_seconds,
+            device_seconds=meter.device_seconds(),
+            peak_bytes=peak_bytes(),
+            device_peak_bytes=meter.device_peak_bytes(),
+            trainable_parameters=trainable,
+            carried_bytes=carried,
+        )
+
+
+def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
+    """Rate of step 0..steps-1: linear warm-up, then 0.5 (1 + cos(pi s / steps)) lr, or constant."""
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return config.lr
+    span = max(1, steps - config.warmup_steps)
+    return 0.5 * (1.0 + math.cos(math.pi * (step - config.warmup_steps) / span)) * config.lr
