@@ -1,0 +1,1 @@
+"""Numbers made from measurements: accuracy matrices, ranks, text scores, statistics."""

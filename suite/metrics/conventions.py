@@ -1,0 +1,188 @@
+"""Metric names and the conventions they belong to. There is no plain "BWT" or "forgetting", only named ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suite.errors import SuiteError, unknown_name
+from suite.metrics import formulas
+from suite.metrics.matrix import AccuracyMatrix
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One named summary of an accuracy matrix.
+
+    Attributes:
+        function: matrix -> number; accuracies 0 to 100, differences in points.
+        per_task: matrix -> (T,) with NaN where the metric is undefined for a task; None when there is no such split.
+        source: where the formula comes from.
+        description: one line for table headers and lists, with the sign where it matters.
+    """
+
+    name: str
+    function: Callable[[AccuracyMatrix], float]
+    per_task: Callable[[AccuracyMatrix], NDArray[np.float64]] | None
+    higher_is_better: bool
+    source: str
+    description: str
+
+
+_ZSCL = "Thunderbeee/ZSCL, mtil/results.ipynb"
+_RAIL = "linghan1997/Regression-based-Analytic-Incremental-Learning, primal_RAIL.py"
+_CODYRA = "Artificer-AI-Lab/CoDyRA, main.py"
+_TRACE = "TRACE, arXiv 2310.06762"
+_TREE = "ZinYY/TreeLoRA, inference/collect_results.py"
+_GEM = "GEM, arXiv 1706.08840"
+_LIBCONTINUAL = "RL-VIG/LibContinual, core/utils/utils.py and core/trainer.py"
+
+_TRANSFER = (formulas.transfer, formulas.transfer_per_task, True)
+_MASKED_TRANSFER = (formulas.masked_transfer, formulas.masked_transfer_per_task, True)
+_AVERAGE = (formulas.average, formulas.average_per_task, True)
+_LAST = (formulas.last, formulas.last_per_task, True)
+_BACKWARD = (formulas.backward_transfer, formulas.backward_transfer_per_task, True)
+_CLIPPED = (formulas.clipped_backward_transfer, formulas.clipped_backward_transfer_per_task, True)
+_OVER_ALL = (formulas.backward_transfer_over_all, formulas.backward_transfer_per_task, True)
+_MASK_NOTE = "unseen tasks, column means then their mean; cells that are exactly 0 are masked"
+_AVERAGE_NOTE = "mean of all cells after the first task"
+
+_TABLE = (
+    Metric("zscl.transfer", *_TRANSFER, _ZSCL, "unseen tasks, column means then their mean; row 0 does not enter"),
+    Metric("zscl.average", *_AVERAGE, _ZSCL, _AVERAGE_NOTE),
+    Metric("zscl.last", *_LAST, _ZSCL, "mean over tasks after the last one"),
+    Metric("rail.transfer", *_MASKED_TRANSFER, _RAIL, _MASK_NOTE),
+    Metric("rail.average", *_AVERAGE, _RAIL, f"{_AVERAGE_NOTE}; refused where the release counts skipped cells as 0"),
+    Metric("rail.last", *_LAST, _RAIL, "mean over tasks after the last one"),
+    Metric("codyra.transfer", *_MASKED_TRANSFER, _CODYRA, _MASK_NOTE),
+    Metric("codyra.average", *_AVERAGE, _CODYRA, _AVERAGE_NOTE),
+    Metric("codyra.last", *_LAST, _CODYRA, "mean over tasks after the last one"),
+    Metric(
+        "codyra.forgetting", formulas.max_forgetting, formulas.max_forgetting_per_task, False,
+        "the suite's choice for Table 4 of the CoDyRA page, which states no formula; arXiv 1801.10112 restricted",
+        "best since learned minus final, over T-1 tasks; positive = forgetting",
+    ),
+    Metric(
+        "chaudhry.forgetting", formulas.walk_forgetting, formulas.walk_forgetting_per_task, False,
+        "Riemannian walk, arXiv 1801.10112; facebookresearch/agem, utils/utils.py, compute_fgt",
+        "best of all earlier steps minus final, over T-1 tasks; positive = forgetting",
+    ),
+    Metric("gem.average", *_LAST, _GEM, "ACC: mean over tasks after the last one"),
+    Metric("gem.bwt", *_BACKWARD, _GEM, "final minus just learned, over T-1 tasks; negative = forgetting"),
+    Metric(
+        "gem.fwt", formulas.forward_transfer, formulas.forward_transfer_per_task, True, _GEM,
+        "just before learning minus untouched backbone, over T-1 tasks",
+    ),
+    Metric(
+        "avalanche.forgetting", formulas.diagonal_forgetting, formulas.diagonal_forgetting_per_task, False,
+        "ContinualAI/avalanche, evaluation/metrics/forgetting_bwt.py",
+        "just learned minus final, over T-1 tasks; positive = forgetting",
+    ),
+    Metric("trace.op", *_LAST, _TRACE, "overall performance: mean over tasks after the last one"),
+    Metric(
+        "trace.bwt", *_BACKWARD, f"{_TRACE}, printed tables",
+        "final minus just learned, over T-1 tasks; negative = forgetting",
+    ),
+    Metric(
+        "trace.bwt_text", *_OVER_ALL, f"{_TRACE}, formula of the text (second-hand)",
+        "final minus just learned, over T tasks; negative = forgetting",
+    ),
+    Metric(
+        "seekr.bwt", *_OVER_ALL, "jinghan1he/SEEKR, show_results.py",
+        "final minus just learned, over T tasks; negative = forgetting",
+    ),
+    Metric("treelora.bwt", *_CLIPPED, _TREE, "losses only, over T tasks; negative = forgetting"),
+    Metric(
+        "treelora.forgetting", formulas.clipped_forgetting, formulas.clipped_forgetting_per_task, False,
+        f"{_TREE}; sign as on the CoDyRA and MoRAM pages (inferred)",
+        "losses only, over T tasks; positive = forgetting",
+    ),
+    Metric(
+        "treelora.all_average", formulas.mean_of_measured_triangle, None, True, _TREE,
+        "mean of all cells on and below the diagonal",
+    ),
+    Metric(
+        "libcontinual.average", formulas.incremental_average, None, True, _LIBCONTINUAL,
+        "mean over steps of the mean over learned tasks",
+    ),
+    Metric("libcontinual.last", *_LAST, _LIBCONTINUAL, "mean over tasks after the last one"),
+    Metric(
+        "libcontinual.bwt", formulas.libcontinual_backward_transfer, None, True, _LIBCONTINUAL,
+        "later minus just learned over all steps but the next; negative = forgetting",
+    ),
+    Metric(
+        "libcontinual.forgetting", formulas.libcontinual_forgetting, None, False, _LIBCONTINUAL,
+        "just learned minus final without the last but one task, over T-1; positive = forgetting",
+    ),
+    Metric(
+        "learning_accuracy", formulas.learning_accuracy, formulas.just_learned_per_task, True, "mean of the diagonal",
+        "mean score just after learning each task",
+    ),
+)  # fmt: skip
+
+METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _TABLE})
+
+CONVENTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "zscl": ("zscl.transfer", "zscl.average", "zscl.last"),
+        "codyra": ("codyra.transfer", "codyra.average", "codyra.last", "codyra.forgetting"),
+        "rail": ("rail.transfer", "rail.average", "rail.last"),
+        "trace": ("trace.op", "trace.bwt", "learning_accuracy"),
+        "treelora": ("trace.op", "treelora.bwt", "treelora.all_average", "learning_accuracy"),
+        "seekr": ("trace.op", "seekr.bwt", "learning_accuracy"),
+        "gem": ("gem.average", "gem.bwt", "gem.fwt"),
+        "avalanche": ("gem.average", "avalanche.forgetting", "learning_accuracy"),
+        "rwalk": ("gem.average", "chaudhry.forgetting", "learning_accuracy"),
+        "libcontinual": (
+            "libcontinual.average", "libcontinual.last", "libcontinual.bwt", "libcontinual.forgetting",
+        ),
+    }
+)  # fmt: skip
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name.
+
+    Raises:
+        SuiteError: unknown name.
+    """
+    if name not in METRICS:
+        raise unknown_name("metric", name, METRICS)
+    return METRICS[name]
+
+
+def convention(name: str) -> tuple[Metric, ...]:
+    """The metrics that ``leaderboard --convention NAME`` shows, in order.
+
+    Raises:
+        SuiteError: unknown name.
+    """
+    if name not in CONVENTIONS:
+        raise unknown_name("metric convention", name, CONVENTIONS)
+    return tuple(METRICS[entry] for entry in CONVENTIONS[name])
+
+
+def compute(name: str, matrix: AccuracyMatrix) -> float:
+    """Value of the metric ``name``.
+
+    Raises:
+        SuiteError: unknown name, a needed cell was not measured, or too few tasks.
+    """
+    return metric(name).function(matrix)
+
+
+def per_task(name: str, matrix: AccuracyMatrix) -> NDArray[np.float64]:
+    """Contribution of each task, (T,); NaN where the metric is undefined for a task.
+
+    Raises:
+        SuiteError: unknown name, no split by task, or a needed cell was not measured.
+    """
+    split = metric(name).per_task
+    if split is None:
+        allowed = ", ".join(entry.name for entry in METRICS.values() if entry.per_task is not None)
+        raise SuiteError(f"metric '{name}' has no value per task; use one of {allowed}.")
+    return split(matrix)

@@ -1,0 +1,273 @@
+"""The formulas behind the metric names of ``suite.metrics.conventions``: pure functions of an accuracy matrix.
+
+Notation: R (T + 1, T), row i = after i tasks, row 0 = untouched backbone, column j = zero-based task, just learned =
+R[j + 1, j]; all values 0 to 100. d_j = R[T, j] - R[j + 1, j]. Every function refuses a matrix in which a cell it needs
+was not measured. No function rounds, pads or changes its input.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suite.errors import SuiteError
+from suite.metrics.matrix import AccuracyMatrix, require_measured
+
+Vector = NDArray[np.float64]
+
+
+def _need_tasks(matrix: AccuracyMatrix, name: str, least: int = 2) -> None:
+    if len(matrix.tasks) < least:
+        raise SuiteError(
+            f"{name}: the stream has {len(matrix.tasks)} task(s), but the metric is defined from {least} tasks on; "
+            "leave it out for this stream."
+        )
+
+
+def just_learned_per_task(matrix: AccuracyMatrix) -> Vector:
+    """R[j + 1, j], (T,)."""
+    return np.diagonal(require_measured(matrix, "diagonal"), offset=-1).copy()
+
+
+def last_per_task(matrix: AccuracyMatrix) -> Vector:
+    """R[T, j], (T,)."""
+    return np.array(require_measured(matrix, "last_row")[-1])
+
+
+def _change(matrix: AccuracyMatrix) -> Vector:
+    """d_j, (T,); the last entry is 0 because the last task was learned last."""
+    return last_per_task(matrix) - just_learned_per_task(matrix)
+
+
+def _without_last(per_task: Vector) -> Vector:
+    """NaN for the last task, which has had no time to be forgotten."""
+    return np.append(per_task[:-1], np.nan)
+
+
+def transfer_per_task(matrix: AccuracyMatrix) -> Vector:
+    """Transfer_j = mean of R[1..j, j], (T,); NaN for the first task, which is never unseen."""
+    r = require_measured(matrix, "above_diagonal")
+    later = [float(r[1 : j + 1, j].mean()) for j in range(1, len(matrix.tasks))]
+    return np.array([np.nan, *later])
+
+
+def transfer(matrix: AccuracyMatrix) -> float:
+    """zscl.transfer: column means of the cells above the diagonal, then the mean of the T - 1 columns.
+
+    Row 0 does not enter; the mean of the whole triangle is a different number.
+    Source: Thunderbeee/ZSCL, mtil/results.ipynb, function ``statistics``.
+    """
+    _need_tasks(matrix, "zscl.transfer")
+    return float(transfer_per_task(matrix)[1:].mean())
+
+
+def average_per_task(matrix: AccuracyMatrix) -> Vector:
+    """Average_j = mean of R[1..T, j], (T,)."""
+    return np.asarray(require_measured(matrix, "all_learned")[1:].mean(axis=0))
+
+
+def average(matrix: AccuracyMatrix) -> float:
+    """zscl.average: mean of all T x T cells of rows 1..T. Source: as ``transfer``."""
+    return float(average_per_task(matrix).mean())
+
+
+def last(matrix: AccuracyMatrix) -> float:
+    """zscl.last: mean of the last row, (1/T) sum_j R[T, j]. Also TRACE's OP, GEM's ACC, TreeLoRA's "Last Average".
+
+    Sources: Thunderbeee/ZSCL, mtil/results.ipynb; TRACE, arXiv 2310.06762; GEM, arXiv 1706.08840.
+    """
+    return float(last_per_task(matrix).mean())
+
+
+def masked_transfer_per_task(matrix: AccuracyMatrix) -> Vector:
+    """As ``transfer_per_task``, but a cell that is exactly 0 counts as missing; NaN where no cell is left."""
+    r = require_measured(matrix, "above_diagonal")
+    result = np.full(len(matrix.tasks), np.nan)
+    for j in range(1, len(matrix.tasks)):
+        column = r[1 : j + 1, j]
+        if (column != 0).any():
+            result[j] = column[column != 0].mean()
+    return result
+
+
+def masked_transfer(matrix: AccuracyMatrix) -> float:
+    """rail.transfer: like zscl.transfer with every cell equal to 0 masked, then every empty column.
+
+    Equal to zscl.transfer unless an unseen task scores exactly 0; then it is larger. CoDyRA uses the same lines.
+    Sources: linghan1997/Regression-based-Analytic-Incremental-Learning, primal_RAIL.py, end of file;
+    Artificer-AI-Lab/CoDyRA, main.py, function ``main``.
+
+    Raises:
+        SuiteError: every cell above the diagonal is 0, so that nothing is left to average.
+    """
+    _need_tasks(matrix, "rail.transfer")
+    columns = masked_transfer_per_task(matrix)
+    if np.isnan(columns).all():
+        raise SuiteError(
+            "rail.transfer: every cell above the diagonal is 0 and is masked, so there is no Transfer; "
+            "evaluate the unseen tasks or use zscl.transfer."
+        )
+    return float(np.nanmean(columns))
+
+
+def backward_transfer_per_task(matrix: AccuracyMatrix) -> Vector:
+    """d_j, (T,), negative = forgetting; NaN for the last task."""
+    return _without_last(_change(matrix))
+
+
+def backward_transfer(matrix: AccuracyMatrix) -> float:
+    """gem.bwt = (1/(T-1)) sum_{j<T-1} d_j; negative = forgetting.
+
+    Also the BWT printed in the tables of the TRACE paper (trace.bwt; Tables 7 to 16, 18 and 22 fit only this divisor).
+    Sources: GEM, arXiv 1706.08840, equation of BWT (its released metrics/metrics.py divides by T instead); TRACE,
+    arXiv 2310.06762.
+    """
+    _need_tasks(matrix, "gem.bwt")
+    return float(_change(matrix)[:-1].mean())
+
+
+def forward_transfer_per_task(matrix: AccuracyMatrix) -> Vector:
+    """R[j, j] - R[0, j]: gain on task j just before learning it, (T,); NaN for the first task."""
+    require_measured(matrix, "untouched_row")
+    r = require_measured(matrix, "above_diagonal")
+    gains = [r[j, j] - r[0, j] for j in range(1, len(matrix.tasks))]
+    return np.array([np.nan, *gains])
+
+
+def forward_transfer(matrix: AccuracyMatrix) -> float:
+    """gem.fwt = (1/(T-1)) sum_{j>=1} (R[j, j] - R[0, j]); positive = earlier tasks helped.
+
+    GEM's baseline is a random initialisation; here it is the untouched pretrained backbone.
+    Source: GEM, arXiv 1706.08840; facebookresearch/GradientEpisodicMemory, metrics/metrics.py.
+    """
+    _need_tasks(matrix, "gem.fwt")
+    return float(forward_transfer_per_task(matrix)[1:].mean())
+
+
+def diagonal_forgetting_per_task(matrix: AccuracyMatrix) -> Vector:
+    """-d_j, (T,), positive = forgetting; NaN for the last task."""
+    return 0.0 - backward_transfer_per_task(matrix)
+
+
+def diagonal_forgetting(matrix: AccuracyMatrix) -> float:
+    """avalanche.forgetting (F_diag) = -(1/(T-1)) sum_{j<T-1} d_j; positive = forgetting, the negative of gem.bwt.
+
+    Source: ContinualAI/avalanche, evaluation/metrics/forgetting_bwt.py, StreamForgetting: first minus last value of
+    every experience but the one just trained.
+    """
+    return 0.0 - backward_transfer(matrix)  # not a unary minus: nothing forgotten is 0, not -0
+
+
+def max_forgetting_per_task(matrix: AccuracyMatrix) -> Vector:
+    """max_{i=j+1..T-1} R[i, j] - R[T, j], (T,); NaN for the last task."""
+    r = require_measured(matrix, "on_and_below_diagonal")
+    drops = [r[j + 1 : -1, j].max() - r[-1, j] for j in range(len(matrix.tasks) - 1)]
+    return np.array([*drops, np.nan])
+
+
+def max_forgetting(matrix: AccuracyMatrix) -> float:
+    """codyra.forgetting (F_max): mean over all but the last task of best score since it was learned minus final score.
+
+    Positive = forgetting. The suite's default for "Forgetting on X-TAIL" of the CoDyRA page (Table 4): neither the
+    page nor the released code states a formula, so the name says what the suite compares with, not what was proven.
+    Source: the usual reading of Chaudhry et al. 2018, arXiv 1801.10112, restricted to steps after learning.
+    """
+    _need_tasks(matrix, "codyra.forgetting")
+    return float(max_forgetting_per_task(matrix)[:-1].mean())
+
+
+def walk_forgetting_per_task(matrix: AccuracyMatrix) -> Vector:
+    """max_{i=1..T-1} R[i, j] - R[T, j], (T,); NaN for the last task."""
+    r = require_measured(matrix, "all_learned")
+    return np.append(r[1:-1, :-1].max(axis=0) - r[-1, :-1], np.nan)
+
+
+def walk_forgetting(matrix: AccuracyMatrix) -> float:
+    """chaudhry.forgetting (F_max_all): as codyra.forgetting with the maximum over all steps 1..T-1.
+
+    Steps before a task was learned count too, which matters only when its zero-shot score beats everything later.
+    Source: Riemannian walk, Chaudhry et al. 2018, arXiv 1801.10112; facebookresearch/agem, utils/utils.py, compute_fgt.
+    """
+    _need_tasks(matrix, "chaudhry.forgetting")
+    return float(walk_forgetting_per_task(matrix)[:-1].mean())
+
+
+def clipped_backward_transfer_per_task(matrix: AccuracyMatrix) -> Vector:
+    """min(d_j, 0), (T,)."""
+    return np.minimum(_change(matrix), 0.0)
+
+
+def clipped_backward_transfer(matrix: AccuracyMatrix) -> float:
+    """treelora.bwt = (1/T) sum_j min(d_j, 0); never positive, so gains on one task cannot offset losses on another.
+
+    Source: ZinYY/TreeLoRA, inference/collect_results.py.
+    """
+    return float(clipped_backward_transfer_per_task(matrix).mean())
+
+
+def clipped_forgetting_per_task(matrix: AccuracyMatrix) -> Vector:
+    """max(-d_j, 0), (T,)."""
+    return 0.0 - clipped_backward_transfer_per_task(matrix)
+
+
+def clipped_forgetting(matrix: AccuracyMatrix) -> float:
+    """treelora.forgetting (F_clip) = -treelora.bwt; positive = forgetting.
+
+    That "Forgetting" of the CoDyRA page's TRACE table means this is inferred from equal table entries and signs.
+    """
+    return float(clipped_forgetting_per_task(matrix).mean())
+
+
+def backward_transfer_over_all(matrix: AccuracyMatrix) -> float:
+    """trace.bwt_text = seekr.bwt = (1/T) sum_j d_j with d of the last task 0; negative = forgetting.
+
+    Sources: formula attributed to the text of the TRACE paper (second-hand); jinghan1he/SEEKR, show_results.py.
+    """
+    return float(_change(matrix).mean())
+
+
+def learning_accuracy(matrix: AccuracyMatrix) -> float:
+    """(1/T) sum_j R[j + 1, j]: how well each task was learned. To be printed beside every forgetting number."""
+    return float(just_learned_per_task(matrix).mean())
+
+
+def mean_of_measured_triangle(matrix: AccuracyMatrix) -> float:
+    """treelora.all_average: mean of all T (T + 1) / 2 cells on and below the diagonal, every cell with equal weight.
+
+    Source: ZinYY/TreeLoRA, inference/collect_results.py ("All Average").
+    """
+    r = require_measured(matrix, "on_and_below_diagonal")
+    return float(np.concatenate([r[j + 1 :, j] for j in range(len(matrix.tasks))]).mean())
+
+
+def incremental_average(matrix: AccuracyMatrix) -> float:
+    """libcontinual.average = mean over i of OP_i, OP_i = (1/i) sum_{j<i} R[i, j].
+
+    Source: RL-VIG/LibContinual, core/trainer.py ("[Task] Overall Avg Acc").
+    """
+    r = require_measured(matrix, "on_and_below_diagonal")
+    return float(np.mean([r[i, :i].mean() for i in range(1, len(matrix.tasks) + 1)]))
+
+
+def libcontinual_backward_transfer(matrix: AccuracyMatrix) -> float:
+    """libcontinual.bwt = 2 / (T (T-1)) * sum_{i=3..T} sum_{j=0..i-3} (R[i, j] - R[j + 1, j]); negative = forgetting.
+
+    The step right after a task is left out of the sum but not of the divisor, so values are closer to 0 than in the
+    formula of Diaz-Rodriguez et al. 2018 that the code cites.
+    Source: RL-VIG/LibContinual, core/utils/utils.py, compute_bwt (which returns 0 for fewer than 3 tasks).
+    """
+    _need_tasks(matrix, "libcontinual.bwt", least=3)
+    r, learned = require_measured(matrix, "on_and_below_diagonal"), just_learned_per_task(matrix)
+    tasks = len(matrix.tasks)
+    total = sum(float((r[i, : i - 2] - learned[: i - 2]).sum()) for i in range(3, tasks + 1))
+    return 2.0 * total / (tasks * (tasks - 1))
+
+
+def libcontinual_forgetting(matrix: AccuracyMatrix) -> float:
+    """libcontinual.forgetting = -(1/(T-1)) sum_{j=0..T-3} d_j; positive = forgetting.
+
+    The last but one task is left out of the sum but not of the divisor.
+    Source: RL-VIG/LibContinual, core/utils/utils.py, compute_frgt (which returns 0 for fewer than 3 tasks).
+    """
+    _need_tasks(matrix, "libcontinual.forgetting", least=3)
+    return 0.0 - float(_change(matrix)[:-2].sum()) / (len(matrix.tasks) - 1)
