@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from suite.backbones.class_prompts import ClassPrompts
+from suite.backbones.clip_forward import encode_images, encode_texts
 from suite.backbones.learner import BackboneConfig, Batch, Learner, Outcomes, Output, freeze, place_slots
 from suite.backbones.pixels import PixelStore
 from suite.benchmarks.stream import ImageTask, Protocol, Split, Stream
@@ -121,6 +122,7 @@ class ClipLearner:
         self.pixels = PixelStore(self.tasks, device)
         self.prompts = ClassPrompts(self.tasks, tokenize, device)
         self.current = 0
+        self.plain = False  # run every token through every block, for comparison with the fast forward
         self._frozen_text: dict[tuple[int, ...], Tensor] = {}
 
     def place(self, placement: Placement) -> list[Slot]:
@@ -185,19 +187,11 @@ class ClipLearner:
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (n, 3, h, w) to unit embeddings (n, dim)."""
-        return F.normalize(self.network.encode_image(pixels), dim=-1)  # type: ignore[operator]
+        return encode_images(self.network, pixels, plain=self.plain)
 
     def encode_texts(self, tokens: Tensor) -> Tensor:
-        """Token ids (n, length) to unit embeddings (n, dim).
-
-        ``length`` may be shorter than the context: behind the end token a causal encoder changes nothing.
-        """
-        net: Any = self.network
-        length = tokens.shape[1]
-        x = net.token_embedding(tokens) + net.positional_embedding[:length]
-        x = net.transformer(x, attn_mask=net.attn_mask[:length, :length])
-        pooled = net.ln_final(x[torch.arange(len(x), device=x.device), tokens.argmax(dim=-1)])
-        return F.normalize(pooled @ net.text_projection, dim=-1)
+        """Token ids (n, length) to unit embeddings (n, dim)."""
+        return encode_texts(self.network, tokens, plain=self.plain)
 
     @torch.no_grad()
     def evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:

@@ -1,8 +1,8 @@
 """Put slots into the decoder layers of a causal language model, whichever names and fusions its class has.
 
 The projections of every layer are found by their path inside the layer (Llama, Gemma, Qwen, Mistral: separate ones;
-Phi-3: fused rows; GPT-2: fused and stored transposed). Parameter names and objects stay those of the stock class, so its
-state dict loads and saves unchanged.
+Phi-3: fused rows; GPT-2: fused and stored transposed). Parameter names and objects stay those of the stock class, so
+its state dict loads and saves unchanged.
 """
 
 from __future__ import annotations
@@ -65,23 +65,30 @@ class AdaptedProjection(nn.Module):
     Put the network on its device before.
     """
 
+    weight: nn.Parameter
+
     def __init__(self, projection: Projection) -> None:
         super().__init__()
         module: Any = projection.module
         self.weight = module.weight
         self.bias = module.bias
         self.is_transposed = projection.is_transposed
-        rows_by_in = nn.Parameter(self.weight.detach().t(), requires_grad=False) if self.is_transposed else self.weight
+        seen = nn.Parameter(self.weight.detach().t(), requires_grad=False) if self.is_transposed else self.weight
         parts = zip(projection.names, projection.rows, strict=True)
-        self.slots = nn.ModuleList(Slot(name, rows_by_in, rows) for name, rows in parts)
+        self.slots = nn.ModuleList(Slot(name, seen, rows) for name, rows in parts)
+
+    def relink(self) -> None:
+        """Let a transposed weight be the storage its slots see, after that was replaced (another dtype)."""
+        first = self.slots[0]
+        if self.is_transposed and isinstance(first, Slot):
+            self.weight.data = first.weight.data.t()
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
         y = F.linear(x, self.weight.t() if self.is_transposed else self.weight, self.bias)
-        lows = [slot.low_rank(x) for slot in self.slots if isinstance(slot, Slot)]
-        if all(low is None for low in lows):
+        slots = [slot for slot in self.slots if isinstance(slot, Slot)]
+        if not any(slot.branches for slot in slots):
             return y
-        parts = [y[..., slot.rows] for slot in self.slots if isinstance(slot, Slot)]
-        return torch.cat([part if low is None else part + low for part, low in zip(parts, lows, strict=True)], dim=-1)
+        return torch.cat([slot(y[..., slot.rows], x) for slot in slots], dim=-1)
 
 
 def find_projections(network: nn.Module) -> list[Projection]:

@@ -31,24 +31,32 @@ class AdaptedAttention(nn.Module):
         rows = {letter: slice(i * width, (i + 1) * width) for i, letter in enumerate("qkv")}
         self.slots = nn.ModuleDict({key: Slot(f"{name}.{key}", self.in_proj_weight, rows[key]) for key in rows})
 
-    def project(self, x: Tensor) -> list[Tensor]:
-        """q, k and v, each (batch, tokens, width)."""
-        base = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
-        result = []
-        for part, slot in zip(base, self.slots.values(), strict=True):
-            assert isinstance(slot, Slot)
-            low = slot.low_rank(x)
-            result.append(part if low is None else part + low)
-        return result
+    def project(self, x: Tensor, letters: str) -> list[Tensor]:
+        """The projections named by ``letters`` (a run of ``qkv``) of x (batch, tokens, width), split into heads."""
+        first, last = self.slots[letters[0]], self.slots[letters[-1]]
+        rows = slice(first.rows.start, last.rows.stop)
+        base = F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows]).chunk(len(letters), dim=-1)
+        full = [self.slots[letter](part, x) for letter, part in zip(letters, base, strict=True)]
+        return [part.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for part in full]
 
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False, attn_mask: Tensor | None = None
     ) -> tuple[Tensor, None]:
-        batch, tokens, width = query.shape
-        q, k, v = (x.view(batch, tokens, self.heads, -1).transpose(1, 2) for x in self.project(query))
         causal = self.causal and attn_mask is not None
+        q, k, v = self.project(query, "qkv")
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=None if causal else attn_mask, is_causal=causal)
-        return self.out_proj(mixed.transpose(1, 2).reshape(batch, tokens, width)), None
+        return self.out_proj(mixed.transpose(1, 2).reshape(query.shape)), None
+
+    def pooled(self, one: Tensor, tokens: Tensor, seen: Tensor | None) -> Tensor:
+        """Attention result of one token per row only: ``one`` (batch, 1, width) over ``tokens`` (batch, n, width).
+
+        ``seen`` (batch, n) marks the tokens the one may look at, None = all. Equal to that row of ``forward``.
+        """
+        (q,), (k, v) = self.project(one, "q"), self.project(tokens, "kv")
+        mask = None if seen is None else seen[:, None, None, :]
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        projected: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(one.shape))
+        return projected
 
 
 def adapt_open_clip_tower(blocks: nn.ModuleList, encoder: str, *, causal: bool) -> dict[str, Slot]:

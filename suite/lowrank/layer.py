@@ -51,7 +51,7 @@ class Branch(nn.Module):
     def rank(self) -> int:
         return self.a.shape[0]
 
-    def forward(self, x: Tensor) -> Tensor:  # x (..., in) -> (..., out)
+    def forward(self, y: Tensor, x: Tensor) -> Tensor:  # y (..., out), x (..., in) -> y + scale B (gate * A x)
         if self.dropout and self.training:
             x = F.dropout(x, self.dropout)
         low = F.linear(x, self.a)
@@ -61,7 +61,8 @@ class Branch(nn.Module):
             low = low * self.coefficient(x, low)
         if self.scale != 1.0:
             low = low * self.scale
-        return F.linear(low, self.b)
+        # One fused product and sum: a separate sum of full-size tensors costs as much as the product itself.
+        return torch.addmm(y.reshape(-1, y.shape[-1]), low.reshape(-1, self.rank).to(y.dtype), self.b.T).view(y.shape)
 
     @torch.no_grad()
     def factors(self) -> Factors:
@@ -122,17 +123,17 @@ class Slot(nn.Module):
         return int(self.rows.stop - self.rows.start)
 
     def branch(self, key: str) -> Branch:
+        """The branch ``key``; KeyError if there is none."""
         branch = self.branches[key]
         assert isinstance(branch, Branch)
         return branch
 
-    def low_rank(self, x: Tensor) -> Tensor | None:  # x (..., in) -> (..., out) or None when nothing is switched on
-        total: Tensor | None = None
+    def forward(self, y: Tensor, x: Tensor) -> Tensor:
+        """The frozen map's result ``y`` (..., out) plus what the enabled branches make of ``x`` (..., in)."""
         for branch in self.branches.values():
             if branch.enabled:
-                part = branch(x)
-                total = part if total is None else total + part
-        return total
+                y = branch(y, x)
+        return y
 
     @torch.no_grad()
     def add_to_weight(self, factors: Factors) -> None:
@@ -155,6 +156,5 @@ class AdaptedLinear(nn.Module):
         self.slot = Slot(name, linear.weight)
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
-        y = F.linear(x, self.weight, self.bias)
-        low = self.slot.low_rank(x)
-        return y if low is None else y + low
+        y: Tensor = self.slot(F.linear(x, self.weight, self.bias), x)
+        return y

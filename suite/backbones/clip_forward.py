@@ -1,0 +1,61 @@
+"""Forward passes of CLIP's encoders; the last block is computed only for the token that is pooled.
+
+Exact: what the last block makes of the other tokens is thrown away by the pooling. ``plain`` runs every token through every
+block, as open_clip does, and is what tests compare with.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from suite.lowrank.inject import AdaptedAttention
+
+
+def encode_images(network: Any, pixels: Tensor, *, plain: bool = False) -> Tensor:
+    """Normalised pixels (n, 3, h, w) to unit embeddings (n, dim)."""
+    visual = network.visual
+    if plain or not pools_first_token(visual):
+        return F.normalize(visual(pixels), dim=-1)
+    x = visual._embeds(pixels)
+    blocks = visual.transformer.resblocks
+    for block in blocks[:-1]:
+        x = block(x)
+    pooled = visual.ln_post(last_block(blocks[-1], x[:, :1], x, None)[:, 0])
+    return F.normalize(pooled if visual.proj is None else pooled @ visual.proj, dim=-1)
+
+
+def encode_texts(network: Any, tokens: Tensor, *, plain: bool = False) -> Tensor:
+    """Token ids (n, length) to unit embeddings (n, dim).
+
+    ``length`` may be shorter than the context: behind the end token a causal encoder changes nothing.
+    """
+    length = tokens.shape[1]
+    end = tokens.argmax(dim=-1)
+    rows = torch.arange(len(tokens), device=tokens.device)
+    mask = network.attn_mask[:length, :length]
+    x = network.token_embedding(tokens) + network.positional_embedding[:length]
+    blocks = network.transformer.resblocks
+    for block in blocks if plain else blocks[:-1]:
+        x = block(x, attn_mask=mask)
+    one = x[rows, end][:, None]
+    if not plain:
+        one = last_block(blocks[-1], one, x, torch.arange(length, device=tokens.device)[None, :] <= end[:, None])
+    return F.normalize(network.ln_final(one[:, 0]) @ network.text_projection, dim=-1)
+
+
+def last_block(block: Any, one: Tensor, tokens: Tensor, seen: Tensor | None) -> Tensor:
+    """A residual block's result for one token per row: ``one`` (n, 1, width) among ``tokens`` (n, length, width)."""
+    attention: AdaptedAttention = block.attn
+    one = one + block.ls_1(attention.pooled(block.ln_1(one), block.ln_1(tokens), seen))
+    result: Tensor = one + block.ls_2(block.mlp(block.ln_2(one)))
+    return result
+
+
+def pools_first_token(visual: Any) -> bool:
+    """True for the plain vision transformer of CLIP: class token first, pooled before the last norm."""
+    plain_pool = getattr(visual, "pool_type", None) == "tok" and getattr(visual, "attn_pool", None) is None
+    return plain_pool and not getattr(visual, "final_ln_after_pool", False)

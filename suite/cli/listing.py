@@ -1,0 +1,169 @@
+"""Command ``list``: what there is to choose from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+list_app = typer.Typer(no_args_is_help=True, help="Show benchmarks, methods, spaces, placements, backbones and metrics.")
+NameArgument = Annotated[str | None, typer.Argument(help="Show the fields of this one.")]
+
+
+@list_app.command()
+def methods(name: NameArgument = None) -> None:
+    """Methods, or the hyperparameters of one.
+
+    Examples:
+
+        codyra-suite list methods
+
+        codyra-suite list methods codyra
+    """
+    from suite.registry import METHODS
+
+    _show(METHODS, name)
+
+
+@list_app.command()
+def benchmarks(name: NameArgument = None) -> None:
+    """Benchmarks, or the fields of one.
+
+    Examples:
+
+        codyra-suite list benchmarks
+
+        codyra-suite list benchmarks mini-xtail
+    """
+    from suite.registry import BENCHMARKS
+
+    _show(BENCHMARKS, name)
+
+
+@list_app.command()
+def backbones(name: NameArgument = None) -> None:
+    """Backbones, or the fields of one.
+
+    Examples:
+
+        codyra-suite list backbones
+
+        codyra-suite list backbones open-clip
+    """
+    from suite.registry import BACKBONES
+
+    _show(BACKBONES, name)
+
+
+@list_app.command()
+def spaces(name: NameArgument = None) -> None:
+    """Search spaces, or the tree and size of one.
+
+    Examples:
+
+        codyra-suite list spaces
+
+        codyra-suite list spaces codyra
+    """
+    from suite.registry import SPACES
+
+    if name is None:
+        _show(SPACES, None)
+        return
+    space = SPACES[name]
+    typer.echo(space.tree())
+    typer.echo(f"points: {space.size():g}")
+
+
+@list_app.command()
+def placements(
+    model: Annotated[str | None, typer.Option("--model", help="Map the names onto this backbone or language model.")] = None,
+) -> None:
+    """Placements by name, or the layers they mean in one model.
+
+    Examples:
+
+        codyra-suite list placements
+
+        codyra-suite list placements --model mini-lm
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    if model is not None:
+        from suite.backbones.placements import placement_rows
+
+        table = Table("weight", "module", "shape", "layers")
+        for row in placement_rows(model):
+            table.add_row(*row)
+        Console().print(table)
+        return
+    from suite.lowrank.placement import KNOWN
+
+    for name in KNOWN:
+        typer.echo(name)
+    typer.echo("Any subset of q k v o in out; 'vision:' or 'text:' before it, '@0-5' behind it for layers 0 to 5.")
+
+
+@list_app.command()
+def metrics(name: NameArgument = None) -> None:
+    """Metrics with convention and source, or one in full.
+
+    Examples:
+
+        codyra-suite list metrics
+
+        codyra-suite list metrics zscl.transfer
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from suite.errors import unknown_name
+    from suite.metrics.conventions import METRICS
+
+    if name is not None and name not in METRICS:
+        raise unknown_name("metric", name, METRICS)
+    table = Table("metric", "better", "meaning", "source")
+    for key in METRICS if name is None else [name]:
+        metric = METRICS[key]
+        table.add_row(key, "higher" if metric.higher_is_better else "lower", metric.description, metric.source)
+    Console().print(table)
+
+
+def _show(registry: Any, name: str | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if name is None:
+        table = Table(registry.kind, "what it is")
+        for key, entry in registry.entries.items():
+            table.add_row(key, entry.summary)
+        console.print(table)
+        return
+    config = registry[name]
+    console.print((config.__doc__ or "").strip(), markup=False)
+    table = Table("field", "default", "type and range")
+    for key, info in config.model_fields.items():
+        if key != "name":
+            table.add_row(key, _default(info), _range(info))
+    console.print(table)
+
+
+def _default(info: FieldInfo) -> str:
+    return "required" if info.is_required() else str(info.get_default(call_default_factory=True))
+
+
+def _range(info: FieldInfo) -> str:
+    kind = str(info.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "")
+    limits = [f"{type(rule).__name__.lower()} {next(iter(vars_of(rule).values()), '')}" for rule in info.metadata]
+    return ", ".join([kind, *limits])
+
+
+def vars_of(rule: Any) -> dict[str, Any]:
+    """Attributes of a constraint, whether it has slots or a dict."""
+    names = getattr(rule, "__slots__", None) or getattr(rule, "__dataclass_fields__", {})
+    return {name: getattr(rule, name) for name in names}

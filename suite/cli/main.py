@@ -1,0 +1,71 @@
+"""The command line ``codyra-suite``. The one place that turns a user's mistake into one line and exit code 2.
+
+Only light modules are imported here, so that ``--help`` is quick; every command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from suite import __version__
+from suite.cli.demo import demo
+from suite.cli.listing import list_app
+from suite.cli.perf import perf_app
+from suite.cli.pretrain import pretrain_mini
+from suite.cli.run import compare, run
+from suite.errors import SuiteError
+
+app = typer.Typer(
+    name="codyra-suite",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+    help="Benchmarks and hyperparameter search for continual learning with low-rank adaptation.",
+    epilog="Start with [bold]codyra-suite demo[/bold], or [bold]codyra-suite run mini-xtail --method codyra[/bold].",
+)
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the full traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Benchmarks and hyperparameter search for continual learning with low-rank adaptation."""
+
+
+app.command()(run)
+app.command()(compare)
+app.command()(demo)
+app.command(name="pretrain-mini")(pretrain_mini)
+app.add_typer(list_app, name="list")
+app.add_typer(perf_app, name="perf")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except SuiteError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(f"codyra-suite: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("codyra-suite: interrupted; what was finished is kept, the same command goes on from there.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Commands ``run`` (one stream) and ``compare`` (methods x benchmarks x seeds)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from suite.config import RunConfig
+    from suite.record import Record
+
+OutOption = Annotated[Path, typer.Option("--out", help="Folder for runs, studies and caches.")]
+DataOption = Annotated[Path, typer.Option("--data-root", envvar="CODYRA_DATA", help="Folder with the data sets.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Any field of the config, e.g. method.rank=8 or training.lr=1e-3; repeatable.")
+]
+TrackingOption = Annotated[
+    str | None,
+    typer.Option("--tracking", envvar="MLFLOW_TRACKING_URI", help="MLflow URI; default sqlite:///mlflow.db. 'none' = off."),
+]
+OUT = Path("codyra-runs")
+DATA = Path("data")
+
+
+def run(
+    what: Annotated[str, typer.Argument(help="A benchmark's name, or the path of a run's YAML config.")],
+    method: Annotated[str | None, typer.Option("--method", help="Method; see 'codyra-suite list methods'.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Root seed of the run.")] = None,
+    settings: SetOption = None,
+    out: OutOption = OUT,
+    data_root: DataOption = DATA,
+    device: DeviceOption = "auto",
+    tracking: TrackingOption = None,
+) -> None:
+    """Learn one stream with one method and store its record.
+
+    A run that was interrupted goes on from its last finished task; one that is finished is shown, not trained again.
+
+    Examples:
+
+        codyra-suite run mini-xtail --method codyra --set method.rank=8
+
+        codyra-suite run codyra-runs/runs/0123456789abcdef/config.yaml --seed 1
+    """
+    from suite.cli.summary import print_run
+    from suite.tracking.progress import WorkProgress
+    from trainables.run import Report, Surroundings, execute
+
+    config = run_config(what, method=method, seed=seed, settings=settings or [])
+    with WorkProgress(f"{config.benchmark.name} {_method_name(config)}", total=None) as progress:
+
+        def listen(report: Report) -> bool:
+            progress.expect(report.of)
+            progress.done(report.row)
+            return True
+
+        surroundings = Surroundings(out, data_root, device, on_step=progress.step)
+        record = execute(config, surroundings, listen)
+    _track([record], out, tracking)
+    print_run(record, out / "runs" / record.run_id)
+    if record.status == "failed":
+        raise typer.Exit(1)
+
+
+def compare(
+    benchmarks: Annotated[list[str] | None, typer.Option("--benchmark", "-b", help="Benchmark; repeatable.")] = None,
+    methods: Annotated[list[str] | None, typer.Option("--method", "-m", help="Method; repeatable.")] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, e.g. 0-2 or 0,1,5.")] = "0",
+    settings: SetOption = None,
+    concurrency: Annotated[int | None, typer.Option("--concurrency", help="Runs at a time; default one per core or GPU.")] = None,
+    out: OutOption = OUT,
+    data_root: DataOption = DATA,
+    device: DeviceOption = "auto",
+    tracking: TrackingOption = None,
+) -> None:
+    """Run every method on every benchmark with every seed, on Ray, and show the leaderboard.
+
+    Runs that are already finished are reused. Without options: all methods on mini-mtil and mini-xtail.
+
+    Examples:
+
+        codyra-suite compare -b mini-xtail -m codyra -m lora --seeds 0-2
+
+        codyra-suite compare -b mini-mtil --set training.steps=60
+    """
+    from suite.cli.compare import compare_runs, seed_list
+    from suite.registry import METHODS
+
+    names = methods or list(METHODS)
+    configs = [
+        run_config(benchmark, method=name, seed=seed, settings=settings or [])
+        for benchmark in (benchmarks or ["mini-mtil", "mini-xtail"])
+        for name in names
+        for seed in seed_list(seeds)
+    ]
+    compare_runs(configs, out=out, data_root=data_root, device=device, concurrency=concurrency, tracking=tracking)
+
+
+def run_config(what: str, *, method: str | None, seed: int | None, settings: list[str]) -> RunConfig:
+    """The config named by a benchmark or a file, with the command line's overrides, resolved and frozen.
+
+    Raises:
+        ConfigError: unknown names, wrong values, unreadable file; all problems in one message.
+    """
+    from suite.config import RunConfig, apply_overrides, load_yaml, validate
+    from suite.errors import unknown_name
+    from suite.registry import BENCHMARKS
+
+    fields: dict[str, Any]
+    if Path(what).suffix in (".yaml", ".yml", ".json") or "/" in what:
+        fields, where = load_yaml(Path(what)), what
+    elif what in BENCHMARKS:
+        fields, where = {"benchmark": {"name": what}}, "config"
+    else:
+        raise unknown_name("benchmark", what, BENCHMARKS)
+    if method is not None:
+        given = fields.get("method")
+        same = isinstance(given, dict) and given.get("name") == method
+        fields["method"] = given if same else {"name": method}
+    fields.setdefault("method", {"name": "codyra"})
+    if seed is not None:
+        fields["seed"] = seed
+    return validate(RunConfig, apply_overrides(fields, settings), where=where)
+
+
+def _method_name(config: RunConfig) -> str:
+    return str(config.resolved()["method"]["name"])
+
+
+def _track(records: list[Record], out: Path, tracking: str | None) -> None:
+    if tracking == "none":
+        return
+    from suite.tracking.mlflow_sink import open_sink
+
+    sink = open_sink(tracking, out)
+    for record in records:
+        sink.log_run(record, out / "runs" / record.run_id, parent=None)

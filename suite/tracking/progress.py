@@ -1,0 +1,68 @@
+"""Progress of long work on a terminal: tasks done, steps per second, time left, best so far. Silent elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+def terminal() -> Console | None:
+    """A console on standard error when that is a terminal, else None."""
+    return Console(stderr=True) if sys.stderr.isatty() else None
+
+
+class WorkProgress:
+    """One bar over units of work (tasks of a stream, trials of a study) with a free note behind it."""
+
+    def __init__(self, title: str, total: int | None) -> None:
+        self.title = title
+        self.total = total
+        self._bar: Progress | None = None
+        self._line: TaskID | None = None
+        self._steps = 0
+        self._since = time.perf_counter()
+
+    def __enter__(self) -> WorkProgress:
+        console = terminal()
+        if console is not None:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
+            self._bar = Progress(*columns, console=console, transient=True)
+            self._bar.start()
+            self._line = self._bar.add_task(self.title, total=self.total, note="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def expect(self, total: int) -> None:
+        """Set how many units there will be."""
+        if self._bar is not None and self._line is not None:
+            self._bar.update(self._line, total=total)
+
+    def done(self, units: float, note: str = "") -> None:
+        """Set the number of finished units (fractions allowed) and the note."""
+        if self._bar is not None and self._line is not None:
+            self._bar.update(self._line, completed=units, note=note)
+
+    def step(self, task: int, step: int, steps: int, loss: float) -> None:
+        """Listener for the trainer's steps: moves the bar inside a task and shows steps per second and loss."""
+        if self._bar is None:
+            return
+        now = time.perf_counter()
+        rate = (step - self._steps if step > self._steps else step) / max(now - self._since, 1e-9)
+        self._steps, self._since = step, now
+        self.done(task + step / steps, f"{rate:.0f} steps/s, loss {loss:.3f}")
