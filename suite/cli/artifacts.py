@@ -1,0 +1,59 @@
+"""Commands on a finished run: ``replay`` runs it again and compares, ``export`` writes its weights for other software."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from suite.cli.run import DATA, OUT, DataOption, DeviceOption, OutOption
+
+RunArgument = Annotated[str, typer.Argument(help="Run id (or its unique beginning), or a run's folder.")]
+
+
+def replay(
+    name: RunArgument, out: OutOption = OUT, data_root: DataOption = DATA, device: DeviceOption = "auto"
+) -> None:
+    """Train a stored run again from its config and seed and say whether the numbers agree.
+
+    Compares every cell of the accuracy matrices and every example's outcome. Exit code 1 when they differ.
+
+    Examples:
+
+        codyra-suite replay 0123abcd
+
+        codyra-suite replay codyra-runs/runs/0123456789abcdef
+    """
+    from trainables.replay import replay_run
+
+    verdict = replay_run(name, out, data_root, device)
+    typer.echo(verdict.sentence())
+    if not verdict.agrees:
+        raise typer.Exit(1)
+
+
+def export(
+    name: RunArgument,
+    format: Annotated[str, typer.Option("--format", help="open_clip, hf or peft.")] = "open_clip",
+    to: Annotated[Path, typer.Option("--to", help="Folder for the files.")] = Path("exported"),
+    out: OutOption = OUT,
+    data_root: DataOption = DATA,
+    device: DeviceOption = "auto",
+) -> None:
+    """Write a run's merged model or its per-task adapters and prove on stored examples that they answer the same.
+
+    Examples:
+
+        codyra-suite export 0123abcd --format open_clip --to exported
+
+        codyra-suite export 0123abcd --format peft
+    """
+    from trainables.exporting import export_run
+
+    files, differing, examples = export_run(name, format, to, out, data_root, device)
+    for file in files:
+        typer.echo(str(file))
+    typer.echo(f"{differing} of {examples} test examples differ from the stored outcomes")
+    if differing:
+        raise typer.Exit(1)

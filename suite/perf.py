@@ -1,0 +1,39 @@
+"""Side-by-side timing: a fast path against its plain twin, interleaved in one process, as a ratio."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class PerfRow:
+    """One comparison: medians of both sides in ``unit`` and their ratio (how many times better the fast side is)."""
+
+    name: str
+    plain: float
+    fast: float
+    unit: str
+    ratio: float
+    note: str = ""
+
+
+def compare_times(
+    name: str, plain: Callable[[], object], fast: Callable[[], object], *, repeats: int = 15, device: torch.device | None = None
+) -> PerfRow:
+    """Median milliseconds of two callables, called in turn ``repeats`` times after one warm-up each."""
+    times: dict[str, list[float]] = {"plain": [], "fast": []}
+    for round_ in range(repeats + 1):
+        for key, call in (("plain", plain), ("fast", fast)):
+            start = time.perf_counter()
+            call()
+            if device is not None and device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if round_:
+                times[key].append((time.perf_counter() - start) * 1000)
+    slow, quick = statistics.median(times["plain"]), statistics.median(times["fast"])
+    return PerfRow(name, slow, quick, "ms", slow / quick)
