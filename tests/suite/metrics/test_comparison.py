@@ -102,6 +102,9 @@ def test_variance_split_by_hand() -> None:
     assert split.seed == pytest.approx(1.0)
     assert split.order == pytest.approx(18.0)
     assert split.rest == pytest.approx(0.0, abs=1e-12)
+    # MS_rest = 4 / 2; seed = 9 - 2 / 2 orders, order = 2 - 2 / 3 seeds
+    split = split_variance(*crossing([-3, 0, 3], [-1, 1], [[1, -1], [0, 0], [-1, 1]]))
+    assert (split.seed, split.order, split.rest) == (pytest.approx(8.0), pytest.approx(4 / 3), pytest.approx(2.0))
     # pure interaction +-1 in a 2 x 2 table: MS_rest = 4, the effects estimate to below 0
     split = split_variance(*crossing([0, 0], [0, 0], [[1, -1], [-1, 1]]))
     assert (split.seed, split.order) == (0.0, 0.0)
