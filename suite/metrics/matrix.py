@@ -63,7 +63,7 @@ class AccuracyMatrix:
             )
 
     @classmethod
-    def from_rows(cls, rows: Sequence[Sequence[float | None]], tasks: Sequence[str]) -> AccuracyMatrix:
+    def from_lists(cls, rows: Sequence[Sequence[float | None]], tasks: Sequence[str]) -> AccuracyMatrix:
         """From plain JSON lists, T + 1 rows of T numbers with None for a cell that was not measured."""
         for index, row in enumerate(rows):
             if len(row) != len(tasks):
@@ -71,7 +71,7 @@ class AccuracyMatrix:
         cells = [[np.nan if cell is None else cell for cell in row] for row in rows]
         return cls(np.array(cells, dtype=np.float64).reshape(len(rows), len(tasks)), tuple(tasks))
 
-    def to_rows(self) -> list[list[float | None]]:
+    def to_lists(self) -> list[list[float | None]]:
         """Plain lists for JSON; None where nothing was measured."""
         return [[None if np.isnan(cell) else float(cell) for cell in row] for row in self.values]
 

@@ -22,7 +22,7 @@ from suite.metrics.matrix import AccuracyMatrix
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 # Worked example: every number below was computed by hand.
-WORKED = AccuracyMatrix.from_rows([[10, 20, 30], [80, 60, 40], [84, 90, 50], [70, 85, 95]], ("t1", "t2", "t3"))
+WORKED = AccuracyMatrix.from_lists([[10, 20, 30], [80, 60, 40], [84, 90, 50], [70, 85, 95]], ("t1", "t2", "t3"))
 WORKED_VALUES = {
     "zscl.transfer": (60 + 45) / 2,
     "zscl.average": 654 / 9,
@@ -54,7 +54,7 @@ WORKED_VALUES = {
 }
 
 # Worked TRACE example: nothing above the diagonal, no row 0, one task that improves.
-TRACE_WORKED = AccuracyMatrix.from_rows(
+TRACE_WORKED = AccuracyMatrix.from_lists(
     [[None] * 3, [80, None, None], [70, 60, None], [65, 62, 50]], ("t1", "t2", "t3")
 )
 TRACE_VALUES = {
@@ -106,7 +106,7 @@ def zscl_matrices() -> dict[tuple[str, str], AccuracyMatrix]:
     for key, cells in rows.items():
         tasks = tuple(order[key][step] for step in sorted(order[key]))
         table = [[None] * len(tasks)] + [[cells[step, task] for task in tasks] for step in sorted(order[key])]
-        matrices[key] = AccuracyMatrix.from_rows(table, tasks)
+        matrices[key] = AccuracyMatrix.from_lists(table, tasks)
     return matrices
 
 
@@ -149,9 +149,9 @@ def test_per_task_values_of_the_worked_example() -> None:
 
 
 def test_a_zero_on_an_unseen_task_separates_zscl_from_rail() -> None:
-    rows = WORKED.to_rows()
+    rows = WORKED.to_lists()
     rows[1][2] = 0.0
-    matrix = AccuracyMatrix.from_rows(rows, WORKED.tasks)
+    matrix = AccuracyMatrix.from_lists(rows, WORKED.tasks)
     assert compute("zscl.transfer", matrix) == pytest.approx(42.5)
     assert compute("rail.transfer", matrix) == pytest.approx(55.0)
     np.testing.assert_allclose(per_task("zscl.transfer", matrix), [np.nan, 60, 25])
@@ -160,7 +160,7 @@ def test_a_zero_on_an_unseen_task_separates_zscl_from_rail() -> None:
 
 def test_skipped_unseen_tasks_stored_as_zero() -> None:
     rows = [[None] * 3, [80, 0, 0], [84, 90, 0], [70, 85, 95]]
-    matrix = AccuracyMatrix.from_rows(rows, WORKED.tasks)
+    matrix = AccuracyMatrix.from_lists(rows, WORKED.tasks)
     assert compute("rail.average", matrix) == pytest.approx(56.0)
     with pytest.raises(SuiteError, match=r"rail.transfer: every cell above the diagonal is 0"):
         compute("rail.transfer", matrix)
@@ -190,7 +190,7 @@ def test_trace_paper_tables() -> None:
     only_one_divisor_fits = set()
     for table in document["tables"]:
         percent = [[None if cell is None else 100 * cell for cell in row] for row in table["fractions"]]
-        matrix = AccuracyMatrix.from_rows([[None] * 8, *percent], document["tasks"])
+        matrix = AccuracyMatrix.from_lists([[None] * 8, *percent], document["tasks"])
         assert compute("trace.op", matrix) == pytest.approx(100 * table["printed_op"], abs=0.35), table["table"]
         tolerance = 0.14 if table["table"] == 17 else 0.115
         printed = 100 * table["printed_bwt"]
@@ -207,7 +207,7 @@ def convention_cases() -> list[dict]:
 @pytest.mark.parametrize("case", convention_cases(), ids=lambda case: f"{len(case['rows'])} tasks")
 def test_outputs_of_the_public_code(case) -> None:
     count = len(case["rows"])
-    matrix = AccuracyMatrix.from_rows([case["untouched"], *case["rows"]], [f"t{j}" for j in range(count)])
+    matrix = AccuracyMatrix.from_lists([case["untouched"], *case["rows"]], [f"t{j}" for j in range(count)])
     for label, value in case["expected"].items():
         name, _, paper_factor = label.partition(" times ")
         factor = (count - 1) / count if paper_factor else 1.0
@@ -223,8 +223,8 @@ def test_every_convention_names_known_metrics_and_shows_each_once() -> None:
 
 
 def test_direction_and_sign_agree() -> None:
-    worse = AccuracyMatrix.from_rows([[0] * 3, [80, 10, 10], [40, 80, 10], [20, 40, 80]], ("a", "b", "c"))
-    better = AccuracyMatrix.from_rows([[0] * 3, [90, 50, 50], [89, 90, 50], [88, 89, 90]], ("a", "b", "c"))
+    worse = AccuracyMatrix.from_lists([[0] * 3, [80, 10, 10], [40, 80, 10], [20, 40, 80]], ("a", "b", "c"))
+    better = AccuracyMatrix.from_lists([[0] * 3, [90, 50, 50], [89, 90, 50], [88, 89, 90]], ("a", "b", "c"))
     for metric in METRICS.values():
         gain = metric.function(better) - metric.function(worse)
         assert (gain > 0) == metric.higher_is_better, metric.name
@@ -243,7 +243,7 @@ def test_unknown_names_and_missing_splits() -> None:
 
 
 def test_one_task() -> None:
-    matrix = AccuracyMatrix.from_rows([[30], [70]], ("only",))
+    matrix = AccuracyMatrix.from_lists([[30], [70]], ("only",))
     for name in ("zscl.average", "zscl.last", "trace.op", "treelora.all_average", "learning_accuracy"):
         assert compute(name, matrix) == 70
     for name in ("zscl.transfer", "rail.transfer", "gem.bwt", "gem.fwt", "codyra.forgetting", "chaudhry.forgetting"):

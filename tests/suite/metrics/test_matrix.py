@@ -15,7 +15,7 @@ TASKS = ("a", "b", "c")
 
 
 def test_just_learned_is_one_row_below_the_column() -> None:
-    matrix = AccuracyMatrix.from_rows(ROWS, TASKS)
+    matrix = AccuracyMatrix.from_lists(ROWS, TASKS)
     assert [matrix.values[j + 1, j] for j in range(3)] == [80, 90, 95]
     assert matrix.values[region_mask("diagonal", 3)].tolist() == [80, 90, 95]
 
@@ -50,7 +50,7 @@ def test_every_region_needs_exactly_its_own_cells() -> None:
 
 
 def test_first_missing_cell_is_named() -> None:
-    matrix = AccuracyMatrix.from_rows([[None] * 3, [80, None, None], [84, 90, None], [70, 85, 95]], TASKS)
+    matrix = AccuracyMatrix.from_lists([[None] * 3, [80, None, None], [84, 90, None], [70, 85, 95]], TASKS)
     with pytest.raises(SuiteError, match="after 1 tasks on 'b'"):
         require_measured(matrix, "above_diagonal")
 
@@ -66,9 +66,9 @@ def test_values_are_a_read_only_copy() -> None:
 
 def test_lists_survive_json_without_rounding() -> None:
     rows: list[list[float | None]] = [[None, 0.1 + 0.2], [100.0, None], [0.0, 200 / 3]]
-    matrix = AccuracyMatrix.from_rows(json.loads(json.dumps(rows)), ("x", "y"))
-    assert matrix.to_rows() == rows
-    assert json.loads(json.dumps(matrix.to_rows())) == rows
+    matrix = AccuracyMatrix.from_lists(json.loads(json.dumps(rows)), ("x", "y"))
+    assert matrix.to_lists() == rows
+    assert json.loads(json.dumps(matrix.to_lists())) == rows
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_bad_matrices_are_refused(values, tasks, message) -> None:
 
 def test_ragged_rows_are_refused() -> None:
     with pytest.raises(SuiteError, match="row 1 has 1 cells for 2 tasks"):
-        AccuracyMatrix.from_rows([[1, 2], [1], [1, 2]], ("a", "b"))
+        AccuracyMatrix.from_lists([[1, 2], [1], [1, 2]], ("a", "b"))
 
 
 def test_unknown_region_offers_the_nearest() -> None:
