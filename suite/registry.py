@@ -79,6 +79,13 @@ BENCHMARKS = Registry(
         "image-folders": Entry(
             "suite.benchmarks.image_folders:ImageFoldersConfig", "your own <domain>/{train,test}/<class>/*.png|jpg"
         ),
+        "mini-trace": Entry("suite.benchmarks.mini_trace:MiniTraceConfig", "embedded eight-task text stream"),
+        "trace": Entry("suite.benchmarks.trace:TraceConfig", "TRACE, eight text tasks, 5000-row release"),
+        "trace-500": Entry("suite.benchmarks.trace:Trace500Config", "TRACE, eight text tasks, 500-row release"),
+        "standard-cl": Entry("suite.benchmarks.standard_cl:StandardCLConfig", "dbpedia, amazon, yahoo, agnews"),
+        "text-folders": Entry(
+            "suite.benchmarks.text_folders:TextFoldersConfig", "your own <task>/{train,eval,test}.json"
+        ),
     },
 )
 
@@ -88,6 +95,8 @@ BACKBONES = Registry(
     {
         "mini-clip": Entry("suite.backbones.clip:MiniClipConfig", "shipped CLIP of about half a million parameters"),
         "open-clip": Entry("suite.backbones.clip:OpenClipConfig", "any open_clip model by name and pretrained tag"),
+        "mini-lm": Entry("suite.backbones.causal_lm:MiniLMConfig", "shipped Llama of under half a million parameters"),
+        "causal-lm": Entry("suite.backbones.causal_lm:CausalLMConfig", "any transformers causal LM, hub id or folder"),
     },
 )
 

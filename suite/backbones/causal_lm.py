@@ -1,0 +1,207 @@
+"""Causal language models of transformers behind the learner interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from suite.backbones.generation import Decoding, generate
+from suite.backbones.learner import BackboneConfig, Batch, Learner, Outcomes, Output, freeze, place_slots
+from suite.backbones.lm_network import (
+    MINI_LM,
+    end_tokens,
+    kept_positions,
+    load_causal_lm,
+    raise_to_fp32,
+    require_tokens,
+    windows,
+)
+from suite.backbones.text_store import TextStore
+from suite.benchmarks.stream import Protocol, Split, Stream
+from suite.data.text import Boundary, TextEncoder, Tokenizer, training_batch
+from suite.errors import ConfigError
+from suite.lowrank.decoder import adapt_decoder
+from suite.lowrank.layer import Slot
+from suite.lowrank.placement import Placement
+from suite.metrics.text_scores import score
+
+
+class LanguageModelConfig(BackboneConfig):
+    """Fields shared by all language models.
+
+    Attributes:
+        max_prompt_tokens: longer prompts lose their beginning; less where the model's own window leaves less room.
+        max_answer_tokens: window of the answer with its end token, in training and as a cap in generation.
+        label_boundary: ``exact``, or ``release`` = off by one for many tokenizers (see ``suite.data.text``).
+        pad_multiple: training batches are padded to a multiple of this many tokens (8 in the TRACE release).
+        demonstrations: training rows put before every prompt that is to be answered (in-context learning).
+        temperature: 0 = greedy; 0.1 in the TRACE release.
+        sampling_seed: of the draws when the temperature is not 0.
+        generation_tokens: tokens held in the cache at once; smaller needs less memory.
+        gradient_checkpointing: recompute activations in the backward pass; slower, needs less memory.
+        dtype: how the frozen weights are stored; adapted ones always stay fp32, so that merges lose nothing.
+    """
+
+    max_prompt_tokens: Annotated[int, Field(ge=8)] = 1024
+    max_answer_tokens: Annotated[int, Field(ge=2)] = 512
+    label_boundary: Boundary = "exact"
+    pad_multiple: Annotated[int, Field(ge=1)] = 1
+    demonstrations: Annotated[int, Field(ge=0)] = 0
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    sampling_seed: Annotated[int, Field(ge=0)] = 1234
+    generation_tokens: Annotated[int, Field(ge=1)] = 32768
+    gradient_checkpointing: bool = False
+    dtype: Literal["fp32", "bf16"] = "fp32"
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        return torch.bfloat16 if self.dtype == "bf16" else torch.float32
+
+
+class CausalLMConfig(LanguageModelConfig):
+    """Any Llama-, Gemma-, Qwen-, Mistral-, Phi- or GPT-2-style model: a hub id or the path of a local folder."""
+
+    name: Literal["causal-lm"] = "causal-lm"
+    model: str
+
+    def build(self, stream: Stream, device: torch.device) -> Learner:
+        network, tokenizer = load_causal_lm(self.model, self.torch_dtype)
+        return CausalLearner(self, stream, device, network, tokenizer)
+
+
+class MiniLMConfig(LanguageModelConfig):
+    """The shipped Llama of less than half a million parameters; rebuilt by ``codyra-suite pretrain-mini``."""
+
+    name: Literal["mini-lm"] = "mini-lm"
+    max_prompt_tokens: Annotated[int, Field(ge=8)] = 192
+    max_answer_tokens: Annotated[int, Field(ge=2)] = 64
+
+    def build(self, stream: Stream, device: torch.device) -> Learner:
+        network, tokenizer = load_causal_lm(str(MINI_LM), self.torch_dtype)
+        return CausalLearner(self, stream, device, network, tokenizer)
+
+
+class CausalLearner:
+    """Answer tokens are learned, answers are generated and scored; see ``Learner`` for the contract."""
+
+    def __init__(
+        self, config: LanguageModelConfig, stream: Stream, device: torch.device, network: Any, tokenizer: Tokenizer
+    ) -> None:
+        if stream.protocol is not Protocol.GENERATION or stream.scoring is None:
+            raise ConfigError(
+                f"backbone '{config.name}' answers prompts; benchmark '{stream.name}' holds images and needs a CLIP "
+                "backbone."
+            )
+        require_tokens(tokenizer, config.name)
+        self.config = config
+        self.stream = stream
+        self.scoring: str = stream.scoring
+        self.device = device
+        self.tokenizer = tokenizer
+        self.network = network.to(device).eval()
+        self.slots: dict[str, Slot] = adapt_decoder(self.network)
+        freeze(self.network)
+        if config.gradient_checkpointing:
+            self.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        prompt_window, answer_window = windows(network, config.max_prompt_tokens, config.max_answer_tokens)
+        encoder = TextEncoder(tokenizer, prompt_window, answer_window, config.label_boundary)
+        self.texts = TextStore(stream, encoder, config.demonstrations)
+        self.pad: int = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        self.end = end_tokens(network, tokenizer)
+        self.current: int | None = None
+        self._tokens_laid_out = self._tokens_kept = 0
+
+    def place(self, placement: Placement) -> list[Slot]:
+        here = {name.split(".")[2] for name in self.slots}
+        missing = [weight for weight in placement.weights if weight not in here]
+        if missing:
+            raise ConfigError(
+                f"placement '{placement}' asks for {', '.join(missing)}, which {type(self.network).__name__} does not "
+                f"have or this suite does not find there; it has {', '.join(sorted(here))}."
+            )
+        chosen = place_slots(self.slots, placement)
+        raise_to_fp32(self.network, chosen)
+        return chosen
+
+    def begin_task(self, index: int) -> None:
+        self.current = index
+        self._tokens_laid_out = self._tokens_kept = 0
+
+    def lengths(self, task: int) -> NDArray[np.int64] | None:
+        return np.array([len(row.ids) for row in self.texts.training(task)], dtype=np.int64)
+
+    def batch(
+        self,
+        tasks: Tensor,
+        rows: Tensor,
+        generator: torch.Generator,  # noqa: ARG002  (texts are not augmented)
+        label_space: Literal["own", "seen"] = "own",
+    ) -> Batch:
+        examples = [self.texts.training(task)[row] for task, row in zip(tasks.tolist(), rows.tolist(), strict=True)]
+        inputs = training_batch(examples, self.pad, multiple=self.config.pad_multiple)
+        self._tokens_laid_out += inputs["input_ids"].numel()
+        self._tokens_kept += sum(len(example.ids) for example in examples)
+        return Batch(tasks, rows, {name: value.to(self.device) for name, value in inputs.items()}, label_space)
+
+    def forward(self, batch: Batch) -> Output:
+        if not self.network.training:
+            self.network.train()  # dropout of branches and gradient checkpointing; the backbone itself has no dropout
+        inputs = dict(batch.inputs)
+        supervised = inputs.pop("supervised")
+        with self._storage_autocast(), kept_positions(self.network, supervised.roll(-1, dims=1)):
+            logits = self.network(**inputs, use_cache=False).logits[0]  # (answer tokens, vocabulary)
+        return Output(F.cross_entropy(logits.float(), inputs["input_ids"][supervised]), logits)
+
+    def distil_logits(self, batch: Batch, output: Output) -> Tensor:  # noqa: ARG002  (kept positions are in output)
+        return output.logits
+
+    @torch.no_grad()
+    def evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
+        self.network.eval()
+        prompts = [row.ids for task in tasks for row in self.texts.prompts(task, split)]
+        limits = [self.texts.limit(task) for task in tasks for _ in self.texts.prompts(task, split)]
+        with self._storage_autocast():
+            ids = generate(self.network, prompts, limits, self._decoding(), self.device)
+        answers = iter(self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return [self._outcomes(task, split, answers) for task in tasks]
+
+    def _outcomes(self, task: int, split: Split, answers: Iterator[str]) -> Outcomes:
+        """Scores of one task; takes as many of ``answers`` as its split has rows."""
+        examples = self.texts.examples(task, split)
+        texts = tuple(next(answers) for _ in examples.prompts)
+        metric = self.texts.tasks[task].metric
+        rows = zip(texts, examples.answers, examples.prompts, strict=True)
+        scores = [score(metric, self.scoring, text, target, prompt) for text, target, prompt in rows]
+        return Outcomes(np.array(scores, dtype=np.float32), texts)
+
+    def _decoding(self) -> Decoding:
+        config = self.config
+        return Decoding(self.end, self.pad, config.generation_tokens, config.temperature, config.sampling_seed)
+
+    def facts(self) -> dict[str, Any]:
+        if self.current is None:
+            return {}
+        padding = 1 - self._tokens_kept / self._tokens_laid_out if self._tokens_laid_out else 0.0
+        shares_pad = self.tokenizer.pad_token_id is None
+        return {
+            **self.texts.facts(self.current),
+            "padding_share": round(padding, 4),
+            "pad_token": "end token, the tokenizer has no pad token" if shares_pad else "own",
+        }
+
+    @contextmanager
+    def _storage_autocast(self) -> Iterator[None]:
+        """bf16 weights beside fp32 adapted ones need autocast; fp32 weights leave the choice to the caller."""
+        if self.config.dtype == "fp32":
+            yield
+            return
+        with torch.autocast(self.device.type, torch.bfloat16):
+            yield

@@ -1,0 +1,132 @@
+"""A causal language model of transformers as the learner needs it: loaded, checked, with slots, without dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from suite.data.text import Tokenizer
+from suite.errors import ConfigError
+from suite.lowrank.decoder import AdaptedProjection, placement_rows
+from suite.lowrank.layer import Slot
+
+MINI_LM = Path(__file__).parent / "weights" / "mini_lm"
+
+
+def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> tuple[Any, Tokenizer]:
+    """Network in eval mode, without dropout, and its fast tokenizer.
+
+    Raises:
+        ConfigError: nothing there, not a causal language model, or no safetensors weights.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    place = str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model
+    network: Any
+    try:
+        config = AutoConfig.from_pretrained(place)
+        tokenizer = AutoTokenizer.from_pretrained(place)
+        network = AutoModelForCausalLM.from_pretrained(
+            place, config=_without_dropout(config), dtype=dtype, use_safetensors=True
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"backbone.model: '{model}' cannot be loaded ({reason}); give a hub id that is cached or reachable, or a "
+            "folder with config.json, tokenizer.json and safetensors weights of a causal language model."
+        ) from None
+    return network.eval(), tokenizer
+
+
+def placement_map(model: str) -> list[tuple[str, str, str]]:
+    """(placement name, slot, the model's own projection) of a model, without loading its weights.
+
+    Raises:
+        ConfigError: the model's config is not to be had, or its projections are not known.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    place = str(MINI_LM) if model == "mini-lm" else model
+    try:
+        config = AutoConfig.from_pretrained(place)
+        with torch.device("meta"):
+            network: nn.Module = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"model: '{model}' is no causal language model that can be read ({reason}); give a hub id that is cached "
+            "or reachable, or a folder with config.json."
+        ) from None
+    return placement_rows(network)
+
+
+@contextmanager
+def kept_positions(network: Any, keep: Tensor) -> Iterator[None]:
+    """Let the vocabulary projection see only the positions ``keep`` (n, length) of the hidden states, as one row.
+
+    The logits become (1, kept, vocabulary): a small share of the work and memory when prompts are longer than answers.
+    """
+
+    def gather(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (inputs[0][keep][None], *inputs[1:])
+
+    handle = network.get_output_embeddings().register_forward_pre_hook(gather)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def windows(network: Any, prompt_tokens: int, answer_tokens: int) -> tuple[int, int]:
+    """Prompt and answer tokens as asked for; in a smaller window of the model answers keep at most half of it."""
+    whole = getattr(network.config, "max_position_embeddings", None) or prompt_tokens + answer_tokens
+    if whole < 16:
+        raise ConfigError(f"backbone: a window of {whole} tokens is too small for a prompt and an answer; use another.")
+    if prompt_tokens + answer_tokens <= whole:
+        return prompt_tokens, answer_tokens
+    answer = min(answer_tokens, whole // 2)
+    return min(prompt_tokens, whole - answer), answer
+
+
+def raise_to_fp32(network: nn.Module, slots: Sequence[Slot]) -> None:
+    """Store the weights behind ``slots`` in fp32, in place; a bf16 weight would round small updates away."""
+    for slot in slots:
+        slot.weight.data = slot.weight.data.float()
+    for module in network.modules():
+        if isinstance(module, AdaptedProjection):
+            module.relink()
+
+
+def _without_dropout(config: Any) -> Any:
+    """Fine-tuning is deterministic but for the branches' own dropout."""
+    for name, value in vars(config).items():
+        if "drop" in name and isinstance(value, float):
+            setattr(config, name, 0.0)
+    return config
+
+
+def require_tokens(tokenizer: Tokenizer, backbone: str) -> None:
+    """ConfigError for a tokenizer without end token or without character offsets."""
+    if tokenizer.eos_token_id is None:
+        raise ConfigError(
+            f"backbone '{backbone}': the tokenizer has no end token, so no answer could end; set eos_token in its "
+            "tokenizer_config.json."
+        )
+    if not tokenizer.is_fast:
+        raise ConfigError(
+            f"backbone '{backbone}': the tokenizer gives no character offsets, which the label boundary needs; convert "
+            "it to a tokenizer.json."
+        )
+
+
+def end_tokens(network: Any, tokenizer: Tokenizer) -> frozenset[int]:
+    """The tokenizer's end token and those the model's generation config names (chat models have an end of turn)."""
+    more = getattr(network.generation_config, "eos_token_id", None)
+    return frozenset({tokenizer.eos_token_id, *([] if more is None else [more] if isinstance(more, int) else more)})

@@ -1,0 +1,72 @@
+"""Token rows of a text stream, encoded on first use and counted: what was cut, where, how often."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from suite.benchmarks.stream import SPLITS, Split, Stream, TextExamples, TextTask
+from suite.data.demonstrations import choose_demonstrations, instruction_of, with_demonstrations
+from suite.data.text import PromptRow, TextEncoder, TokenRow
+
+
+class TextStore:
+    """Training rows and prompts of every task, by index in the stream."""
+
+    def __init__(self, stream: Stream, encoder: TextEncoder, demonstrations: int) -> None:
+        self.tasks = [task for task in stream.tasks if isinstance(task, TextTask)]
+        self.encoder = encoder
+        self.demonstrations = demonstrations
+        self.training = cache(self._training)
+        self.prompts = cache(self._prompts)
+        self.demonstration_rows = cache(self._demonstration_rows)
+
+    def examples(self, task: int, split: Split) -> TextExamples:
+        found: TextExamples = getattr(self.tasks[task], split)
+        return found
+
+    def limit(self, task: int) -> int:
+        """Most tokens that are generated for a task."""
+        return min(self.tasks[task].max_new_tokens, self.encoder.answer_window)
+
+    def _training(self, task: int) -> list[TokenRow]:
+        train = self.tasks[task].train
+        return self.encoder.training_rows(train.prompts, train.answers)
+
+    def _prompts(self, task: int, split: Split) -> list[PromptRow]:
+        prompts: Sequence[str] = self.examples(task, split).prompts
+        if self.demonstrations:
+            train, rows = self.tasks[task].train, self.demonstration_rows(task)
+            instruction = instruction_of(train.prompts)
+            prompts = [with_demonstrations(instruction, train, rows, prompt) for prompt in prompts]
+        return self.encoder.prompt_rows(prompts)
+
+    def _demonstration_rows(self, task: int) -> list[int]:
+        """Rows whose tokens leave at least half of the window to the prompt itself."""
+        if not self.demonstrations:
+            return []
+        instruction = self.encoder.prompt_rows([instruction_of(self.tasks[task].train.prompts) or "\n"])[0]
+        most = (self.encoder.prompt_window - len(instruction.ids)) // (2 * self.demonstrations)
+        rows = self.training(task)
+        return choose_demonstrations(
+            self.tasks[task].train,
+            self.demonstrations,
+            lambda row: not rows[row].prompt_cut and len(rows[row].ids) <= most,
+            key=(self.tasks[task].name,),
+        )
+
+    def facts(self, task: int) -> dict[str, Any]:
+        """Counts of one task over rows; windows in tokens."""
+        rows = self.training(task)
+        cut = {split: sum(row.cut for row in self.prompts(task, split)) for split in SPLITS if split != "train"}
+        counts = {split: len(self.examples(task, split)) for split in SPLITS}
+        return {
+            "prompt_window": self.encoder.prompt_window,
+            "answer_window": self.encoder.answer_window,
+            "rows": counts,
+            "prompts_cut_on_the_left": {"train": sum(row.prompt_cut for row in rows), **cut},
+            "train_answers_cut": sum(row.answer_cut for row in rows),
+            "boundary_inside_a_token": sum(row.straddles for row in rows),
+            **({"demonstrations": len(self.demonstration_rows(task))} if self.demonstrations else {}),
+        }

@@ -1,0 +1,99 @@
+"""What the text benchmarks share: task folders become a stream under a scoring convention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from suite.benchmarks.stream import Protocol, Stream, TextTask
+from suite.config import BenchmarkConfig
+from suite.data.prompt_files import TaskSplits, read_task
+from suite.errors import DataError, unknown_name
+
+TextMetric = Literal["accuracy", "letter", "rouge-l", "similarity", "sari"]
+SUMMARIES: Mapping[str, tuple[str, ...]] = {
+    "strict": ("trace.op", "trace.bwt", "learning_accuracy"),
+    "trace": ("trace.op", "trace.bwt", "learning_accuracy"),
+    "treelora": ("trace.op", "treelora.bwt", "treelora.all_average", "learning_accuracy"),
+}
+
+
+@dataclass(frozen=True)
+class TextRecipe:
+    """How one task is judged and trained: metric, longest generated answer in tokens, epochs."""
+
+    metric: TextMetric
+    max_new_tokens: int
+    epochs: int = 1
+
+
+class TextBenchmarkConfig(BenchmarkConfig):
+    """Fields of every benchmark that reads ``<task>/{train,eval,test}.json``.
+
+    Attributes:
+        folder: where the task folders lie, below the data root; they may also lie directly in the data root.
+        tasks: the tasks to learn, in this order; null = all.
+        scoring: ``strict`` (stripped equality), ``trace`` (raw equality), ``treelora`` (prefix rule).
+        max_new_tokens: longest generated answer of every task (512 in the TRACE release); null = each task's own.
+        train_overlap: ``drop`` training rows whose prompt is a test prompt, or ``keep`` them as the releases do.
+    """
+
+    folder: str = "."
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    scoring: Literal["strict", "trace", "treelora"] = "strict"
+    max_new_tokens: Annotated[int, Field(ge=1)] | None = None
+    train_overlap: Literal["drop", "keep"] = "drop"
+
+    def text_stream(
+        self, data_root: Path, recipes: Mapping[str, TextRecipe], tasks: Sequence[str], setting: Mapping[str, Any]
+    ) -> Stream:
+        """The stream of the config's ``tasks``, else of those given; its setting says what was dropped or held out."""
+        for name in self.tasks or ():
+            if name not in recipes:
+                raise unknown_name("task of this benchmark", name, recipes, where="benchmark.tasks")
+        names = self.tasks or tuple(tasks)
+        splits = {name: self._read(find_task(data_root, self.folder, name)) for name in names}
+        notes = {name: found.note for name, found in splits.items() if found.note}
+        return Stream(
+            name=self.name,
+            tasks=[text_task(name, splits[name], recipes[name], self.max_new_tokens) for name in names],
+            protocol=Protocol.GENERATION,
+            metrics=SUMMARIES[self.scoring],
+            setting={**setting, "scoring": self.scoring, **({"splits": notes} if notes else {})},
+            scoring=self.scoring,
+        )
+
+    def _read(self, folder: Path) -> TaskSplits:
+        return read_task(folder, train_overlap=self.train_overlap)
+
+
+def text_task(name: str, splits: TaskSplits, recipe: TextRecipe, max_new_tokens: int | None) -> TextTask:
+    """A task of the stream from its splits and its recipe."""
+    return TextTask(
+        name=name,
+        train=splits.train,
+        validation=splits.validation,
+        test=splits.test,
+        metric=recipe.metric,
+        max_new_tokens=max_new_tokens or recipe.max_new_tokens,
+        epochs=recipe.epochs,
+    )
+
+
+def find_task(data_root: Path, folder: str, task: str) -> Path:
+    """The task's folder: ``<data root>/<folder>/<task>``, or ``<data root>/<task>``.
+
+    Raises:
+        DataError: neither is there.
+    """
+    for place in (data_root / folder / task, data_root / task):
+        if place.is_dir():
+            return place
+    raise DataError(
+        f"{data_root / folder}: has no folder '{task}' (nor has {data_root}); put the benchmark's task folders there, "
+        "set benchmark.folder, or name the tasks you have in benchmark.tasks."
+    )

@@ -1,0 +1,143 @@
+"""Prompts and answers to token rows and left-padded batches; only answer tokens are learned.
+
+Source: BeyonderXX/TRACE utils/data/data_collator.py (commit 462e39f), with the label boundary taken from character
+offsets unless the released rule is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Tokenizer = Any  # a fast tokenizer of transformers; that package is imported by the language model files only
+Boundary = Literal["exact", "release"]
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class TokenRow:
+    """One training example: prompt and answer glued, the last ``answer_tokens`` ids are supervised.
+
+    Attributes:
+        prompt_cut: the prompt was longer than its window and lost tokens on the left.
+        answer_cut: the answer was longer than its window and lost tokens.
+        straddles: one token holds the prompt's last and the answer's first character; it is supervised.
+    """
+
+    ids: Ids
+    answer_tokens: int
+    prompt_cut: bool = False
+    answer_cut: bool = False
+    straddles: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class PromptRow:
+    """One prompt to be answered; ``cut`` says that it lost tokens on the left."""
+
+    ids: Ids
+    cut: bool
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """Turns texts into ids, without special tokens in the text and without any template.
+
+    Attributes:
+        prompt_window: most prompt tokens, the begin token included; longer prompts lose their beginning.
+        answer_window: most answer tokens, the end token included.
+        boundary: ``exact`` supervises the tokens that hold answer characters and cuts prompt and answer each to its
+            window; ``release`` counts the tokens of the answer tokenised alone (off by one for many tokenizers) and
+            cuts the joint row to the sum of both windows.
+    """
+
+    tokenizer: Tokenizer
+    prompt_window: int
+    answer_window: int
+    boundary: Boundary = "exact"
+
+    def training_rows(self, prompts: Sequence[str], answers: Sequence[str]) -> list[TokenRow]:
+        """Token rows of glued prompts and answers."""
+        joint = self.tokenizer(
+            [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)],
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            verbose=False,
+        )
+        if self.boundary == "release":
+            alone = self.tokenizer(list(answers), add_special_tokens=False, verbose=False)["input_ids"]
+            rows = zip(joint["input_ids"], alone, strict=True)
+            return [self._release_row(ids, len(answer)) for ids, answer in rows]
+        parts = zip(prompts, joint["input_ids"], joint["offset_mapping"], strict=True)
+        return [self._exact_row(len(prompt), ids, offsets) for prompt, ids, offsets in parts]
+
+    def prompt_rows(self, prompts: Sequence[str]) -> list[PromptRow]:
+        """Prompts as they are given to the model when it has to answer."""
+        encoded = self.tokenizer(list(prompts), add_special_tokens=False, verbose=False)["input_ids"]
+        return [PromptRow(np.array(self._prompt(ids)), len(ids) > self.prompt_window) for ids in encoded]
+
+    def _prompt(self, ids: list[int]) -> list[int]:
+        """The last ``prompt_window`` ids, with the begin token where there is room for it."""
+        begin = self.tokenizer.bos_token_id
+        if len(ids) < self.prompt_window and begin is not None:
+            return [begin, *ids]
+        return ids[-self.prompt_window :]
+
+    def _exact_row(self, boundary: int, ids: list[int], offsets: list[tuple[int, int]]) -> TokenRow:
+        first = next((i for i, (_, end) in enumerate(offsets) if end > boundary), len(ids))
+        answer = [*ids[first:], self.tokenizer.eos_token_id]
+        kept = answer[: self.answer_window]
+        return TokenRow(
+            np.array(self._prompt(ids[:first]) + kept),
+            len(kept),
+            prompt_cut=first > self.prompt_window,
+            answer_cut=len(answer) > self.answer_window,
+            straddles=first < len(ids) and offsets[first][0] < boundary,
+        )
+
+    def _release_row(self, ids: list[int], answer_length: int) -> TokenRow:
+        """The released collator: cut jointly, then the end token and the begin token where there is room."""
+        most = self.prompt_window + self.answer_window
+        row = ids[-most:]
+        if len(row) < most:
+            row = [*row, self.tokenizer.eos_token_id]
+        if len(row) < most and self.tokenizer.bos_token_id is not None:
+            row = [self.tokenizer.bos_token_id, *row]
+        supervised = min(answer_length, most)
+        supervised += supervised < most
+        return TokenRow(
+            np.array(row), min(supervised, len(row)), prompt_cut=len(ids) > most, answer_cut=answer_length > most
+        )
+
+
+def left_padded(rows: Sequence[Ids], pad: int, *, multiple: int = 1) -> dict[str, Tensor]:
+    """Rows as one batch: ``input_ids``, ``attention_mask`` and ``position_ids``, (n, longest) int64 each.
+
+    Padding stands on the left, so that all rows end together; positions count a row's own tokens from 0.
+    """
+    longest = max(len(row) for row in rows)
+    width = -(-longest // multiple) * multiple
+    ids = np.full((len(rows), width), pad, dtype=np.int64)
+    mask = np.zeros((len(rows), width), dtype=np.int64)
+    for line, row in enumerate(rows):
+        ids[line, width - len(row) :] = row
+        mask[line, width - len(row) :] = 1
+    positions = np.maximum(mask.cumsum(axis=1) - 1, 0)
+    arrays = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def training_batch(rows: Sequence[TokenRow], pad: int, *, multiple: int = 1) -> dict[str, Tensor]:
+    """``left_padded`` plus ``supervised``, (n, longest) bool: the tokens whose prediction is learned."""
+    batch = left_padded([row.ids for row in rows], pad, multiple=multiple)
+    from_right = torch.arange(batch["input_ids"].shape[1], 0, -1)
+    batch["supervised"] = from_right <= torch.tensor([row.answer_tokens for row in rows])[:, None]
+    # A row's first token has no predecessor that could predict it.
+    batch["supervised"] &= batch["position_ids"] > 0
+    return batch
