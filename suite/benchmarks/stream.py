@@ -33,17 +33,20 @@ class ImageExamples:
         pixels: uint8, (n, 3, height, width); may be a memory map. All images of a task have one size.
         labels: int64, (n,), indices into the task's class names.
         ids: n stable identities of the items (file name, index in the official list); part of the fingerprint.
+        content: hash over the stored image files, so that a replaced file changes the fingerprint; empty when not known.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     ids: tuple[str, ...]
+    content: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def identity(self) -> Iterator[str]:
-        return (f"{item}\t{label}" for item, label in zip(self.ids, self.labels.tolist(), strict=True))
+        yield self.content
+        yield from (f"{item}\t{label}" for item, label in zip(self.ids, self.labels.tolist(), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
