@@ -79,6 +79,10 @@ BENCHMARKS = Registry(
         "image-folders": Entry(
             "suite.benchmarks.image_folders:ImageFoldersConfig", "your own <domain>/{train,test}/<class>/*.png|jpg"
         ),
+        "mtil": Entry("suite.benchmarks.mtil:MtilConfig", "eleven image sets, classes of the task, full-shot"),
+        "mtil-5shot": Entry("suite.benchmarks.mtil:Mtil5ShotConfig", "MTIL with 5 training images per class"),
+        "mtil-16shot": Entry("suite.benchmarks.mtil:Mtil16ShotConfig", "MTIL with 16 training images per class"),
+        "xtail": Entry("suite.benchmarks.xtail:XtailConfig", "ten image sets, union of 1100 classes, 16-shot"),
         "mini-trace": Entry("suite.benchmarks.mini_trace:MiniTraceConfig", "embedded eight-task text stream"),
         "trace": Entry("suite.benchmarks.trace:TraceConfig", "TRACE, eight text tasks, 5000-row release"),
         "trace-500": Entry("suite.benchmarks.trace:Trace500Config", "TRACE, eight text tasks, 500-row release"),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from suite.benchmarks.stream import ImageExamples, ImageTask, Protocol, Stream
+from suite.benchmarks.image_plan import TaskPlan, decode_now, planned_stream, read_cached
+from suite.benchmarks.stream import SPLITS, ImageExamples, Protocol, Split, Stream
 from suite.config import BenchmarkConfig
-from suite.data.decode import decode_all
+from suite.data.cache import ImageCache, cache_root
 from suite.data.draws import class_rows, draw_shots, hold_out, rest_of
 from suite.data.folders import FolderDomain, find_domains, read_domain
 from suite.data.items import ImageItems
@@ -36,6 +37,7 @@ class ImageFoldersConfig(BenchmarkConfig):
     draw_seed: Annotated[int, Field(ge=0)] = 0
     templates: Annotated[tuple[str, ...], Field(min_length=1)] = ("a photo of a {}.",)  # the first is used in training
     image_size: Annotated[int, Field(ge=8, le=1024)] = 32
+    cached: bool = False  # decode once per node instead of once per run; for more than some thousand images
 
     @field_validator("templates")
     @classmethod
@@ -45,16 +47,43 @@ class ImageFoldersConfig(BenchmarkConfig):
                 raise ValueError(f"'{template}' needs exactly one {{}} for the class name")
         return templates
 
-    def build(self, data_root: Path) -> Stream:
+    def plan(self, data_root: Path) -> list[TaskPlan]:
         root = data_root / self.folder
-        domains = [read_domain(root / name) for name in find_domains(root, self.domains)]
-        parts = [self._split(domain) for domain in domains]
-        return Stream(
-            name=self.name,
-            tasks=[self._task(domain, *part) for domain, part in zip(domains, parts, strict=True)],
-            protocol=Protocol(self.protocol),
-            metrics=("zscl.transfer", "zscl.average", "zscl.last", "codyra.forgetting"),
-            setting={"shots": self.shots or "all", "protocol": self.protocol},
+        return [self._plan_task(read_domain(root / name)) for name in find_domains(root, self.domains)]
+
+    def caches(self, plans: Sequence[TaskPlan]) -> list[ImageCache]:
+        return [self._cache(plan, split) for plan in plans for split in SPLITS] if self.cached else []
+
+    def build(self, data_root: Path) -> Stream:
+        return planned_stream(
+            self.name,
+            self.plan(data_root),
+            Protocol(self.protocol),
+            {"shots": self.shots or "all", "protocol": self.protocol},
+            self._examples,
+        )
+
+    def _examples(self, plan: TaskPlan, split: Split) -> ImageExamples:
+        if self.cached:
+            return read_cached(self._cache(plan, split))
+        return decode_now(plan.items(split), self.image_size)
+
+    def _cache(self, plan: TaskPlan, split: Split) -> ImageCache:
+        # a crop of the middle for training too: own pictures may be panoramas, which squeezing would distort
+        title = f"{self.name}-{plan.name}-{split}"
+        return ImageCache(plan.items(split), title, self.image_size, "centre", cache_root() / "images")
+
+    def _plan_task(self, domain: FolderDomain) -> TaskPlan:
+        train, validation = self._split(domain)
+        return TaskPlan(
+            name=domain.name,
+            class_names=domain.class_names,
+            train_templates=self.templates[:1],
+            eval_templates=self.templates,
+            train=train,
+            validation=validation,
+            test=domain.test,
+            found={"train": len(domain.train), "validation": 0, "test": len(domain.test)},
         )
 
     def _split(self, domain: FolderDomain) -> tuple[ImageItems, ImageItems]:
@@ -73,18 +102,3 @@ class ImageFoldersConfig(BenchmarkConfig):
                 )
         train = left if self.shots is None else left.take(draw_shots(left, self.shots, key=key))
         return train, domain.train.take(validation)
-
-    def _task(self, domain: FolderDomain, train: ImageItems, validation: ImageItems) -> ImageTask:
-        return ImageTask(
-            name=domain.name,
-            train=self._examples(train),
-            validation=self._examples(validation),
-            test=self._examples(domain.test),
-            class_names=domain.class_names,
-            train_templates=self.templates[:1],
-            eval_templates=self.templates,
-            augmentation="crop",
-        )
-
-    def _examples(self, items: ImageItems) -> ImageExamples:
-        return ImageExamples(decode_all(items, self.image_size), items.labels, items.ids)

@@ -6,6 +6,7 @@ code bases behind MTIL and X-TAIL. EXIF orientation is not applied there and not
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from typing import Literal
@@ -31,14 +32,29 @@ def decode(source: ImageSource, item: str, size: int, geometry: Geometry = "cent
     Raises:
         DataError: file missing, truncated or not an image, or with a pixel format that has no known range.
     """
+    return decode_raw(source, item, read_raw(source, item), size, geometry)
+
+
+def read_raw(source: ImageSource, item: str) -> bytes:
+    """The stored bytes of an item; DataError when they cannot be read."""
     try:
-        with source.open(item) as image:
-            image.load()
-            square = to_square(to_rgb(image, source.where(item)), size, geometry)
+        return source.read(item)
     except FileNotFoundError:
         raise DataError(
             f"{source.where(item)}: there is no such file; restore it or take it out of the list."
         ) from None
+    except OSError as error:
+        raise DataError(
+            f"{source.where(item)}: cannot be read ({error.strerror}); check the file and the disk."
+        ) from None
+
+
+def decode_raw(source: ImageSource, item: str, raw: bytes, size: int, geometry: Geometry) -> NDArray[np.uint8]:
+    """Stored bytes as uint8 (3, size, size); DataError as ``decode``."""
+    try:
+        with source.image(raw) as image:
+            image.load()
+            square = to_square(to_rgb(image, source.where(item)), size, geometry)
     except UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise DataError(
@@ -77,9 +93,12 @@ def to_square(image: Image.Image, size: int, geometry: Geometry) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
-def decode_all(items: ImageItems, size: int, geometry: Geometry = "centre") -> NDArray[np.uint8]:
-    """All items as uint8 (n, 3, size, size) in memory; for sets that are small at that size."""
+def decode_all(items: ImageItems, size: int, geometry: Geometry = "centre") -> tuple[NDArray[np.uint8], str]:
+    """(uint8 (n, 3, size, size) in memory, hash over the stored bytes); for sets that are small at that size."""
     pixels = np.empty((len(items), 3, size, size), dtype=np.uint8)
+    digest = hashlib.sha256()
     for row, item in enumerate(items.ids):
-        pixels[row] = decode(items.source, item, size, geometry)
-    return pixels
+        raw = read_raw(items.source, item)
+        digest.update(hashlib.sha256(raw).digest())
+        pixels[row] = decode_raw(items.source, item, raw, size, geometry)
+    return pixels, digest.hexdigest()

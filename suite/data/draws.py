@@ -30,12 +30,17 @@ def shuffled(rows: Sequence[int], *key: object) -> list[int]:
     return [rows[position] for position in order.tolist()]
 
 
-def hold_out(items: ImageItems, share: float, *, key: tuple[object, ...], most: int | None = None) -> NDArray[np.int64]:
-    """Rows set aside for validation: ``share`` of every class, rounded, at least one and at most ``most``."""
+def hold_out(
+    items: ImageItems, share: float, *, key: tuple[object, ...], most: int | None = None, leave: int = 0
+) -> NDArray[np.int64]:
+    """Rows set aside for validation: ``share`` of every class, rounded, at least one and at most ``most``.
+
+    Of a class, ``leave`` images are never taken: a tiny class stays without validation rather than without training.
+    """
     chosen: list[int] = []
     for label, rows in class_rows(items):
         count = max(1, round(share * len(rows)))
-        count = count if most is None else min(count, most)
+        count = max(0, min(count, len(rows) - leave, len(rows) if most is None else most))
         chosen += sorted(shuffled(rows, *key, "validation", label)[:count], key=items.ids.__getitem__)
     return np.asarray(chosen, dtype=np.int64)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
@@ -15,13 +17,19 @@ from suite.errors import DataError
 
 
 class ImageSource(Protocol):
-    """Opens an item by its identity. Sources are pickled into the processes that decode."""
+    """Reads items by identity; safe to use from several threads."""
 
-    def open(self, item: str) -> Image.Image:
-        """The image, possibly not yet loaded; OSError or DataError when there is none."""
+    def read(self, item: str) -> bytes:
+        """The item's bytes as they are stored; OSError or DataError when there are none."""
+
+    def image(self, raw: bytes) -> Image.Image:
+        """Stored bytes as an image that may still have to be loaded."""
 
     def where(self, item: str) -> str:
         """The place of the item for messages: a path, or a path and a position."""
+
+    def stamp(self, item: str) -> str:
+        """Changes when the stored bytes are replaced, without reading them; FileNotFoundError when they are gone."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +38,19 @@ class FileSource:
 
     folder: Path
 
-    def open(self, item: str) -> Image.Image:
-        return Image.open(self.folder / item)
+    def read(self, item: str) -> bytes:
+        return (self.folder / item).read_bytes()
+
+    def image(self, raw: bytes) -> Image.Image:
+        return Image.open(BytesIO(raw))
 
     def where(self, item: str) -> str:
         return str(self.folder / item)
+
+    def stamp(self, item: str) -> str:
+        # os.stat on a plain string: this runs once per image and trial, and Path objects would double its time
+        state = os.stat(f"{self.folder}/{item}")  # noqa: PTH116
+        return f"{state.st_size}:{state.st_mtime_ns}"
 
 
 @dataclass(frozen=True, eq=False)

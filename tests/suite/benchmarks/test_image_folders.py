@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -211,8 +212,8 @@ def test_root_and_domain_mistakes(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.real_data
-def test_real_photographs(real_data: Path) -> None:
-    stream = ImageFoldersConfig(shots=5).build(real_data / "images_real")
+def test_real_photographs(real_data: Callable[[str], Path]) -> None:
+    stream = ImageFoldersConfig(shots=5).build(real_data("images_real"))
     sizes = {task.name: (len(task.class_names), len(task.train), len(task.test)) for task in stream.tasks}
     assert sizes["caltech101"] == (20, 100, 240)
     assert sizes["oxford_pets"] == (3, 15, 36)

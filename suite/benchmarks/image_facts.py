@@ -1,0 +1,26 @@
+"""The shipped facts of MTIL and X-TAIL: task orders, counts, templates and class names, each with its source."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Literal
+
+Family = Literal["mtil", "xtail"]
+
+
+@lru_cache(maxsize=4)
+def _read(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((files("suite.benchmarks") / "facts" / f"{name}.json").read_text("utf-8"))
+    return content
+
+
+def stream_facts(family: Family) -> dict[str, Any]:
+    """``orders`` (I, II) and ``sets``: title, classes, train, validation, test, counts (status), templates."""
+    return _read(family)
+
+
+def class_facts(family: Family) -> dict[str, Any]:
+    """Per data set: ``names`` in label order, ``status`` (verified, derived, unverified), ``source``; ``folders``."""
+    return _read(f"{family}_classes")

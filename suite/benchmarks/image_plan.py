@@ -1,0 +1,161 @@
+"""From lists of images to a stream: which items a task uses, and their pixels. Shared by the image benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from suite.benchmarks.stream import SPLITS, ImageExamples, ImageTask, Split, Stream
+from suite.benchmarks.stream import Protocol as StreamProtocol
+from suite.data.cache import ImageCache, cache_root
+from suite.data.cache_build import build
+from suite.data.decode import Geometry, decode_all
+from suite.data.draws import draw_shots, hold_out, rest_of
+from suite.data.image_set import ImageSet
+from suite.data.items import ImageItems
+from suite.errors import DataError
+
+IMAGE_METRICS = ("zscl.transfer", "zscl.average", "zscl.last", "codyra.forgetting")
+Decoder = Callable[["TaskPlan", Split], ImageExamples]
+
+
+@dataclass(frozen=True, eq=False)
+class TaskPlan:
+    """One task before decoding: all that its identity, its manifest and its caches depend on.
+
+    Attributes:
+        found: sizes of the data set's own parts on disk, before any draw (``train``, ``validation``, ``test``).
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train_templates: tuple[str, ...]
+    eval_templates: tuple[str, ...]
+    train: ImageItems
+    validation: ImageItems
+    test: ImageItems
+    found: Mapping[str, int]
+
+    def items(self, split: Split) -> ImageItems:
+        chosen: ImageItems = getattr(self, split)
+        return chosen
+
+
+class PlannedBenchmark(Protocol):
+    """A benchmark config that lists its images before it decodes them; manifests and caches need no more."""
+
+    name: str
+
+    def plan(self, data_root: Path) -> list[TaskPlan]:
+        """The tasks in stream order, nothing decoded; DataError when something is missing or inconsistent."""
+
+    def caches(self, plans: Sequence[TaskPlan]) -> list[ImageCache]:
+        """The caches that the stream reads, in the order it reads them; empty when it decodes in memory."""
+
+    def build(self, data_root: Path) -> Stream:
+        """The stream, decoded."""
+
+
+@dataclass(frozen=True)
+class DrawRule:
+    """How a task's training and validation items come out of a data set's official parts.
+
+    Attributes:
+        shots: training images per class; None = all.
+        fill: classes with fewer images repeat some (X-TAIL) instead of staying short (MTIL).
+        share: part of each class held out for validation where the data set has no official validation part.
+        most: validation images per class at most, so that evaluation after every task stays affordable.
+    """
+
+    shots: int | None
+    fill: bool
+    seed: int
+    share: float
+    most: int
+
+    def apply(self, family: str, image_set: ImageSet) -> tuple[ImageItems, ImageItems]:
+        """(training, validation) items; they share no image, and neither takes any of the test part."""
+        key = (family, image_set.name, self.seed)
+        pool = image_set.train
+        official = image_set.validation
+        if self.shots is not None:
+            drawn = draw_shots(pool, self.shots, key=key, fill=self.fill)
+            if official is None:
+                unused = pool.take(rest_of(pool, drawn))
+                return pool.take(drawn), unused.take(hold_out(unused, self.share, key=key, most=self.most))
+            return pool.take(drawn), official.take(hold_out(official, 1.0, key=key, most=self.most))
+        if official is None:
+            held = hold_out(pool, self.share, key=key, most=self.most, leave=1)
+            return pool.take(rest_of(pool, held)), pool.take(held)
+        return pool, official.take(hold_out(official, 1.0, key=key, most=self.most))
+
+
+def require_classes(family: str, image_set: ImageSet, expected: int) -> None:
+    """DataError unless the data set on disk has as many classes as the benchmark."""
+    if image_set.classes != expected:
+        raise DataError(
+            f"{image_set.folder}: has {image_set.classes} classes, {family}'s '{image_set.name}' has {expected}; "
+            "restore the original set, or run your own with benchmark image-folders."
+        )
+
+
+def found_counts(image_set: ImageSet) -> dict[str, int]:
+    validation = 0 if image_set.validation is None else len(image_set.validation)
+    return {"train": len(image_set.train), "validation": validation, "test": len(image_set.test)}
+
+
+def completeness(plans: Sequence[TaskPlan], facts: Mapping[str, Mapping[str, Any]]) -> str:
+    """``complete``, or ``partial`` when some part on disk does not have the benchmark's number of images."""
+    for plan in plans:
+        if any(plan.found[part] != (facts[plan.name][part] or 0) for part in ("train", "validation", "test")):
+            return "partial"
+    return "complete"
+
+
+def split_cache(family: str, plan: TaskPlan, split: Split, size: int) -> ImageCache:
+    """The cache of one split below the node's cache folder; benchmarks of one family share what they have in common.
+
+    Training images are stored whole, both sides resized to ``size``: the papers' training crop takes 0.9 to 1 of the
+    whole image and squeezes it to a square. Validation and test images are stored as the papers test, resized and
+    centre-cropped.
+    """
+    geometry: Geometry = "whole" if split == "train" else "centre"
+    return ImageCache(plan.items(split), f"{family}-{plan.name}-{split}", size, geometry, cache_root() / "images")
+
+
+def read_cached(cache: ImageCache) -> ImageExamples:
+    """Examples over a cache, which is built first when it is not there."""
+    if not cache.is_built:
+        build(cache)
+    pixels, content = cache.open()
+    return ImageExamples(pixels, cache.items.labels, cache.items.ids, content)
+
+
+def decode_now(items: ImageItems, size: int) -> ImageExamples:
+    """Examples decoded into memory, resized and centre-cropped."""
+    pixels, content = decode_all(items, size)
+    return ImageExamples(pixels, items.labels, items.ids, content)
+
+
+def planned_stream(
+    name: str, plans: Sequence[TaskPlan], protocol: StreamProtocol, setting: dict[str, Any], decoder: Decoder
+) -> Stream:
+    """The stream of some plans with the papers' training crop."""
+    tasks = []
+    for plan in plans:
+        train, validation, test = (decoder(plan, split) for split in SPLITS)
+        tasks.append(
+            ImageTask(
+                plan.name,
+                train,
+                validation,
+                test,
+                plan.class_names,
+                plan.train_templates,
+                plan.eval_templates,
+                augmentation="crop",
+            )
+        )
+    return Stream(name, tasks, protocol, IMAGE_METRICS, setting)

@@ -1,0 +1,86 @@
+"""An image data set as its own files describe it, before any benchmark draws from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suite.data.items import ImageItems
+from suite.errors import DataError
+
+SPLIT_SEED = 42  # ZSCL, mtil/src/datasets/collections.py: random_split with generator seed 42
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Class names (position = label) and the official parts; ``validation`` is None where the set has no such part."""
+
+    name: str
+    folder: Path
+    class_names: tuple[str, ...]
+    train: ImageItems
+    validation: ImageItems | None
+    test: ImageItems
+
+    def __post_init__(self) -> None:
+        for part in (self.train, self.validation, self.test):
+            if (
+                part is not None
+                and len(part)
+                and not 0 <= int(part.labels.min()) <= int(part.labels.max()) < self.classes
+            ):
+                raise DataError(
+                    f"{self.folder}: '{self.name}' has labels {part.labels.min()} to {part.labels.max()} "
+                    f"but {self.classes} class names; restore its list files."
+                )
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+
+def random_parts(items: ImageItems, share: float = 0.8) -> tuple[ImageItems, ImageItems]:
+    """(train, test) exactly as ``torch.utils.data.random_split`` with a fresh generator seeded 42 cuts them."""
+    import torch
+
+    order: NDArray[np.int64] = torch.randperm(len(items), generator=torch.Generator().manual_seed(SPLIT_SEED)).numpy()
+    cut = int(share * len(items))
+    return items.take(order[:cut]), items.take(order[cut:])
+
+
+def read_lines(path: Path) -> list[str]:
+    """Stripped, non-empty lines of a list file; DataError when there are none."""
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not lines:
+        raise DataError(f"{path}: is empty; restore the data set's own list file.")
+    return lines
+
+
+def listed_files(folder: Path, suffixes: Sequence[str] = (".jpg",)) -> list[str]:
+    """Sorted names of the image files of a folder, hidden ones left out; DataError for anything else in it."""
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    for name in names:
+        if not name.lower().endswith(tuple(suffixes)):
+            raise DataError(
+                f"{folder / name}: is not one of the data set's {' or '.join(suffixes)} files; move it away."
+            )
+    return names
+
+
+def read_mat(path: Path, key: str) -> NDArray[Any]:
+    """One variable of a MATLAB file as an array of at least one dimension; DataError when it is not there."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        content = loadmat(str(path), squeeze_me=True)
+    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
+        raise DataError(f"{path}: cannot be read as a MATLAB file ({error}); restore it.") from None
+    if key not in content:
+        raise DataError(f"{path}: has no variable '{key}'; restore the data set's own file.")
+    return np.atleast_1d(content[key])
