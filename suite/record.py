@@ -19,6 +19,7 @@ from suite.errors import DataError
 
 SCHEMA_VERSION = 1
 Cells = list[list[float | None]]  # (rows measured so far, T); None where not measured
+READABLE = 0o644  # temporary files are private, results are for the group that shares the folder
 Status = Literal["running", "finished", "stopped", "failed"]
 
 
@@ -117,6 +118,7 @@ def atomic_write(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        Path(temporary).chmod(READABLE)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

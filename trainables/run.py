@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -88,12 +88,29 @@ def execute(config: RunConfig, surroundings: Surroundings, listener: Listener = 
     Raises:
         SuiteError: a mistake in config or data, before any training.
     """
+    reports = stream_reports(config, surroundings)
+    try:
+        while True:
+            report = next(reports)
+            if not listener(report) and report.row < report.of:
+                reports.close()
+                return read_record(surroundings.out / "runs" / report.run_id)
+    except StopIteration as end:
+        record: Record = end.value
+        return record
+
+
+def stream_reports(config: RunConfig, surroundings: Surroundings) -> Generator[Report, None, Record]:
+    """The same task by task: yields a report per new row, returns the final record. Closing it early stops the run.
+
+    A run that was finished before yields nothing.
+    """
     prepared = prepare(config, surroundings)
     with _only_one(prepared.folder):
         stored = _stored(prepared)
         if stored is not None and stored.status == "finished":
             return stored
-        return _Run(prepared, surroundings, listener).carry_out(stored)
+        return (yield from _Run(prepared, surroundings).carry_out(stored))
 
 
 def _stored(prepared: PreparedRun) -> Record | None:
@@ -111,15 +128,14 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 
 class _Run:
-    def __init__(self, prepared: PreparedRun, surroundings: Surroundings, listener: Listener) -> None:
+    def __init__(self, prepared: PreparedRun, surroundings: Surroundings) -> None:
         self.prepared = prepared
         self.surroundings = surroundings
-        self.listener = listener
         self.outcomes: dict[Key, Scores] = {}
         self.texts: dict[str, list[str]] = {}
         self.checkpoints = Checkpoints(prepared.folder / "checkpoints", prepared.run_id)
 
-    def carry_out(self, stored: Record | None) -> Record:
+    def carry_out(self, stored: Record | None) -> Generator[Report, None, Record]:
         config, stream = self.prepared.config, self.prepared.stream
         device = choose_device(self.surroundings.device)
         backbone, method_config = config.backbone, config.method
@@ -140,16 +156,21 @@ class _Run:
                 untouched = zero_shot_row(trainer, self.prepared, self.surroundings.out)
                 trainer.latest = untouched.outcomes
                 self._note(untouched)
-                if not self._tell(0):
-                    return self._end("stopped")
+                yield self._report(0)
             for report in trainer.rows(start):
                 self._checkpoint(trainer, report)
                 self._note(report)
-                if not self._tell(report.result.row) and report.result.row < len(stream):
-                    return self._end("stopped")
+                if report.result.row < len(stream):
+                    yield self._report(report.result.row)
+            self._end("finished")
+            yield self._report(len(stream))
+            return self.record
+        except GeneratorExit:
+            if self.record.status != "finished":
+                self._end("stopped")
+            raise
         except TrainingDiverged as error:
             return self._end("failed", str(error))
-        return self._end("finished")
 
     def _resumed(self, stored: Record, trainer: StreamTrainer) -> Record | None:
         rows = stored.tasks_done
@@ -225,8 +246,8 @@ class _Run:
             report.result.row, trainer.journal, trainer.method, trainer.random, trainer.optimizer_state
         )
 
-    def _tell(self, row: int) -> bool:
-        return self.listener(Report(self.prepared.run_id, row, len(self.prepared.stream), self.record))
+    def _report(self, row: int) -> Report:
+        return Report(self.prepared.run_id, row, len(self.prepared.stream), self.record)
 
     def _end(self, status: Status, reason: str | None = None) -> Record:
         self.record = self.record.model_copy(update={"status": status, "reason": reason, "ended_at": datetime.now(UTC)})

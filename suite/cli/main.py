@@ -15,7 +15,10 @@ from suite.cli.demo import demo
 from suite.cli.listing import list_app
 from suite.cli.perf import perf_app
 from suite.cli.pretrain import pretrain_mini
+from suite.cli.artifacts import export, replay
+from suite.cli.leaderboard import leaderboard
 from suite.cli.run import compare, run
+from suite.cli.study import sweep
 from suite.errors import SuiteError
 
 app = typer.Typer(
@@ -47,7 +50,11 @@ def _root(
 
 app.command()(run)
 app.command()(compare)
+app.command()(sweep)
+app.command()(leaderboard)
 app.command()(demo)
+app.command()(replay)
+app.command()(export)
 app.command(name="pretrain-mini")(pretrain_mini)
 app.add_typer(list_app, name="list")
 app.add_typer(perf_app, name="perf")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,51 @@ def step(
     from trainables.perf_step import measure_step
 
     print_rows(measure_step(backbone, batch_size, repeats, device, threads))
+
+
+@perf_app.command()
+def startup(repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5) -> None:
+    """Seconds until the command line answers ``--help``, as a whole process.
+
+    Examples:
+
+        codyra-suite perf startup
+
+        codyra-suite perf startup --repeats 11
+    """
+    import statistics
+    import sys
+
+    from suite.perf import measure_command
+
+    command = [sys.executable, "-m", "suite.cli.main", "--help"]
+    times = [measure_command(command, every=0.01).seconds for _ in range(repeats + 1)][1:]
+    typer.echo(f"codyra-suite --help: median {statistics.median(times):.2f} s, largest {max(times):.2f} s, target 0.7 s")
+
+
+@perf_app.command()
+def demo(folder: Annotated[Path, typer.Option("--folder", help="Empty folder to run in.")] = Path("perf-demo")) -> None:
+    """Run the whole demo in an empty folder; wall time and peak memory of all its processes together.
+
+    Examples:
+
+        codyra-suite perf demo
+
+        codyra-suite perf demo --folder /tmp/perf-demo
+    """
+    import sys
+
+    from suite.errors import ConfigError
+    from suite.perf import measure_command
+
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"--folder {folder}: is not empty; name an empty folder so that nothing is reused.")
+    folder.mkdir(parents=True, exist_ok=True)
+    cost = measure_command([sys.executable, "-m", "suite.cli.main", "demo"], folder=folder)
+    gib = cost.peak_bytes / 2**30
+    typer.echo(f"demo: {cost.seconds:.0f} s (target 300 s), {gib:.2f} GiB (target 6 GiB), exit code {cost.code}")
+    if cost.code:
+        raise typer.Exit(cost.code)
 
 
 def print_rows(rows: Sequence[Any]) -> None:

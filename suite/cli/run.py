@@ -86,8 +86,9 @@ def compare(
 
         codyra-suite compare -b mini-mtil --set training.steps=60
     """
-    from suite.cli.compare import compare_runs, seed_list
+    from suite.cli.compare import carry_list, seed_list, show_board
     from suite.registry import METHODS
+    from suite.tuning.carry import Carriage
 
     names = methods or list(METHODS)
     configs = [
@@ -96,7 +97,13 @@ def compare(
         for name in names
         for seed in seed_list(seeds)
     ]
-    compare_runs(configs, out=out, data_root=data_root, device=device, concurrency=concurrency, tracking=tracking)
+    carriage = Carriage(out, data_root, device, concurrency=concurrency)
+    failures = carry_list(configs, carriage, tracking, title="comparing")
+    show_board(tracking, out)
+    for sentence in failures:
+        typer.echo(f"failed: {sentence}", err=True)
+    if failures:
+        raise typer.Exit(1)
 
 
 def run_config(what: str, *, method: str | None, seed: int | None, settings: list[str]) -> RunConfig:

@@ -1,0 +1,61 @@
+"""What ``compare`` does: carry out a list of runs on Ray, log them, show the leaderboard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from suite.config import RunConfig
+from suite.errors import ConfigError
+from suite.tracking.progress import WorkProgress
+from suite.tuning.carry import Carriage, carry_out
+from suite.tuning.objectives import ValidationView
+from suite.tuning.source import ListSource
+
+
+def seed_list(text: str) -> list[int]:
+    """``0-2`` or ``0,1,5`` or ``0-2,7`` as numbers.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and (not last.isdigit() or int(last) < int(first))):
+            raise ConfigError(f"--seeds {text}: '{part}' is not a seed or a range; write 0-2 or 0,1,5.")
+        seeds += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(seeds))
+
+
+def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str | None, *, title: str) -> list[str]:
+    """Carry out ``configs`` with progress and tracking; returns one sentence per failed run."""
+    from suite.tracking.mlflow_sink import open_sink
+
+    sink = None if tracking == "none" else open_sink(tracking, carriage.out)
+    source = ListSource(configs)
+    with WorkProgress(title, total=len(configs)) as progress:
+        ended = 0
+
+        def on_end(trial: int, view: ValidationView | None, reason: str | None) -> None:
+            nonlocal ended
+            ended += 1
+            progress.done(ended)
+            if sink is not None and view is not None:
+                sink.log_folder(carriage.out / "runs" / view.run_id, None)
+
+        carriage.on_end = on_end
+        carry_out(source, carriage)
+    return [f"{_title(configs[trial])}: {reason}" for trial, reason in source.failures.items()]
+
+
+def _title(config: RunConfig) -> str:
+    fields = config.resolved()
+    return f"{fields['benchmark']['name']} {fields['method']['name']} seed {fields['seed']}"
+
+
+def show_board(tracking: str | None, out: Path) -> None:
+    """The leaderboard on standard output."""
+    from suite.cli.leaderboard import print_board
+
+    print_board(tracking, out)

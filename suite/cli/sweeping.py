@@ -1,0 +1,105 @@
+"""What ``sweep`` does around a study: read and keep its file, carry it out, log it, print the front."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from suite.config import load_yaml, validate
+from suite.errors import ConfigError
+from suite.record import atomic_write
+from suite.tracking.progress import WorkProgress
+from suite.tuning.carry import Carriage, carry_out
+from suite.tuning.objectives import ValidationView
+from suite.tuning.study import StudySource
+from suite.tuning.study_config import StudyConfig
+
+
+def read_sweep(file: Path) -> StudyConfig:
+    """The study that a sweep file describes.
+
+    Raises:
+        ConfigError: all problems of the file in one message.
+    """
+    fields = load_yaml(file)
+    return validate(StudyConfig, {"name": file.stem, **fields}, where=str(file))
+
+
+def run_study(
+    config: StudyConfig, carriage: Carriage, tracking: str | None, *, resume: bool, accept_changes: bool
+) -> StudySource:
+    """Carry out a study to its budget and print its best trials.
+
+    Raises:
+        ConfigError: the study exists and may not be continued, or its file has changed.
+    """
+    from suite.tracking.mlflow_sink import open_sink
+
+    folder = carriage.out.resolve() / "studies" / config.name
+    _keep_file(config, folder, resume=resume, accept_changes=accept_changes)
+    source = StudySource(config, folder)
+    source.trial_config(source.first_values())
+    sink = None if tracking == "none" else open_sink(tracking, carriage.out)
+    parent = sink.log_study(config.name, config.model_dump(mode="json")) if sink else None
+    with WorkProgress(f"study {config.name}", total=config.budget.trials) as progress:
+
+        def on_end(trial: int, view: ValidationView | None, reason: str | None) -> None:
+            progress.done(source.store.ended_trials(), source.best_note())
+            if sink is not None and view is not None:
+                sink.log_folder(carriage.out / "runs" / view.run_id, parent)
+
+        carriage.on_end = on_end
+        carry_out(source, carriage)
+    print_front(source)
+    return source
+
+
+def _keep_file(config: StudyConfig, folder: Path, *, resume: bool, accept_changes: bool) -> None:
+    path = folder / "sweep.yaml"
+    fields = config.model_dump(mode="json")
+    if path.is_file():
+        if not resume:
+            raise ConfigError(f"study '{config.name}' exists below {folder.parent}; add --resume to go on, or rename it.")
+        changed = changed_fields(load_yaml(path), fields)
+        if changed and not accept_changes:
+            raise ConfigError(
+                f"study '{config.name}': the sweep file has changed since it began: {'; '.join(changed)}; undo that, add "
+                "--accept-changes, or rename the study."
+            )
+    elif resume:
+        raise ConfigError(f"study '{config.name}': nothing to resume below {folder.parent}; leave out --resume to begin it.")
+    atomic_write(path, yaml.safe_dump(fields, sort_keys=False).encode())
+
+
+def changed_fields(before: Any, after: Any, prefix: str = "") -> list[str]:
+    """``key: old -> new`` for every leaf that differs."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = [*before, *(key for key in after if key not in before)]
+        return [text for key in keys for text in changed_fields(before.get(key), after.get(key), f"{prefix}{key}.")]
+    return [] if before == after else [f"{prefix.rstrip('.')}: {before} -> {after}"]
+
+
+def print_front(source: StudySource) -> None:
+    """Best trials (the Pareto front with several objectives) with their settings, and how the others ended."""
+    trials = source.store.trials()
+    table = Table(title=f"study {source.config.name}: best trials by validation", title_justify="left")
+    for name in ("trial", *source.config.objectives, "settings"):
+        table.add_column(name, overflow="fold")
+    for number in source.store.front():
+        values = [f"{value:.4g}" for value in trials[number].values]
+        settings = ", ".join(f"{key} {_short(value)}" for key, value in trials[number].params.items())
+        table.add_row(str(number), *values, settings)
+    Console().print(table)
+    counts: dict[str, int] = {}
+    for trial in trials:
+        counts[trial.state.name] = counts.get(trial.state.name, 0) + 1
+    typer.echo("trials: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,100 @@
+"""What search may see of a run: validation numbers and costs. Test numbers are not in the view, so none can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from suite.errors import unknown_name
+from suite.metrics.conventions import METRICS, compute
+from suite.metrics.matrix import AccuracyMatrix
+from suite.record import Cells, Record
+
+
+@dataclass(frozen=True)
+class ValidationView:
+    """A run without its test numbers.
+
+    Attributes:
+        rows: validation accuracy, row 0 = untouched backbone, (tasks done + 1, T).
+    """
+
+    run_id: str
+    status: str
+    reason: str | None
+    tasks: tuple[str, ...]
+    rows: Cells
+    trainable_parameters: int
+    effective_rank: float
+    carried_bytes: int
+    wall_seconds: float
+    peak_bytes: int
+
+    @property
+    def tasks_done(self) -> int:
+        return max(0, len(self.rows) - 1)
+
+    def learned_mean(self, tasks_done: int) -> float:
+        """Mean validation accuracy over the first ``tasks_done`` tasks right after the last of them."""
+        cells = [value for value in self.rows[tasks_done][:tasks_done] if value is not None]
+        return sum(cells) / len(cells)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, to cross processes."""
+        return {**self.__dict__, "tasks": list(self.tasks)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ValidationView:
+        return cls(**{**fields, "tasks": tuple(fields["tasks"])})
+
+
+def validation_view(record: Record) -> ValidationView:
+    """The part of a record that search may read."""
+    results = record.results[1:]
+    ranks = [sum(r.effective_rank.values()) / len(r.effective_rank) for r in results if r.effective_rank]
+    return ValidationView(
+        run_id=record.run_id,
+        status=record.status,
+        reason=record.reason,
+        tasks=tuple(record.tasks),
+        rows=record.validation,
+        trainable_parameters=max((r.costs.trainable_parameters for r in results), default=0),
+        effective_rank=sum(ranks) / len(ranks) if ranks else 0.0,
+        carried_bytes=max((r.costs.carried_bytes for r in results), default=0),
+        wall_seconds=sum(r.costs.wall_seconds for r in record.results),
+        peak_bytes=max((r.costs.peak_bytes for r in record.results), default=0),
+    )
+
+
+COSTS: Mapping[str, Callable[[ValidationView], float]] = MappingProxyType(
+    {
+        "trainable_parameters": lambda view: float(view.trainable_parameters),
+        "effective_rank": lambda view: view.effective_rank,
+        "carried_bytes": lambda view: float(view.carried_bytes),
+        "wall_seconds": lambda view: view.wall_seconds,
+        "peak_bytes": lambda view: float(view.peak_bytes),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One number search improves: a metric on the validation matrix, or a cost (always minimised)."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.name not in METRICS and self.name not in COSTS:
+            raise unknown_name("objective", self.name, [*METRICS, *COSTS])
+
+    @property
+    def maximize(self) -> bool:
+        return self.name in METRICS and METRICS[self.name].higher_is_better
+
+    def value(self, view: ValidationView) -> float:
+        """The objective of a finished run."""
+        if self.name in COSTS:
+            return COSTS[self.name](view)
+        return compute(self.name, AccuracyMatrix.from_lists(view.rows, view.tasks))

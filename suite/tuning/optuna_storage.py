@@ -1,0 +1,158 @@
+"""Optuna's side of a study: sampler, storage, what is noted on a trial. The study opens in optuna-dashboard while it runs."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from suite.config import RunConfig
+from suite.errors import ConfigError
+from suite.tuning.objectives import Objective, ValidationView
+from suite.tuning.space import Space
+from suite.tuning.study_config import StudyConfig
+
+MOST_REPEATS = 25  # repeated suggestions in a row after which a space counts as exhausted
+CONTENT, CONFIG, VIEW, REASON, DUPLICATE = "content", "config", "view", "reason", "duplicate_of"
+
+
+class TrialStore:
+    """Trials of one study in ``<folder>/optuna.db``."""
+
+    def __init__(self, config: StudyConfig, space: Space, objectives: Sequence[Objective], folder: Path) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._study = optuna.create_study(
+            study_name=config.name,
+            storage=f"sqlite:///{folder / 'optuna.db'}",
+            directions=["maximize" if objective.maximize else "minimize" for objective in objectives],
+            sampler=make_sampler(config, space),
+            load_if_exists=True,
+        )
+        self._study.set_metric_names([objective.name for objective in objectives])
+        if not self._study.trials:
+            for point in config.points:
+                self._study.enqueue_trial(dict(point))
+
+    def ask(self) -> Trial:
+        """A new trial; its parameters are drawn by the space."""
+        return self._study.ask()
+
+    def note_config(self, number: int, config: RunConfig) -> None:
+        self.note(number, CONTENT, config.config_hash())
+        self.note(number, CONFIG, json.dumps(config.resolved()))
+
+    def note_view(self, number: int, view: ValidationView) -> None:
+        self.note(number, VIEW, json.dumps(view.as_dict()))
+        self.note(number, "run_id", view.run_id)
+
+    def note(self, number: int, key: str, value: Any) -> None:
+        """A user attribute on a trial that is not ended yet."""
+        storage = self._study._storage
+        storage.set_trial_user_attr(self._trial(number)._trial_id, key, value)
+
+    def tell(
+        self,
+        number: int,
+        state: Literal["COMPLETE", "PRUNED", "FAIL"],
+        *,
+        values: Sequence[float] | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """End a trial, with its reason when it is not complete; a trial that has ended already stays as it is."""
+        if self._trial(number).state.is_finished():
+            return
+        if reason is not None:
+            self.note(number, REASON, reason)
+        self._study.tell(number, values=values, state=TrialState[state])
+
+    def running(self) -> list[int]:
+        """Trials that no one ended: their driver died."""
+        return [trial.number for trial in self.trials() if trial.state is TrialState.RUNNING]
+
+    def unique_trials(self) -> int:
+        """Trials that are not repetitions."""
+        waiting = TrialState.WAITING
+        return sum(DUPLICATE not in trial.user_attrs and trial.state is not waiting for trial in self.trials())
+
+    def number_of(self, content: str) -> int | None:
+        """The trial that first had this content."""
+        return next((trial.number for trial in self.trials() if trial.user_attrs.get(CONTENT) == content), None)
+
+    def config_of(self, number: int) -> dict[str, Any] | None:
+        text = self._trial(number).user_attrs.get(CONFIG)
+        fields: dict[str, Any] | None = json.loads(text) if text else None
+        return fields
+
+    def fate(self, number: int) -> tuple[str, ValidationView | None, str | None]:
+        """State, view and reason of a trial."""
+        trial = self._trial(number)
+        return trial.state.name, self._view(trial), trial.user_attrs.get(REASON)
+
+    def views(self) -> dict[int, ValidationView]:
+        """What is known of every trial that ended with a view."""
+        return {trial.number: view for trial in self.trials() if (view := self._view(trial)) is not None}
+
+    def front(self) -> list[int]:
+        """Numbers of the COMPLETE trials that no other one beats in every objective."""
+        return [trial.number for trial in self._study.best_trials if DUPLICATE not in trial.user_attrs]
+
+    def ended_trials(self) -> int:
+        return sum(trial.state.is_finished() and DUPLICATE not in trial.user_attrs for trial in self.trials())
+
+    def best_value(self) -> float | None:
+        """Best value of the first objective over complete trials."""
+        values = [trial.values[0] for trial in self.trials() if trial.state is TrialState.COMPLETE]
+        best = max if self._study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else min
+        return best(values) if values else None
+
+    @staticmethod
+    def probe(space: Space) -> dict[str, Any]:
+        """A point of the space, drawn outside the study."""
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        return dict(space.suggest(study.ask()))
+
+    def trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def _trial(self, number: int) -> FrozenTrial:
+        return self.trials()[number]
+
+    @staticmethod
+    def _view(trial: FrozenTrial) -> ValidationView | None:
+        text = trial.user_attrs.get(VIEW)
+        return ValidationView.from_dict(json.loads(text)) if text else None
+
+
+def make_sampler(config: StudyConfig, space: Space) -> BaseSampler:
+    """The sampler by name, seeded.
+
+    Raises:
+        ConfigError: a sampler that cannot honour a conditional space.
+    """
+    seed = config.sampler_seed
+    if space.is_conditional and config.sampler in ("gp", "qmc", "grid"):
+        raise ConfigError(
+            f"sampler '{config.sampler}' cannot honour the conditions of space '{config.space}'; use tpe, nsga2 or random."
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        match config.sampler:
+            case "tpe":
+                return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+            case "nsga2":
+                return optuna.samplers.NSGAIISampler(seed=seed)
+            case "gp":
+                return optuna.samplers.GPSampler(seed=seed)
+            case "qmc":
+                return optuna.samplers.QMCSampler(seed=seed, warn_independent_sampling=False)
+            case "random":
+                return optuna.samplers.RandomSampler(seed=seed)
+            case "grid":
+                return optuna.samplers.GridSampler({k: list(v) for k, v in space.grid().items()}, seed=seed)

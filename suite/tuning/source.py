@@ -1,0 +1,56 @@
+"""Where the next run comes from and who is told how it went: a list for comparisons, a sampler for studies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from suite.config import RunConfig
+from suite.tuning.objectives import ValidationView
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A run to carry out; ``trial`` numbers it within its study."""
+
+    trial: int
+    config: RunConfig
+
+
+class RunSource(Protocol):
+    """Gives runs out and hears of them. Every suggestion ends in exactly one call of ``ended``."""
+
+    study: str | None
+
+    def suggest(self) -> Suggestion | Literal["finished", "wait"]:
+        """The next run, ``wait`` while others must end first, or ``finished``."""
+
+    def may_go_on(self, trial: int, view: ValidationView) -> bool:
+        """Told after every task; False stops the run there."""
+
+    def ended(self, trial: int, view: ValidationView | None, reason: str | None) -> None:
+        """The run finished, was stopped or diverged (see ``view.status``), or died (``view`` None, ``reason`` why)."""
+
+
+@dataclass
+class ListSource:
+    """A fixed list of runs, none of them ever stopped."""
+
+    configs: Sequence[RunConfig]
+    study: str | None = None
+    failures: dict[int, str] = field(default_factory=dict)
+    _next: int = 0
+
+    def suggest(self) -> Suggestion | Literal["finished", "wait"]:
+        if self._next == len(self.configs):
+            return "finished"
+        self._next += 1
+        return Suggestion(self._next - 1, self.configs[self._next - 1])
+
+    def may_go_on(self, trial: int, view: ValidationView) -> bool:
+        return True
+
+    def ended(self, trial: int, view: ValidationView | None, reason: str | None) -> None:
+        if view is None or view.status == "failed":
+            self.failures[trial] = reason or (view.reason if view else None) or "unknown"

@@ -1,0 +1,185 @@
+"""Words for declaring a search space, compiled to Optuna's define-by-run: impossible combinations cannot be sampled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from suite.errors import ConfigError
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial
+
+Value = float | int | str | bool | None
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One searched field of the run config.
+
+    Attributes:
+        conditions: other parameters of the space that must have one of the given values for this one to exist.
+    """
+
+    conditions: Mapping[str, tuple[Value, ...]] = field(default_factory=dict, kw_only=True)
+
+    def when(self, **conditions: Value | tuple[Value, ...]) -> Any:
+        """The same parameter, only where every named parameter (dots as double underscores) has one of these values."""
+        given = {key.replace("__", "."): v if isinstance(v, tuple) else (v,) for key, v in conditions.items()}
+        return replace(self, conditions={**self.conditions, **given})
+
+    def suggest(self, trial: BaseTrial, name: str) -> Value:
+        raise TypeError(f"{type(self).__name__} is not a word of a search space")
+
+    def size(self) -> float:
+        """Number of values; infinite for a continuous range."""
+        return math.inf
+
+    def text(self) -> str:
+        """The range as the tree shows it."""
+        return type(self).__name__
+
+
+@dataclass(frozen=True)
+class Uniform(Parameter):
+    """A number between two limits."""
+
+    low: float
+    high: float
+
+    def suggest(self, trial: BaseTrial, name: str) -> Value:
+        return trial.suggest_float(name, self.low, self.high)
+
+    def text(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True)
+class LogUniform(Parameter):
+    """A positive number, uniform in its logarithm."""
+
+    low: float
+    high: float
+
+    def suggest(self, trial: BaseTrial, name: str) -> Value:
+        return trial.suggest_float(name, self.low, self.high, log=True)
+
+    def text(self) -> str:
+        return f"{self.low:g} to {self.high:g}, log"
+
+
+@dataclass(frozen=True)
+class IntUniform(Parameter):
+    """A whole number between two limits, both included; ``log`` spaces it by its logarithm."""
+
+    low: int
+    high: int
+    log: bool = False
+
+    def suggest(self, trial: BaseTrial, name: str) -> Value:
+        return trial.suggest_int(name, self.low, self.high, log=self.log)
+
+    def size(self) -> float:
+        return float(self.high - self.low + 1)
+
+    def text(self) -> str:
+        return f"{self.low} to {self.high}, whole{', log' if self.log else ''}"
+
+
+@dataclass(frozen=True)
+class Choice(Parameter):
+    """One of some values."""
+
+    values: tuple[Value, ...]
+
+    def suggest(self, trial: BaseTrial, name: str) -> Value:
+        chosen: Value = trial.suggest_categorical(name, self.values)
+        return chosen
+
+    def size(self) -> float:
+        return float(len(self.values))
+
+    def text(self) -> str:
+        return " | ".join(str(value) for value in self.values)
+
+
+def choice(*values: Value) -> Choice:
+    """One of ``values``."""
+    return Choice(values)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Dotted config fields and their ranges, in an order in which conditions come before what depends on them.
+
+    Attributes:
+        method: the method whose fields ``method.*`` are.
+    """
+
+    method: str
+    parameters: Mapping[str, Parameter]
+
+    def __post_init__(self) -> None:
+        known: set[str] = set()
+        for name, parameter in self.parameters.items():
+            unknown = set(parameter.conditions) - known
+            if unknown:
+                raise ConfigError(f"space of '{self.method}': {name} depends on {sorted(unknown)}, which must come before it.")
+            known.add(name)
+
+    @property
+    def is_conditional(self) -> bool:
+        return any(parameter.conditions for parameter in self.parameters.values())
+
+    def suggest(self, trial: BaseTrial) -> dict[str, Value]:
+        """Dotted key -> value, only for the parameters that exist under the values drawn so far."""
+        values: dict[str, Value] = {}
+        for name, parameter in self.parameters.items():
+            if all(values.get(other) in allowed for other, allowed in parameter.conditions.items()):
+                values[name] = parameter.suggest(trial, name)
+        return values
+
+    def grid(self) -> dict[str, Sequence[Value]]:
+        """Every value of every parameter, for exhaustive search.
+
+        Raises:
+            ConfigError: a continuous or conditional parameter: a grid cannot honour it.
+        """
+        axes: dict[str, Sequence[Value]] = {}
+        for name, parameter in self.parameters.items():
+            if not isinstance(parameter, Choice) or parameter.conditions:
+                raise ConfigError(f"sampler 'grid': {name} is {parameter.text()}; a grid takes plain choices only, use 'tpe'.")
+            axes[name] = parameter.values
+        return axes
+
+    def size(self) -> float:
+        """Number of points; infinite if any parameter is continuous."""
+        return float(sum(1 for _ in self._points())) if all(p.size() < math.inf for p in self.parameters.values()) else math.inf
+
+    def _points(self, done: int = 0, values: Mapping[str, Value] | None = None) -> Iterator[Mapping[str, Value]]:
+        values = values or {}
+        if done == len(self.parameters):
+            yield values
+            return
+        name = list(self.parameters)[done]
+        parameter = self.parameters[name]
+        if all(values.get(other) in allowed for other, allowed in parameter.conditions.items()):
+            for value in _values(parameter):
+                yield from self._points(done + 1, {**values, name: value})
+        else:
+            yield from self._points(done + 1, values)
+
+    def tree(self) -> str:
+        """One line per parameter, indented below what it depends on."""
+        lines = [f"method: {self.method}"]
+        for name, parameter in self.parameters.items():
+            indent = "    " if parameter.conditions else "  "
+            given = " and ".join(f"{key} = {' or '.join(map(str, v))}" for key, v in parameter.conditions.items())
+            lines.append(f"{indent}{name}: {parameter.text()}{f'   (when {given})' if given else ''}")
+        return "\n".join(lines)
+
+
+def _values(parameter: Parameter) -> Sequence[Value]:
+    return parameter.values if isinstance(parameter, Choice) else range(int(parameter.size()))

@@ -1,0 +1,65 @@
+"""Carrier ``direct``: Ray Tune calls the stream trainer in its own, reused process; one Tune iteration is one task."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from suite.config import RunConfig, validate
+from suite.errors import SuiteError
+from suite.record import Record
+from suite.tuning.objectives import validation_view
+from trainables.run import Report, Surroundings, stream_reports
+
+
+class StreamTrainable(tune.Trainable):
+    """``config`` holds the resolved run config and its surroundings as plain values.
+
+    Every result carries the validation view of the record so far and nothing of its test numbers.
+    """
+
+    reports: Generator[Report, None, Record] | None = None
+
+    def setup(self, config: dict[str, Any]) -> None:
+        torch.set_num_threads(max(1, int(config["threads"])))
+        run = validate(RunConfig, config["run"], where="trial")
+        surroundings = Surroundings(
+            out=Path(config["out"]),
+            data_root=Path(config["data_root"]),
+            device=config["device"],
+            study=config["study"],
+            trial=config["trial"],
+        )
+        self.reports = stream_reports(run, surroundings)
+
+    def step(self) -> dict[str, Any]:
+        assert self.reports is not None
+        try:
+            report = next(self.reports)
+        except StopIteration as end:
+            record: Record = end.value
+            return {"view": validation_view(record).as_dict(), "done": True}
+        except SuiteError as error:
+            return {"error": str(error), "done": True}
+        return {"view": validation_view(report.record).as_dict(), "done": report.record.status == "finished"}
+
+    def cleanup(self) -> None:
+        """Called when the trial ends or is stopped: closing the generator stores a run that is not finished as stopped."""
+        if self.reports is not None:
+            self.reports.close()
+            self.reports = None
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.cleanup()
+        self.setup(new_config)
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: the run's own checkpoints lie in its folder and are found by its identity."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing: see ``save_checkpoint``."""
