@@ -81,7 +81,8 @@ class DrawRule:
         pool = image_set.train
         official = image_set.validation
         if self.shots is not None:
-            drawn = draw_shots(pool, self.shots, key=key, fill=self.fill)
+            spare = 1 if official is None else 0
+            drawn = draw_shots(pool, self.shots, key=key, fill=self.fill, spare=spare)
             if official is None:
                 unused = pool.take(rest_of(pool, drawn))
                 return pool.take(drawn), unused.take(hold_out(unused, self.share, key=key, most=self.most))

@@ -34,6 +34,11 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codyra-suite"
 
 
+def readable_size(count: int) -> str:
+    """Bytes in MB below one GB and in GB from there on."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
 class CacheIndex(BaseModel):
     """``index.json``: what a finished cache holds.
 

@@ -7,7 +7,6 @@ Threads suffice: Pillow decodes and resizes outside the interpreter lock. One pr
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
 import shutil
@@ -20,9 +19,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from suite.benchmarks.stream import text_hash
-from suite.data.cache import CACHE_VERSION, CacheIndex, ImageCache
-from suite.data.decode import decode_raw, read_raw
+from suite.data.cache import CACHE_VERSION, CacheIndex, ImageCache, readable_size
+from suite.data.decode import content_of, decode_raw, fold_contents, read_raw
 from suite.errors import DataError
 
 Progress = Callable[[int, int], None]
@@ -56,7 +54,8 @@ def build(cache: ImageCache, progress: Progress | None = None, workers: int | No
         part = cache.folder.with_name(cache.folder.name + ".part")
         done = _resumable(cache, part, stamps)
         _require_room(cache, part)
-        log.info("decoding %d images of %s, %.1f MB in %s", len(cache.items), cache.title, _mb(cache), cache.folder)
+        size = readable_size(cache.total_bytes)
+        log.info("decoding %d images of %s, %s in %s", len(cache.items), cache.title, size, cache.folder)
         with (
             (part / "journal.jsonl").open("a", encoding="utf-8") as journal,
             (part / "pixels.u8").open("r+b") as pixels,
@@ -98,11 +97,11 @@ def _write_chunks(
 
 def _write_chunk(cache: ImageCache, number: int, rows: range, stamp: str, descriptor: int) -> Written:
     pixels = np.empty((len(rows), 3, cache.size, cache.size), dtype=np.uint8)
-    digest = hashlib.sha256()
+    contents = []
     for place, row in enumerate(rows):
         item = cache.items.ids[row]
         raw = read_raw(cache.items.source, item)
-        digest.update(hashlib.sha256(raw).digest())
+        contents.append(content_of(item, raw))
         pixels[place] = decode_raw(cache.items.source, item, raw, cache.size, cache.geometry)
     written = pixels.tobytes()
     view, offset = memoryview(written), rows[0] * cache.row_bytes
@@ -114,7 +113,7 @@ def _write_chunk(cache: ImageCache, number: int, rows: range, stamp: str, descri
                 f"{cache.root}: cannot be written ({error.strerror}); free room or set CODYRA_SUITE_CACHE."
             ) from None
         view, offset = view[count:], offset + count
-    return Written(chunk=number, crc=zlib.crc32(written), content=digest.hexdigest(), stamp=stamp)
+    return Written(chunk=number, crc=zlib.crc32(written), content=fold_contents(contents), stamp=stamp)
 
 
 def _resumable(cache: ImageCache, part: Path, stamps: list[str]) -> dict[int, Written]:
@@ -153,7 +152,7 @@ def _finish(cache: ImageCache, part: Path, written: list[Written]) -> None:
         images=len(cache.items),
         size=cache.size,
         geometry=cache.geometry,
-        content=text_hash(chunk.content for chunk in written),
+        content=fold_contents(chunk.content for chunk in written),
         stamps=[chunk.stamp for chunk in written],
         crcs=[chunk.crc for chunk in written],
     )
@@ -168,7 +167,8 @@ def _require_room(cache: ImageCache, part: Path) -> None:
     needed, free = cache.total_bytes - written, shutil.disk_usage(cache.root).free
     if needed > free:
         raise DataError(
-            f"{cache.root}: the cache of '{cache.title}' needs {needed / 1e9:.1f} GB but {free / 1e9:.1f} GB are free; "
+            f"{cache.root}: the cache of '{cache.title}' needs {readable_size(needed)} but "
+            f"{readable_size(free)} are free; "
             "free room, or set CODYRA_SUITE_CACHE to a folder on another disk."
         )
 
@@ -199,7 +199,3 @@ def _report(cache: ImageCache, done: dict[int, Written], progress: Progress | No
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
-
-
-def _mb(cache: ImageCache) -> float:
-    return cache.total_bytes / 1e6

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -96,9 +97,19 @@ def to_square(image: Image.Image, size: int, geometry: Geometry) -> Image.Image:
 def decode_all(items: ImageItems, size: int, geometry: Geometry = "centre") -> tuple[NDArray[np.uint8], str]:
     """(uint8 (n, 3, size, size) in memory, hash over the stored bytes); for sets that are small at that size."""
     pixels = np.empty((len(items), 3, size, size), dtype=np.uint8)
-    digest = hashlib.sha256()
+    contents = []
     for row, item in enumerate(items.ids):
         raw = read_raw(items.source, item)
-        digest.update(hashlib.sha256(raw).digest())
+        contents.append(content_of(item, raw))
         pixels[row] = decode_raw(items.source, item, raw, size, geometry)
-    return pixels, digest.hexdigest()
+    return pixels, fold_contents(contents)
+
+
+def content_of(item: str, raw: bytes) -> str:
+    """64 hex digits over an item's identity and its stored bytes."""
+    return hashlib.sha256(item.encode() + b"\0" + raw).hexdigest()
+
+
+def fold_contents(contents: Iterable[str]) -> str:
+    """Sum modulo 2^256, so that parts folded in any order and in any grouping give one hash; 64 hex digits."""
+    return f"{sum(int(content, 16) for content in contents) % (1 << 256):064x}"

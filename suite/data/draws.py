@@ -45,21 +45,23 @@ def hold_out(
     return np.asarray(chosen, dtype=np.int64)
 
 
-def draw_shots(items: ImageItems, shots: int, *, key: tuple[object, ...], fill: bool = False) -> NDArray[np.int64]:
+def draw_shots(
+    items: ImageItems, shots: int, *, key: tuple[object, ...], fill: bool = False, spare: int = 0
+) -> NDArray[np.int64]:
     """Rows of a few-shot training set, class by class.
 
     Args:
         fill: what happens to a class with fewer than ``shots`` items. False: it keeps what it has (MTIL; MoE-Adapters,
             mtil/src/models/finetune.py). True: all its shots are drawn with replacement, so that images repeat (X-TAIL;
             RAIL, scenario_datasets).
+        spare: items of a class that are never drawn unless it has no other, so that validation finds some.
     """
     chosen: list[int] = []
     for label, rows in class_rows(items):
-        if fill and len(rows) < shots:
-            positions = numpy_generator(*key, "repeats", label).integers(len(rows), size=shots)
-            drawn = [rows[position] for position in positions.tolist()]
-        else:
-            drawn = shuffled(rows, *key, "shots", label)[:shots]
+        drawn = shuffled(rows, *key, "shots", label)[: min(shots, max(1, len(rows) - spare))]
+        if fill and len(drawn) < shots:
+            positions = numpy_generator(*key, "repeats", label).integers(len(drawn), size=shots)
+            drawn = [drawn[position] for position in positions.tolist()]
         chosen += sorted(drawn, key=items.ids.__getitem__)
     return np.asarray(chosen, dtype=np.int64)
 

@@ -221,3 +221,19 @@ def test_real_photographs(real_data: Callable[[str], Path]) -> None:
     assert len(sizes) == 9
     names = {task.name: task.class_names for task in stream.tasks if isinstance(task, ImageTask)}
     assert "BMW 6 Series Convertible 2007" in names["stanford_cars"]
+
+
+def test_cached_stream_is_the_stream(root: Path, image_cache: Path) -> None:
+    plain, cached = ImageFoldersConfig(), ImageFoldersConfig(cached=True)
+    assert cached.build(root).fingerprint() == plain.build(root).fingerprint()
+    again = cached.build(root)
+    for one, two in zip(plain.build(root).tasks, again.tasks, strict=True):
+        assert isinstance(one, ImageTask) and isinstance(two, ImageTask)
+        assert np.array_equal(one.train.pixels, np.asarray(two.train.pixels))
+        assert np.array_equal(one.test.pixels, np.asarray(two.test.pixels))
+
+
+def test_replaced_image_changes_the_fingerprint(root: Path) -> None:
+    before = ImageFoldersConfig().build(root).fingerprint()
+    write_image(root / "domain_0" / "test" / "class_0" / "0.png", 999)
+    assert ImageFoldersConfig().build(root).fingerprint() != before

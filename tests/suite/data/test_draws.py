@@ -51,6 +51,20 @@ def test_short_classes_keep_what_they_have_or_repeat(counts: list[int], shots: i
         assert (len(set(mine)) == shots) or count < shots
 
 
+@given(sizes, st.integers(1, 20), st.booleans())
+def test_spared_items_are_left_for_validation(counts: list[int], shots: int, fill: bool) -> None:
+    items = make_items(counts)
+    drawn = draw_shots(items, shots, key=("set", 0), fill=fill, spare=1)
+    left = np.bincount(items.labels[rest_of(items, drawn)], minlength=len(counts))
+    assert all(left[label] >= 1 for label, count in enumerate(counts) if count > 1)
+    plenty = [label for label, count in enumerate(counts) if count > shots]
+    without = draw_shots(items, shots, key=("set", 0), fill=fill)
+    for label in plenty:  # a class with more images than shots is drawn the same either way
+        assert [row for row in drawn if items.labels[row] == label] == [
+            row for row in without if items.labels[row] == label
+        ]
+
+
 @given(sizes, st.integers(0, 5), st.floats(0.05, 0.9))
 def test_held_out_rows_are_disjoint_and_in_every_class(counts: list[int], seed: int, share: float) -> None:
     items = make_items(counts)
