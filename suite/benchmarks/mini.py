@@ -39,7 +39,7 @@ class MiniConfig(BenchmarkConfig):
         """The stream under ``protocol``."""
         names = (DOMAINS if self.order == "I" else tuple(reversed(DOMAINS)))[: self.tasks]
         tasks = [self._task(name) for name in names]
-        return Stream(self.name, tasks, protocol, METRICS, {"order": self.order, "shots": self.shots})
+        return Stream(self.name, tasks, protocol, METRICS, {"order": self.order, "shots": self.shots, "tasks": self.tasks})
 
     def _task(self, name: str) -> ImageTask:
         train, validation, test = (

@@ -39,6 +39,7 @@ DrawnSplit = Literal["pretrain", "train", "validation", "test"]
 DRAWN_SPLITS: tuple[DrawnSplit, ...] = ("pretrain", "train", "validation", "test")
 POSE_NUMBERS = 16
 PAINT_NUMBERS = 16
+SWAPPED = 0.7  # share of task images with dark ink on a light ground, which pretraining never shows
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Recipe:
     class_names: tuple[str, ...]
     template: str
     draw: Callable[[str, Sheet], Array]
-    easy: tuple[float, float] = (0.0, 0.45)
-    hard: tuple[float, float] = (0.4, 1.0)
+    easy: tuple[float, float] = (0.0, 0.3)
+    hard: tuple[float, float] = (0.3, 0.65)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +167,7 @@ def painted(mask: Array, paint: Sheet) -> Array:
     ground_level = 0.12 + paint.hardness * paint.number(0, 0.0, 0.3)
     contrast = 0.8 - 0.45 * paint.hardness * paint.number(1)
     ink_level = ground_level + contrast
-    swapped = paint.number(2) < 1.2 * (paint.hardness - 0.4)
+    swapped = paint.number(2) < np.clip(8.0 * (paint.hardness - 0.3), 0.0, SWAPPED)
     ink_level, ground_level = np.where(swapped, ground_level, ink_level), np.where(swapped, ink_level, ground_level)
     hue = [paint.spread(column, 0.22)[:, None] for column in range(3, 9)]
     ink = ink_level[:, None] + np.concatenate(hue[:3], axis=1)

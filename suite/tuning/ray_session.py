@@ -26,7 +26,7 @@ class Resources(BaseModel):
 
 @contextmanager
 def ray_session(address: str | None, resources: Resources) -> Iterator[int]:
-    """Connect or start, yield how many runs fit at a time, disconnect or stop.
+    """Connect or start, yield how many runs fit at a time, disconnect or stop. Inside another session: use that one.
 
     Raises:
         SuiteError: nobody answers at the address, or the cluster can never fit one run; said at once.
@@ -34,6 +34,9 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[int]:
     _quiet()
     import ray
 
+    if ray.is_initialized():
+        yield _fitting(ray.cluster_resources(), resources)
+        return
     place = address or os.environ.get("RAY_ADDRESS")
     try:
         if place:

@@ -1,0 +1,81 @@
+"""The leaderboard frame as CSV, Markdown, LaTeX (booktabs), JSON and HTML; every form escapes what it must."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+from suite.errors import unknown_name
+from suite.record import atomic_write
+
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
+
+
+def write_frame(frame: pd.DataFrame, form: str, path: Path) -> None:
+    """Write ``frame`` in the form ``csv``, ``markdown``, ``latex``, ``json`` or ``html``, atomically."""
+    if form not in FORMS:
+        raise unknown_name("table format", form, FORMS)
+    atomic_write(path, FORMS[form](frame).encode())
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """Full precision, empty cells for what was not measured."""
+    return frame.to_csv(index=False)
+
+
+def to_json(frame: pd.DataFrame) -> str:
+    """List of rows, null for what was not measured."""
+    return frame.to_json(orient="records", indent=1) + "\n"
+
+
+def to_markdown(frame: pd.DataFrame) -> str:
+    """A pipe table; pipes and angle brackets of names are escaped."""
+    lines = ["| " + " | ".join(_markdown(name) for name in frame.columns) + " |", "|" + "---|" * len(frame.columns)]
+    lines += ["| " + " | ".join(_markdown(_text(value)) for value in row) + " |" for row in frame.itertuples(index=False)]
+    return "\n".join(lines) + "\n"
+
+
+def to_latex(frame: pd.DataFrame) -> str:
+    """A booktabs table."""
+    body = [" & ".join(latex_escape(_text(value)) for value in row) + r" \\" for row in frame.itertuples(index=False)]
+    head = " & ".join(latex_escape(str(name)) for name in frame.columns) + r" \\"
+    columns = "l" * len(frame.columns)
+    return "\n".join([f"\\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def to_html(frame: pd.DataFrame) -> str:
+    """A bare table."""
+    head = "".join(f"<th>{html.escape(str(name))}</th>" for name in frame.columns)
+    rows = [
+        "<tr>" + "".join(f"<td>{html.escape(_text(value))}</td>" for value in row) + "</tr>"
+        for row in frame.itertuples(index=False)
+    ]
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>\n</table>\n"
+
+
+FORMS: Mapping[str, Callable[[pd.DataFrame], str]] = MappingProxyType(
+    {"csv": to_csv, "markdown": to_markdown, "latex": to_latex, "json": to_json, "html": to_html}
+)
+
+
+def latex_escape(text: str) -> str:
+    """``text`` with LaTeX's special characters made harmless."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([|\\*_`<>])", r"\\\1", str(text)).replace("\n", " ")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return str(value)
