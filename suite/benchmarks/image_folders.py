@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from suite.benchmarks.image_plan import TaskPlan, decode_now, planned_stream, read_cached
-from suite.benchmarks.stream import SPLITS, ImageExamples, Protocol, Split, Stream
+from suite.benchmarks.image_plan import TaskPlan, decode_now, plan_all, planned_stream, read_cached
+from suite.benchmarks.stream import ImageExamples, Protocol, Split, Stream
 from suite.config import BenchmarkConfig
 from suite.data.cache import ImageCache, cache_root
 from suite.data.draws import class_rows, draw_shots, hold_out, rest_of
@@ -47,17 +47,21 @@ class ImageFoldersConfig(BenchmarkConfig):
                 raise ValueError(f"'{template}' needs exactly one {{}} for the class name")
         return templates
 
-    def plan(self, data_root: Path) -> list[TaskPlan]:
-        root = data_root / self.folder
-        return [self._plan_task(read_domain(root / name)) for name in find_domains(root, self.domains)]
+    def task_names(self, data_root: Path) -> list[str]:
+        return find_domains(data_root / self.folder, self.domains)
 
-    def caches(self, plans: Sequence[TaskPlan]) -> list[ImageCache]:
-        return [self._cache(plan, split) for plan in plans for split in SPLITS] if self.cached else []
+    def cache(self, plan: TaskPlan, split: Split) -> ImageCache:
+        # a crop of the middle for training too: own pictures may be panoramas, which squeezing would distort
+        title = f"{self.name}-{plan.name}-{split}"
+        return ImageCache(plan.items(split), title, self.image_size, "centre", cache_root() / "images")
+
+    def differences(self, plan: TaskPlan) -> Iterator[str]:  # noqa: ARG002 - own data has no shipped facts
+        return iter(())
 
     def build(self, data_root: Path) -> Stream:
         return planned_stream(
             self.name,
-            self.plan(data_root),
+            plan_all(self, data_root),
             Protocol(self.protocol),
             {"shots": self.shots or "all", "protocol": self.protocol},
             self._examples,
@@ -65,15 +69,11 @@ class ImageFoldersConfig(BenchmarkConfig):
 
     def _examples(self, plan: TaskPlan, split: Split) -> ImageExamples:
         if self.cached:
-            return read_cached(self._cache(plan, split))
+            return read_cached(self.cache(plan, split))
         return decode_now(plan.items(split), self.image_size)
 
-    def _cache(self, plan: TaskPlan, split: Split) -> ImageCache:
-        # a crop of the middle for training too: own pictures may be panoramas, which squeezing would distort
-        title = f"{self.name}-{plan.name}-{split}"
-        return ImageCache(plan.items(split), title, self.image_size, "centre", cache_root() / "images")
-
-    def _plan_task(self, domain: FolderDomain) -> TaskPlan:
+    def plan_task(self, data_root: Path, name: str) -> TaskPlan:
+        domain = read_domain(data_root / self.folder / name)
         train, validation = self._split(domain)
         return TaskPlan(
             name=domain.name,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from suite.benchmarks.image_facts import Family, class_facts, stream_facts
 from suite.benchmarks.stream import SPLITS, ImageExamples, ImageTask, Split, Stream
 from suite.benchmarks.stream import Protocol as StreamProtocol
 from suite.data.cache import ImageCache, cache_root
@@ -46,16 +47,24 @@ class TaskPlan:
 class PlannedBenchmark(Protocol):
     """A benchmark config that lists its images before it decodes them; manifests and caches need no more."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The benchmark's name in the registry."""
 
-    def plan(self, data_root: Path) -> list[TaskPlan]:
-        """The tasks in stream order, nothing decoded; DataError when something is missing or inconsistent."""
+    def task_names(self, data_root: Path) -> list[str]:
+        """Names of the tasks in stream order."""
 
-    def caches(self, plans: Sequence[TaskPlan]) -> list[ImageCache]:
-        """The caches that the stream reads, in the order it reads them; empty when it decodes in memory."""
+    def plan_task(self, data_root: Path, name: str) -> TaskPlan:
+        """One task with nothing decoded; DataError when something is missing or inconsistent."""
 
-    def build(self, data_root: Path) -> Stream:
-        """The stream, decoded."""
+    def cache(self, plan: TaskPlan, split: Split) -> ImageCache:
+        """The cache of one split, built or not."""
+
+    def differences(self, plan: TaskPlan) -> Iterator[str]:
+        """What about a task is not as the shipped facts have it; one clause each."""
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """Every field of the config; plain JSON types with mode ``json``."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,16 @@ class DrawRule:
         return pool, official.take(hold_out(official, 1.0, key=key, most=self.most))
 
 
+def plan_all(benchmark: PlannedBenchmark, data_root: Path) -> list[TaskPlan]:
+    """All tasks in stream order, nothing decoded."""
+    return [benchmark.plan_task(data_root, name) for name in benchmark.task_names(data_root)]
+
+
+def all_caches(benchmark: PlannedBenchmark, plans: Sequence[TaskPlan]) -> list[ImageCache]:
+    """The caches of a stream in the order in which it reads them."""
+    return [benchmark.cache(plan, split) for plan in plans for split in SPLITS]
+
+
 def require_classes(family: str, image_set: ImageSet, expected: int) -> None:
     """DataError unless the data set on disk has as many classes as the benchmark."""
     if image_set.classes != expected:
@@ -107,12 +126,25 @@ def found_counts(image_set: ImageSet) -> dict[str, int]:
     return {"train": len(image_set.train), "validation": validation, "test": len(image_set.test)}
 
 
-def completeness(plans: Sequence[TaskPlan], facts: Mapping[str, Mapping[str, Any]]) -> str:
+def fact_differences(family: Family, plan: TaskPlan) -> Iterator[str]:
+    """Sizes and, where the shipped list was verified, class names that are not those of the benchmark."""
+    facts = stream_facts(family)["sets"][plan.name]
+    for part in ("train", "validation", "test"):
+        if plan.found[part] != (facts[part] or 0):
+            expected = f"{facts[part] or 0} ({facts['counts']})"
+            yield f"the {part} part on disk has {plan.found[part]} images instead of {expected}"
+    shipped = class_facts(family)[plan.name]
+    if shipped["status"] == "verified":
+        for label, (ours, theirs) in enumerate(zip(plan.class_names, shipped["names"], strict=True)):
+            if ours.replace("_", " ") not in (theirs.replace("_", " "), f"{theirs}?"):
+                yield f"class {label} is named '{ours}' instead of '{theirs}'"
+
+
+def completeness(family: Family, plans: Sequence[TaskPlan]) -> str:
     """``complete``, or ``partial`` when some part on disk does not have the benchmark's number of images."""
-    for plan in plans:
-        if any(plan.found[part] != (facts[plan.name][part] or 0) for part in ("train", "validation", "test")):
-            return "partial"
-    return "complete"
+    facts = stream_facts(family)["sets"]
+    whole = all(plan.found[part] == (facts[plan.name][part] or 0) for plan in plans for part in plan.found)
+    return "complete" if whole else "partial"
 
 
 def split_cache(family: str, plan: TaskPlan, split: Split, size: int) -> ImageCache:

@@ -7,7 +7,7 @@ code draws shots from the global random state and freezes one crop per few-shot 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -18,13 +18,15 @@ from suite.benchmarks.image_plan import (
     DrawRule,
     TaskPlan,
     completeness,
+    fact_differences,
     found_counts,
+    plan_all,
     planned_stream,
     read_cached,
     require_classes,
     split_cache,
 )
-from suite.benchmarks.stream import SPLITS, Protocol, Stream
+from suite.benchmarks.stream import Protocol, Split, Stream
 from suite.config import BenchmarkConfig
 from suite.data.cache import ImageCache
 from suite.data.readers_torchvision import read_torchvision
@@ -48,24 +50,27 @@ class MtilFields(BenchmarkConfig):
     validation_per_class: Annotated[int, Field(ge=1)] = 50  # at most
     image_size: Annotated[int, Field(ge=8, le=1024)] = 224
 
-    def plan(self, data_root: Path) -> list[TaskPlan]:
-        return [self._plan_task(data_root, name) for name in stream_facts("mtil")["orders"][self.order]]
+    def task_names(self, data_root: Path) -> list[str]:  # noqa: ARG002 - fixed by the benchmark
+        return list(stream_facts("mtil")["orders"][self.order])
 
-    def caches(self, plans: Sequence[TaskPlan]) -> list[ImageCache]:
-        return [split_cache("mtil", plan, split, self.image_size) for plan in plans for split in SPLITS]
+    def cache(self, plan: TaskPlan, split: Split) -> ImageCache:
+        return split_cache("mtil", plan, split, self.image_size)
+
+    def differences(self, plan: TaskPlan) -> Iterator[str]:
+        return fact_differences("mtil", plan)
 
     def build(self, data_root: Path) -> Stream:
-        plans = self.plan(data_root)
-        data = completeness(plans, stream_facts("mtil")["sets"])
+        plans = plan_all(self, data_root)
+        data = completeness("mtil", plans)
         return planned_stream(
             self.name,
             plans,
             Protocol.TASK,
             {"order": self.order, "shots": self.shots or "all", "data": data},
-            lambda plan, split: read_cached(split_cache("mtil", plan, split, self.image_size)),
+            lambda plan, split: read_cached(self.cache(plan, split)),
         )
 
-    def _plan_task(self, data_root: Path, name: str) -> TaskPlan:
+    def plan_task(self, data_root: Path, name: str) -> TaskPlan:
         facts = stream_facts("mtil")["sets"][name]
         image_set = read_torchvision(data_root, name)
         require_classes("MTIL", image_set, facts["classes"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from suite.benchmarks.image_facts import class_facts, stream_facts
-from suite.benchmarks.image_plan import TaskPlan
+from suite.benchmarks.image_plan import TaskPlan, plan_all
 from suite.benchmarks.mtil import Mtil5ShotConfig, Mtil16ShotConfig, MtilConfig
 from suite.benchmarks.stream import ImageTask, Protocol
 from suite.config import RunConfig
@@ -23,7 +23,7 @@ ORDER_TWO = [  # permutation in ZSCL, mtil/results.ipynb
 
 
 def plans(config: MtilConfig | Mtil5ShotConfig | Mtil16ShotConfig, root: Path) -> dict[str, TaskPlan]:
-    return {plan.name: plan for plan in config.plan(root)}
+    return {plan.name: plan for plan in plan_all(config, root)}
 
 
 def test_facts_are_whole() -> None:
@@ -57,7 +57,7 @@ def test_stream_of_order_two(torchvision_root: Path, image_cache: Path) -> None:
 def test_pixels_are_squeezed_for_training_and_cropped_for_the_test(torchvision_root: Path, image_cache: Path) -> None:
     config = Mtil5ShotConfig(image_size=16)
     task = config.build(torchvision_root).tasks[0]
-    plan = config.plan(torchvision_root)[0]
+    plan = plan_all(config, torchvision_root)[0]
     assert isinstance(task, ImageTask)
     for part, geometry in (("train", "whole"), ("validation", "centre"), ("test", "centre")):
         examples, items = getattr(task, part), plan.items(part)  # type: ignore[arg-type]
@@ -137,7 +137,7 @@ def test_class_count_that_differs_is_refused(torchvision_root: Path, tmp_path: P
     for path in data.glob("*.txt"):
         path.write_text("".join(line for line in path.read_text().splitlines(True) if "707-320" not in line))
     with pytest.raises(DataError, match=r"has 99 classes, MTIL's 'aircraft' has 100; restore"):
-        MtilConfig().plan(root)
+        plan_all(MtilConfig(), root)
 
 
 def test_single_template_evaluation(torchvision_root: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from suite.benchmarks.image_facts import class_facts, stream_facts
-from suite.benchmarks.image_plan import TaskPlan
+from suite.benchmarks.image_plan import TaskPlan, plan_all
 from suite.benchmarks.stream import ImageTask, Protocol
 from suite.benchmarks.xtail import XtailConfig
 from suite.config import RunConfig
@@ -22,7 +22,7 @@ ORDER_TWO = [  # LADA, arXiv 2505.23271
 
 
 def plans(config: XtailConfig, root: Path) -> dict[str, TaskPlan]:
-    return {plan.name: plan for plan in config.plan(root)}
+    return {plan.name: plan for plan in plan_all(config, root)}
 
 
 def prompt(plan: TaskPlan, label: int) -> str:
@@ -109,7 +109,7 @@ def test_class_count_that_differs_is_refused(coop_root: Path, tmp_path: Path) ->
         path.read_text().replace(', 100, "waffles"', ', 101, "waffles two"').replace(', 99, "tuna', ', 99, "tuna')
     )
     with pytest.raises(DataError, match=r"food101|Food101"):
-        XtailConfig().plan(root)
+        plan_all(XtailConfig(), root)
 
 
 def test_defaults_resolve() -> None:

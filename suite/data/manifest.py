@@ -1,0 +1,213 @@
+"""Frozen lists of what a benchmark draws, and the check of a data root against them.
+
+A manifest holds, per task, the sizes found on disk, the class names, the templates and every split as identities and
+labels in order. Written on one machine and verified on another it proves that both train and test on the same images.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from suite.benchmarks.image_plan import PlannedBenchmark, TaskPlan
+from suite.benchmarks.stream import SPLITS, text_hash
+from suite.data.items import ImageItems
+from suite.errors import DataError
+
+SCHEMA = 1
+SHOWN = 3  # identities named in one finding
+
+
+class SplitList(BaseModel):
+    """One split: identities and labels in training order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ids: list[str]
+    labels: list[int]
+
+
+class TaskManifest(BaseModel):
+    """What ``TaskPlan`` holds, without the place of the files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    class_names: list[str]
+    train_templates: list[str]
+    eval_templates: list[str]
+    found: dict[str, int]
+    splits: dict[str, SplitList]
+
+
+class Manifest(BaseModel):
+    """All tasks of a benchmark; ``digest`` is the hash of everything else in the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int
+    benchmark: dict[str, Any]
+    tasks: list[TaskManifest]
+    digest: str
+
+    def expected_digest(self) -> str:
+        return text_hash([self.model_copy(update={"digest": ""}).model_dump_json()])
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be: where, and one sentence that ends without a full stop."""
+
+    task: str
+    what: str
+
+
+def manifest_of(benchmark: PlannedBenchmark, data_root: Path) -> Manifest:
+    """The manifest of a benchmark as the data root has it now; DataError when a task cannot be read."""
+    names = benchmark.task_names(data_root)
+    tasks = [_task_manifest(benchmark.plan_task(data_root, name)) for name in names]
+    manifest = Manifest(version=SCHEMA, benchmark=benchmark.model_dump(mode="json"), tasks=tasks, digest="")
+    return manifest.model_copy(update={"digest": manifest.expected_digest()})
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """JSON, compressed when the name ends in ``.gz``; written beside and moved into place."""
+    content = manifest.model_dump_json(indent=None).encode() + b"\n"
+    part = path.with_name(path.name + ".part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    part.replace(path)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """A manifest file.
+
+    Raises:
+        DataError: no such file, not a manifest, or changed by hand since it was written.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        manifest = Manifest.model_validate_json(content)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such manifest; write one with 'codyra-suite data manifest'.") from None
+    except (OSError, EOFError, ValidationError):
+        raise DataError(f"{path}: is not a manifest; write one with 'codyra-suite data manifest'.") from None
+    if manifest.version != SCHEMA:
+        raise DataError(f"{path}: has schema {manifest.version}, this code reads {SCHEMA}; write it again.")
+    if manifest.digest != manifest.expected_digest():
+        raise DataError(f"{path}: does not have the digest it was written with; fetch or write it again.")
+    return manifest
+
+
+def verify(benchmark: PlannedBenchmark, data_root: Path, manifest: Manifest | None = None) -> list[Finding]:
+    """Everything that differs from the shipped facts and, when there is one, from a manifest; empty when all is well.
+
+    All tasks are looked at, also after a fault: splits, labels, class names, templates, few-shot draws, and whether
+    every image file is there. Nothing is decoded.
+    """
+    findings = [] if manifest is None else _settings(benchmark.model_dump(mode="json"), manifest.benchmark)
+    frozen = {task.name: task for task in manifest.tasks} if manifest else {}
+    names = benchmark.task_names(data_root)
+    if manifest is not None and [task.name for task in manifest.tasks] != names:
+        findings.append(Finding("stream", f"has the tasks {', '.join(names)}; the manifest {', '.join(frozen)}"))
+    for name in names:
+        try:
+            plan = benchmark.plan_task(data_root, name)
+        except DataError as error:
+            findings.append(Finding(name, str(error).rstrip(".")))
+            continue
+        findings += [Finding(name, what) for what in _missing_files(plan)]
+        findings += [Finding(name, what) for what in benchmark.differences(plan)]
+        if name in frozen:
+            findings += [Finding(name, what) for what in _differences(_task_manifest(plan), frozen[name])]
+    return findings
+
+
+def _task_manifest(plan: TaskPlan) -> TaskManifest:
+    return TaskManifest(
+        name=plan.name,
+        class_names=list(plan.class_names),
+        train_templates=list(plan.train_templates),
+        eval_templates=list(plan.eval_templates),
+        found=dict(plan.found),
+        splits={
+            split: SplitList(ids=list(plan.items(split).ids), labels=plan.items(split).labels.tolist())
+            for split in SPLITS
+        },
+    )
+
+
+def _settings(ours: dict[str, Any], theirs: dict[str, Any]) -> list[Finding]:
+    return [
+        Finding("settings", f"{key} is {ours.get(key)!r}; the manifest was written with {theirs.get(key)!r}")
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
+    ]
+
+
+def _missing_files(plan: TaskPlan) -> Iterator[str]:
+    for split in SPLITS:
+        items = plan.items(split)
+        missing = [item for item in dict.fromkeys(items.ids) if not _is_there(items, item)]
+        if missing:
+            first = ", ".join(items.source.where(item) for item in missing[:SHOWN])
+            yield f"{len(missing)} of {len(items)} {split} images are missing: {first}{_more(missing)}"
+
+
+def _is_there(items: ImageItems, item: str) -> bool:
+    try:
+        items.source.stamp(item)
+    except OSError:
+        return False
+    return True
+
+
+def _differences(ours: TaskManifest, theirs: TaskManifest) -> Iterator[str]:
+    for part in ("train", "validation", "test"):
+        found, frozen = ours.found.get(part), theirs.found.get(part)
+        if found != frozen:
+            yield f"the {part} part on disk has {found} images; the manifest says {frozen}"
+    yield from _sequence_difference("class names", ours.class_names, theirs.class_names)
+    yield from _sequence_difference("training templates", ours.train_templates, theirs.train_templates)
+    yield from _sequence_difference("evaluation templates", ours.eval_templates, theirs.eval_templates)
+    for split in SPLITS:
+        yield from _split_difference(split, ours.splits[split], theirs.splits[split])
+
+
+def _sequence_difference(what: str, ours: Sequence[str], theirs: Sequence[str]) -> Iterator[str]:
+    if len(ours) != len(theirs):
+        yield f"has {len(ours)} {what}; the manifest has {len(theirs)}"
+        return
+    wrong = [position for position, (one, two) in enumerate(zip(ours, theirs, strict=True)) if one != two]
+    if wrong:
+        shown = "; ".join(f"number {k} is {ours[k]!r} instead of {theirs[k]!r}" for k in wrong[:SHOWN])
+        yield f"{what}: {shown}{_more(wrong)}"
+
+
+def _split_difference(split: str, ours: SplitList, theirs: SplitList) -> Iterator[str]:
+    mine, frozen = dict(zip(ours.ids, ours.labels, strict=True)), dict(zip(theirs.ids, theirs.labels, strict=True))
+    absent = [item for item in frozen if item not in mine]
+    extra = [item for item in mine if item not in frozen]
+    wrong = [item for item, label in mine.items() if item in frozen and frozen[item] != label]
+    if absent:
+        yield f"{split}: {len(absent)} images of the manifest are not drawn: {_first(absent)}"
+    if extra:
+        yield f"{split}: {len(extra)} images are drawn that the manifest lacks: {_first(extra)}"
+    if wrong:
+        shown = ", ".join(f"{item} has label {mine[item]} instead of {frozen[item]}" for item in wrong[:SHOWN])
+        yield f"{split}: {len(wrong)} labels differ: {shown}{_more(wrong)}"
+    if not absent and not extra and not wrong and ours.ids != theirs.ids:
+        yield f"{split}: the same images come in another order or number"
+
+
+def _first(items: Sequence[str]) -> str:
+    return ", ".join(items[:SHOWN]) + _more(items)
+
+
+def _more(found: Sequence[object]) -> str:
+    return f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""

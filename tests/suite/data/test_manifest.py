@@ -1,0 +1,170 @@
+"""Manifests: equal on two machines, and every planted fault is found and named."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from suite.benchmarks.mtil import Mtil5ShotConfig
+from suite.benchmarks.xtail import XtailConfig
+from suite.data.manifest import Finding, Manifest, manifest_of, read_manifest, verify, write_manifest
+from suite.errors import DataError
+
+CONFIG = XtailConfig(shots=2)
+
+
+@pytest.fixture(scope="module")
+def manifest(coop_root: Path) -> Manifest:
+    return manifest_of(CONFIG, coop_root)
+
+
+def frozen_findings(config: XtailConfig, root: Path, manifest: Manifest) -> list[Finding]:
+    """Findings without those about the tree's size, which the shipped facts rightly complain of."""
+    return [finding for finding in verify(config, root, manifest) if "part on disk" not in finding.what]
+
+
+@pytest.fixture
+def root(coop_root: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(coop_root, tmp_path / "root")
+
+
+@pytest.mark.parametrize("name", ["xtail.json", "xtail.json.gz"])
+def test_written_and_read_back(manifest: Manifest, tmp_path: Path, name: str) -> None:
+    write_manifest(manifest, tmp_path / "new" / name)
+    assert read_manifest(tmp_path / "new" / name) == manifest
+
+
+def test_another_machine_agrees(manifest: Manifest, root: Path) -> None:
+    assert manifest_of(CONFIG, root) == manifest
+    assert frozen_findings(CONFIG, root, manifest) == []
+
+
+def test_shipped_facts_notice_what_is_missing_of_the_real_sets(coop_root: Path) -> None:
+    found = verify(CONFIG, coop_root)
+    assert Finding("aircraft", "the test part on disk has 100 images instead of 3333 (official)") in found
+    assert {finding.task for finding in found} == set(CONFIG.task_names(coop_root))
+
+
+def missing_file(root: Path) -> tuple[str, str]:
+    (root / "dtd" / "images" / "woven" / "woven_0003.jpg").unlink()
+    return "dtd", r"1 of 47 test images are missing: .*woven_0003\.jpg"
+
+
+def edit_split(path: Path, edit: Callable[[dict[str, list[list[object]]]], None]) -> None:
+    split = json.loads(path.read_text())
+    edit(split)
+    path.write_text(json.dumps(split))
+
+
+def swapped_label(root: Path) -> tuple[str, str]:
+    def swap(split: dict[str, list[list[object]]]) -> None:
+        one, two = split["test"][0], split["test"][1]
+        one[1], one[2], two[1], two[2] = two[1], two[2], one[1], one[2]
+
+    edit_split(root / "food-101" / "split_zhou_Food101.json", swap)
+    return "food101", r"test: 2 labels differ: apple_pie/\d+\.jpg has label 1 instead of 0"
+
+
+def moved_to_test(root: Path) -> tuple[str, str]:
+    edit_split(
+        root / "oxford_pets" / "split_zhou_OxfordPets.json",
+        lambda split: split["test"].append(split["train"].pop(0)),
+    )
+    return "oxford_pets", r"test: 1 images are drawn that the manifest lacks: Abyssinian_1\.jpg"
+
+
+def renamed_class(root: Path) -> tuple[str, str]:
+    path = root / "fgvc_aircraft" / "variants.txt"
+    for each in (root / "fgvc_aircraft").glob("*.txt"):
+        each.write_text(each.read_text().replace("Yak-42", "Yak 42"))
+    assert "Yak 42" in path.read_text()
+    return "aircraft", "class names: number 99 is 'Yak 42' instead of 'Yak-42'"
+
+
+def swapped_digit_labels(root: Path) -> tuple[str, str]:
+    path = root / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    data = bytearray(path.read_bytes())
+    data[8] = (data[8] + 1) % 10
+    path.write_bytes(bytes(data))
+    return "mnist", r"test: 1 labels differ: t10k/00000 has label"
+
+
+def other_order(root: Path) -> tuple[str, str]:
+    edit_split(root / "dtd" / "split_zhou_DescribableTextures.json", lambda split: split["test"].reverse())
+    return "dtd", "test: the same images come in another order"
+
+
+def lost_split_file(root: Path) -> tuple[str, str]:
+    (root / "sun397" / "split_zhou_SUN397.json").unlink()
+    return "sun397", r"data set 'sun397' is incomplete: lacks split_zhou_SUN397\.json"
+
+
+FAULTS = [
+    missing_file,
+    swapped_label,
+    moved_to_test,
+    renamed_class,
+    swapped_digit_labels,
+    other_order,
+    lost_split_file,
+]
+
+
+@pytest.mark.parametrize("plant", FAULTS, ids=lambda plant: plant.__name__)
+def test_planted_faults_are_found(root: Path, manifest: Manifest, plant: Callable[[Path], tuple[str, str]]) -> None:
+    import re
+
+    task, message = plant(root)
+    found = frozen_findings(CONFIG, root, manifest)
+    assert any(finding.task == task and re.search(message, finding.what) for finding in found), found
+    assert {finding.task for finding in found} == {task}
+
+
+def test_all_faults_are_found_together(root: Path, manifest: Manifest) -> None:
+    planted = {plant(root)[0] for plant in (missing_file, swapped_label, swapped_digit_labels, lost_split_file)}
+    assert {finding.task for finding in frozen_findings(CONFIG, root, manifest)} == planted
+
+
+def test_other_seed_is_found_as_setting_and_as_draw(coop_root: Path, manifest: Manifest) -> None:
+    found = frozen_findings(XtailConfig(shots=2, draw_seed=1), coop_root, manifest)
+    assert Finding("settings", "draw_seed is 1; the manifest was written with 0") in found
+    assert any(finding.task == "mnist" and "train: " in finding.what for finding in found)
+
+
+def test_other_template_and_order_are_found(coop_root: Path, manifest: Manifest) -> None:
+    found = frozen_findings(XtailConfig(shots=2, prompts="rail-generic"), coop_root, manifest)
+    what = "training templates: number 0 is 'a photo of a {}.' instead of '{} texture.'"
+    assert Finding("dtd", what) in found
+    order = frozen_findings(XtailConfig(shots=2, order="II"), coop_root, manifest)
+    assert any(finding.task == "stream" and "stanford_cars, aircraft" in finding.what for finding in order)
+
+
+def test_mtil_manifest_finds_another_random_split(torchvision_root: Path, tmp_path: Path) -> None:
+    manifest = manifest_of(Mtil5ShotConfig(), torchvision_root)
+    root = shutil.copytree(torchvision_root, tmp_path / "root")
+    (root / "eurosat" / "2750" / "Forest" / "Forest_3.jpg").unlink()  # one file less shuffles the whole 0.8 split
+    found = [finding for finding in verify(Mtil5ShotConfig(), root, manifest) if "instead of" not in finding.what]
+    assert {finding.task for finding in found} == {"eurosat"}
+    assert any("images of the manifest are not drawn" in finding.what for finding in found)
+
+
+def test_manifest_files_that_cannot_be_used(manifest: Manifest, tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    with pytest.raises(DataError, match="there is no such manifest"):
+        read_manifest(path)
+    path.write_text("{}")
+    with pytest.raises(DataError, match="is not a manifest"):
+        read_manifest(path)
+    write_manifest(manifest, path)
+    path.write_text(path.read_text().replace('"banded"', '"bandet"'))
+    with pytest.raises(DataError, match="does not have the digest"):
+        read_manifest(path)
+    broken = tmp_path / "manifest.json.gz"
+    broken.write_bytes(gzip.compress(b"{}")[:-4])
+    with pytest.raises(DataError, match="is not a manifest"):
+        read_manifest(broken)
