@@ -1,4 +1,4 @@
-"""Greedy (or sampled) decoding in batches of similar prompt length, with a key-value cache; finished rows leave early.
+"""Greedy (or sampled) decoding with a key-value cache: prompts are read in groups of similar length, answered together.
 
 Each row's answer is a function of its own prompt, so batches give what one-by-one generation gives (in fp32, unless two
 logits differ by rounding only). A sampled row draws from a generator keyed by its prompt for the same reason.
@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from suite.data.text import Ids, left_padded
 from suite.randomness import numpy_generator
 
-MOST_PADDING = 0.3  # a batch of prompts is closed before more of its tokens than this would be padding
+MOST_PADDING = 0.2  # a group of prompts is closed before more of its tokens than this would be padding
 
 
 @dataclass(frozen=True)
@@ -44,58 +45,87 @@ def generate(
     network: Any, prompts: Sequence[Ids], limits: Sequence[int], decoding: Decoding, device: torch.device
 ) -> list[list[int]]:
     """Answer ids of every prompt, at most ``limits[i]`` each, in the order given; ``network`` is in eval mode."""
+    from suite.backbones.lm_cache import can_join
+
+    lengths = [len(prompt) for prompt in prompts]
     answers: list[list[int]] = [[] for _ in prompts]
-    for rows in prompt_batches([len(prompt) for prompt in prompts], limits, decoding.token_budget):
-        state = _Decoder(network, [prompts[row] for row in rows], rows, decoding, device)
-        rest = [limits[row] for row in rows]
-        while state.rows:
-            tokens = state.tokens.tolist()
-            keep = []
-            for place, (row, token) in enumerate(zip(state.rows, tokens, strict=True)):
-                if token not in decoding.end:
-                    answers[row].append(token)
-                    rest[place] -= 1
-                    if rest[place] > 0:
-                        keep.append(place)
-            rest = [rest[place] for place in keep]
-            state.advance(keep)
+    for batch in answer_batches(lengths, limits, decoding.token_budget):
+        groups = similar_lengths(batch, lengths)
+        for together in [groups] if can_join(network.config) else [[group] for group in groups]:
+            _answer(_Decoder(network, prompts, together, decoding, device), answers, limits, decoding.end)
     return answers
 
 
-def prompt_batches(lengths: Sequence[int], limits: Sequence[int], token_budget: int) -> list[list[int]]:
-    """Rows in order of prompt length, cut into batches that keep to the budget and to ``MOST_PADDING``."""
+def answer_batches(lengths: Sequence[int], limits: Sequence[int], token_budget: int) -> list[list[int]]:
+    """Rows from the shortest prompt to the longest, cut where the cache would hold more than the budget."""
     batches: list[list[int]] = []
-    current: list[int] = []
-    own = longest_answer = 0
+    longest_answer = 0
     for row in sorted(range(len(lengths)), key=lambda row: (lengths[row], limits[row], row)):
-        count = len(current) + 1
-        answer = max(longest_answer, limits[row])
-        over_budget = count * (lengths[row] + answer) > token_budget
-        over_padding = own + lengths[row] < (1 - MOST_PADDING) * count * lengths[row]
-        if current and (over_budget or over_padding):
-            batches.append(current)
-            current, own, answer = [], 0, limits[row]
-        current.append(row)
-        own, longest_answer = own + lengths[row], answer
-    return [*batches, current] if current else batches
+        longest_answer = max(longest_answer, limits[row])
+        if not batches or (len(batches[-1]) + 1) * (lengths[row] + longest_answer) > token_budget:
+            batches.append([])
+            longest_answer = limits[row]
+        batches[-1].append(row)
+    return batches
+
+
+def similar_lengths(rows: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
+    """``rows``, sorted by length, cut into groups of which at most ``MOST_PADDING`` would be padding."""
+    groups: list[list[int]] = []
+    own = 0
+    for row in rows:
+        if not groups or own + lengths[row] < (1 - MOST_PADDING) * (len(groups[-1]) + 1) * lengths[row]:
+            groups.append([])
+            own = 0
+        groups[-1].append(row)
+        own += lengths[row]
+    return groups
+
+
+def _answer(state: _Decoder, answers: list[list[int]], limits: Sequence[int], end: Collection[int]) -> None:
+    """Decode until every row has met an end token or its limit; rows leave the batch as they finish."""
+    while state.rows:
+        keep = []
+        for place, (row, token) in enumerate(zip(state.rows, state.tokens.tolist(), strict=True)):
+            if token not in end:
+                answers[row].append(token)
+                if len(answers[row]) < limits[row]:
+                    keep.append(place)
+        state.advance(keep)
 
 
 class _Decoder:
-    """Cache and last tokens of the rows of one batch that are still being answered."""
+    """Cache and last tokens of the rows that are still being answered."""
 
     def __init__(
-        self, network: Any, prompts: list[Ids], rows: list[int], decoding: Decoding, device: torch.device
+        self,
+        network: Any,
+        prompts: Sequence[Ids],
+        groups: Sequence[Sequence[int]],
+        decoding: Decoding,
+        device: torch.device,
     ) -> None:
+        from suite.backbones.lm_cache import joined
+
         self.network = network
         self.decoding = decoding
-        self.rows = rows
-        self.draws = [self._draw(prompt) for prompt in prompts] if decoding.temperature else []
-        batch = {name: value.to(device) for name, value in left_padded(prompts, decoding.pad).items()}
-        self.mask = batch["attention_mask"]
-        self.positions = batch["position_ids"][:, -1:]
-        out = network(**batch, use_cache=True, logits_to_keep=1)
-        self.cache = out.past_key_values
-        self.tokens = self._choose(out.logits[:, -1])
+        self.rows = [row for group in groups for row in group]
+        self.draws = [self._draw(prompts[row]) for row in self.rows] if decoding.temperature else []
+        read = [self._read([prompts[row] for row in group], device) for group in groups]
+        self.cache = joined([part.cache for part in read], network.config) if len(read) > 1 else read[0].cache
+        width = max(part.mask.shape[1] for part in read)
+        self.mask = torch.cat([F.pad(part.mask, (width - part.mask.shape[1], 0)) for part in read])
+        self.positions = torch.cat([part.positions for part in read])
+        self.tokens = self._choose(torch.cat([part.logits for part in read]))
+
+    def _read(self, prompts: Sequence[Ids], device: torch.device) -> _Prompts:
+        """Fill a cache with one group of prompts."""
+        from suite.backbones.lm_cache import chunked_cache
+
+        batch = {name: value.to(device) for name, value in left_padded(prompts, self.decoding.pad).items()}
+        cache = chunked_cache(self.network.config)
+        out = self.network(**batch, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return _Prompts(cache, batch["attention_mask"], batch["position_ids"][:, -1:], out.logits[:, -1])
 
     def advance(self, keep: list[int]) -> None:
         """Drop all rows but those at the places ``keep`` and compute the next token of each."""
@@ -107,7 +137,7 @@ class _Decoder:
             places = torch.tensor(keep, device=self.mask.device)
             self.cache.batch_select_indices(places)
             self.mask, self.positions, self.tokens = self.mask[places], self.positions[places], self.tokens[places]
-        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
+        self.mask = F.pad(self.mask, (0, 1), value=1)
         self.positions = self.positions + 1
         out = self.network(
             input_ids=self.tokens[:, None],
@@ -130,3 +160,13 @@ class _Decoder:
         uniform = torch.tensor([draw.random() for draw in self.draws], device=logits.device, dtype=shares.dtype)
         chosen = torch.searchsorted(shares, uniform[:, None] * shares[:, -1:], right=True)
         return chosen[:, 0].clamp(max=logits.shape[-1] - 1)
+
+
+@dataclass(frozen=True)
+class _Prompts:
+    """One group after reading: cache, mask (n, length), last positions (n, 1), logits of the first answer token."""
+
+    cache: Any
+    mask: Tensor
+    positions: Tensor
+    logits: Tensor
