@@ -67,7 +67,7 @@ def _stepper(learner: ClipLearner, batch_size: int) -> Callable[[], None]:
 
 def _stream(backbone: str) -> Stream:
     if backbone == "mini-clip":
-        return MiniMtilConfig(tasks=1).stream(Protocol.TASK)
+        return MiniMtilConfig(domains=("shapes",)).stream(Protocol.TASK)
     random = numpy_generator("perf", backbone)
     names = tuple(f"class {index}" for index in range(100))
 

@@ -30,7 +30,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 NAME = "mini_clip"
 CONTEXT = 14
 CAPTIONS = ("{}", "a picture of {}", "an image of {}", "this is {}", "a photo of a {}.")
-PER_CLASS, BATCH, PEAK_LR, WARM_UP, STEPS = 120, 96, 2e-3, 50, 1500
+PER_CLASS, BATCH, PEAK_LR, WARM_UP, STEPS = 200, 96, 2e-3, 50, 800
 LARGEST_SCALE = math.log(100.0)
 
 Progress = Callable[[int, int, float], None]
