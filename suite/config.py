@@ -131,7 +131,7 @@ def _named(value: Any) -> dict[str, Any]:
 
 
 def _config_class(registry: Registry, value: Any, where: str) -> type[Any]:
-    name = value if isinstance(value, str) else value.name if isinstance(value, BaseModel) else dict(value).get("name")
+    name = value if isinstance(value, str) else getattr(value, "name", None) if isinstance(value, BaseModel) else dict(value).get("name")
     if not isinstance(name, str):
         raise ConfigError(f"{where}.name: is missing; use one of {', '.join(sorted(registry))}.")
     if name not in registry:

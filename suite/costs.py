@@ -36,7 +36,7 @@ class CostMeter:
         end = torch.cuda.Event(enable_timing=True)
         end.record()
         end.synchronize()
-        return self._event.elapsed_time(end) / 1000.0
+        return float(self._event.elapsed_time(end)) / 1000.0
 
     def device_peak_bytes(self) -> int | None:
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None

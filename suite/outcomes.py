@@ -71,7 +71,7 @@ def _key(name: str) -> Key:
 
 def _scores(name: str, arrays: Mapping[str, NDArray[np.generic]]) -> Scores:
     if name.endswith("/bits"):
-        count = int(arrays[name.removesuffix("bits") + "count"][0])  # type: ignore[call-overload]
+        count = int(arrays[name.removesuffix("bits") + "count"][0])
         bits = np.unpackbits(np.asarray(arrays[name], dtype=np.uint8), count=count)
         return bits.astype(np.float32) * np.float32(100.0)
     return np.asarray(arrays[name]).astype(np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 

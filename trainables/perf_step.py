@@ -58,7 +58,7 @@ def _stepper(learner: ClipLearner, batch_size: int) -> Callable[[], None]:
         optimizer.zero_grad(set_to_none=True)
         batch = learner.batch(torch.zeros_like(rows), rows, random["augment"])
         output = learner.forward(batch)
-        output.loss.backward()  # type: ignore[no-untyped-call]
+        output.loss.backward()
         optimizer.step()
         method.after_step(Step(99, 100, training.lr, [batch], [output]))
 

@@ -289,7 +289,7 @@ def zero_shot_row(trainer: StreamTrainer, prepared: PreparedRun, out: Path) -> T
     ties = [report.outcomes[split][task].ties for split in EVALUATED for task in range(len(prepared.stream))]
     _write_texts(texts, folder)
     atomic_write(folder / "row.json", json.dumps({"ties": ties, "result": report.result.model_dump(mode="json")}).encode())
-    scores = {(s, 0, t): o.scores for s in EVALUATED for t, o in enumerate(report.outcomes[s])}
+    scores: dict[Key, Scores] = {(s, 0, t): o.scores for s in EVALUATED for t, o in enumerate(report.outcomes[s])}
     write_outcomes(scores, folder)
     return report
 

@@ -155,7 +155,7 @@ class StreamTrainer:
                 outputs = [self.learner.forward(batch) for batch in batches]
                 step = Step(index, context.steps, lr, batches, outputs)
                 loss = self.method.loss(step) * (len(part) / len(rows))
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             total += outputs[0].loss.detach() * (len(part) / len(rows))
         assert step is not None
         self.method.after_backward(step)

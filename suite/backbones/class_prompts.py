@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ class ClassPrompts:
         evaluation = [_filled(task.eval_templates, name) for task in tasks for name in task.class_names]
         starts = [sum(self.sizes[:index]) for index in range(len(tasks) + 1)]
         tokens = _cut(tokenize([prompts[0] for prompts in train])).to(device)
-        self._train = [_cut(tokens[begin:end]) for begin, end in zip(starts, starts[1:], strict=False)]
+        self._train = [_cut(tokens[begin:end]) for begin, end in pairwise(starts)]
         order: dict[tuple[str, ...], int] = {}
         self._set_of_class = torch.tensor([order.setdefault(prompts, len(order)) for prompts in evaluation])
         self._starts = starts

@@ -70,6 +70,13 @@ class OpenClipConfig(ClipConfig):
         return ClipLearner(self, stream, device, network, tokenize)
 
 
+def is_open_clip_model(name: str) -> bool:
+    """True for the name of an open_clip architecture."""
+    import open_clip
+
+    return name in open_clip.list_models()
+
+
 def load_open_clip(model: str, pretrained: str | None) -> tuple[nn.Module, Tokenizer]:
     """Network in fp32 and its tokenizer.
 
@@ -114,8 +121,8 @@ class ClipLearner:
         self.device = device
         self.network = network.to(device).eval()
         self.slots: dict[str, Slot] = {
-            **adapt_open_clip_tower(_tower(network.visual.transformer), "vision", causal=False),
-            **adapt_open_clip_tower(_tower(network.transformer), "text", causal=True),
+            **adapt_open_clip_tower(_tower(network.visual), "vision", causal=False),
+            **adapt_open_clip_tower(_tower(network), "text", causal=True),
         }
         freeze(self.network)
         self.tasks = [task for task in stream.tasks if isinstance(task, ImageTask)]
@@ -182,7 +189,7 @@ class ClipLearner:
         return any(slot.branches for name, slot in self.slots.items() if name.startswith(encoder))
 
     def _scale(self) -> Tensor:
-        scale: Tensor = self.network.logit_scale.exp()  # type: ignore[operator, union-attr]
+        scale: Tensor = self.network.logit_scale.exp()  # type: ignore[operator]
         return scale
 
     def encode_images(self, pixels: Tensor) -> Tensor:
@@ -224,8 +231,8 @@ class ClipLearner:
         return {}
 
 
-def _tower(transformer: Any) -> nn.ModuleList:
-    blocks: nn.ModuleList = transformer.resblocks
+def _tower(encoder: Any) -> nn.ModuleList:
+    blocks: nn.ModuleList = encoder.transformer.resblocks
     return blocks
 
 

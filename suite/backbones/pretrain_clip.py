@@ -88,7 +88,7 @@ def pretrain_mini_clip(out: Path, *, seed: int = 0, steps: int = STEPS, progress
         form = tokens[int(torch.randint(len(tokens), (1,), generator=generator))]
         loss = _contrast(network, images[rows], form, labels[rows])
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         network.logit_scale.data.clamp_(max=LARGEST_SCALE)
         if progress and step % 20 == 19:
@@ -97,7 +97,8 @@ def pretrain_mini_clip(out: Path, *, seed: int = 0, steps: int = STEPS, progress
 
 
 def _training_set(seed: int) -> tuple[list[str], Tensor, Tensor]:
-    captions, images, labels = [], [], []
+    captions: list[str] = []
+    images, labels = [], []
     for domain in DOMAINS:
         drawn = draw_domain(domain, "pretrain", PER_CLASS, seed)
         labels.append(drawn.labels + len(captions))

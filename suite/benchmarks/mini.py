@@ -47,8 +47,8 @@ class MiniConfig(BenchmarkConfig):
             draw_domain(name, split, self.shots if split == "train" else COUNTS[split], self.draw_seed) for split in COUNTS
         )
         template = (train.template,)
-        examples = [ImageExamples(part.images, part.labels, part.ids) for part in (train, validation, test)]
-        return ImageTask(name, *examples, train.class_names, template, template)
+        learned, held, judged = (ImageExamples(part.images, part.labels, part.ids) for part in (train, validation, test))
+        return ImageTask(name, learned, held, judged, train.class_names, template, template)
 
 
 class MiniMtilConfig(MiniConfig):

@@ -96,7 +96,7 @@ def placements(
     if model is not None:
         from suite.backbones.placements import placement_rows
 
-        table = Table("weight", "module", "shape", "layers")
+        table = Table("weight", "module", "shape (out x in)")
         for row in placement_rows(model):
             table.add_row(*row)
         Console().print(table)

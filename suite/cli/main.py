@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from suite import __version__
+from suite.cli.artifacts import export, replay
 from suite.cli.demo import demo
+from suite.cli.leaderboard import leaderboard
 from suite.cli.listing import list_app
 from suite.cli.perf import perf_app
 from suite.cli.pretrain import pretrain_mini
-from suite.cli.artifacts import export, replay
-from suite.cli.leaderboard import leaderboard
 from suite.cli.run import compare, run
 from suite.cli.study import sweep
 from suite.errors import SuiteError

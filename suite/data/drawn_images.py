@@ -174,7 +174,7 @@ def painted(mask: Array, paint: Sheet) -> Array:
     ground = ground_level[:, None] + np.concatenate(hue[3:], axis=1)
     x, y = canvas()
     slope = (paint.spread(9, 0.2) * x + paint.spread(10, 0.2) * y)[:, None]
-    return ground + slope + (ink - ground) * mask[:, None]
+    return np.asarray(ground + slope + (ink - ground) * mask[:, None], dtype=np.float32)
 
 
 def _pixels(colours: Array, paint: Sheet, grain: Array) -> NDArray[np.uint8]:

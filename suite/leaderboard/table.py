@@ -96,7 +96,7 @@ def _row(
     selected = next((selection[record.run_id] for record in group if record.run_id in selection), None)
     finished = [record for record in group if record.status == "finished"]
     row: dict[str, Any] = dict(zip(KEYS, key, strict=True))
-    names = convention(convention_name) if convention_name else group[0].metrics
+    names = [metric.name for metric in convention(convention_name)] if convention_name else group[0].metrics
     for name in names:
         values = [value for record in finished if not math.isnan(value := metric_value(record, name))]
         row[name] = float(np.mean(values)) if values else math.nan

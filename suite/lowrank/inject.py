@@ -5,6 +5,8 @@ Parameter names and objects stay those of the stock network, so its state dict l
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,11 +32,11 @@ class AdaptedAttention(nn.Module):
         self.causal = causal
         rows = {letter: slice(i * width, (i + 1) * width) for i, letter in enumerate("qkv")}
         self.slots = nn.ModuleDict({key: Slot(f"{name}.{key}", self.in_proj_weight, rows[key]) for key in rows})
+        self._rows = rows
 
     def project(self, x: Tensor, letters: str) -> list[Tensor]:
         """The projections named by ``letters`` (a run of ``qkv``) of x (batch, tokens, width), split into heads."""
-        first, last = self.slots[letters[0]], self.slots[letters[-1]]
-        rows = slice(first.rows.start, last.rows.stop)
+        rows = slice(self._rows[letters[0]].start, self._rows[letters[-1]].stop)
         base = F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows]).chunk(len(letters), dim=-1)
         full = [self.slots[letter](part, x) for letter, part in zip(letters, base, strict=True)]
         return [part.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for part in full]
@@ -66,6 +68,7 @@ def adapt_open_clip_tower(blocks: nn.ModuleList, encoder: str, *, causal: bool) 
         ConfigError: for a block class whose projections this suite does not know.
     """
     slots: dict[str, Slot] = {}
+    block: Any
     for layer, block in enumerate(blocks):
         attention = getattr(block, "attn", None)
         if not isinstance(attention, nn.MultiheadAttention) or attention.in_proj_weight is None:

@@ -151,9 +151,9 @@ class AdaptedLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, name: str) -> None:
         super().__init__()
-        self.weight = linear.weight
+        self.weight: nn.Parameter = linear.weight  # type: ignore[assignment]
         self.bias = linear.bias
-        self.slot = Slot(name, linear.weight)
+        self.slot = Slot(name, self.weight)
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
         y: Tensor = self.slot(F.linear(x, self.weight, self.bias), x)

@@ -100,7 +100,7 @@ def _bridge(source: RunSource, carriage: Carriage) -> _Bridge:
         if carriage.on_end:
             carriage.on_end(number, view, reason)
 
-    class SourceSearcher(Searcher):  # type: ignore[misc]
+    class SourceSearcher(Searcher):
         def suggest(self, trial_id: str) -> Any:
             found = source.suggest()
             if found == "finished":
@@ -127,7 +127,7 @@ def _bridge(source: RunSource, carriage: Carriage) -> _Bridge:
         def restore(self, checkpoint_path: str) -> None:
             """Nothing: see ``save``."""
 
-    class TaskScheduler(FIFOScheduler):  # type: ignore[misc]
+    class TaskScheduler(FIFOScheduler):
         def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
             if "view" not in result:
                 return str(TrialScheduler.CONTINUE)
@@ -138,7 +138,7 @@ def _bridge(source: RunSource, carriage: Carriage) -> _Bridge:
                 return str(TrialScheduler.STOP)
             return str(TrialScheduler.CONTINUE)
 
-    class Ears(Callback):  # type: ignore[misc]
+    class Ears(Callback):
         def on_trial_result(self, iteration: int, trials: Any, trial: Trial, result: dict[str, Any], **info: Any) -> None:
             if "view" in result and carriage.on_row:
                 carriage.on_row(numbers[trial.trial_id], ValidationView.from_dict(result["view"]))
@@ -155,7 +155,8 @@ def _bridge(source: RunSource, carriage: Carriage) -> _Bridge:
         def on_trial_error(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
             end(trial, _last_line(trial))
 
-    return _Bridge(SourceSearcher(), TaskScheduler(), Ears())
+    scheduler: Any = TaskScheduler
+    return _Bridge(SourceSearcher(), scheduler(), Ears())
 
 
 def _last_line(trial: Trial) -> str:

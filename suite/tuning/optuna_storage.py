@@ -35,7 +35,9 @@ class TrialStore:
             sampler=make_sampler(config, space),
             load_if_exists=True,
         )
-        self._study.set_metric_names([objective.name for objective in objectives])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.set_metric_names([objective.name for objective in objectives])
         if not self._study.trials:
             for point in config.points:
                 self._study.enqueue_trial(dict(point))
