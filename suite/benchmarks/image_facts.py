@@ -21,6 +21,11 @@ def stream_facts(family: Family) -> dict[str, Any]:
     return _read(family)
 
 
+def download_facts() -> dict[str, Any]:
+    """``sets``: archives with addresses and md5 sums in torchvision's layout; ``split_files``: pages of CoOp's splits."""
+    return _read("downloads")
+
+
 def class_facts(family: Family) -> dict[str, Any]:
     """Per data set: ``names`` in label order, ``status`` (verified, derived, unverified), ``source``; ``folders``."""
     return _read(f"{family}_classes")
