@@ -1,20 +1,31 @@
-"""Fixtures shared by all tests: where real data lies and a small embedded stream."""
+"""Fixtures shared by all tests: where real data lies, a small embedded stream, and runs on it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from suite.backbones.clip import ClipLearner, MiniClipConfig
+from suite.benchmarks.mini import MiniMtilConfig, MiniXtailConfig
+from suite.benchmarks.stream import Protocol, Stream
+from suite.config import RunConfig, TrainingConfig, validate
+from suite.randomness import RandomStreams
+from trainables.method import MethodConfig
+from trainables.run import Surroundings
+from trainables.stream_trainer import StreamTrainer
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 REAL_DATA = REPOSITORY.parent / "shared" / "data"
+DOMAINS = ("shapes", "faces", "digits")
 
 
 @pytest.fixture(autouse=True)
-def _two_threads() -> None:
-    torch.set_num_threads(2)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -33,3 +44,60 @@ def real_data() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+@pytest.fixture(scope="session")
+def mini_stream() -> Stream:
+    """Three embedded domains, four training images per class, judged within the task."""
+    return MiniMtilConfig(domains=DOMAINS, shots=4).stream(Protocol.TASK)
+
+
+@pytest.fixture(scope="session")
+def union_stream() -> Stream:
+    """The same, judged over all classes."""
+    return MiniXtailConfig(domains=DOMAINS, shots=4).stream(Protocol.UNION)
+
+
+@pytest.fixture
+def learner(mini_stream: Stream) -> ClipLearner:
+    """The shipped CLIP on the small stream."""
+    built = MiniClipConfig().build(mini_stream, torch.device("cpu"))
+    assert isinstance(built, ClipLearner)
+    return built
+
+
+@pytest.fixture
+def make_trainer(mini_stream: Stream) -> Callable[..., StreamTrainer]:
+    """``make_trainer(method config, stream=..., seed=..., **training)``: a trainer over a fresh network."""
+
+    def make(config: MethodConfig, *, stream: Stream = mini_stream, seed: int = 0, **training: Any) -> StreamTrainer:
+        budget = TrainingConfig(**{"steps": 8, "batch_size": 8, "lr": 3e-3, **training})
+        built = MiniClipConfig().build(stream, torch.device("cpu"))
+        return StreamTrainer(built, config.build(), budget, RandomStreams(seed))
+
+    return make
+
+
+@pytest.fixture
+def make_config() -> Callable[..., RunConfig]:
+    """``make_config("codyra", seed=1, rank=4)``: a quick run on the small stream."""
+
+    def make(method: str, *, seed: int = 0, training: dict[str, Any] | None = None, **fields: Any) -> RunConfig:
+        quick = {"kappa_levels": 3} if method == "codyra" else {}
+        return validate(
+            RunConfig,
+            {
+                "benchmark": {"name": "mini-mtil", "domains": list(DOMAINS), "shots": 4},
+                "method": {"name": method, **quick, **fields},
+                "training": {"steps": 8, "batch_size": 8, **(training or {})},
+                "seed": seed,
+            },
+            where="test",
+        )
+
+    return make
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path) -> Surroundings:
+    return Surroundings(tmp_path / "out", tmp_path / "data", "cpu")

@@ -1,0 +1,197 @@
+"""CLIP behind the learner: stock outputs, exact shortcuts, losses, label spaces, ties."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as F
+
+from suite.backbones.class_prompts import ClassPrompts
+from suite.backbones.clip import ClipLearner, MiniClipConfig
+from suite.backbones.mini_tokenizer import MiniTokenizer, vocabulary_of
+from suite.backbones.pixels import random_resized_crop
+from suite.backbones.pretrain_clip import load_mini_clip
+from suite.benchmarks.stream import ImageTask, Protocol, Stream
+from suite.lowrank.inject import adapt_open_clip_tower
+from suite.lowrank.layer import fresh_branch
+from suite.lowrank.placement import Placement
+
+EVERYWHERE = Placement.model_validate("qkvoinout")
+
+
+def adapt(learner: ClipLearner, placement: str = "qkvoinout", rank: int = 4) -> None:
+    g = torch.Generator().manual_seed(0)
+    for slot in learner.place(Placement.model_validate(placement)):
+        slot.branches["task"] = fresh_branch(slot, rank, g, gate=torch.ones(rank))
+        slot.branch("task").b.data.normal_(0, 0.05, generator=g)
+
+
+def test_adapted_network_without_branches_is_the_stock_network(learner: ClipLearner) -> None:
+    stock, tokenize = load_mini_clip()
+    pixels = torch.randn(4, 3, 32, 32)
+    tokens = tokenize(["a drawing of a circle", "the flag of france"])
+    with torch.no_grad():
+        assert torch.equal(learner.network.encode_image(pixels), stock.encode_image(pixels))  # type: ignore[operator]
+        assert torch.allclose(learner.encode_texts(tokens), F.normalize(stock.encode_text(tokens), dim=-1), atol=1e-6)  # type: ignore[operator]
+    assert learner.network.state_dict().keys() == stock.state_dict().keys()
+
+
+def test_fast_forward_equals_plain_forward_with_branches(learner: ClipLearner) -> None:
+    adapt(learner)
+    pixels, tokens = torch.randn(5, 3, 32, 32), learner.prompts.train_tokens((0, 1, 2))
+    fast = learner.encode_images(pixels), learner.encode_texts(tokens)
+    learner.plain = True
+    plain = learner.encode_images(pixels), learner.encode_texts(tokens)
+    for quick, slow in zip(fast, plain, strict=True):
+        assert torch.allclose(quick, slow, atol=1e-6)
+
+
+def test_text_cut_to_the_longest_prompt_is_exact(learner: ClipLearner) -> None:
+    _, tokenize = load_mini_clip()
+    whole = tokenize(["a drawing of a circle", "the flag of france"])
+    cut = whole[:, : int((whole != 0).sum(dim=1).max())]
+    assert cut.shape[1] < whole.shape[1]
+    assert torch.allclose(learner.encode_texts(cut), learner.encode_texts(whole), atol=1e-6)
+
+
+def test_released_setting_has_4425984_trainable_numbers() -> None:
+    """codyra_method: rank 16, six placements, both encoders of ViT-B/16, gates included."""
+    with torch.device("meta"):
+        network = open_clip.CLIP(**open_clip.get_model_config("ViT-B-16-quickgelu"))
+    towers = (network.visual.transformer.resblocks, network.transformer.resblocks)
+    counts = []
+    for name, blocks in zip(("vision", "text"), towers, strict=True):
+        slots = adapt_open_clip_tower(blocks, name, causal=name == "text")
+        assert len(slots) == 72
+        counts.append(sum(16 * (slot.in_features + slot.out_features) + 16 for slot in slots.values()))
+    assert counts == [2_655_360, 1_770_624]
+
+
+def test_text_to_image_loss_is_divided_by_seen_and_current_classes(learner: ClipLearner) -> None:
+    """Dense form of the spec: soft target rows, cross entropy over the batch's images, mean over all K rows."""
+    adapt(learner)
+    learner.begin_task(1)
+    rows = torch.tensor([0, 5, 5, 9])
+    batch = learner.batch(torch.full((4,), 1), rows, torch.Generator())
+    texts = learner.encode_texts(learner.prompts.train_tokens((0, 1)))
+    images = learner.encode_images(batch.inputs["pixels"])
+    logits = learner._scale() * texts @ images.T  # (K, n): seen classes first
+    labels = batch.inputs["labels"]
+    seen = len(learner.tasks[0].class_names)
+    target = torch.zeros_like(logits)
+    target[labels + seen, torch.arange(4)] = 1.0
+    text_to_image = -(target * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
+    image_to_text = F.cross_entropy(logits.T[:, seen:], labels)
+    assert torch.allclose(learner.forward(batch).loss, image_to_text + text_to_image, atol=1e-5)
+
+
+def test_only_the_image_loss_when_only_the_text_encoder_is_adapted(learner: ClipLearner) -> None:
+    adapt(learner, "text:qkvo")
+    learner.begin_task(0)
+    batch = learner.batch(torch.zeros(4, dtype=torch.int64), torch.tensor([0, 5, 9, 12]), torch.Generator())
+    output = learner.forward(batch)
+    assert torch.allclose(output.loss, F.cross_entropy(output.logits, batch.inputs["labels"]))
+
+
+def test_frozen_text_is_embedded_once_per_task(learner: ClipLearner) -> None:
+    adapt(learner, "vision:q")
+    learner.begin_task(0)
+    assert learner._train_texts((0,)) is learner._train_texts((0,))
+    kept = learner._train_texts((0,))
+    learner.begin_task(1)
+    assert learner._train_texts((0,)) is not kept
+
+
+def test_mixed_rows_are_judged_among_their_own_classes(learner: ClipLearner) -> None:
+    adapt(learner)
+    learner.begin_task(2)
+    tasks, rows = torch.tensor([0, 2, 0]), torch.tensor([3, 7, 20])
+    generator = torch.Generator()
+    mixed = learner.forward(learner.batch(tasks, rows, generator)).loss
+    single = [
+        F.cross_entropy(learner.forward(batch).logits, batch.inputs["labels"])
+        for task, row in zip(tasks.tolist(), rows.tolist(), strict=True)
+        for batch in [learner.batch(torch.tensor([task]), torch.tensor([row]), generator)]
+    ]
+    assert torch.allclose(mixed, torch.stack(single).mean(), atol=1e-5)
+
+
+def test_union_is_never_easier_than_the_task(mini_stream: Stream, union_stream: Stream) -> None:
+    device = torch.device("cpu")
+    within = MiniClipConfig().build(mini_stream, device).evaluate("test", range(3))
+    overall = MiniClipConfig().build(union_stream, device).evaluate("test", range(3))
+    for own, union in zip(within, overall, strict=True):
+        assert np.all(union.scores <= own.scores)
+    assert sum(o.mean for o in overall) < sum(o.mean for o in within)
+
+
+def test_evaluation_equals_a_plain_argmax(learner: ClipLearner, mini_stream: Stream) -> None:
+    task = mini_stream.tasks[0]
+    assert isinstance(task, ImageTask)
+    _, tokenize = load_mini_clip()
+    texts = learner.encode_texts(tokenize([task.eval_templates[0].replace("{}", name) for name in task.class_names]))
+    pixels = torch.cat(list(learner.pixels.eval_batches(0, "test", 64)))
+    best = (learner.encode_images(pixels) @ texts.T).argmax(dim=1).numpy()
+    assert learner.evaluate("test", [0])[0].mean == pytest.approx(100 * np.mean(best == task.test.labels))
+
+
+def test_equal_prompts_tie_to_the_lowest_class_and_are_counted(union_stream: Stream) -> None:
+    """Two domains that share a class name and a template: the earlier task wins, and the tie is counted."""
+    first, second, *_ = union_stream.tasks
+    assert isinstance(first, ImageTask)
+    assert isinstance(second, ImageTask)
+    twin = dataclasses.replace(first, name="twin")
+    stream = Stream("ties", [first, twin], Protocol.UNION, ("zscl.last",))
+    outcomes = MiniClipConfig().build(stream, torch.device("cpu")).evaluate("test", [0, 1])
+    alone = MiniClipConfig().build(Stream("one", [first], Protocol.UNION, ("zscl.last",)), torch.device("cpu"))
+    assert np.array_equal(outcomes[0].scores, alone.evaluate("test", [0])[0].scores)
+    assert outcomes[1].mean == 0.0
+    assert outcomes[0].ties == len(first.test)
+
+
+def test_templates_are_averaged_after_normalisation(mini_stream: Stream) -> None:
+    task = mini_stream.tasks[0]
+    assert isinstance(task, ImageTask)
+    both = dataclasses.replace(task, eval_templates=("a drawing of a {}.", "a picture of a {}."))
+    learner = MiniClipConfig().build(Stream("s", [both], Protocol.TASK, ("zscl.last",)), torch.device("cpu"))
+    assert isinstance(learner, ClipLearner)
+    _, tokenize = load_mini_clip()
+    with torch.no_grad():
+        parts = [
+            learner.encode_texts(tokenize([template.replace("{}", name) for name in task.class_names]))
+            for template in both.eval_templates
+        ]
+        found = learner._class_embeddings()
+    assert torch.allclose(found, F.normalize(parts[0] + parts[1], dim=-1), atol=1e-6)
+
+
+def test_tokenizer_ends_every_text_with_its_highest_id() -> None:
+    tokenizer = MiniTokenizer(vocabulary_of(["a red circle"]), 5)
+    tokens = tokenizer(["A red, circle!", "", "red circle a red circle red", "blue"])
+    assert tokens.shape == (4, 5)
+    assert torch.equal(tokens.max(dim=1).values, torch.full((4,), tokenizer.end))
+    assert tokens[1].tolist() == [1, tokenizer.end, 0, 0, 0]
+    assert tokens[3, 1] == 2
+
+
+def test_crop_is_driven_by_its_generator_alone() -> None:
+    pixels = torch.rand(3, 3, 16, 16)
+    first = random_resized_crop(pixels, torch.Generator().manual_seed(1))
+    torch.rand(7)
+    assert torch.equal(first, random_resized_crop(pixels, torch.Generator().manual_seed(1)))
+    assert not torch.equal(first, random_resized_crop(pixels, torch.Generator().manual_seed(2)))
+    flat = torch.full((2, 3, 16, 16), 0.5)
+    assert torch.allclose(random_resized_crop(flat, torch.Generator().manual_seed(0)), flat)
+
+
+def test_prompts_of_one_task_are_cut_to_its_own_longest(mini_stream: Stream) -> None:
+    _, tokenize = load_mini_clip()
+    tasks = [task for task in mini_stream.tasks if isinstance(task, ImageTask)]
+    prompts = ClassPrompts(tasks, tokenize, torch.device("cpu"))
+    tokens = prompts.train_tokens([1])
+    assert tokens.shape[0] == len(tasks[1].class_names)
+    assert bool((tokens[:, -1] != 0).any())
