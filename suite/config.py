@@ -253,6 +253,8 @@ def _allowed_keys(fields: Mapping[str, Any], parents: list[str]) -> list[str]:
     tables: dict[str, Registry] = {"benchmark": BENCHMARKS, "method": METHODS, "backbone": BACKBONES}
     if parents[0] == "training":
         return sorted(TrainingConfig.model_fields)
-    if parents[0] in tables and fields.get(parents[0]) is not None:
-        return sorted(_config_class(tables[parents[0]], fields[parents[0]], parents[0]).model_fields)
+    if parents[0] in tables:
+        given = fields.get(parents[0]) or {}
+        default = _config_class(BENCHMARKS, fields["benchmark"], "benchmark").backbone if parents[0] == "backbone" else {}
+        return sorted(_config_class(tables[parents[0]], {**default, **_named(given)}, parents[0]).model_fields)
     return []

@@ -8,6 +8,7 @@ which examples, in which order, and equal digests make two runs comparable examp
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def unpack(data: bytes, *, where: str) -> dict[Key, Scores]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return {_key(name): _scores(name, arrays) for name in arrays.files if not name.endswith("/count")}
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{where}: is not an outcomes file ({error}); run again to rebuild it.") from None
 
 

@@ -1,0 +1,131 @@
+"""A run whose process is killed, whose files are damaged, or that diverges: nothing finished is lost, nothing wrong is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from suite.config import RunConfig
+from suite.errors import DataError
+from suite.record import Record, read_record
+from trainables.run import Surroundings, execute
+
+RUN = """
+import json, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from suite.config import RunConfig, validate
+from trainables.run import Surroundings, execute
+fields, out = json.loads(sys.argv[1]), Path(sys.argv[2])
+execute(validate(RunConfig, fields, where="test"), Surroundings(out, out, "cpu"))
+"""
+
+
+def numbers(record: Record) -> tuple[object, ...]:
+    results = [(r.row, r.effective_rank, r.update_norm, r.train_loss) for r in record.results]
+    return record.run_id, record.validation, record.test, results, record.status
+
+
+def killed_after_progress(command: list[str], environment: dict[str, str], out: Path, moments: random.Random) -> bool:
+    """Start the run, wait until it has written something new, kill it a random moment later; False if it finished."""
+    before = newest(out)
+    process = subprocess.Popen(command, env=environment)
+    while process.poll() is None and newest(out) == before:
+        time.sleep(0.02)
+    time.sleep(moments.uniform(0.0, 0.8))
+    if process.poll() is not None:
+        return False
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return True
+
+
+def newest(folder: Path) -> int:
+    """Latest change of a record or checkpoint below ``folder``."""
+    return max((path.stat().st_mtime_ns for path in folder.glob("runs/*/**/*.*") if path.is_file()), default=0)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_equals_undisturbed(make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    config = make_config("replay", training={"steps": 120})
+    command = [sys.executable, "-c", RUN, json.dumps(config.resolved()), str(tmp_path / "killed")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    moments = random.Random(0)
+    kills = sum(killed_after_progress(command, environment, tmp_path / "killed", moments) for _ in range(4))
+    subprocess.run(command, env=environment, check=True)
+    whole = execute(config, Surroundings(tmp_path / "whole", tmp_path, "cpu"))
+    killed = read_record(tmp_path / "killed" / "runs" / whole.run_id)
+    assert kills >= 2
+    assert numbers(killed) == numbers(whole)
+
+
+def test_finished_run_is_returned_without_training(
+    make_config: Callable[..., RunConfig], surroundings: Surroundings
+) -> None:
+    first = execute(make_config("lora"), surroundings)
+    start = time.perf_counter()
+    rows: list[int] = []
+    again = execute(make_config("lora"), surroundings, lambda report: bool(rows.append(report.row)) or True)
+    assert again == first
+    assert rows == []
+    assert time.perf_counter() - start < sum(r.costs.wall_seconds for r in first.results) + 1
+
+
+def test_lost_checkpoint_goes_back_to_the_last_whole_one(
+    make_config: Callable[..., RunConfig], surroundings: Surroundings, tmp_path: Path
+) -> None:
+    config = make_config("codyra")
+    whole = execute(config, Surroundings(tmp_path / "whole", tmp_path, "cpu"))
+    execute(config, surroundings, lambda report: report.row < 2)
+    folder = surroundings.out / "runs" / whole.run_id / "checkpoints"
+    (folder / "state_2.safetensors").unlink()
+    assert numbers(execute(config, surroundings)) == numbers(whole)
+
+
+def test_damaged_checkpoint_is_named(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
+    config = make_config("lora")
+    record = execute(config, surroundings, lambda report: report.row < 1)
+    file = surroundings.out / "runs" / record.run_id / "checkpoints" / "merged_1.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"merged_1\.safetensors: cannot be read"):
+        execute(config, surroundings)
+
+
+def test_damaged_outcomes_start_the_run_again(
+    make_config: Callable[..., RunConfig], surroundings: Surroundings, tmp_path: Path
+) -> None:
+    config = make_config("lora")
+    whole = execute(config, Surroundings(tmp_path / "whole", tmp_path, "cpu"))
+    execute(config, surroundings, lambda report: report.row < 2)
+    file = surroundings.out / "runs" / whole.run_id / "outcomes.npz"
+    file.write_bytes(file.read_bytes()[:-40])
+    assert numbers(execute(config, surroundings)) == numbers(whole)
+
+
+def test_divergence_is_a_failed_record_with_a_reason(
+    make_config: Callable[..., RunConfig], surroundings: Surroundings
+) -> None:
+    record = execute(make_config("lora", training={"steps": 60, "lr": 1e9}), surroundings)
+    assert record.status == "failed"
+    assert record.reason is not None
+    assert "task 'shapes'" in record.reason
+    assert "training.lr" in record.reason
+    assert record.tasks_done == 0
+
+
+def test_zero_shot_row_is_measured_once(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
+    first = execute(make_config("lora"), surroundings)
+    stamp = next((surroundings.out / "zero_shot").iterdir()).stat().st_mtime_ns
+    other = execute(make_config("olora"), surroundings)
+    assert other.test[0] == first.test[0]
+    assert [p.stat().st_mtime_ns for p in (surroundings.out / "zero_shot").iterdir()] == [stamp]

@@ -1,0 +1,128 @@
+"""Records, outcomes, identity and named generators."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from suite.config import RunConfig
+from suite.errors import ConfigError, DataError
+from suite.identity import code_version, run_id
+from suite.outcomes import pack, unpack
+from suite.randomness import RandomStreams, derived_seed
+from suite.record import atomic_write, parse_record, read_record
+from suite.registry import METHODS, Entry, Registry
+from trainables.run import Surroundings, execute
+
+
+@given(hnp.arrays(np.bool_, st.integers(1, 300)))
+def test_right_and_wrong_survive_packing(bits: np.ndarray) -> None:
+    scores = np.where(bits, np.float32(100), np.float32(0))
+    assert np.array_equal(unpack(pack({("test", 1, 0): scores}), where="x")[("test", 1, 0)], scores)
+
+
+@given(hnp.arrays(np.float32, st.integers(1, 50), elements=st.floats(0, 100, width=32)))
+def test_graded_scores_survive_to_half_precision(scores: np.ndarray) -> None:
+    found = unpack(pack({("validation", 0, 2): scores}), where="x")[("validation", 0, 2)]
+    assert np.allclose(found, scores, atol=0.05)
+
+
+def test_an_eleven_task_stream_of_100000_examples_stays_below_one_megabyte() -> None:
+    random = np.random.default_rng(0)
+    outcomes = {
+        ("test", row, task): np.where(random.random(100_000 // 11) < 0.6, np.float32(100), np.float32(0))
+        for row in range(12)
+        for task in range(11)
+    }
+    assert len(pack(outcomes)) < 2**20
+
+
+def test_damaged_outcomes_are_named() -> None:
+    with pytest.raises(DataError, match="here: is not an outcomes file"):
+        unpack(b"nothing", where="here")
+
+
+def test_record_reads_back_equal(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
+    record = execute(make_config("codyra"), surroundings)
+    assert read_record(surroundings.out / "runs" / record.run_id) == record
+    assert len(record.test) == len(record.validation) == len(record.results) == 4
+    assert record.results[0].task is None
+    assert record.results[2].task == "faces"
+
+
+def test_records_of_a_newer_schema_and_broken_ones_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has schema 99"):
+        parse_record('{"schema_version": 99}', where="r")
+    with pytest.raises(DataError, match="is not a record"):
+        parse_record("{", where="r")
+    with pytest.raises(DataError, match="no record there"):
+        read_record(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    atomic_write(path, b"old")
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        atomic_write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_identity_depends_on_config_data_and_code(make_config: Callable[..., RunConfig]) -> None:
+    config = make_config("lora")
+    assert run_id(config, "a") == run_id(config, "a")
+    assert run_id(config, "a") != run_id(config, "b")
+    assert run_id(config, "a") != run_id(make_config("lora", seed=1), "a")
+
+
+def test_code_version_sees_code_that_decides_numbers_only(repository: Path, tmp_path: Path) -> None:
+    for folder in ("suite", "trainables", "baselines"):
+        shutil.copytree(repository / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    version = code_version(tmp_path)
+    assert version == code_version(repository)
+    (tmp_path / "suite" / "cli" / "main.py").write_text("# changed\n")
+    assert code_version(tmp_path) == version
+    (tmp_path / "trainables" / "codyra.py").write_text("# changed\n")
+    assert code_version(tmp_path) != version
+
+
+def test_generators_do_not_move_each_other() -> None:
+    one, other = RandomStreams(0), RandomStreams(0)
+    torch.rand(5, generator=other["memory"])
+    assert torch.equal(torch.rand(3, generator=one["init"]), torch.rand(3, generator=other["init"]))
+    assert derived_seed(0, "init") != derived_seed(0, "batch") != derived_seed(1, "batch")
+
+
+def test_generators_go_on_where_they_were() -> None:
+    streams = RandomStreams(3)
+    torch.rand(5, generator=streams["batch"])
+    state = streams.state()
+    expected = torch.rand(4, generator=streams["batch"])
+    again = RandomStreams(99)
+    again.load(state)
+    assert torch.equal(torch.rand(4, generator=again["batch"]), expected)
+
+
+def test_unknown_name_offers_the_nearest_and_the_list() -> None:
+    with pytest.raises(ConfigError, match=r"'repley' is not a method; use one of .*replay.* \(nearest: 'replay'\)\."):
+        METHODS["repley"]
+
+
+def test_registered_objects_exist() -> None:
+    for registry in (METHODS,):
+        for name in registry:
+            assert registry[name].model_fields["name"].default == name
+
+
+def test_registry_imports_on_use() -> None:
+    registry = Registry("thing", "codyra_suite.tests", {"path": Entry("pathlib:Path", "x")})
+    assert registry["path"] is Path
