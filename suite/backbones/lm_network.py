@@ -24,6 +24,7 @@ def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> tuple[Any,
     Raises:
         ConfigError: nothing there, not a causal language model, or no safetensors weights.
     """
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -36,7 +37,7 @@ def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> tuple[Any,
         network = AutoModelForCausalLM.from_pretrained(
             place, config=_without_dropout(config), dtype=dtype, use_safetensors=True
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(
             f"backbone.model: '{model}' cannot be loaded ({reason}); give a hub id that is cached or reachable, or a "

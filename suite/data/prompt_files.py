@@ -86,7 +86,7 @@ def prompt_keys(examples: TextExamples) -> list[str]:
 
 
 def read_rows(path: Path, split: Split) -> TextExamples:
-    """The rows of one file, in file order; ids are ``<task>/<split>/<row>:<content hash>``.
+    """The rows of one file, in file order.
 
     Raises:
         DataError: naming the file and, where there is one, the row (counted from 0).
@@ -96,9 +96,13 @@ def read_rows(path: Path, split: Split) -> TextExamples:
         raise DataError(f"{path}: holds a {type(rows).__name__} instead of a list of rows; {LAYOUT}.")
     if not rows:
         raise DataError(f"{path}: holds no row; add rows or remove the task.")
-    pairs = [_pair(path, number, row) for number, row in enumerate(rows)]
-    ids = (f"{path.parent.name}/{split}/{number}:{_digest(pair)}" for number, pair in enumerate(pairs))
-    return TextExamples(tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs), tuple(ids))
+    return examples_of(path.parent.name, split, [_pair(path, number, row) for number, row in enumerate(rows)])
+
+
+def examples_of(task: str, split: Split, pairs: Sequence[tuple[str, str]]) -> TextExamples:
+    """Pairs of prompt and answer with ids ``<task>/<split>/<row>:<content hash>``."""
+    ids = tuple(f"{task}/{split}/{number}:{_digest(pair)}" for number, pair in enumerate(pairs))
+    return TextExamples(tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs), ids)
 
 
 def _json(path: Path) -> Any:

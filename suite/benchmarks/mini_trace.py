@@ -1,0 +1,69 @@
+"""``mini-trace``: an embedded eight-task text stream in TRACE's format, for demos and tests; no download."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from suite.benchmarks.stream import Protocol, Split, Stream, TextTask
+from suite.benchmarks.text_tasks import SUMMARIES
+from suite.benchmarks.trace import ORDERS, RECIPES
+from suite.config import BenchmarkConfig
+from suite.data.drawn_text import DRAWERS, draw_rows
+from suite.data.prompt_files import examples_of
+from suite.randomness import numpy_generator
+
+COUNTS: Mapping[Split, int] = MappingProxyType({"train": 96, "validation": 12, "test": 24})
+MAX_NEW_TOKENS = 16
+
+
+class MiniTraceConfig(BenchmarkConfig):
+    """One drawn task per TRACE task, with its kind of answer and its metric.
+
+    Attributes:
+        order: 1 = TRACE's canonical order, 2 = that of its ablation.
+        tasks: how many of the tasks to learn, from the start of the order.
+        scoring: ``strict`` (stripped equality), ``trace`` (raw equality), ``treelora`` (prefix rule).
+        draw_seed: which rows are drawn; not the run's seed, so that seeds of a comparison share the data.
+    """
+
+    backbone: ClassVar[Mapping[str, Any]] = MappingProxyType({"name": "mini-lm"})
+    budget: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 100, "batch_size": 8, "lr": 4e-3})
+
+    name: Literal["mini-trace"] = "mini-trace"
+    order: Literal[1, 2] = 1
+    tasks: Annotated[int, Field(ge=1, le=len(DRAWERS))] = len(DRAWERS)
+    scoring: Literal["strict", "trace", "treelora"] = "strict"
+    draw_seed: Annotated[int, Field(ge=0)] = 0
+
+    def build(self, data_root: Path) -> Stream:
+        return Stream(
+            name=self.name,
+            tasks=[drawn_task(name, self.draw_seed) for name in ORDERS[self.order][: self.tasks]],
+            protocol=Protocol.GENERATION,
+            metrics=SUMMARIES[self.scoring],
+            setting={"order": self.order, "tasks": self.tasks, "scoring": self.scoring},
+            scoring=self.scoring,
+        )
+
+
+def drawn_task(name: str, draw_seed: int) -> TextTask:
+    """All splits of one drawn task; their prompts are distinct."""
+    rows = draw_rows(name, sum(COUNTS.values()), numpy_generator("mini-trace", name, draw_seed), "stream")
+    splits, start = {}, 0
+    for split, count in COUNTS.items():
+        splits[split] = examples_of(name, split, rows[start : start + count])
+        start += count
+    return TextTask(
+        name=name,
+        train=splits["train"],
+        validation=splits["validation"],
+        test=splits["test"],
+        metric=RECIPES[name].metric,
+        max_new_tokens=MAX_NEW_TOKENS,
+        epochs=RECIPES[name].epochs,
+    )
