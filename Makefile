@@ -1,36 +1,43 @@
 # make demo   set everything up and run the whole suite once
 # make test   set everything up and pass the tests
+# Needs Python 3.11 or newer with pip; nothing is installed outside .venv.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-# The first Python on the path that is 3.11 or newer.
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help setup demo test test-slow lint format lock clean
+# The first Python of 3.11 or newer that really starts (a version manager's shim may exist and not run).
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3.14 python3 python,\
+	$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(name))))
+
+.PHONY: help setup demo test test-slow lint format lock docs-figures clean
 
 help: ## Show this list.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.installed ## Create .venv with the locked versions (about 2 minutes, 7 GB).
+setup: $(VENV)/.installed ## Create .venv with the locked versions, once: about 2 minutes, 7 GB.
 
 $(VENV)/.installed: requirements.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer on the path; install one or give PYTHON=/path/to/python"; exit 2; }
-	@echo "Setting up $(VENV) with the locked versions: about two minutes and 7 GB, once."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: no Python 3.11 or newer (PYTHON='$(PYTHON)'); install one or give its path: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; \
+		exit 2; }
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version) and the locked versions: about 2 minutes and 7 GB, once."
+	@$(BIN)/python -c 'import pip' 2>/dev/null \
+		|| { $(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv --clear $(VENV); } \
+		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --quiet --python $(BIN)/python install pip; }
+	@$(PIP) install -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup ## Five methods, a 12-trial study and the leaderboard; about three minutes, no download.
+demo: setup ## Five methods on two streams, a 12-trial study, the leaderboard: at most 5 minutes, no download.
 	@$(BIN)/codyra-suite demo
 
-test: setup ## The tests, at most ten minutes on two cores.
+test: setup ## The tests: at most 10 minutes on 2 cores.
 	@$(BIN)/python -m pytest -m "not slow and not gpu"
 
-test-slow: setup ## The slow tests: faults, whole commands, packaging.
+test-slow: setup ## The slow tests: killed processes, whole commands, packaging.
 	@$(BIN)/python -m pytest -m "slow and not gpu"
 
 lint: setup ## Ruff and mypy.
@@ -41,10 +48,13 @@ format: setup ## Sort imports and format.
 	@$(BIN)/ruff check --select I --fix .
 	@$(BIN)/ruff format .
 
-lock: ## Resolve requirements.lock again (needs uv).
-	@{ echo "# Exact versions of everything, for Python 3.11 and newer; made by 'make lock'."; \
-	  uv pip compile --universal --python-version 3.11 --extra dev --no-header --no-annotate -q pyproject.toml; } > requirements.lock.new
-	@mv requirements.lock.new requirements.lock
+lock: ## Resolve requirements.lock again, keeping versions that still fit (needs uv).
+	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate \
+		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+docs-figures: demo ## The README's picture, from the demo's runs.
+	@mkdir -p docs/images
+	@cp codyra-runs/figures/accuracy_matrix.png docs/images/accuracy_matrix.png
 
 clean: ## Remove the environment and caches, never results.
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
