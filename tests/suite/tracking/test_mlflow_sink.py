@@ -1,0 +1,115 @@
+"""Records in a real MLflow database and back; a server that is away loses nothing."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from suite.config import RunConfig
+from suite.record import Record
+from suite.tracking.mlflow_sink import MlflowSink, read_runs, row_metrics, summary_metrics
+from trainables.run import Surroundings, execute
+
+
+@pytest.fixture
+def finished(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> tuple[Record, Path]:
+    record = execute(make_config("codyra"), surroundings)
+    return record, surroundings.out / "runs" / record.run_id
+
+
+@pytest.fixture
+def sink(tmp_path: Path) -> MlflowSink:
+    return MlflowSink(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "spool", patience_seconds=1.0)
+
+
+def test_what_goes_in_comes_out(finished: tuple[Record, Path], sink: MlflowSink, capfd: pytest.CaptureFixture[str]) -> None:
+    record, folder = finished
+    parent = sink.log_study("night", {"name": "night", "budget": {"trials": 3}})
+    for _ in range(2):
+        assert sink.log_run(record, folder, parent)
+        assert sink.log_study("night", {"name": "night"}) == parent
+    (stored,) = read_runs(sink.uri)
+    assert stored.record == record
+    assert (stored.artifacts / "outcomes.npz").read_bytes() == (folder / "outcomes.npz").read_bytes()
+    run = sink.client.get_run(stored.mlflow_run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["mlflow.parentRunId"] == parent
+    assert run.data.params["method.rank"] == "16"
+    assert run.data.metrics["test.zscl.last"] == pytest.approx(summary_metrics(record)["test.zscl.last"])
+    history = sink.client.get_metric_history(stored.mlflow_run_id, "test/faces")
+    assert [(m.step, m.value) for m in history] == [(row, record.test[row][1]) for row in range(4)]
+    assert capfd.readouterr().err == ""
+
+
+def test_statuses_are_mlflows(finished: tuple[Record, Path], sink: MlflowSink) -> None:
+    record, folder = finished
+    for status, expected in (("stopped", "KILLED"), ("failed", "FAILED"), ("finished", "FINISHED")):
+        sink.log_run(record.model_copy(update={"run_id": status, "status": status, "reason": "why"}), folder, None)
+        run = sink._find("codyra.run_id", status)
+        assert run is not None
+        assert (run.info.status, run.data.tags["status"], run.data.tags["reason"]) == (expected, status, "why")
+
+
+def test_filters_select_by_tag(finished: tuple[Record, Path], sink: MlflowSink) -> None:
+    record, folder = finished
+    sink.log_run(record, folder, None)
+    assert len(list(read_runs(sink.uri, filters={"method": "codyra"}))) == 1
+    assert list(read_runs(sink.uri, filters={"method": "lora"})) == []
+
+
+def test_row_metrics_name_ranks_and_costs(finished: tuple[Record, Path]) -> None:
+    metrics = row_metrics(finished[0], 1)
+    assert {"test/shapes", "validation/digits", "rank/effective_mean", "rank/no_signal", "update/norm"} <= metrics.keys()
+    assert "rank/effective_mean" not in row_metrics(finished[0], 0)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Callable[[], tuple[str, subprocess.Popen[bytes]]]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    processes = []
+
+    def start() -> tuple[str, subprocess.Popen[bytes]]:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        command += ["--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}", "--artifacts-destination", str(tmp_path / "art")]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        processes.append(process)
+        uri = f"http://127.0.0.1:{port}"
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{uri}/health", timeout=1)
+                return uri, process
+            except OSError:
+                time.sleep(0.3)
+        raise AssertionError("the server did not start")
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_loses_nothing(
+    finished: tuple[Record, Path],
+    tmp_path: Path,
+    server: Callable[[], tuple[str, subprocess.Popen[bytes]]],
+) -> None:
+    record, folder = finished
+    away = MlflowSink("http://127.0.0.1:9", tmp_path / "spool", patience_seconds=0.5)
+    assert not away.log_run(record, folder, None)
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == [f"{record.run_id}.json"]
+    uri, _ = server()
+    back = MlflowSink(uri, tmp_path / "spool", patience_seconds=20)
+    assert back.flush() == 0
+    assert list((tmp_path / "spool").iterdir()) == []
+    (stored,) = read_runs(uri)
+    assert stored.record == record

@@ -1,0 +1,122 @@
+"""Comparisons and studies on a real local Ray, logged to a real MLflow database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from suite.cli.compare import carry_list
+from suite.cli.sweeping import read_sweep, run_study
+from suite.config import RunConfig
+from suite.errors import ConfigError, SuiteError
+from suite.record import read_record
+from suite.tracking.mlflow_sink import read_runs
+from suite.tuning.carry import Carriage
+from suite.tuning.ray_session import Resources, ray_session
+
+SWEEP = """
+run:
+  benchmark: {name: mini-mtil, domains: [shapes, faces, digits], shots: 4}
+  method: {name: codyra, kappa_levels: 3}
+  training: {steps: 8, batch_size: 8}
+space: codyra-quick
+objectives: [zscl.last, codyra.forgetting]
+budget: {trials: 4}
+"""
+
+
+@pytest.fixture(scope="module")
+def ray() -> object:
+    with ray_session(None, Resources()) as fitting:
+        yield fitting
+
+
+@pytest.mark.slow
+def test_a_comparison_is_carried_out_once(ray: object, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    configs = [make_config(name) for name in ("zero-shot", "lora")] + [make_config("lora", training={"steps": 60, "lr": 1e9})]
+    carriage = Carriage(tmp_path / "out", tmp_path, "cpu")
+    failures = carry_list(configs, carriage, uri, title="test")
+    assert len(failures) == 1
+    assert "the loss is" in failures[0]
+    stored = {run.record.run_id: run.record.status for run in read_runs(uri)}
+    assert sorted(stored.values()) == ["failed", "finished", "finished"]
+    stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("out/runs/*/record.json") if read_record(p).status == "finished"}
+    carry_list(configs[:2], carriage, uri, title="again")
+    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
+    assert len(list(read_runs(uri))) == 3
+
+
+@pytest.mark.slow
+def test_a_study_ends_in_optuna_records_and_mlflow_alike(ray: object, tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    file = tmp_path / "night.yaml"
+    file.write_text(SWEEP)
+    carriage = Carriage(tmp_path / "out", tmp_path, "cpu")
+    source = run_study(read_sweep(file), carriage, uri, resume=False, accept_changes=False)
+    trials = source.store.trials()
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
+    runs = list(read_runs(uri))
+    assert {run.record.run_id for run in runs} == {trial.user_attrs["run_id"] for trial in trials}
+    assert {run.record.study for run in runs} == {"night"}
+    for trial in trials:
+        record = read_record(tmp_path / "out" / "runs" / trial.user_attrs["run_id"])
+        last = [value for value in record.validation[-1] if value is not None]
+        assert trial.values[0] == pytest.approx(sum(last) / len(last))
+    with pytest.raises(ConfigError, match="exists.*--resume"):
+        run_study(read_sweep(file), carriage, uri, resume=False, accept_changes=False)
+    file.write_text(SWEEP.replace("trials: 4", "trials: 5"))
+    with pytest.raises(ConfigError, match=r"budget.trials: 4 -> 5"):
+        run_study(read_sweep(file), carriage, uri, resume=True, accept_changes=False)
+    longer = run_study(read_sweep(file), carriage, uri, resume=True, accept_changes=True)
+    assert len(longer.store.trials()) == 5
+
+
+def test_more_than_the_cluster_has_is_said_at_once(ray: object) -> None:
+    start = time.monotonic()
+    with pytest.raises(SuiteError, match="asks for 1000 CPUs"), ray_session(None, Resources(cpus=1000)):
+        pass
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.slow
+def test_interrupted_sweep_keeps_what_finished_and_resumes(tmp_path: Path) -> None:
+    """A real Ctrl-C: finished trials are in MLflow, and --resume completes the study without training them again."""
+    fields = yaml.safe_load(SWEEP)
+    fields["training"] = None
+    fields = {key: value for key, value in fields.items() if value is not None}
+    fields["run"]["training"] = {"steps": 60, "batch_size": 16}
+    fields["budget"] = {"trials": 6}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({"name": "cut", **fields}))
+    command = [sys.executable, "-m", "suite.cli.main", "sweep", "sweep.yaml"]
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True, stderr=subprocess.PIPE)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    deadline = time.monotonic() + 150
+    while not finished_runs(tmp_path) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+    done = finished_runs(tmp_path)
+    assert done
+    stored = {run.record.run_id for run in read_runs(uri) if run.record.status == "finished"}
+    assert stored <= {path.parent.name for path in done} | stored
+    stamps = {path: path.stat().st_mtime_ns for path in done}
+    subprocess.run([*command, "--resume"], cwd=tmp_path, env=environment, check=True, timeout=280)
+    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
+    after = [run.record for run in read_runs(uri)]
+    assert len(after) == len({record.run_id for record in after}) == 6
+    assert {record.status for record in after} == {"finished"}
+
+
+def finished_runs(folder: Path) -> list[Path]:
+    found = folder.glob("codyra-runs/runs/*/record.json")
+    return [path for path in found if read_record(path).status == "finished"]

@@ -1,0 +1,241 @@
+"""Studies over Optuna: what a trial's fate is told as, repetition, resumption, spaces, objectives, stopping."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suite.config import validate
+from suite.errors import ConfigError
+from suite.registry import METHODS, SPACES
+from suite.tuning.objectives import Objective, ValidationView, validation_view
+from suite.tuning.space import Choice, IntUniform, LogUniform, Space, choice
+from suite.tuning.stopping import StoppingConfig
+from suite.tuning.study import StudySource
+from suite.tuning.study_config import StudyConfig
+
+RUN = {"benchmark": {"name": "mini-mtil", "domains": ["shapes", "faces", "digits"]}}
+
+
+def study_config(**fields: Any) -> StudyConfig:
+    base = {"name": "s", "run": RUN, "space": "codyra-quick", "budget": {"trials": 4}}
+    return validate(StudyConfig, {**base, **fields}, where="sweep.yaml")
+
+
+def view(rows: list[list[float]], status: str = "finished", reason: str | None = None) -> ValidationView:
+    return ValidationView("r", status, reason, ("a", "b", "c"), list(rows), 10, 4.0, 0, 1.0, 5)
+
+
+ROWS = [[50.0, 50, 50], [80, 40, 40], [70, 80, 40], [60, 70, 80]]
+
+
+def states(source: StudySource) -> list[str]:
+    return [trial.state.name for trial in source.store.trials()]
+
+
+def test_fates_are_told_as_what_they_are(tmp_path: Path) -> None:
+    """The stock searcher tells a stopped trial COMPLETE and leaves a NaN one RUNNING; ours does neither."""
+    source = StudySource(study_config(objectives=["zscl.last", "codyra.forgetting"]), tmp_path)
+    suggestions = [source.suggest() for _ in range(4)]
+    numbers = [s.trial for s in suggestions if not isinstance(s, str)]
+    source.ended(numbers[0], view(ROWS), None)
+    source.ended(numbers[1], view(ROWS[:2], "stopped"), None)
+    source.ended(numbers[2], view(ROWS[:2], "failed", "the loss is nan"), None)
+    source.ended(numbers[3], None, "the worker died")
+    assert states(source) == ["COMPLETE", "PRUNED", "FAIL", "FAIL"]
+    assert source.store.front() == [numbers[0]]
+    reasons = [trial.user_attrs.get("reason") for trial in source.store.trials()]
+    assert reasons == [None, "stopped after task 1 of 3", "the loss is nan", "the worker died"]
+    assert source.store.trials()[0].values == [70.0, 15.0]
+
+
+def test_a_study_without_numbers_is_a_fail_not_a_hole(tmp_path: Path) -> None:
+    source = StudySource(study_config(objectives=["effective_rank"]), tmp_path)
+    suggestion = source.suggest()
+    assert not isinstance(suggestion, str)
+    broken = ValidationView("r", "finished", None, ("a", "b", "c"), ROWS, 10, math.nan, 0, 1.0, 5)
+    source.ended(suggestion.trial, broken, None)
+    assert states(source) == ["FAIL"]
+
+
+def test_budget_counts_different_configurations(tmp_path: Path) -> None:
+    source = StudySource(study_config(budget={"trials": 3}), tmp_path)
+    contents = set()
+    while not isinstance(suggestion := source.suggest(), str):
+        contents.add(suggestion.config.config_hash())
+        source.ended(suggestion.trial, view(ROWS), None)
+    assert suggestion == "finished"
+    assert len(contents) == 3
+
+
+def test_equal_content_is_given_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A space of two points: the third suggestion repeats one, is told its twin's fate, and the space is exhausted."""
+    tiny = Space("lora", {"method.rank": choice(4, 8)})
+    monkeypatch.setattr(StudyConfig, "search_space", lambda self: tiny)
+    source = StudySource(study_config(sampler="random", budget={"trials": 10}), tmp_path)
+    given = []
+    while not isinstance(suggestion := source.suggest(), str):
+        given.append(suggestion.config.config_hash())
+        source.ended(suggestion.trial, view(ROWS), None)
+    assert len(given) == len(set(given)) == 2
+    assert set(states(source)) == {"COMPLETE"}
+    twins = [trial for trial in source.store.trials() if "duplicate_of" in trial.user_attrs]
+    assert twins
+    assert all(trial.values == [70.0] for trial in twins)
+
+
+def test_running_twin_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = Space("lora", {"method.rank": choice(4, 8)})
+    monkeypatch.setattr(StudyConfig, "search_space", lambda self: tiny)
+    source = StudySource(study_config(sampler="random", budget={"trials": 10}), tmp_path)
+    first, second = source.suggest(), source.suggest()
+    assert source.suggest() == "finished"
+    assert not isinstance(first, str)
+    assert not isinstance(second, str)
+    for suggestion in (first, second):
+        source.ended(suggestion.trial, view(ROWS), None)
+    assert set(states(source)) == {"COMPLETE"}
+
+
+def test_killed_driver_gives_its_running_trials_out_again(tmp_path: Path) -> None:
+    before = StudySource(study_config(), tmp_path)
+    first, second = before.suggest(), before.suggest()
+    assert not isinstance(first, str)
+    assert not isinstance(second, str)
+    before.ended(first.trial, view(ROWS), None)
+    after = StudySource(study_config(), tmp_path)
+    again = after.suggest()
+    assert not isinstance(again, str)
+    assert (again.trial, again.config) == (second.trial, second.config)
+    after.ended(again.trial, view(ROWS), None)
+    assert states(after) == ["COMPLETE", "COMPLETE"]
+
+
+def test_same_sampler_seed_same_suggestions(tmp_path: Path) -> None:
+    def hashes(folder: str, seed: int) -> list[str]:
+        source = StudySource(study_config(sampler_seed=seed), tmp_path / folder)
+        found = [source.suggest() for _ in range(3)]
+        return [s.config.config_hash() for s in found if not isinstance(s, str)]
+
+    assert hashes("a", 0) == hashes("b", 0) != hashes("c", 1)
+
+
+def test_given_points_come_first(tmp_path: Path) -> None:
+    point = {"method.kappa_max": 0.05, "method.placement": "inout"}
+    suggestion = StudySource(study_config(points=[point]), tmp_path).suggest()
+    assert not isinstance(suggestion, str)
+    resolved = suggestion.config.resolved()["method"]
+    assert (resolved["kappa_max"], resolved["placement"]) == (0.05, "inout")
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2"])
+def test_every_space_yields_configs_that_its_method_accepts(name: str, sampler: str, tmp_path: Path) -> None:
+    source = StudySource(study_config(space=name, sampler=sampler, budget={"trials": 6}), tmp_path)
+    for _ in range(6):
+        suggestion = source.suggest()
+        assert not isinstance(suggestion, str)
+        assert suggestion.config.resolved()["method"]["name"] == SPACES[name].method
+        source.ended(suggestion.trial, view(ROWS), None)
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+def test_spaces_name_fields_that_exist(name: str) -> None:
+    space: Space = SPACES[name]
+    fields = METHODS[space.method].model_fields
+    for key in space.parameters:
+        section, field = key.split(".")
+        assert section in ("method", "training")
+        assert section == "training" or field in fields
+    assert space.method in space.tree()
+
+
+def test_conditions_are_honoured_and_counted() -> None:
+    space = Space(
+        "codyra",
+        {
+            "method.gate_update": choice("adamw", "prox_sgd"),
+            "method.gate_lr_multiplier": choice(1.0, 10.0, 100.0).when(method__gate_update="adamw"),
+        },
+    )
+    assert space.size() == 4
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn = [space.suggest(study.ask()) for _ in range(40)]
+    assert all(("method.gate_lr_multiplier" in d) == (d["method.gate_update"] == "adamw") for d in drawn)
+    assert len({d["method.gate_update"] for d in drawn}) == 2
+
+
+def test_samplers_that_cannot_honour_conditions_refuse(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="sampler 'gp' cannot honour the conditions"):
+        StudySource(study_config(space="codyra", sampler="gp"), tmp_path)
+
+
+def test_condition_on_a_later_parameter_is_refused() -> None:
+    with pytest.raises(ConfigError, match="must come before it"):
+        Space("lora", {"method.rank": choice(4).when(method__between="merge"), "method.between": Choice(("merge",))})
+
+
+@given(st.integers(1, 20), st.integers(0, 20))
+def test_sizes_multiply(low: int, more: int) -> None:
+    space = Space("lora", {"a": IntUniform(low, low + more), "b": choice("x", "y")})
+    assert space.size() == 2 * (more + 1)
+    assert math.isinf(Space("lora", {"a": LogUniform(1e-3, 1)}).size())
+
+
+def test_objectives_know_their_direction() -> None:
+    assert Objective("zscl.last").maximize
+    assert Objective("gem.bwt").maximize
+    assert not Objective("codyra.forgetting").maximize
+    assert not Objective("trainable_parameters").maximize
+    with pytest.raises(ConfigError, match="nearest: 'zscl.last'"):
+        Objective("zscl.lost")
+
+
+def test_the_view_holds_no_test_number(make_config: Any, surroundings: Any) -> None:
+    """Sealed by construction: whatever the test matrix says, the view is the same."""
+    from trainables.run import execute
+
+    record = execute(make_config("lora"), surroundings)
+    changed = record.model_copy(update={"test": [[0.0] * 3] * 4})
+    assert validation_view(changed) == validation_view(record)
+    assert validation_view(record).rows == record.validation
+
+
+def test_trials_are_compared_at_equal_tasks_only() -> None:
+    rule = StoppingConfig(rule="median", grace_tasks=1, least_trials=2)
+    late = {1: view(ROWS), 2: view(ROWS)}  # learned means: 80 after one task, 75 after two
+    assert not rule.should_stop(view([[50.0, 50, 50], [81, 0, 0]], "running"), late)
+    assert rule.should_stop(view([[50.0, 50, 50], [79, 99, 99]], "running"), late)
+    assert not rule.should_stop(view([[50.0, 50, 50], [79, 0, 0]], "running"), {1: view(ROWS)})
+    assert not rule.should_stop(view([[50.0, 50, 50], [0, 0, 0]], "running"), {1: view(ROWS[:1]), 2: view(ROWS[:1])})
+    assert not rule.should_stop(view([[0.0] * 3] * 4, "running"), late)
+
+
+def test_grace_tasks_protect() -> None:
+    rule = StoppingConfig(rule="median", grace_tasks=2, least_trials=1)
+    assert not rule.should_stop(view([[0.0] * 3, [0.0] * 3], "running"), {1: view(ROWS)})
+    assert rule.should_stop(view([[0.0] * 3] * 3, "running"), {1: view(ROWS)})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"space": "codira"}, "nearest: 'codyra'"),
+        ({"objectives": ["zscl.lost"]}, "is not a objective|is not an objective"),
+        ({"sampler": "bayes"}, "sampler"),
+        ({"budget": {"trials": 0}}, "budget.trials"),
+        ({"name": "../x"}, "cannot name a folder"),
+        ({"resources": {"gpus": -1}}, "resources.gpus"),
+        ({"stopping": {"rule": "asha"}}, "stopping.rule"),
+    ],
+)
+def test_bad_sweep_files(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        study_config(**fields)
+    assert "\n" not in str(error.value)
