@@ -63,7 +63,7 @@ class XtailConfig(BenchmarkConfig):
     validation_per_class: Annotated[int, Field(ge=1)] = 50  # at most
     image_size: Annotated[int, Field(ge=8, le=1024)] = 224
 
-    def task_names(self, data_root: Path) -> list[str]:  # noqa: ARG002 - fixed by the benchmark
+    def task_names(self, data_root: Path) -> list[str]:
         return list(stream_facts("xtail")["orders"][self.order])
 
     def cache(self, plan: TaskPlan, split: Split) -> ImageCache:

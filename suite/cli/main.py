@@ -12,6 +12,7 @@ import typer
 
 from suite import __version__
 from suite.cli.artifacts import export, replay
+from suite.cli.data import data_app
 from suite.cli.demo import demo
 from suite.cli.leaderboard import leaderboard
 from suite.cli.listing import list_app
@@ -57,6 +58,7 @@ app.command()(replay)
 app.command()(export)
 app.command(name="pretrain-mini")(pretrain_mini)
 app.add_typer(list_app, name="list")
+app.add_typer(data_app, name="data")
 app.add_typer(perf_app, name="perf")
 
 

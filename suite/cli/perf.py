@@ -33,6 +33,25 @@ def step(
 
 
 @perf_app.command()
+def data(
+    images: Annotated[int, typer.Option("--images", min=128, help="JPEG files to decode, cache and read.")] = 512,
+    size: Annotated[int, typer.Option("--size", min=8, help="Pixels per side in the cache.")] = 224,
+    build_images: Annotated[int, typer.Option("--build-images", min=1000, help="Images of the build whose memory is taken.")] = 100_000,
+) -> None:
+    """Image cache: reading against decoding, resident memory, memory of a large build, what a kill costs.
+
+    Examples:
+
+        codyra-suite perf data
+
+        codyra-suite perf data --images 2000 --build-images 10000
+    """
+    from suite.data.perf_data import measure_data
+
+    print_rows(measure_data(images, size, build_images))
+
+
+@perf_app.command()
 def startup(repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5) -> None:
     """Seconds until the command line answers ``--help``, as a whole process.
 

@@ -44,7 +44,7 @@ class IdxSource:
     def where(self, item: str) -> str:
         return f"{self.path} image {_position(item)}"
 
-    def stamp(self, item: str) -> str:  # noqa: ARG002 - one file holds all items
+    def stamp(self, item: str) -> str:
         return _file_stamp(self.path)
 
 
@@ -64,7 +64,7 @@ class CifarSource:
     def where(self, item: str) -> str:
         return f"{self.path} image {_position(item)}"
 
-    def stamp(self, item: str) -> str:  # noqa: ARG002 - one file holds all items
+    def stamp(self, item: str) -> str:
         return _file_stamp(self.path)
 
 
@@ -106,8 +106,8 @@ def _file_stamp(path: Path) -> str:
 
 
 @lru_cache(maxsize=8)
-def _idx_array(file: Path, stamp: str) -> NDArray[np.uint8]:  # noqa: ARG001 - the stamp is part of the cache key
-    """uint8 array of an IDX file: (n, height, width) for images, (n,) for labels."""
+def _idx_array(file: Path, stamp: str) -> NDArray[np.uint8]:
+    """uint8 array of an IDX file: (n, height, width) for images, (n,) for labels; ``stamp`` only keys the memory."""
     try:
         data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     except (OSError, EOFError) as error:
@@ -121,7 +121,7 @@ def _idx_array(file: Path, stamp: str) -> NDArray[np.uint8]:  # noqa: ARG001 - t
 
 
 @lru_cache(maxsize=4)
-def _cifar_arrays(file: Path, stamp: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:  # noqa: ARG001 - as above
+def _cifar_arrays(file: Path, stamp: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """((n, 3072) uint8 in planes red, green, blue; (n,) fine labels) of ``train``/``test`` or their ``.bin``."""
     if file.suffix == ".bin":  # rows: coarse label, fine label, 3072 bytes
         data = np.frombuffer(file.read_bytes(), dtype=np.uint8)

@@ -1,0 +1,157 @@
+"""Commands ``data``: pull image sets, verify them, freeze their draws, decode them once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from suite.benchmarks.image_plan import PlannedBenchmark
+    from suite.data.cache import ImageCache
+
+data_app = typer.Typer(no_args_is_help=True, help="Get image sets, check them, freeze their draws, decode them once.")
+BenchmarkArgument = Annotated[str, typer.Argument(help="An image benchmark, see 'codyra-suite list benchmarks'.")]
+RootOption = Annotated[Path, typer.Option("--data-root", envvar="CODYRA_DATA", help="Folder with the data sets.")]
+FieldsOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Any field of the benchmark, e.g. order=II or draw_seed=3; repeatable.")
+]
+ROOT = Path("data")
+
+
+@data_app.command()
+def pull(
+    names: Annotated[list[str], typer.Argument(help="mtil, xtail, or data sets such as dtd or eurosat.")],
+    data_root: RootOption = ROOT,
+    mirror: Annotated[
+        str | None, typer.Option("--from", help="Address of a folder with the archives, file:///... or https://...")
+    ] = None,
+) -> None:
+    """Download image sets with checksums; what is there already is left alone.
+
+    Examples:
+
+        codyra-suite data pull dtd eurosat --data-root data
+
+        codyra-suite data pull xtail --from file:///mnt/archives
+    """
+    from suite.cli.data_work import shown_bytes
+    from suite.data.pull import pull as pull_set
+    from suite.data.pull import wanted_sets
+
+    missing = 0
+    for wanted in wanted_sets(names):
+        with shown_bytes(wanted.name) as progress:
+            result = pull_set(wanted, data_root, mirror, progress)
+        typer.echo(f"{result.name}: {result.state}" + (f": {result.note}" if result.note else ""))
+        missing += result.state == "missing"
+    if missing:
+        raise typer.Exit(1)
+
+
+@data_app.command()
+def verify(
+    benchmark: BenchmarkArgument,
+    data_root: RootOption = ROOT,
+    settings: FieldsOption = None,
+    manifest: Annotated[Path | None, typer.Option("--manifest", help="Compare with this frozen list as well.")] = None,
+) -> None:
+    """Check counts, classes, splits, files and few-shot draws; exit code 1 when something differs.
+
+    Examples:
+
+        codyra-suite data verify xtail --data-root data
+
+        codyra-suite data verify mtil-5shot --manifest mtil-5shot.json.gz
+    """
+    from suite.data.manifest import read_manifest
+    from suite.data.manifest import verify as verify_root
+
+    config = planned_benchmark(benchmark, settings or [])
+    findings = verify_root(config, data_root, read_manifest(manifest) if manifest else None)
+    for finding in findings:
+        typer.echo(f"{finding.task}: {finding.what}.")
+    against = f"the shipped facts and {manifest}" if manifest else "the shipped facts"
+    typer.echo(f"{benchmark}: {len(findings) or 'no'} finding{'s' * (len(findings) != 1)} against {against}.")
+    if findings:
+        raise typer.Exit(1)
+
+
+@data_app.command()
+def manifest(
+    benchmark: BenchmarkArgument,
+    out: Annotated[Path, typer.Option("--out", help="File to write; .gz at the end compresses it.")],
+    data_root: RootOption = ROOT,
+    settings: FieldsOption = None,
+) -> None:
+    """Freeze every split, label, class name and template of a benchmark into a file.
+
+    Examples:
+
+        codyra-suite data manifest xtail --out xtail.json.gz
+
+        codyra-suite data manifest mtil-5shot --set draw_seed=1 --out mtil-5shot-1.json
+    """
+    from suite.data.manifest import manifest_of, write_manifest
+
+    frozen = manifest_of(planned_benchmark(benchmark, settings or []), data_root)
+    write_manifest(frozen, out)
+    count = sum(len(split.ids) for task in frozen.tasks for split in task.splits.values())
+    typer.echo(f"{out}: {len(frozen.tasks)} tasks, {count} images, digest {frozen.digest[:16]}")
+
+
+@data_app.command()
+def cache(
+    benchmark: BenchmarkArgument,
+    data_root: RootOption = ROOT,
+    settings: FieldsOption = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be decoded and how large it is.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Delete the caches of this benchmark first.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Read all finished caches and compare their checksums.")] = False,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Threads; default one per core.")] = None,
+) -> None:
+    """Decode a benchmark's images once; every trial on this machine then reads them from a memory map.
+
+    A build that was killed goes on where it stopped. The folder is $CODYRA_SUITE_CACHE or ~/.cache/codyra-suite.
+
+    Examples:
+
+        codyra-suite data cache xtail --plan
+
+        codyra-suite data cache mtil-5shot --set order=II
+    """
+    from suite.benchmarks.image_plan import all_caches, plan_all
+    from suite.cli.data_work import announce, build_shown, check_caches, remove_caches
+
+    config = planned_benchmark(benchmark, settings or [])
+    caches: list[ImageCache] = all_caches(config, plan_all(config, data_root))
+    if rebuild and not plan:
+        remove_caches(caches)
+    announce(caches)
+    if not plan:
+        build_shown(caches, workers)
+        if check:
+            check_caches(caches)
+
+
+def planned_benchmark(name: str, settings: list[str]) -> PlannedBenchmark:
+    """The config of an image benchmark that lists its images.
+
+    Raises:
+        ConfigError: unknown name or field, or a benchmark without an image list.
+    """
+    from suite.config import apply_overrides, validate
+    from suite.errors import ConfigError, unknown_name
+    from suite.registry import BENCHMARKS
+
+    if name not in BENCHMARKS:
+        raise unknown_name("benchmark", name, BENCHMARKS)
+    model = BENCHMARKS[name]
+    if not hasattr(model, "plan_task"):
+        raise ConfigError(
+            f"benchmark '{name}' has no list of images; use mtil, mtil-5shot, mtil-16shot, xtail or image-folders."
+        )
+    fields = apply_overrides({"name": name}, [setting.removeprefix("benchmark.") for setting in settings])
+    config: PlannedBenchmark = validate(model, fields, where=f"benchmark {name}")
+    return config
