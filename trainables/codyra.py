@@ -10,6 +10,7 @@ optimizer.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -70,11 +71,17 @@ class Codyra(Method):
     def attach(self, learner: Learner, random: RandomStreams) -> None:
         self.slots = learner.place(self.config.placement)
 
+    def check_budget(self, tasks: Sequence[str], steps: Sequence[int]) -> None:
+        for task, count in zip(tasks, steps, strict=True):
+            self._schedule(count, task)
+
+    def _schedule(self, steps: int, task: str) -> list[float | None]:
+        config = self.config
+        return threshold_schedule(steps, config.dense_fraction, config.kappa_levels, config.kappa_max, where=task)
+
     def begin_task(self, context: TaskContext) -> None:
         config = self.config
-        self.thresholds = threshold_schedule(
-            context.steps, config.dense_fraction, config.kappa_levels, config.kappa_max, where=context.task.name
-        )
+        self.thresholds = self._schedule(context.steps, context.task.name)
         self.applied = []
         for slot in self.slots:
             gate = torch.ones(config.rank)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
@@ -93,6 +93,9 @@ class Method(ABC):
     @abstractmethod
     def attach(self, learner: Learner, random: RandomStreams) -> None:
         """Once, on the frozen learner: choose slots, make what outlives a task."""
+
+    def check_budget(self, tasks: Sequence[str], steps: Sequence[int]) -> None:
+        """Before anything is measured or stored: refuse steps per task that the method's schedules cannot use."""
 
     def begin_task(self, context: TaskContext) -> None:
         """Before the first step: fresh branches, data statistics, schedules."""

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import fcntl
-import json
-import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
+import yaml
 
-from suite.backbones.learner import BackboneConfig, Outcomes
+from suite.backbones.learner import BackboneConfig
 from suite.benchmarks.stream import SPLITS, Stream, text_hash
-from suite.config import RunConfig, canonical_hash
+from suite.config import RunConfig
 from suite.errors import ConfigError, DataError, TrainingDiverged
+from suite.generations import read_generations, write_generations
 from suite.identity import code_version, commit_and_dirty, hardware, run_id, versions
 from suite.outcomes import Key, Scores, read_outcomes, write_outcomes
 from suite.randomness import RandomStreams
-from suite.record import Cells, Record, Status, TaskResult, atomic_write, read_record, write_record
+from suite.record import Cells, Record, Status, atomic_write, read_record, write_record
 from trainables.checkpoint import Checkpoints
 from trainables.method import MethodConfig
 from trainables.stream_trainer import EVALUATED, StepListener, StreamTrainer, TaskReport
+from trainables.untouched import zero_shot_row
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class _Run:
         start = self.record.tasks_done
         try:
             if not self.record.test:
-                untouched = zero_shot_row(trainer, self.prepared, self.surroundings.out)
+                untouched = zero_shot_row(trainer, config, stream.fingerprint(), self.surroundings.out)
                 trainer.latest = untouched.outcomes
                 self._note(untouched)
                 yield self._report(0)
@@ -183,7 +183,7 @@ class _Run:
         if rows > 0:
             trainer.optimizer_state = self.checkpoints.load(rows, trainer.journal, trainer.method, trainer.random)
         self.outcomes = {key: scores for key, scores in outcomes.items() if key[1] <= rows}
-        self.texts = _read_texts(self.prepared.folder, rows)
+        self.texts = read_generations(self.prepared.folder, rows)
         kept = rows + 1 if stored.test else 0
         return stored.model_copy(
             update={
@@ -198,6 +198,8 @@ class _Run:
     def _begun(self, device: torch.device) -> Record:
         config, stream = self.prepared.config, self.prepared.stream
         commit, dirty = commit_and_dirty()
+        text = yaml.safe_dump(config.resolved(), sort_keys=False, allow_unicode=True)
+        atomic_write(self.prepared.folder / "config.yaml", text.encode())
         return Record(
             run_id=self.prepared.run_id,
             config=config.resolved(),
@@ -238,7 +240,7 @@ class _Run:
         update = {"validation": validation, "test": test, "results": [*self.record.results, result]}
         self.record = self.record.model_copy(update=update)
         write_outcomes(self.outcomes, self.prepared.folder)
-        _write_texts(self.texts, self.prepared.folder)
+        write_generations(self.texts, self.prepared.folder)
         write_record(self.record, self.prepared.folder)
 
     def _checkpoint(self, trainer: StreamTrainer, report: TaskReport) -> None:
@@ -273,49 +275,3 @@ def choose_device(name: str) -> torch.device:
 
 def _set_precision(config: RunConfig) -> None:
     torch.backends.cuda.matmul.allow_tf32 = config.training.precision == "tf32"
-
-
-def zero_shot_row(trainer: StreamTrainer, prepared: PreparedRun, out: Path) -> TaskReport:
-    """Row 0, measured once per backbone, data and code and shared by all runs below ``out``."""
-    config = prepared.config
-    fields = config.resolved()
-    precision = fields["training"]["precision"]
-    key = canonical_hash([fields["backbone"], prepared.stream.fingerprint(), code_version(), precision])
-    folder = out / "zero_shot" / key
-    report = trainer.first_row() if not (folder / "outcomes.npz").is_file() else None
-    if report is None:
-        return _shared_row(trainer, folder, len(prepared.stream))
-    texts = {f"{s}/0/{t}": list(o.texts) for s in EVALUATED for t, o in enumerate(report.outcomes[s]) if o.texts}
-    ties = [report.outcomes[split][task].ties for split in EVALUATED for task in range(len(prepared.stream))]
-    _write_texts(texts, folder)
-    atomic_write(folder / "row.json", json.dumps({"ties": ties, "result": report.result.model_dump(mode="json")}).encode())
-    scores: dict[Key, Scores] = {(s, 0, t): o.scores for s in EVALUATED for t, o in enumerate(report.outcomes[s])}
-    write_outcomes(scores, folder)
-    return report
-
-
-def _shared_row(trainer: StreamTrainer, folder: Path, tasks: int) -> TaskReport:
-    stored: dict[str, Any] = json.loads((folder / "row.json").read_bytes())
-    scores, texts, ties = read_outcomes(folder), _read_texts(folder, 0), iter(stored["ties"])
-    outcomes = {
-        split: [
-            Outcomes(scores[(split, 0, task)], tuple(texts.get(f"{split}/0/{task}", ())), next(ties))
-            for task in range(tasks)
-        ]
-        for split in EVALUATED
-    }
-    return TaskReport(TaskResult.model_validate(stored["result"]), outcomes)
-
-
-def _write_texts(texts: dict[str, list[str]], folder: Path) -> None:
-    """``generations.json.gz``-like store: zlib-compressed JSON, key ``split/row/task`` -> generated answers in order."""
-    if texts:
-        atomic_write(folder / "generations.json.z", zlib.compress(json.dumps(texts, ensure_ascii=False).encode()))
-
-
-def _read_texts(folder: Path, rows: int) -> dict[str, list[str]]:
-    path = folder / "generations.json.z"
-    if not path.is_file():
-        return {}
-    texts: dict[str, list[str]] = json.loads(zlib.decompress(path.read_bytes()))
-    return {key: value for key, value in texts.items() if int(key.split("/")[1]) <= rows}

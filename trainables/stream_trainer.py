@@ -58,6 +58,8 @@ class StreamTrainer:
     def __post_init__(self) -> None:
         self.journal = Journal(self.learner.slots)
         self.method.attach(self.learner, self.random)
+        steps = [self.step_count(index) for index in range(len(self.stream))]
+        self.method.check_budget(self.stream.task_names, steps)
 
     @property
     def stream(self) -> Stream:

@@ -153,7 +153,7 @@ def _cloth(name: str, x: Array, y: Array) -> Array:
         position = (1 - y if stacked else 1 + x) / 2 * len(colours)
         band = np.clip(np.floor(position), 0, len(colours) - 1)[:, None]
         layers = [(band == index) * colour for index, colour in enumerate(colours)]
-        return np.sum(layers, axis=0, dtype=np.float32)
+        return np.asarray(np.sum(layers, axis=0, dtype=np.float32))
     if name in CROSSES:
         ground, cross = CROSSES[name]
         mask = covered(np.minimum(np.abs(x + 0.25), np.abs(y)) - 0.16)[:, None]

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from suite.errors import ConfigError, SuiteError
-from suite.metrics.conventions import compute
-from suite.metrics.matrix import AccuracyMatrix
 from suite.record import Record, atomic_write, parse_record, read_record
+from suite.tracking.run_metrics import row_metrics, summary_metrics
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -219,43 +218,6 @@ def _stored(client: MlflowClient, run: Run) -> StoredRun | None:
     if not path.is_file():
         return None  # the driver died between creating the run and storing its record; the run is logged again on resume
     return StoredRun(parse_record(path.read_bytes(), where=f"MLflow run {run.info.run_id}"), str(run.info.run_id), folder)
-
-
-def row_metrics(record: Record, row: int) -> dict[str, float]:
-    """Metrics of one row, step = tasks learned: accuracies per task and split, ranks, sizes of updates, costs."""
-    metrics: dict[str, float] = {}
-    for split, cells in (("test", record.test), ("validation", record.validation)):
-        for task, value in zip(record.tasks, cells[row], strict=True):
-            if value is not None:
-                metrics[f"{split}/{task}"] = value
-    result = record.results[row]
-    if result.effective_rank:
-        metrics["rank/effective_mean"] = sum(result.effective_rank.values()) / len(result.effective_rank)
-    if result.no_signal_rank is not None:
-        metrics["rank/no_signal"] = result.no_signal_rank
-    if result.update_norm:
-        metrics["update/norm"] = math.sqrt(sum(value**2 for value in result.update_norm.values()))
-        metrics["update/cumulative_norm"] = math.sqrt(sum(value**2 for value in result.cumulative_norm.values()))
-    if result.train_loss is not None:
-        metrics["train/loss"] = result.train_loss
-    metrics["cost/wall_seconds"] = result.costs.wall_seconds
-    metrics["cost/peak_bytes"] = float(result.costs.peak_bytes)
-    return metrics
-
-
-def summary_metrics(record: Record) -> dict[str, float]:
-    """The stream's metrics on test and validation of a finished run."""
-    if record.status != "finished":
-        return {}
-    summary = {}
-    for split, cells in (("test", record.test), ("validation", record.validation)):
-        matrix = AccuracyMatrix.from_lists(cells, tuple(record.tasks))
-        for name in record.metrics:
-            try:
-                summary[f"{split}.{name}"] = compute(name, matrix)
-            except SuiteError:
-                continue  # undefined for this stream (too few tasks); the leaderboard says so
-    return summary
 
 
 def _tags(record: Record) -> dict[str, str]:

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from suite.config import RunConfig
 from suite.errors import ConfigError
+from suite.randomness import derived_seed
 from suite.tuning.objectives import Objective, ValidationView
 from suite.tuning.space import Space
 from suite.tuning.study_config import StudyConfig
@@ -32,9 +33,9 @@ class TrialStore:
             study_name=config.name,
             storage=f"sqlite:///{folder / 'optuna.db'}",
             directions=["maximize" if objective.maximize else "minimize" for objective in objectives],
-            sampler=make_sampler(config, space),
             load_if_exists=True,
         )
+        self._study.sampler = make_sampler(config, space, begun=len(self._study.trials))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.set_metric_names([objective.name for objective in objectives])
@@ -132,13 +133,13 @@ class TrialStore:
         return ValidationView.from_dict(json.loads(text)) if text else None
 
 
-def make_sampler(config: StudyConfig, space: Space) -> BaseSampler:
-    """The sampler by name, seeded.
+def make_sampler(config: StudyConfig, space: Space, *, begun: int = 0) -> BaseSampler:
+    """The sampler by name, seeded; a resumed study draws on, it does not draw its first ``begun`` trials again.
 
     Raises:
         ConfigError: a sampler that cannot honour a conditional space.
     """
-    seed = config.sampler_seed
+    seed = derived_seed(config.sampler_seed, begun) % 2**32
     if space.is_conditional and config.sampler in ("gp", "qmc", "grid"):
         raise ConfigError(
             f"sampler '{config.sampler}' cannot honour the conditions of space '{config.space}'; use tpe, nsga2 or random."

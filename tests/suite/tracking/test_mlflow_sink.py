@@ -14,7 +14,8 @@ import pytest
 
 from suite.config import RunConfig
 from suite.record import Record
-from suite.tracking.mlflow_sink import MlflowSink, read_runs, row_metrics, summary_metrics
+from suite.tracking.mlflow_sink import MlflowSink, read_runs
+from suite.tracking.run_metrics import row_metrics, summary_metrics
 from trainables.run import Surroundings, execute
 
 

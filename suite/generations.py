@@ -1,0 +1,26 @@
+"""Generated answers of a run, so that other scoring conventions can be computed without generating again."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+
+from suite.record import atomic_write
+
+FILE = "generations.json.z"  # zlib-compressed JSON: key split/row/task -> answers in the order of the split
+
+
+def write_generations(texts: dict[str, list[str]], folder: Path) -> None:
+    """Write the file when there is anything to write."""
+    if texts:
+        atomic_write(folder / FILE, zlib.compress(json.dumps(texts, ensure_ascii=False).encode()))
+
+
+def read_generations(folder: Path, rows: int) -> dict[str, list[str]]:
+    """Answers of rows 0 to ``rows``; empty for a run that generated none."""
+    path = folder / FILE
+    if not path.is_file():
+        return {}
+    texts: dict[str, list[str]] = json.loads(zlib.decompress(path.read_bytes()))
+    return {key: value for key, value in texts.items() if int(key.split("/")[1]) <= rows}

@@ -1,0 +1,143 @@
+"""The commands as a user types them: output, exit codes, one line for a mistake, nothing half-written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from suite.cli.main import main
+from suite.record import read_record
+
+Cli = Callable[..., tuple[int, str, str]]
+QUICK = ["--set", "benchmark.domains=[shapes, faces, digits]", "--set", "benchmark.shots=4"]
+QUICK += ["--set", "training.steps=8", "--set", "training.batch_size=8"]
+HEAVY = ("torch", "ray", "mlflow", "optuna", "transformers", "open_clip", "matplotlib", "pandas")
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """``code, out, err = cli("run", ...)`` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["codyra-suite", *arguments])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = f"import sys, suite.cli.main; print([m for m in {HEAVY!r} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_every_help_text_has_two_examples(cli: Cli) -> None:
+    _, top, _ = cli("--help")
+    commands = [["run"], ["compare"], ["sweep"], ["leaderboard"], ["demo"], ["replay"], ["export"], ["pretrain-mini"]]
+    commands += [["list", name] for name in ("methods", "benchmarks", "spaces", "placements", "metrics", "backbones")]
+    commands += [["perf", name] for name in ("step", "startup", "demo")]
+    for command in commands:
+        assert command[0] in top
+        code, out, _ = cli(*command, "--help")
+        assert code == 0
+        assert out.count("codyra-suite " + " ".join(command)) >= 2, command
+
+
+def test_run_prints_matrix_metrics_and_place_and_can_be_fed_back(cli: Cli, tmp_path: Path) -> None:
+    code, out, err = cli("run", "mini-mtil", "--method", "lora", "--tracking", "none", *QUICK)
+    assert (code, err) == (0, "")
+    assert "shapes" in out
+    assert "zscl.last" in out
+    (folder,) = (tmp_path / "codyra-runs" / "runs").iterdir()
+    again, text, _ = cli("run", str(folder / "config.yaml"), "--tracking", "none")
+    assert again == 0
+    assert len(list((tmp_path / "codyra-runs" / "runs").iterdir())) == 1
+    assert read_record(folder).status == "finished"
+    assert text.splitlines()[-1] == out.splitlines()[-1]
+
+
+def test_replay_agrees_and_export_answers_the_same(cli: Cli, tmp_path: Path) -> None:
+    cli("run", "mini-mtil", "--method", "codyra", "--tracking", "none", "--set", "method.kappa_levels=3", *QUICK)
+    (folder,) = (tmp_path / "codyra-runs" / "runs").iterdir()
+    code, out, _ = cli("replay", folder.name[:6])
+    assert code == 0
+    assert "agrees: 0 of" in out
+    code, out, _ = cli("export", folder.name, "--format", "open_clip", "--to", str(tmp_path / "exported"))
+    assert code == 0
+    assert "0 of" in out
+    assert (tmp_path / "exported" / folder.name / "open_clip_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("between", ["carry", "stack"])
+def test_unmerged_methods_export_too(between: str, cli: Cli, tmp_path: Path) -> None:
+    cli("run", "mini-mtil", "--method", "lora", "--tracking", "none", "--set", f"method.between={between}", *QUICK)
+    (folder,) = (tmp_path / "codyra-runs" / "runs").iterdir()
+    code, out, _ = cli("export", folder.name, "--to", str(tmp_path / "exported"))
+    assert (code, "0 of" in out) == (0, True)
+
+
+BAD = [
+    (["run", "mini-mitl"], "'mini-mitl' is not a benchmark.*nearest: 'mini-mtil'"),
+    (["run", "mini-mtil", "--method", "codira"], "nearest: 'codyra'"),
+    (["run", "mini-mtil", "--set", "method.rnak=3"], "method.rnak: unknown key"),
+    (["run", "mini-mtil", "--set", "method.rank=0"], "method.rank"),
+    (["run", "nothing.yaml"], "no such file"),
+    (["run", "mini-mtil", "--device", "cuda"], "no usable GPU"),
+    (["run", "mini-mtil", "--device", "warp"], "is not a device"),
+    (["run", "mini-mtil", "--set", "benchmark.domains=[shapse]"], "nearest: 'shapes'"),
+    (["run", "mini-mtil", "--set", "training.steps=20", "--tracking", "none"], "leave no room for 50 threshold levels"),
+    (["run", "mini-mtil", "--set", "method.placement=qkvo@7-9", "--set", "training.steps=120"], "names no layer"),
+    (["run", "image-folders"], "data: is not a folder"),
+    (["compare", "--seeds", "2-0"], "is not a seed or a range"),
+    (["compare", "-b", "mini-mitl"], "nearest: 'mini-mtil'"),
+    (["sweep", "none.yaml"], "no such file"),
+    (["leaderboard"], "MLflow holds no run"),
+    (["leaderboard", "--method", "x"], "no run matches method = 'x'"),
+    (["replay", "0000"], "no such run"),
+    (["export", "0000"], "no such run"),
+    (["list", "methods", "codira"], "nearest: 'codyra'"),
+    (["list", "metrics", "zscl.lost"], "nearest: 'zscl.last'"),
+    (["pretrain-mini", "--which", "vit"], "is not a mini network"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(case[0])[:60] for case in BAD])
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    arguments: list[str], message: str, cli: Cli, tmp_path: Path
+) -> None:
+    import re
+
+    code, out, err = cli(*arguments)
+    assert code == 2
+    assert out == ""
+    assert re.search(message, err), err
+    assert err.startswith("codyra-suite: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert list(tmp_path.rglob("record.json")) == []
+
+
+def test_unknown_option_and_command_are_usage_errors(cli: Cli) -> None:
+    assert cli("run", "mini-mtil", "--metod", "lora")[0] == 2
+    assert cli("rnu")[0] == 2
+
+
+def test_lists_show_what_there_is(cli: Cli) -> None:
+    assert "codyra" in cli("list", "methods")[1]
+    assert "kappa_max" in cli("list", "methods", "codyra")[1]
+    assert "method.kappa_max" in cli("list", "spaces", "codyra-quick")[1]
+    assert "cmlp" not in cli("list", "placements")[1]
+    assert "qkvoinout" in cli("list", "placements")[1]
+    assert "384 x 96" in cli("list", "placements", "--model", "mini-clip")[1]
+    assert "zscl.transfer" in cli("list", "metrics")[1]

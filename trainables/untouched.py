@@ -1,0 +1,46 @@
+"""Row 0 of the accuracy matrix: the untouched backbone, measured once and shared by all runs on the same data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from suite.backbones.learner import Outcomes
+from suite.config import RunConfig, canonical_hash
+from suite.generations import read_generations, write_generations
+from suite.identity import code_version
+from suite.outcomes import Key, Scores, read_outcomes, write_outcomes
+from suite.record import TaskResult, atomic_write
+from trainables.stream_trainer import EVALUATED, StreamTrainer, TaskReport
+
+
+def zero_shot_row(trainer: StreamTrainer, config: RunConfig, fingerprint: str, out: Path) -> TaskReport:
+    """Row 0, measured once per backbone, data and code and shared by all runs below ``out``."""
+    fields = config.resolved()
+    precision = fields["training"]["precision"]
+    key = canonical_hash([fields["backbone"], fingerprint, code_version(), precision])
+    folder = out / "zero_shot" / key
+    report = trainer.first_row() if not (folder / "outcomes.npz").is_file() else None
+    if report is None:
+        return _shared_row(trainer, folder, len(trainer.stream))
+    texts = {f"{s}/0/{t}": list(o.texts) for s in EVALUATED for t, o in enumerate(report.outcomes[s]) if o.texts}
+    ties = [report.outcomes[split][task].ties for split in EVALUATED for task in range(len(trainer.stream))]
+    write_generations(texts, folder)
+    atomic_write(folder / "row.json", json.dumps({"ties": ties, "result": report.result.model_dump(mode="json")}).encode())
+    scores: dict[Key, Scores] = {(s, 0, t): o.scores for s in EVALUATED for t, o in enumerate(report.outcomes[s])}
+    write_outcomes(scores, folder)
+    return report
+
+
+def _shared_row(trainer: StreamTrainer, folder: Path, tasks: int) -> TaskReport:
+    stored: dict[str, Any] = json.loads((folder / "row.json").read_bytes())
+    scores, texts, ties = read_outcomes(folder), read_generations(folder, 0), iter(stored["ties"])
+    outcomes = {
+        split: [
+            Outcomes(scores[(split, 0, task)], tuple(texts.get(f"{split}/0/{task}", ())), next(ties))
+            for task in range(tasks)
+        ]
+        for split in EVALUATED
+    }
+    return TaskReport(TaskResult.model_validate(stored["result"]), outcomes)
