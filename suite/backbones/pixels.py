@@ -47,7 +47,7 @@ class PixelStore:
         augmented = any(self.tasks[task].augmentation == "crop" for task in set(tasks.tolist()))
         pixels = self._normalised(pixels)
         if augmented:
-            pixels = random_resized_crop(pixels, generator)
+            pixels = random_resized_crop(pixels, generator, self._aspects(tasks, rows))
         return {"pixels": pixels, "labels": torch.cat(labels)[back].to(self.device), "tasks": tasks.to(self.device)}
 
     def eval_batches(self, task: int, split: Split, size: int) -> Iterator[Tensor]:
@@ -65,24 +65,48 @@ class PixelStore:
             self._device_copies[key] = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
         return self._device_copies[key][rows.to(self.device)]
 
+    def _aspects(self, tasks: Tensor, rows: Tensor) -> Tensor:
+        """(n,) width / height of the pictures that were squeezed into their squares, 1 for all others."""
+        aspects = torch.ones(len(rows))
+        for task in set(tasks.tolist()):
+            known = self.tasks[task].train.aspects
+            if known is not None:
+                place = (tasks == task).nonzero().flatten()
+                aspects[place] = torch.from_numpy(known[rows[place].numpy()])
+        return aspects
+
     def _normalised(self, pixels: Tensor) -> Tensor:
         return (pixels.float() / 255.0 - self._mean) / self._std
 
 
-def random_resized_crop(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Crop of area 0.9 to 1 and aspect 3/4 to 4/3 per image, resized back (bilinear grid); (n, 3, h, w) -> same.
+def random_resized_crop(pixels: Tensor, generator: torch.Generator, aspects: Tensor | None = None) -> Tensor:
+    """A random window of each image, resized back (bicubic grid); (n, 3, h, w) -> same.
 
     The papers' training transform, on the device and for the whole batch at once. Draws come from the CPU ``generator``.
     """
     n, _, height, width = pixels.shape
-    area = torch.empty(n).uniform_(0.9, 1.0, generator=generator)
-    aspect = torch.empty(n).uniform_(math.log(3 / 4), math.log(4 / 3), generator=generator).exp()
-    crop_h = (area / aspect).sqrt().clamp(max=1.0)
-    crop_w = (area * aspect).sqrt().clamp(max=1.0)
-    top = torch.rand(n, generator=generator) * (1 - crop_h)
-    left = torch.rand(n, generator=generator) * (1 - crop_w)
+    left, top, wide, high = crop_windows(torch.ones(n) if aspects is None else aspects, generator).unbind(1)
     theta = torch.zeros(n, 2, 3)
-    theta[:, 0, 0], theta[:, 1, 1] = crop_w, crop_h
-    theta[:, 0, 2], theta[:, 1, 2] = 2 * left + crop_w - 1, 2 * top + crop_h - 1
+    theta[:, 0, 0], theta[:, 1, 1] = wide, high
+    theta[:, 0, 2], theta[:, 1, 2] = 2 * left + wide - 1, 2 * top + high - 1
     grid = F.affine_grid(theta.to(pixels.device), [n, 3, height, width], align_corners=False)
-    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return F.grid_sample(pixels, grid, mode="bicubic", padding_mode="border", align_corners=False)
+
+
+def crop_windows(aspects: Tensor, generator: torch.Generator) -> Tensor:
+    """(n, 4) windows as fractions of the picture: left, top, width, height; ``aspects`` (n,) is width / height.
+
+    Area 0.9 to 1, shape 3/4 to 4/3, the first of ten attempts that fits; where none does, the largest middle window of
+    allowed shape. Source: torchvision.transforms.RandomResizedCrop.get_params, but not rounded to whole pixels.
+    """
+    n = len(aspects)
+    area = torch.empty(n, 10).uniform_(0.9, 1.0, generator=generator)
+    shape = torch.empty(n, 10).uniform_(math.log(3 / 4), math.log(4 / 3), generator=generator).exp()
+    place = torch.rand(n, 2, generator=generator)
+    tried = torch.stack([(area * shape / aspects[:, None]).sqrt(), (area / shape * aspects[:, None]).sqrt()], dim=2)
+    fits = (tried <= 1).all(dim=2)  # (n, 10)
+    first = tried[torch.arange(n), fits.int().argmax(dim=1)]  # (n, 2): width, height
+    middle = torch.stack([4 / 3 / aspects, aspects * 4 / 3], dim=1).clamp(max=1)
+    found = fits.any(dim=1, keepdim=True)
+    extent = torch.where(found, first, middle)
+    return torch.cat([torch.where(found, place, 0.5) * (1 - extent), extent], dim=1)

@@ -162,8 +162,9 @@ def read_cached(cache: ImageCache) -> ImageExamples:
     """Examples over a cache, which is built first when it is not there."""
     if not cache.is_built:
         build(cache)
-    pixels, content = cache.open()
-    return ImageExamples(pixels, cache.items.labels, cache.items.ids, content)
+    pixels, content, aspects = cache.open()
+    squeezed = aspects if cache.geometry == "whole" else None
+    return ImageExamples(pixels, cache.items.labels, cache.items.ids, content, squeezed)
 
 
 def decode_now(items: ImageItems, size: int) -> ImageExamples:

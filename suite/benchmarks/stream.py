@@ -34,12 +34,15 @@ class ImageExamples:
         labels: int64, (n,), indices into the task's class names.
         ids: n stable identities of the items (file name, index in the official list); part of the fingerprint.
         content: hash over the stored image files, so that a replaced file changes the fingerprint; empty when not known.
+        aspects: float32 (n,), width / height of pictures that were squeezed whole into their square, for the training
+            crop; None where the square shows the picture undistorted.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     ids: tuple[str, ...]
     content: str = ""
+    aspects: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -12,7 +12,10 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from suite.benchmarks.stream import text_hash
@@ -47,6 +50,7 @@ class CacheIndex(BaseModel):
         content: hash over the stored bytes of all image files, equal on every machine that has the same files.
         stamps: per chunk a hash over size and change time of its files.
         crcs: per chunk the CRC-32 of its pixels.
+        aspects: width / height of every picture before it became a square.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +64,15 @@ class CacheIndex(BaseModel):
     content: str
     stamps: list[str]
     crcs: list[int]
+    aspects: list[float]
+
+
+class CachedPixels(NamedTuple):
+    """A finished cache: read-only pixels (n, 3, size, size), digest of the image files, width / height of each picture."""
+
+    pixels: PixelMap
+    content: str
+    aspects: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +138,8 @@ class ImageCache:
             )
         return stamps
 
-    def open(self) -> tuple[PixelMap, str]:
-        """(read-only pixels (n, 3, size, size), digest of the stored image bytes) of a finished cache.
+    def open(self) -> CachedPixels:
+        """The pixels of a finished cache after checking that they are those asked for.
 
         Raises:
             DataError: built by another code version, from other images, from files that changed since, or cut short.
@@ -141,7 +154,8 @@ class ImageCache:
                 )
         if not self.pixels.is_file() or self.pixels.stat().st_size != self.total_bytes:
             raise DataError(f"{self.pixels}: is not {self.total_bytes} bytes long; {self.remedy}.")
-        return PixelMap.over(self.pixels, (len(self.items), 3, self.size, self.size)), index.content
+        pixels = PixelMap.over(self.pixels, (len(self.items), 3, self.size, self.size))
+        return CachedPixels(pixels, index.content, np.asarray(index.aspects, dtype=np.float32))
 
     def index(self) -> CacheIndex:
         """The index of a finished cache, refused when it is not about these images or not of this code version."""
@@ -155,9 +169,12 @@ class ImageCache:
                 f"{self.folder}: was built by cache version {index.version}, this code has version {CACHE_VERSION}; "
                 f"{self.remedy}."
             )
-        if index.identity != self.identity or not len(index.stamps) == len(index.crcs) == len(self.chunks()):
+        if index.identity != self.identity or not self._fits(index):
             raise DataError(f"{self.folder}: holds other images than '{self.title}' has; {self.remedy}.")
         return index
+
+    def _fits(self, index: CacheIndex) -> bool:
+        return len(index.stamps) == len(index.crcs) == len(self.chunks()) and len(index.aspects) == len(self.items)
 
     def damaged(self) -> list[range]:
         """Rows of the chunks whose pixels lost the checksum they were written with; reads the whole file."""

@@ -38,6 +38,7 @@ class Written(BaseModel):
     crc: int
     content: str
     stamp: str
+    aspects: list[float]
 
 
 def build(cache: ImageCache, progress: Progress | None = None, workers: int | None = None) -> None:
@@ -97,12 +98,13 @@ def _write_chunks(
 
 def _write_chunk(cache: ImageCache, number: int, rows: range, stamp: str, descriptor: int) -> Written:
     pixels = np.empty((len(rows), 3, cache.size, cache.size), dtype=np.uint8)
-    contents = []
+    contents, aspects = [], []
     for place, row in enumerate(rows):
         item = cache.items.ids[row]
         raw = read_raw(cache.items.source, item)
         contents.append(content_of(item, raw))
-        pixels[place] = decode_raw(cache.items.source, item, raw, cache.size, cache.geometry)
+        pixels[place], aspect = decode_raw(cache.items.source, item, raw, cache.size, cache.geometry)
+        aspects.append(round(aspect, 6))
     written = pixels.tobytes()
     view, offset = memoryview(written), rows[0] * cache.row_bytes
     while len(view):
@@ -113,7 +115,7 @@ def _write_chunk(cache: ImageCache, number: int, rows: range, stamp: str, descri
                 f"{cache.root}: cannot be written ({error.strerror}); free room or set CODYRA_SUITE_CACHE."
             ) from None
         view, offset = view[count:], offset + count
-    return Written(chunk=number, crc=zlib.crc32(written), content=fold_contents(contents), stamp=stamp)
+    return Written(chunk=number, crc=zlib.crc32(written), content=fold_contents(contents), stamp=stamp, aspects=aspects)
 
 
 def _resumable(cache: ImageCache, part: Path, stamps: list[str]) -> dict[int, Written]:
@@ -155,6 +157,7 @@ def _finish(cache: ImageCache, part: Path, written: list[Written]) -> None:
         content=fold_contents(chunk.content for chunk in written),
         stamps=[chunk.stamp for chunk in written],
         crcs=[chunk.crc for chunk in written],
+        aspects=[aspect for chunk in written for aspect in chunk.aspects],
     )
     (part / "index.json").write_text(index.model_dump_json() + "\n", encoding="utf-8")
     (part / "journal.jsonl").unlink()

@@ -10,7 +10,7 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ def decode(source: ImageSource, item: str, size: int, geometry: Geometry = "cent
     Raises:
         DataError: file missing, truncated or not an image, or with a pixel format that has no known range.
     """
-    return decode_raw(source, item, read_raw(source, item), size, geometry)
+    return decode_raw(source, item, read_raw(source, item), size, geometry).pixels
 
 
 def read_raw(source: ImageSource, item: str) -> bytes:
@@ -41,27 +41,31 @@ def read_raw(source: ImageSource, item: str) -> bytes:
     try:
         return source.read(item)
     except FileNotFoundError:
-        raise DataError(
-            f"{source.where(item)}: there is no such file; restore it or take it out of the list."
-        ) from None
+        raise DataError(f"{source.where(item)}: there is no such file; restore it or take it out of the list.") from None
     except OSError as error:
-        raise DataError(
-            f"{source.where(item)}: cannot be read ({error.strerror}); check the file and the disk."
-        ) from None
+        raise DataError(f"{source.where(item)}: cannot be read ({error.strerror}); check the file and the disk.") from None
 
 
-def decode_raw(source: ImageSource, item: str, raw: bytes, size: int, geometry: Geometry) -> NDArray[np.uint8]:
-    """Stored bytes as uint8 (3, size, size); DataError as ``decode``."""
+class Square(NamedTuple):
+    """A decoded image, uint8 (3, size, size), and width / height of the picture it came from."""
+
+    pixels: NDArray[np.uint8]
+    aspect: float
+
+
+def decode_raw(source: ImageSource, item: str, raw: bytes, size: int, geometry: Geometry) -> Square:
+    """Stored bytes as a square; DataError as ``decode``."""
     try:
         with source.image(raw) as image:
             image.load()
             square = to_square(to_rgb(image, source.where(item)), size, geometry)
+            aspect = image.width / image.height
     except UNREADABLE as error:
         reason = " ".join(str(error).split())
         raise DataError(
             f"{source.where(item)}: cannot be read as an image ({reason}); replace the file with an intact copy."
         ) from None
-    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+    return Square(np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1)), aspect)
 
 
 def to_rgb(image: Image.Image, where: str) -> Image.Image:
@@ -74,9 +78,7 @@ def to_rgb(image: Image.Image, where: str) -> Image.Image:
     values = np.asarray(image)
     if image.mode in SIXTEEN_BIT or (image.mode == "I" and values.min() >= 0 and values.max() < 1 << 16):
         return Image.fromarray((values.astype(np.uint32) >> 8).astype(np.uint8)).convert("RGB")
-    raise DataError(
-        f"{where}: has pixel format '{image.mode}', whose range is unknown; convert it to 8-bit RGB or grey."
-    )
+    raise DataError(f"{where}: has pixel format '{image.mode}', whose range is unknown; convert it to 8-bit RGB or grey.")
 
 
 def to_square(image: Image.Image, size: int, geometry: Geometry) -> Image.Image:
@@ -101,7 +103,7 @@ def decode_all(items: ImageItems, size: int, geometry: Geometry = "centre") -> t
     for row, item in enumerate(items.ids):
         raw = read_raw(items.source, item)
         contents.append(content_of(item, raw))
-        pixels[row] = decode_raw(items.source, item, raw, size, geometry)
+        pixels[row] = decode_raw(items.source, item, raw, size, geometry).pixels
     return pixels, fold_contents(contents)
 
 

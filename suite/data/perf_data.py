@@ -51,7 +51,7 @@ def measure_data(images: int = 512, size: int = 224, build_images: int = 100_000
 
 def reading_row(cache: ImageCache, repeats: int, note: str) -> PerfRow:
     """Images per second of random batches: decoded from JPEG each time against read from the cache, one thread."""
-    pixels, _ = cache.open()
+    pixels = cache.open().pixels
     rng = np.random.default_rng(0)
     times: dict[str, list[float]] = {"decode": [], "read": []}
     for repeat in range(repeats + 1):

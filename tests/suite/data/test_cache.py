@@ -55,17 +55,18 @@ def built(items: ImageItems, tmp_path: Path) -> ImageCache:
 
 
 def test_rows_are_the_decoded_images_in_order(built: ImageCache) -> None:
-    pixels, content = built.open()
+    pixels, content, aspects = built.open()
     assert pixels.shape == (150, 3, 24, 24)
     for row in (0, 63, 64, 149):
         assert np.array_equal(pixels[row], decode(built.items.source, built.items.ids[row], 24))
     assert built.pixels.stat().st_size == built.total_bytes
     assert len(content) == 64
+    assert aspects[3] == np.float32(43 / 40)
     assert built.damaged() == []
 
 
 def test_row_index_arrays_give_plain_copies(built: ImageCache) -> None:
-    pixels, _ = built.open()
+    pixels = built.open().pixels
     rows = np.asarray([149, 3, 3])
     taken = pixels[rows]
     assert type(taken) is np.ndarray
@@ -166,7 +167,7 @@ def test_half_written_journal_and_lost_pixels_are_done_again(items: ImageItems, 
     with (part / "journal.jsonl").open("a") as journal:
         journal.write('{"chunk": 1, "cr')
     build(cache)
-    pixels, _ = cache.open()
+    pixels = cache.open().pixels
     assert all(np.array_equal(pixels[row], decode(items.source, items.ids[row], 24)) for row in range(150))
 
 
@@ -266,7 +267,7 @@ def test_reading_does_not_pile_up_resident_memory(tmp_path: Path) -> None:
     items = make_items(tmp_path / "images", 8).take(np.arange(400) % 8)
     cache = make_cache(items, tmp_path / "cache", size=200)
     build(cache)
-    pixels, _ = cache.open()
+    pixels = cache.open().pixels
     process, rows = psutil.Process(), np.arange(16)
     total = int(pixels[rows].sum())
     before = process.memory_info().rss
