@@ -83,9 +83,9 @@ class RunConfig(BaseModel):
             return value
         fields = dict(value)
         benchmark = _config_class(BENCHMARKS, fields["benchmark"], "benchmark")
-        fields["backbone"] = {**benchmark.backbone, **_named(fields.get("backbone") or {})}
-        if fields["backbone"].get("name") != benchmark.backbone.get("name"):
-            fields["backbone"] = _named(fields["backbone"])
+        given = _named(fields.get("backbone") or {})
+        same = given.get("name") in (None, benchmark.backbone.get("name"))
+        fields["backbone"] = {**benchmark.backbone, **given} if same else given
         training = fields.get("training") or {}
         if isinstance(training, Mapping):
             fields["training"] = {**_budget_without_clash(benchmark.budget, training), **training}

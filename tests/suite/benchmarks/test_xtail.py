@@ -128,3 +128,10 @@ def test_real_idx_pair(real_data, coop_root: Path, tmp_path: Path) -> None:  # t
     assert np.bincount(plan.train.labels).tolist() == [16] * 10
     assert (plan.found["train"], plan.found["test"]) == (500, 500)
     assert plan.test.source.image(plan.test.source.read(plan.test.ids[0])).size == (28, 28)
+
+
+def test_another_backbone_takes_none_of_the_default_ones_fields() -> None:
+    config = RunConfig.model_validate({"benchmark": "xtail", "method": "codyra", "backbone": {"name": "mini-clip"}})
+    assert config.resolved()["backbone"]["name"] == "mini-clip"
+    larger = RunConfig.model_validate({"benchmark": "xtail", "method": "codyra", "backbone": {"pretrained": None}})
+    assert larger.resolved()["backbone"]["model"] == "ViT-B-16-quickgelu"
