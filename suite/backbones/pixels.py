@@ -62,7 +62,9 @@ class PixelStore:
             return chosen.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else chosen
         key = (task, split)
         if key not in self._device_copies:
-            self._device_copies[key] = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device)
+            # a map is copied row by row, which gives its pages back; torch warns of read-only memory otherwise
+            writable = pixels if pixels.flags.writeable else pixels[np.arange(len(pixels))]
+            self._device_copies[key] = torch.from_numpy(np.ascontiguousarray(writable)).to(self.device)
         return self._device_copies[key][rows.to(self.device)]
 
     def _aspects(self, tasks: Tensor, rows: Tensor) -> Tensor:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torchvision.transforms import RandomResizedCrop
 
-from suite.backbones.pixels import crop_windows, random_resized_crop
+from suite.backbones.pixels import PixelStore, crop_windows, random_resized_crop
+from suite.benchmarks.stream import ImageExamples, ImageTask
+from suite.data.pixel_map import PixelMap
 
 
 def theirs(width: int, height: int, count: int) -> np.ndarray:
@@ -52,3 +57,21 @@ def test_crop_of_a_squeezed_picture_is_the_crop_of_the_picture() -> None:
         box = (left * 300, top * 200, (left + wide) * 300, (top + high) * 200)
         reference = np.asarray(picture.resize((64, 64), Image.Resampling.BICUBIC, box=box)).astype(float)
         assert np.abs(ours.clip(0, 255) - reference).mean() < 1.0
+
+
+def test_memory_mapped_examples_give_the_batches_of_plain_ones(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (6, 3, 16, 16), dtype=np.uint8)
+    (tmp_path / "pixels.u8").write_bytes(pixels.tobytes())
+    labels, ids = np.arange(6) % 2, tuple("abcdef")
+    batches = []
+    for source in (pixels, PixelMap.over(tmp_path / "pixels.u8", pixels.shape)):
+        examples = ImageExamples(source, labels, ids, aspects=np.full(6, 1.5, dtype=np.float32))
+        task = ImageTask("t", examples, examples, examples, ("x", "y"), ("{}",), ("{}",), augmentation="crop")
+        store = PixelStore([task], torch.device("cpu"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            rows = torch.tensor([4, 0, 4])
+            batches.append(store.train_batch(torch.zeros(3, dtype=torch.long), rows, torch.Generator().manual_seed(0)))
+    assert torch.equal(batches[0]["pixels"], batches[1]["pixels"])
+    assert not torch.equal(batches[0]["pixels"][0], batches[0]["pixels"][2])  # the same picture, another window
