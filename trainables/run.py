@@ -154,7 +154,7 @@ class _Run:
         try:
             if not self.record.test:
                 untouched = zero_shot_row(trainer, config, stream.fingerprint(), self.surroundings.out)
-                trainer.latest = untouched.outcomes
+                trainer.untouched = untouched.outcomes
                 self._note(untouched)
                 yield self._report(0)
             for report in trainer.rows(start):
@@ -229,11 +229,13 @@ class _Run:
         row = report.result.row
         for split in EVALUATED:
             for task, found in enumerate(report.outcomes[split]):
+                if found is None:
+                    continue
                 self.outcomes[(split, row, task)] = found.scores
                 if found.texts:
                     self.texts[f"{split}/{row}/{task}"] = list(found.texts)
-        means: dict[str, list[float | None]] = {s: [o.mean for o in report.outcomes[s]] for s in EVALUATED}
-        ties = sum(found.ties for found in report.outcomes["test"])
+        means = {s: [None if o is None else o.mean for o in report.outcomes[s]] for s in EVALUATED}
+        ties = sum(found.ties for found in report.outcomes["test"] if found)
         result = report.result.model_copy(update={"facts": {**report.result.facts, "ties": ties}})
         validation: Cells = [*self.record.validation, means["validation"]]
         test: Cells = [*self.record.test, means["test"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -23,7 +23,7 @@ from trainables.checkpoint import optimizer_tensors, restore_optimizer
 from trainables.method import Method, Step, TaskContext
 
 EVALUATED: tuple[Split, ...] = ("validation", "test")
-Scores = dict[Split, list[Outcomes]]
+Scores = dict[Split, list[Outcomes | None]]  # by task; None where the protocol asks for no evaluation
 StepListener = Callable[[int, int, int, float], None]  # task, step, steps of the task, loss
 CHECK_EVERY = 20  # steps between looks at the loss; each look waits for the device
 
@@ -43,7 +43,7 @@ class StreamTrainer:
     Attributes:
         journal: what was merged so far; part of every checkpoint.
         optimizer_state: tensors of the last optimizer when the method carries it over tasks.
-        latest: outcomes of the last row; a method without slots repeats them instead of measuring the same network again.
+        untouched: outcomes of row 0; a method without slots repeats them instead of measuring the same network again.
     """
 
     learner: Learner
@@ -53,7 +53,7 @@ class StreamTrainer:
     on_step: StepListener | None = None
     journal: Journal = field(init=False)
     optimizer_state: dict[str, Tensor] = field(default_factory=dict)
-    latest: Scores | None = None
+    untouched: Scores | None = None
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.learner.slots)
@@ -68,7 +68,7 @@ class StreamTrainer:
     def first_row(self) -> TaskReport:
         """Row 0: the untouched backbone."""
         meter = CostMeter(self.learner.device)
-        outcomes = self._evaluate(meter)
+        outcomes = self._evaluate(meter, 0)
         return TaskReport(TaskResult(row=0, task=None, costs=self._costs(meter, 0, 0.0, 0, 0)), outcomes)
 
     def rows(self, start: int) -> Iterator[TaskReport]:
@@ -91,8 +91,7 @@ class StreamTrainer:
         train_seconds = meter.wall_seconds()
         self.journal.add(self.method.merged)
         self.method.merged.clear()
-        outcomes = self.latest if self.latest is not None and not self._trains() else self._evaluate(meter)
-        self.latest = outcomes
+        outcomes = self._evaluate(meter, index + 1)
         facts = self.method.facts()
         result = TaskResult(
             row=index + 1,
@@ -208,11 +207,16 @@ class StreamTrainer:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.learner.device.type, torch.bfloat16, enabled=self.training.precision == "bf16")
 
-    def _evaluate(self, meter: CostMeter) -> Scores:
+    def _evaluate(self, meter: CostMeter, tasks_done: int) -> Scores:
+        judged = self.stream.judged_after(tasks_done)
+        if self.untouched is not None and not self._trains():
+            return {split: [found[t] if t in judged else None for t in range(len(found))] for split, found in self.untouched.items()}
         start = time.perf_counter()
-        everything: Sequence[int] = range(len(self.stream))
+        outcomes: Scores = {}
         with self._autocast():
-            outcomes: Scores = {split: self.learner.evaluate(split, everything) for split in EVALUATED}
+            for split in EVALUATED:
+                found = dict(zip(judged, self.learner.evaluate(split, judged), strict=True))
+                outcomes[split] = [found.get(task) for task in range(len(self.stream))]
         meter.evaluate_seconds += time.perf_counter() - start
         return outcomes
 

@@ -10,9 +10,9 @@ from suite.backbones.learner import Outcomes
 from suite.config import RunConfig, canonical_hash
 from suite.generations import read_generations, write_generations
 from suite.identity import code_version
-from suite.outcomes import Key, Scores, read_outcomes, write_outcomes
+from suite.outcomes import read_outcomes, write_outcomes
 from suite.record import TaskResult, atomic_write
-from trainables.stream_trainer import EVALUATED, StreamTrainer, TaskReport
+from trainables.stream_trainer import EVALUATED, Scores, StreamTrainer, TaskReport
 
 
 def zero_shot_row(trainer: StreamTrainer, config: RunConfig, fingerprint: str, out: Path) -> TaskReport:
@@ -21,22 +21,25 @@ def zero_shot_row(trainer: StreamTrainer, config: RunConfig, fingerprint: str, o
     precision = fields["training"]["precision"]
     key = canonical_hash([fields["backbone"], fingerprint, code_version(), precision])
     folder = out / "zero_shot" / key
-    report = trainer.first_row() if not (folder / "outcomes.npz").is_file() else None
-    if report is None:
-        return _shared_row(trainer, folder, len(trainer.stream))
-    texts = {f"{s}/0/{t}": list(o.texts) for s in EVALUATED for t, o in enumerate(report.outcomes[s]) if o.texts}
-    ties = [report.outcomes[split][task].ties for split in EVALUATED for task in range(len(trainer.stream))]
-    write_generations(texts, folder)
-    atomic_write(folder / "row.json", json.dumps({"ties": ties, "result": report.result.model_dump(mode="json")}).encode())
-    scores: dict[Key, Scores] = {(s, 0, t): o.scores for s in EVALUATED for t, o in enumerate(report.outcomes[s])}
-    write_outcomes(scores, folder)
-    return report
+    if not (folder / "outcomes.npz").is_file():
+        _measure(trainer, folder)
+    # Read back even by the run that measured it: stored scores are rounded, and every run must see the same.
+    return _shared_row(folder, len(trainer.stream))
 
 
-def _shared_row(trainer: StreamTrainer, folder: Path, tasks: int) -> TaskReport:
+def _measure(trainer: StreamTrainer, folder: Path) -> None:
+    report = trainer.first_row()
+    found = {(s, t): o for s in EVALUATED for t, o in enumerate(report.outcomes[s]) if o is not None}
+    write_generations({f"{s}/0/{t}": list(o.texts) for (s, t), o in found.items() if o.texts}, folder)
+    row = {"ties": [o.ties for o in found.values()], "result": report.result.model_dump(mode="json")}
+    atomic_write(folder / "row.json", json.dumps(row).encode())
+    write_outcomes({(s, 0, t): o.scores for (s, t), o in found.items()}, folder)
+
+
+def _shared_row(folder: Path, tasks: int) -> TaskReport:
     stored: dict[str, Any] = json.loads((folder / "row.json").read_bytes())
     scores, texts, ties = read_outcomes(folder), read_generations(folder, 0), iter(stored["ties"])
-    outcomes = {
+    outcomes: Scores = {
         split: [
             Outcomes(scores[(split, 0, task)], tuple(texts.get(f"{split}/0/{task}", ())), next(ties))
             for task in range(tasks)

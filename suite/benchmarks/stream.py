@@ -157,6 +157,13 @@ class Stream:
     def task_names(self) -> tuple[str, ...]:
         return tuple(task.name for task in self.tasks)
 
+    def judged_after(self, tasks_done: int) -> range:
+        """Tasks evaluated after so many learned ones: all of them; with generation only the learned ones, as TRACE does,
+        and all before any training."""
+        if self.protocol is Protocol.GENERATION and tasks_done:
+            return range(tasks_done)
+        return range(len(self.tasks))
+
     def fingerprint(self) -> str:
         """Hash over protocol, item identities, labels or texts, class names and templates, in order."""
         return text_hash(_stream_identity(self))
