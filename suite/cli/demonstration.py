@@ -20,7 +20,7 @@ from suite.tuning.carry import Carriage
 from suite.tuning.ray_session import Resources, ray_session
 
 METHODS = ("zero-shot", "lora", "codyra", "olora", "replay")
-BENCHMARKS = ("mini-mtil", "mini-xtail")
+BENCHMARKS = ("mini-mtil", "mini-xtail", "mini-trace")
 STEPS = 60
 # 50 levels need more steps than the demo takes; this kappa_max leaves the share of gates without signal that the release does.
 FITTED = {"codyra": ["method.kappa_levels=20", "method.kappa_max=0.0325"]}
@@ -37,7 +37,7 @@ def run_demo(out: Path, csv: Path, tracking: str | None) -> None:
     with as_file(files("suite.cli") / "examples" / "demo_sweep.yaml") as path:
         study = read_sweep(path)
     carriage = Carriage(out, Path("data"), "cpu")
-    typer.echo(f"1/3  {len(METHODS)} methods on {' and '.join(BENCHMARKS)}, {STEPS} steps per task")
+    typer.echo(f"1/3  {len(METHODS)} methods on {', '.join(BENCHMARKS)}, {STEPS} steps per task")
     with ray_session(None, Resources()):
         failures = carry_list(configs, carriage, tracking, title="methods")
         typer.echo(f"2/3  study of CoDyRA: {study.budget.trials} trials over sparsity strength and placement")

@@ -59,6 +59,7 @@ app.command()(export)
 app.command(name="pretrain-mini")(pretrain_mini)
 app.add_typer(list_app, name="list")
 app.add_typer(data_app, name="data")
+app.add_typer(data_app, name="data")
 app.add_typer(perf_app, name="perf")
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from suite.cli.run import DATA, DataOption, DeviceOption, SetOption
+
 perf_app = typer.Typer(no_args_is_help=True, help="Measure speed and memory as ratios, side by side on this machine.")
 
 
@@ -49,6 +51,67 @@ def data(
     from suite.data.perf_data import measure_data
 
     print_rows(measure_data(images, size, build_images))
+
+
+@perf_app.command()
+def mini(seeds: Annotated[str, typer.Option("--seeds", help="Seeds, e.g. 0-2.")] = "0-2") -> None:
+    """Each embedded image domain: zero-shot, fine-tuned alone, and what is left of it after the whole stream.
+
+    Examples:
+
+        codyra-suite perf mini
+
+        codyra-suite perf mini --seeds 0
+    """
+    from suite.cli.compare import seed_list
+    from trainables.perf_mini import mini_table
+
+    typer.echo(mini_table(seed_list(seeds)))
+
+
+@perf_app.command()
+def data(
+    images: Annotated[int, typer.Option("--images", min=16)] = 512,
+    build_images: Annotated[int, typer.Option("--build-images", min=1000)] = 100_000,
+) -> None:
+    """Cached reading against decoding, memory of reading and building, a killed build.
+
+    Examples:
+
+        codyra-suite perf data
+
+        codyra-suite perf data --images 128 --build-images 5000
+    """
+    from suite.data.perf_data import measure_data
+
+    print_rows(measure_data(images=images, build_images=build_images))
+
+
+@perf_app.command()
+def text(
+    benchmark: Annotated[str, typer.Option("--benchmark", help="A text benchmark.")] = "mini-trace",
+    settings: SetOption = None,
+    data_root: DataOption = DATA,
+    device: DeviceOption = "auto",
+) -> None:
+    """Padding share, cached and batched generation against one by one, memory and tokens per second per task.
+
+    Examples:
+
+        codyra-suite perf text
+
+        codyra-suite perf text --benchmark trace --data-root data --set backbone.model=path/to/model
+    """
+    from suite.backbones.causal_lm import LanguageModelConfig
+    from suite.backbones.perf_text import measure_text
+    from suite.cli.run import run_config
+    from suite.errors import ConfigError
+    from trainables.run import choose_device
+
+    config = run_config(benchmark, method="lora", seed=None, settings=settings or [])
+    if not isinstance(config.backbone, LanguageModelConfig):
+        raise ConfigError(f"perf text: benchmark '{benchmark}' has images; use mini-trace, trace, trace-500 or standard-cl.")
+    print_rows(measure_text(config.benchmark.build(data_root), config.backbone, choose_device(device)))
 
 
 @perf_app.command()
