@@ -70,24 +70,6 @@ def mini(seeds: Annotated[str, typer.Option("--seeds", help="Seeds, e.g. 0-2.")]
 
 
 @perf_app.command()
-def data(
-    images: Annotated[int, typer.Option("--images", min=16)] = 512,
-    build_images: Annotated[int, typer.Option("--build-images", min=1000)] = 100_000,
-) -> None:
-    """Cached reading against decoding, memory of reading and building, a killed build.
-
-    Examples:
-
-        codyra-suite perf data
-
-        codyra-suite perf data --images 128 --build-images 5000
-    """
-    from suite.data.perf_data import measure_data
-
-    print_rows(measure_data(images=images, build_images=build_images))
-
-
-@perf_app.command()
 def text(
     benchmark: Annotated[str, typer.Option("--benchmark", help="A text benchmark.")] = "mini-trace",
     settings: SetOption = None,
