@@ -66,7 +66,7 @@ def test_memory_mapped_examples_give_the_batches_of_plain_ones(tmp_path: Path) -
     labels, ids = np.arange(6) % 2, tuple("abcdef")
     batches = []
     for source in (pixels, PixelMap.over(tmp_path / "pixels.u8", pixels.shape)):
-        examples = ImageExamples(source, labels, ids, aspects=np.full(6, 1.5, dtype=np.float32))
+        examples = ImageExamples(source, labels, ids, aspects=np.full(6, 1.1, dtype=np.float32))
         task = ImageTask("t", examples, examples, examples, ("x", "y"), ("{}",), ("{}",), augmentation="crop")
         store = PixelStore([task], torch.device("cpu"))
         with warnings.catch_warnings():
