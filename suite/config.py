@@ -26,11 +26,15 @@ class BenchmarkConfig(BaseModel):
     Attributes:
         backbone: default backbone of the benchmark, as config fields.
         budget: the benchmark's own training budget, as fields of ``TrainingConfig``.
+        untouched: published zero-shot accuracy of the default backbone per task, or under ``mean`` over all tasks.
+        untouched_tolerance: points by which a measured value may differ before a run is refused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     backbone: ClassVar[Mapping[str, Any]] = {}
     budget: ClassVar[Mapping[str, Any]] = {}
+    untouched: ClassVar[Mapping[str, float]] = {}
+    untouched_tolerance: ClassVar[float] = 2.0
 
     name: str
 

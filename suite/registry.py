@@ -112,6 +112,7 @@ SPACES = Registry(
         "codyra-quick": Entry("search_spaces.codyra_quick:SPACE", "sparsity strength and placement only"),
         "lora": Entry("search_spaces.lora:SPACE", "rank, scale, policy and placement of fixed-rank LoRA"),
         "olora": Entry("search_spaces.olora:SPACE", "penalty strength, rank and placement of orthogonal LoRA"),
+        "probe": Entry("search_spaces.probe:SPACE", "placements x ranks of fixed-rank LoRA, a grid"),
         "replay": Entry("search_spaces.replay:SPACE", "memory size, weight and batch share of replay"),
     },
 )

@@ -24,12 +24,16 @@ from suite.record import Cells, Record, Status, atomic_write, read_record, write
 from trainables.checkpoint import Checkpoints
 from trainables.method import MethodConfig
 from trainables.stream_trainer import EVALUATED, StepListener, StreamTrainer, TaskReport
-from trainables.untouched import zero_shot_row
+from trainables.untouched import require_published, zero_shot_row
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where and for whom a run happens; not part of its identity."""
+    """Where and for whom a run happens; not part of its identity.
+
+    Attributes:
+        accept_zero_shot: train although row 0 differs from the benchmark's published zero-shot values.
+    """
 
     out: Path
     data_root: Path
@@ -37,6 +41,7 @@ class Surroundings:
     study: str | None = None
     trial: int | None = None
     carrier: str = "direct"
+    accept_zero_shot: bool = False
     on_step: StepListener | None = None
 
 
@@ -155,6 +160,8 @@ class _Run:
             if not self.record.test:
                 untouched = zero_shot_row(trainer, config, stream.fingerprint(), self.surroundings.out)
                 trainer.untouched = untouched.outcomes
+                if not self.surroundings.accept_zero_shot:
+                    require_published(config, untouched, stream.task_names)
                 self._note(untouched)
                 yield self._report(0)
             for report in trainer.rows(start):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from suite.backbones.learner import Outcomes
 from suite.config import RunConfig, canonical_hash
+from suite.errors import DataError
 from suite.generations import read_generations, write_generations
 from suite.identity import code_version
 from suite.outcomes import read_outcomes, write_outcomes
@@ -25,6 +27,30 @@ def zero_shot_row(trainer: StreamTrainer, config: RunConfig, fingerprint: str, o
         _measure(trainer, folder)
     # Read back even by the run that measured it: stored scores are rounded, and every run must see the same.
     return _shared_row(folder, len(trainer.stream))
+
+
+def require_published(config: RunConfig, report: TaskReport, tasks: Sequence[str]) -> None:
+    """Compare row 0 with the benchmark's published zero-shot values when the run has the backbone they belong to.
+
+    Raises:
+        DataError: a value is off by more than the benchmark's tolerance: preprocessing, tokenizer, prompts or weights drifted.
+    """
+    benchmark, backbone = config.benchmark, config.resolved()["backbone"]
+    if not benchmark.untouched or any(backbone.get(key) != value for key, value in benchmark.backbone.items()):
+        return
+    measured = {task: o.mean for task, o in zip(tasks, report.outcomes["test"], strict=True) if o is not None}
+    measured["mean"] = sum(measured.values()) / len(measured)
+    off = [
+        f"{task} {measured[task]:.1f} instead of {value:.1f}"
+        for task, value in benchmark.untouched.items()
+        if task in measured and abs(measured[task] - value) > benchmark.untouched_tolerance
+    ]
+    if off:
+        raise DataError(
+            f"{benchmark.name}: zero-shot accuracy is not the published one ({'; '.join(off)}, tolerance "
+            f"{benchmark.untouched_tolerance:g}); check weights, preprocessing and prompts with 'codyra-suite data verify', or add "
+            "--accept-zero-shot."
+        )
 
 
 def _measure(trainer: StreamTrainer, folder: Path) -> None:

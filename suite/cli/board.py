@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from suite.errors import ConfigError
+from suite.leaderboard.ledger import LEDGERS, with_published
 from suite.leaderboard.table import leaderboard_frame, metric_columns
 from suite.record import read_record
 
@@ -27,6 +28,7 @@ def load_board(
     *,
     out: Path | None = None,
     all_trials: bool = False,
+    published: bool = False,
 ) -> pd.DataFrame:
     """The frame of what MLflow holds; with tracking off, of the records below ``out``.
 
@@ -39,6 +41,10 @@ def load_board(
         from suite.tracking.mlflow_sink import read_runs
 
         records = [stored.record for stored in read_runs(tracking, filters=filters)]
+    asked = filters.get("benchmark")
+    if published and (records or asked in LEDGERS):
+        frame = leaderboard_frame(records, convention, all_trials=all_trials)
+        return with_published(frame, [asked] if asked else [str(name) for name in frame["benchmark"]])
     if not records and filters:
         shown = ", ".join(f"{key} = '{value}'" for key, value in filters.items())
         raise ConfigError(f"leaderboard: no run matches {shown}; leave a filter out, or see 'codyra-suite leaderboard' for all.")
@@ -68,12 +74,14 @@ def board_table(part: pd.DataFrame, title: str) -> Table:
         table.add_column("budget", no_wrap=True)
     chosen = part[part["trials"] > 1]
     notes = [f"* best of {row['trials']} trials of study '{row['study']}' by {row['selection']}" for _, row in chosen.iterrows()]
-    table.caption = "\n".join([f"budget per task: {budgets[0]}"] * (len(budgets) == 1) + notes)
+    same = [f"budget per task: {budgets[0]}"] if len(budgets) == 1 and budgets[0] else []
+    sources = sorted({str(text) for text in part.get("source", ()) if text})
+    table.caption = "\n".join([*same, *notes, *(f"source: {text}" for text in sources)])
     for _, row in part.iterrows():
         table.add_row(
             _method(row),
             *(_with_spread(row[name], row[f"{name} std"]) for name in names),
-            str(row["n"]),
+            f"{row['n']:.0f}" if row["n"] else "-",
             _number(row["effective_rank"]),
             _number(row["no_signal_rank"]),
             "-" if math.isnan(row["trainable_parameters"]) else f"{row['trainable_parameters']:,.0f}",

@@ -27,6 +27,9 @@ def leaderboard(
     convention: Annotated[
         str | None, typer.Option("--convention", help="Recompute every row under this convention: zscl, rail, trace, gem, ...")
     ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Add published numbers of the benchmarks shown (or of --benchmark), marked.")
+    ] = False,
     all_trials: Annotated[bool, typer.Option("--all-trials", help="Show every trial of a study, not only the chosen.")] = False,
     tracking: TrackingOption = None,
 ) -> None:
@@ -43,7 +46,7 @@ def leaderboard(
 
     filters = {"benchmark": benchmark, "method": method, "codyra.study.name": study}
     given = {key: value for key, value in filters.items() if value is not None}
-    frame = load_board(tracking, given, convention, all_trials=all_trials)
+    frame = load_board(tracking, given, convention, all_trials=all_trials, published=published)
     for form, path in {"csv": csv, "markdown": markdown, "latex": latex, "json": json, "html": html}.items():
         if path is not None:
             write_frame(frame, form, path)

@@ -33,6 +33,9 @@ def run(
     out: OutOption = OUT,
     data_root: DataOption = DATA,
     device: DeviceOption = "auto",
+    accept_zero_shot: Annotated[
+        bool, typer.Option("--accept-zero-shot", help="Train although zero-shot accuracy is not the published one.")
+    ] = False,
     tracking: TrackingOption = None,
 ) -> None:
     """Learn one stream with one method and store its record.
@@ -57,7 +60,7 @@ def run(
             progress.done(report.row)
             return True
 
-        surroundings = Surroundings(out, data_root, device, on_step=progress.step)
+        surroundings = Surroundings(out, data_root, device, accept_zero_shot=accept_zero_shot, on_step=progress.step)
         record = execute(config, surroundings, listen)
     _track([record], out, tracking)
     print_run(record, out / "runs" / record.run_id)
