@@ -142,7 +142,7 @@ class CausalLearner:
         self,
         tasks: Tensor,
         rows: Tensor,
-        generator: torch.Generator,  # noqa: ARG002  (texts are not augmented)
+        generator: torch.Generator,
         label_space: Literal["own", "seen"] = "own",
     ) -> Batch:
         examples = [self.texts.training(task)[row] for task, row in zip(tasks.tolist(), rows.tolist(), strict=True)]
@@ -160,7 +160,7 @@ class CausalLearner:
             logits = self.network(**inputs, use_cache=False).logits[0]  # (answer tokens, vocabulary)
         return Output(F.cross_entropy(logits.float(), inputs["input_ids"][supervised]), logits)
 
-    def distil_logits(self, batch: Batch, output: Output) -> Tensor:  # noqa: ARG002  (kept positions are in output)
+    def distil_logits(self, batch: Batch, output: Output) -> Tensor:
         return output.logits
 
     @torch.no_grad()
@@ -169,7 +169,7 @@ class CausalLearner:
         prompts = [row.ids for task in tasks for row in self.texts.prompts(task, split)]
         limits = [self.texts.limit(task) for task in tasks for _ in self.texts.prompts(task, split)]
         with self._storage_autocast():
-            ids = generate(self.network, prompts, limits, self._decoding(), self.device)
+            ids = generate(self.network, prompts, limits, self.decoding(), self.device)
         answers = iter(self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         return [self._outcomes(task, split, answers) for task in tasks]
 
@@ -182,7 +182,8 @@ class CausalLearner:
         scores = [score(metric, self.scoring, text, target, prompt) for text, target, prompt in rows]
         return Outcomes(np.array(scores, dtype=np.float32), texts)
 
-    def _decoding(self) -> Decoding:
+    def decoding(self) -> Decoding:
+        """How answers of this learner are generated."""
         config = self.config
         return Decoding(self.end, self.pad, config.generation_tokens, config.temperature, config.sampling_seed)
 

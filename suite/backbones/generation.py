@@ -19,6 +19,7 @@ from suite.data.text import Ids, left_padded
 from suite.randomness import numpy_generator
 
 MOST_PADDING = 0.2  # a group of prompts is closed before more of its tokens than this would be padding
+READ_TOKENS = 2048  # and before it holds more tokens than this; larger groups gain nothing and fall out of caches
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,12 @@ def answer_batches(lengths: Sequence[int], limits: Sequence[int], token_budget: 
 
 
 def similar_lengths(rows: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
-    """``rows``, sorted by length, cut into groups of which at most ``MOST_PADDING`` would be padding."""
+    """``rows``, sorted by length, cut into groups that keep to ``MOST_PADDING`` and ``READ_TOKENS``."""
     groups: list[list[int]] = []
     own = 0
     for row in rows:
-        if not groups or own + lengths[row] < (1 - MOST_PADDING) * (len(groups[-1]) + 1) * lengths[row]:
+        laid_out = (len(groups[-1]) + 1) * lengths[row] if groups else 0
+        if not groups or own + lengths[row] < (1 - MOST_PADDING) * laid_out or laid_out > READ_TOKENS:
             groups.append([])
             own = 0
         groups[-1].append(row)

@@ -11,7 +11,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 CHUNK = 64  # tokens by which a layer's storage grows; copies become rare and little memory is wasted
 
 
-class ChunkedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+class ChunkedLayer(DynamicLayer):
     """Keys and values as views into larger storage, (batch, heads, length, head size) each."""
 
     def __init__(self) -> None:
@@ -22,8 +22,8 @@ class ChunkedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self,
         key_states: Tensor,
         value_states: Tensor,
-        *args: Any,  # noqa: ARG002  (signature of the class replaced)
-        **kwargs: Any,  # noqa: ARG002
+        *args: Any,
+        **kwargs: Any,
     ) -> tuple[Tensor, Tensor]:
         """Append the new tokens and return everything kept so far."""
         if not self.is_initialized:

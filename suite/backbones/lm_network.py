@@ -58,7 +58,7 @@ def placement_map(model: str) -> list[tuple[str, str, str]]:
     try:
         config = AutoConfig.from_pretrained(place)
         with torch.device("meta"):
-            network: nn.Module = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+            network: nn.Module = AutoModelForCausalLM.from_config(config)
     except (OSError, ValueError, KeyError, ImportError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(

@@ -15,6 +15,7 @@ from suite.benchmarks.trace import ORDERS, RECIPES
 from suite.config import BenchmarkConfig
 from suite.data.drawn_text import DRAWERS, draw_rows
 from suite.data.prompt_files import examples_of
+from suite.errors import unknown_name
 from suite.randomness import numpy_generator
 
 COUNTS: Mapping[Split, int] = MappingProxyType({"train": 96, "validation": 12, "test": 24})
@@ -26,7 +27,7 @@ class MiniTraceConfig(BenchmarkConfig):
 
     Attributes:
         order: 1 = TRACE's canonical order, 2 = that of its ablation.
-        tasks: how many of the tasks to learn, from the start of the order.
+        tasks: which tasks, in this order; null = all, in the order 1 or 2.
         scoring: ``strict`` (stripped equality), ``trace`` (raw equality), ``treelora`` (prefix rule).
         draw_seed: which rows are drawn; not the run's seed, so that seeds of a comparison share the data.
     """
@@ -36,17 +37,22 @@ class MiniTraceConfig(BenchmarkConfig):
 
     name: Literal["mini-trace"] = "mini-trace"
     order: Literal[1, 2] = 1
-    tasks: Annotated[int, Field(ge=1, le=len(DRAWERS))] = len(DRAWERS)
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     scoring: Literal["strict", "trace", "treelora"] = "strict"
     draw_seed: Annotated[int, Field(ge=0)] = 0
 
     def build(self, data_root: Path) -> Stream:
+        for name in self.tasks or ():
+            if name not in DRAWERS:
+                raise unknown_name("task of mini-trace", name, DRAWERS, where="benchmark.tasks")
+        names = self.tasks or ORDERS[self.order]
+        order = "given" if self.tasks else self.order
         return Stream(
             name=self.name,
-            tasks=[drawn_task(name, self.draw_seed) for name in ORDERS[self.order][: self.tasks]],
+            tasks=[drawn_task(name, self.draw_seed) for name in names],
             protocol=Protocol.GENERATION,
             metrics=SUMMARIES[self.scoring],
-            setting={"order": self.order, "tasks": self.tasks, "scoring": self.scoring},
+            setting={"order": order, "tasks": len(names), "scoring": self.scoring},
             scoring=self.scoring,
         )
 
