@@ -161,8 +161,7 @@ def eurosat_names() -> dict[str, str]:
     """Folder -> CoOp's class name (without RAIL's suffix)."""
     facts = class_facts("xtail")["eurosat"]
     return {
-        folder: name.removesuffix(" satellite location")
-        for folder, name in zip(facts["folders"], facts["names"], strict=True)
+        folder: name.removesuffix(" satellite location") for folder, name in zip(facts["folders"], facts["names"], strict=True)
     }
 
 

@@ -201,4 +201,5 @@ def _report(cache: ImageCache, done: dict[int, Written], progress: Progress | No
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only; respects the share a container or job was given
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

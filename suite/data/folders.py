@@ -31,15 +31,11 @@ def find_domains(root: Path, wanted: Sequence[str] | None) -> list[str]:
         DataError: no such root or no domain in it. ConfigError: a wanted domain that is not there.
     """
     if not root.is_dir():
-        raise DataError(
-            f"{root}: is not a folder; set the data root to one that holds <domain>/train and <domain>/test."
-        )
+        raise DataError(f"{root}: is not a folder; set the data root to one that holds <domain>/train and <domain>/test.")
     found = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if wanted is None:
         if not found:
-            raise DataError(
-                f"{root}: holds no domain folder; lay it out as <domain>/{{train,test}}/<class>/*.png or *.jpg."
-            )
+            raise DataError(f"{root}: holds no domain folder; lay it out as <domain>/{{train,test}}/<class>/*.png or *.jpg.")
         return found
     for name in wanted:
         if name not in found:
@@ -64,9 +60,7 @@ def read_domain(folder: Path) -> FolderDomain:
         if name not in train:
             near = nearest(name, classes)
             hint = f" (nearest: '{near}')" if near else ""
-            raise DataError(
-                f"{folder / 'test' / name}: is a class that {folder / 'train'} lacks; add or rename it{hint}."
-            )
+            raise DataError(f"{folder / 'test' / name}: is a class that {folder / 'train'} lacks; add or rename it{hint}.")
     source = FileSource(folder)
     return FolderDomain(
         name=folder.name,
@@ -82,15 +76,11 @@ def _class_files(part: Path) -> dict[str, list[str]]:
     classes: dict[str, list[str]] = {}
     for entry in _visible(part):
         if not entry.is_dir():
-            raise DataError(
-                f"{entry}: lies beside the class folders; move it into one of them or out of '{part.name}'."
-            )
+            raise DataError(f"{entry}: lies beside the class folders; move it into one of them or out of '{part.name}'.")
         files = _visible(entry)
         for file in files:
             if file.is_dir() or file.suffix.lower() not in SUFFIXES:
-                raise DataError(
-                    f"{file}: is not a {', '.join(SUFFIXES)} file; convert it or move it out of the class folder."
-                )
+                raise DataError(f"{file}: is not a {', '.join(SUFFIXES)} file; convert it or move it out of the class folder.")
         if not files:
             raise DataError(f"{entry}: is a class folder without an image; add images or delete the folder.")
         classes[entry.name] = [f"{part.name}/{entry.name}/{file.name}" for file in files]
@@ -132,9 +122,7 @@ def _read_mapping(path: Path, classes: list[str]) -> dict[str, str]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: is not valid JSON ({error}); correct it or delete the file.") from None
     if not isinstance(mapping, dict) or not all(isinstance(name, str) and name.strip() for name in mapping.values()):
-        raise DataError(
-            f'{path}: must map each class folder to a class name, such as {{"ice_skating": "ice skating"}}.'
-        )
+        raise DataError(f'{path}: must map each class folder to a class name, such as {{"ice_skating": "ice skating"}}.')
     for name in classes:
         if name not in mapping:
             raise DataError(f"{path}: gives no name for the class folder '{name}'; add one.")

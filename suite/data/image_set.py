@@ -29,11 +29,7 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         for part in (self.train, self.validation, self.test):
-            if (
-                part is not None
-                and len(part)
-                and not 0 <= int(part.labels.min()) <= int(part.labels.max()) < self.classes
-            ):
+            if part is not None and len(part) and not 0 <= int(part.labels.min()) <= int(part.labels.max()) < self.classes:
                 raise DataError(
                     f"{self.folder}: '{self.name}' has labels {part.labels.min()} to {part.labels.max()} "
                     f"but {self.classes} class names; restore its list files."
@@ -66,9 +62,7 @@ def listed_files(folder: Path, suffixes: Sequence[str] = (".jpg",)) -> list[str]
     names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
     for name in names:
         if not name.lower().endswith(tuple(suffixes)):
-            raise DataError(
-                f"{folder / name}: is not one of the data set's {' or '.join(suffixes)} files; move it away."
-            )
+            raise DataError(f"{folder / name}: is not one of the data set's {' or '.join(suffixes)} files; move it away.")
     return names
 
 

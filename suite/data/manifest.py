@@ -136,8 +136,7 @@ def _task_manifest(plan: TaskPlan) -> TaskManifest:
         eval_templates=list(plan.eval_templates),
         found=dict(plan.found),
         splits={
-            split: SplitList(ids=list(plan.items(split).ids), labels=plan.items(split).labels.tolist())
-            for split in SPLITS
+            split: SplitList(ids=list(plan.items(split).ids), labels=plan.items(split).labels.tolist()) for split in SPLITS
         },
     )
 

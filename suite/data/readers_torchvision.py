@@ -77,9 +77,7 @@ def _dtd(root: Path) -> ImageSet:
     classes = sorted({line.split("/")[0] for line in lines["train"]})
 
     def part(name: str) -> ImageItems:
-        return image_items(
-            lines[name], [_label(line.split("/")[0], classes, source.folder) for line in lines[name]], source
-        )
+        return image_items(lines[name], [_label(line.split("/")[0], classes, source.folder) for line in lines[name]], source)
 
     return ImageSet("dtd", place.folder, _spaced(classes), part("train"), part("val"), part("test"))
 
@@ -101,9 +99,7 @@ def _flowers(root: Path) -> ImageSet:
     def part(key: str) -> ImageItems:
         numbers = read_mat(place.require("setid.mat"), key).astype(int).tolist()
         if max(numbers) > len(labels):
-            raise DataError(
-                f"{place.require('setid.mat')}: names image {max(numbers)} of {len(labels)}; restore the file."
-            )
+            raise DataError(f"{place.require('setid.mat')}: names image {max(numbers)} of {len(labels)}; restore the file.")
         return image_items([f"image_{number:05d}.jpg" for number in numbers], [labels[n - 1] for n in numbers], source)
 
     names = tuple(class_facts("mtil")["flowers"]["names"])
@@ -134,13 +130,9 @@ def read_mnist(root: Path, names: tuple[str, ...]) -> ImageSet:
     def either(stem: str) -> tuple[str, str]:
         return stem, f"{stem}.gz"
 
-    files = {
-        part: (either(f"{part}-images-idx3-ubyte"), either(f"{part}-labels-idx1-ubyte")) for part in ("train", "t10k")
-    }
+    files = {part: (either(f"{part}-images-idx3-ubyte"), either(f"{part}-labels-idx1-ubyte")) for part in ("train", "t10k")}
     place = locate(root, "mnist", (*files["train"], *files["t10k"]))
-    train, test = (
-        idx_items(place.require(images), place.require(labels), part) for part, (images, labels) in files.items()
-    )
+    train, test = (idx_items(place.require(images), place.require(labels), part) for part, (images, labels) in files.items())
     return ImageSet("mnist", place.folder, names, train, None, test)
 
 
@@ -171,9 +163,7 @@ def _stanfordcars(root: Path) -> ImageSet:
 
     def part(name: str) -> ImageItems:
         rows = read_mat(place.require(annotations[name]), "annotations")
-        return image_items(
-            [f"cars_{name}/{row['fname']}" for row in rows], [int(row["class"]) - 1 for row in rows], source
-        )
+        return image_items([f"cars_{name}/{row['fname']}" for row in rows], [int(row["class"]) - 1 for row in rows], source)
 
     names = tuple(str(name) for name in read_mat(place.require("devkit/cars_meta.mat"), "class_names"))
     return ImageSet("stanfordcars", place.folder, names, part("train"), None, part("test"))
@@ -207,9 +197,7 @@ def _by_folder(folder: Path, classes: Sequence[str]) -> ImageItems:
 
 
 def _require_folders(folder: Path, expected: Sequence[str], ignored: tuple[str, ...] = ()) -> None:
-    found = {entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")} - set(
-        ignored
-    )
+    found = {entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")} - set(ignored)
     missing, extra = sorted(set(expected) - found), sorted(found - set(expected))
     if missing or extra:
         problem = f"lacks the class folder '{missing[0]}'" if missing else f"has a folder '{extra[0]}' that is no class"
@@ -221,9 +209,7 @@ def _require_folders(folder: Path, expected: Sequence[str], ignored: tuple[str, 
 
 def _label(name: str, classes: Sequence[str], folder: Path) -> int:
     if name not in classes:
-        raise DataError(
-            f"{folder}: the test or validation list names the class '{name}', which the training list lacks."
-        )
+        raise DataError(f"{folder}: the test or validation list names the class '{name}', which the training list lacks.")
     return classes.index(name)
 
 

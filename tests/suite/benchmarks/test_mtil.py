@@ -82,9 +82,7 @@ def test_second_build_reads_the_cache(torchvision_root: Path, image_cache: Path)
 def test_few_shot_keeps_short_classes_short(torchvision_root: Path) -> None:
     five = plans(Mtil5ShotConfig(), torchvision_root)
     assert np.bincount(five["mnist"].train.labels).tolist() == [5] * 10
-    assert (
-        np.bincount(five["flowers"].train.labels).tolist() == [2] * 102
-    )  # the tree has two each, as 16 shots find ten
+    assert np.bincount(five["flowers"].train.labels).tolist() == [2] * 102  # the tree has two each, as 16 shots find ten
     for plan in five.values():
         assert len(set(plan.train.ids)) == len(plan.train)
 

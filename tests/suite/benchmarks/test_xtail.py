@@ -105,9 +105,7 @@ def test_split_file_naming_an_absent_image(coop_root: Path, tmp_path: Path, imag
 def test_class_count_that_differs_is_refused(coop_root: Path, tmp_path: Path) -> None:
     root = shutil.copytree(coop_root, tmp_path / "root")
     path = root / "food-101" / "split_zhou_Food101.json"
-    path.write_text(
-        path.read_text().replace(', 100, "waffles"', ', 101, "waffles two"').replace(', 99, "tuna', ', 99, "tuna')
-    )
+    path.write_text(path.read_text().replace(', 100, "waffles"', ', 101, "waffles two"').replace(', 99, "tuna', ', 99, "tuna'))
     with pytest.raises(DataError, match=r"food101|Food101"):
         plan_all(XtailConfig(), root)
 

@@ -60,9 +60,7 @@ def test_spared_items_are_left_for_validation(counts: list[int], shots: int, fil
     plenty = [label for label, count in enumerate(counts) if count > shots]
     without = draw_shots(items, shots, key=("set", 0), fill=fill)
     for label in plenty:  # a class with more images than shots is drawn the same either way
-        assert [row for row in drawn if items.labels[row] == label] == [
-            row for row in without if items.labels[row] == label
-        ]
+        assert [row for row in drawn if items.labels[row] == label] == [row for row in without if items.labels[row] == label]
 
 
 @given(sizes, st.integers(0, 5), st.floats(0.05, 0.9))

@@ -45,9 +45,7 @@ def test_names_and_class_counts(coop_root: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["caltech101", "dtd", "oxford_flowers", "oxford_pets", "sun397", "stanford_cars"])
-def test_split_files_beside_torchvisions_folders(
-    torchvision_root: Path, coop_root: Path, tmp_path: Path, name: str
-) -> None:
+def test_split_files_beside_torchvisions_folders(torchvision_root: Path, coop_root: Path, tmp_path: Path, name: str) -> None:
     """The layout of MoRAM's loaders: torchvision's folder names with CoOp's split file put in."""
     split = SPLIT_FILES[name]
     folders = {

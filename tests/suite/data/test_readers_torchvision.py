@@ -149,8 +149,7 @@ def test_cifar_binary_and_pickle_agree(
 ) -> None:
     trees.write_cifar_pickle(tmp_path / "cifar-100-python")
     sums = {
-        name: hashlib.md5((tmp_path / "cifar-100-python" / name).read_bytes()).hexdigest()
-        for name in ("train", "test", "meta")
+        name: hashlib.md5((tmp_path / "cifar-100-python" / name).read_bytes()).hexdigest() for name in ("train", "test", "meta")
     }
     monkeypatch.setattr(array_sources, "CIFAR_SUMS", sums)
     monkeypatch.setattr(tv.CIFAR100, "train_list", [["train", sums["train"]]])
