@@ -1,0 +1,127 @@
+"""Documents keep their word: links lead somewhere, every command parses, and the README's commands work."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+import yaml
+from PIL import Image
+
+from suite.cli.main import app
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
+NAMES = [path.relative_to(REPOSITORY).as_posix() for path in DOCUMENTS]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+# What a README command needs that a laptop without data has not; these are parsed only.
+OUT_OF_REACH = re.compile(r"--device cuda|--address| data pull ")
+SMALL = ("benchmark.domains=[shapes,digits]", "benchmark.shots=4", "training.batch_size=8")
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """Fenced blocks of one language, continued lines joined."""
+    found = FENCE.findall(document.read_text(encoding="utf-8"))
+    return [text.replace("\\\n", " ") for kind, text in found if kind == language]
+
+
+def commands(document: Path, program: str) -> list[list[str]]:
+    """Arguments of every line of the document's bash blocks that calls ``program``."""
+    lines = [line for block in blocks(document, "bash") for line in block.splitlines()]
+    split = [shlex.split(line, comments=True) for line in lines]
+    return [words[1:] for words in split if words and words[0].rpartition("/")[2] == program]
+
+
+def parse(arguments: list[str]) -> None:
+    """Follow ``arguments`` through the command line's own parser without running anything; typer's error otherwise."""
+    command = typer.main.get_command(app)
+    context = command.make_context("codyra-suite", list(arguments))
+    while hasattr(command, "resolve_command"):
+        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        context = command.make_context(name, rest, parent=context)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_to_files(name: str) -> None:
+    document = REPOSITORY / name
+    text = FENCE.sub("", document.read_text(encoding="utf-8"))
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+    local = [target for target in targets if not re.match(r"[a-z]+:", target)]
+    assert not [target for target in local if not (document.parent / target).exists()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_exist_with_their_options(name: str) -> None:
+    for arguments in commands(REPOSITORY / name, "codyra-suite"):
+        parse(arguments)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_make_targets_exist(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    named = {words[0] for words in commands(REPOSITORY / name, "make") if words}
+    assert named <= targets
+
+
+@pytest.mark.parametrize("arguments", [["runs", "mini-mtil"], ["run", "mini-mtil", "--methods", "lora"], ["run"]])
+def test_the_parser_refuses_what_does_not_exist(arguments: list[str]) -> None:
+    with pytest.raises(Exception, match=r"(?i)no such|missing"):
+        parse(arguments)
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    first = blocks(REPOSITORY / "README.md", "bash")[0]
+    assert [line.split("#")[0].strip() for line in first.splitlines()] == ["make demo", "make test"]
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the README assumes it: its sweep file (cut short), own images, own text tasks."""
+    folder = tmp_path_factory.mktemp("readme")
+    (sweep,) = (yaml.safe_load(block) for block in blocks(REPOSITORY / "README.md", "yaml"))
+    sweep["run"]["benchmark"] = {"name": sweep["run"]["benchmark"], "domains": ["shapes", "digits"], "shots": 4}
+    sweep["budget"]["trials"] = 2
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    pixels = np.random.default_rng(0)
+    for domain, split, kind, index in np.ndindex(2, 2, 2, 5):
+        path = folder / "my-images" / f"domain{domain}" / ("train", "test")[split] / f"class {kind}" / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.integers(0, 255, (40, 32, 3), dtype=np.uint8)).save(path)
+    for task in ("news", "letters"):
+        (folder / "my-tasks" / task).mkdir(parents=True)
+        for split in ("train", "eval", "test"):
+            rows = [{"prompt": f"{split} {task} number {i} is", "answer": "ab"[i % 2]} for i in range(8)]
+            (folder / "my-tasks" / task / f"{split}.json").write_text(json.dumps(rows))
+    return folder
+
+
+def within_reach(arguments: list[str]) -> list[str]:
+    """The same command on less data."""
+    if arguments[0] in ("run", "compare") and any(word.startswith("mini-") for word in arguments):
+        return [*arguments, *(part for field in SMALL for part in ("--set", field))]
+    return arguments
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_readmes_commands_work_in_their_order(workshop: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ran = []
+    for arguments in commands(REPOSITORY / "README.md", "codyra-suite"):
+        if OUT_OF_REACH.search(f" {shlex.join(arguments)} "):
+            continue
+        call = [sys.executable, "-m", "suite.cli.main", *within_reach(arguments)]
+        done = subprocess.run(call, cwd=workshop, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{shlex.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        ran.append(arguments[0])
+    assert {"run", "compare", "sweep", "leaderboard", "list"} <= set(ran)
+    assert (workshop / "leaderboard.csv").stat().st_size > 0
