@@ -17,6 +17,8 @@ import yaml
 from PIL import Image
 
 from suite.cli.main import app
+from suite.config import RunConfig, validate
+from suite.tuning.study_config import StudyConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
@@ -27,17 +29,17 @@ OUT_OF_REACH = re.compile(r"--device cuda|--address| data pull ")
 SMALL = ("benchmark.domains=[shapes,digits]", "benchmark.shots=4", "training.batch_size=8")
 
 
-def blocks(document: Path, language: str) -> list[str]:
-    """Fenced blocks of one language, continued lines joined."""
+def blocks(document: Path, *languages: str) -> list[str]:
+    """Fenced blocks of these languages, continued lines joined."""
     found = FENCE.findall(document.read_text(encoding="utf-8"))
-    return [text.replace("\\\n", " ") for kind, text in found if kind == language]
+    return [text.replace("\\\n", " ") for kind, text in found if kind in languages]
 
 
 def commands(document: Path, program: str) -> list[list[str]]:
-    """Arguments of every line of the document's bash blocks that calls ``program``."""
-    lines = [line for block in blocks(document, "bash") for line in block.splitlines()]
-    split = [shlex.split(line, comments=True) for line in lines]
-    return [words[1:] for words in split if words and words[0].rpartition("/")[2] == program]
+    """Arguments of every line of the document's shell blocks that calls ``program``."""
+    lines = [line.strip() for block in blocks(document, "bash", "sh", "console", "") for line in block.splitlines()]
+    calls = [line for line in lines if re.match(rf"(\S*/)?{program}\s", line)]
+    return [shlex.split(line, comments=True)[1:] for line in calls]
 
 
 def parse(arguments: list[str]) -> None:
@@ -62,6 +64,15 @@ def test_links_lead_to_files(name: str) -> None:
 def test_commands_exist_with_their_options(name: str) -> None:
     for arguments in commands(REPOSITORY / name, "codyra-suite"):
         parse(arguments)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sweep_files_are_valid(name: str) -> None:
+    for block in blocks(REPOSITORY / name, "yaml"):
+        fields = yaml.safe_load(block)
+        if isinstance(fields, dict) and "space" in fields:
+            study = validate(StudyConfig, {"name": "document", **fields}, where=name)
+            validate(RunConfig, study.run, where=name)
 
 
 @pytest.mark.parametrize("name", NAMES)
