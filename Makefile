@@ -18,6 +18,7 @@ help: ## Show this list.
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Create .venv with the locked versions, once: about 2 minutes, 7 GB.
+	@:
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -28,7 +29,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 		|| { $(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv --clear $(VENV); } \
 		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --quiet --python $(BIN)/python install pip; }
 	@$(PIP) install -r requirements.lock
-	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(PIP) --quiet install --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: setup ## Five methods on two streams, a 12-trial study, the leaderboard: at most 5 minutes, no download.
