@@ -97,8 +97,7 @@ class CausalLearner:
     ) -> None:
         if stream.protocol is not Protocol.GENERATION or stream.scoring is None:
             raise ConfigError(
-                f"backbone '{config.name}' answers prompts; benchmark '{stream.name}' holds images and needs a CLIP "
-                "backbone."
+                f"backbone '{config.name}' answers prompts; benchmark '{stream.name}' holds images and needs a CLIP backbone."
             )
         require_tokens(tokenizer, config.name)
         self.config = config

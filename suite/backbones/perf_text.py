@@ -121,9 +121,7 @@ def _training(learner: CausalLearner, task: int, name: str, batch_size: int) -> 
     return PerfRow(f"{name}: training", plain, fast, "tokens/s", fast / plain)
 
 
-def _training_speed(
-    learner: CausalLearner, task: int, order: Sequence[Tensor], loss: Callable[[Batch], Tensor]
-) -> float:
+def _training_speed(learner: CausalLearner, task: int, order: Sequence[Tensor], loss: Callable[[Batch], Tensor]) -> float:
     """Own tokens per second of forward and backward over the first batches of ``order``."""
     order = order[:TRAIN_BATCHES]
     batches = [learner.batch(torch.full_like(rows, task), rows, torch.Generator()) for rows in order]

@@ -63,7 +63,12 @@ class TextBenchmarkConfig(BenchmarkConfig):
             tasks=[text_task(name, splits[name], recipes[name], self.max_new_tokens) for name in names],
             protocol=Protocol.GENERATION,
             metrics=SUMMARIES[self.scoring],
-            setting={**setting, **({"order": "given"} if self.tasks else {}), "scoring": self.scoring, **({"splits": notes} if notes else {})},
+            setting={
+                **setting,
+                **({"order": "given"} if self.tasks else {}),
+                "scoring": self.scoring,
+                **({"splits": notes} if notes else {}),
+            },
             scoring=self.scoring,
         )
 

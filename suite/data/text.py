@@ -75,7 +75,7 @@ class TextEncoder:
             rows = zip(joint["input_ids"], alone, strict=True)
             return [self._release_row(ids, len(answer)) for ids, answer in rows]
         parts = zip(prompts, joint["input_ids"], joint["offset_mapping"], strict=True)
-        return [self._exact_row(len(prompt), ids, offsets) for prompt, ids, offsets in parts]
+        return [self._exact_row(prompt, ids, offsets) for prompt, ids, offsets in parts]
 
     def prompt_rows(self, prompts: Sequence[str]) -> list[PromptRow]:
         """Prompts as they are given to the model when it has to answer."""
@@ -89,8 +89,15 @@ class TextEncoder:
             return [begin, *ids]
         return ids[-self.prompt_window :]
 
-    def _exact_row(self, boundary: int, ids: list[int], offsets: list[tuple[int, int]]) -> TokenRow:
-        first = next((i for i, (_, end) in enumerate(offsets) if end > boundary), len(ids))
+    def _exact_row(self, prompt: str, ids: list[int], offsets: list[tuple[int, int]]) -> TokenRow:
+        first = next((place for place, (_, end) in enumerate(offsets) if end > len(prompt)), len(ids))
+        straddles = first < len(ids) and offsets[first][0] < len(prompt)
+        if straddles:
+            # Bytes of one unknown run share an offset: what the prompt alone begins with belongs to the prompt.
+            alone = self.tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
+            while alone[: first + 1] == ids[: first + 1] and first < len(alone):
+                first += 1
+            straddles = first < len(alone)
         answer = [*ids[first:], self.tokenizer.eos_token_id]
         kept = answer[: self.answer_window]
         return TokenRow(
@@ -98,7 +105,7 @@ class TextEncoder:
             len(kept),
             prompt_cut=first > self.prompt_window,
             answer_cut=len(answer) > self.answer_window,
-            straddles=first < len(ids) and offsets[first][0] < boundary,
+            straddles=straddles,
         )
 
     def _release_row(self, ids: list[int], answer_length: int) -> TokenRow:
@@ -111,9 +118,7 @@ class TextEncoder:
             row = [self.tokenizer.bos_token_id, *row]
         supervised = min(answer_length, most)
         supervised += supervised < most
-        return TokenRow(
-            np.array(row), min(supervised, len(row)), prompt_cut=len(ids) > most, answer_cut=answer_length > most
-        )
+        return TokenRow(np.array(row), min(supervised, len(row)), prompt_cut=len(ids) > most, answer_cut=answer_length > most)
 
 
 def left_padded(rows: Sequence[Ids], pad: int, *, multiple: int = 1) -> dict[str, Tensor]:
