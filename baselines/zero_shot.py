@@ -22,4 +22,4 @@ class ZeroShot(Method):
     """Trains nothing: no slot, no parameter, no step."""
 
     def attach(self, learner: Learner, random: RandomStreams) -> None:
-        self.slots = []
+        self.trains = False

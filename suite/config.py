@@ -61,6 +61,7 @@ class TrainingConfig(BaseModel):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    eval_precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on GPUs that have it, else as in training
 
     @model_validator(mode="after")
     def _one_budget(self) -> TrainingConfig:

@@ -83,10 +83,15 @@ class Method(ABC):
 
     A method changes the network only through the slots' branches and ``merge``; what it merged is kept in ``merged`` until
     the trainer has written it into the checkpoint of the task, so that a resumed run repeats the same additions.
+
+    Attributes:
+        carry_optimizer: go on with the same optimizer state over task boundaries.
+        trains: False for a method without any training step.
     """
 
     def __init__(self) -> None:
         self.carry_optimizer = False
+        self.trains = True
         self.slots: list[Slot] = []
         self.merged: dict[str, Factors] = {}
 

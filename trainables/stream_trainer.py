@@ -43,7 +43,7 @@ class StreamTrainer:
     Attributes:
         journal: what was merged so far; part of every checkpoint.
         optimizer_state: tensors of the last optimizer when the method carries it over tasks.
-        untouched: outcomes of row 0; a method without slots repeats them instead of measuring the same network again.
+        untouched: outcomes of row 0; a method that does not train repeats them instead of measuring the same network again.
     """
 
     learner: Learner
@@ -87,7 +87,7 @@ class StreamTrainer:
         context = TaskContext(
             index, task, self.step_count(index), self.training.batch_size, self.learner, self.random
         )
-        loss = self._train(context) if self._trains() else None
+        loss = self._train(context) if self.method.trains else None
         train_seconds = meter.wall_seconds()
         self.journal.add(self.method.merged)
         self.method.merged.clear()
@@ -107,9 +107,6 @@ class StreamTrainer:
             facts=self.learner.facts(),
         )
         return TaskReport(result, outcomes)
-
-    def _trains(self) -> bool:
-        return bool(self.method.slots)
 
     def step_count(self, index: int) -> int:
         """Optimizer steps of a task under the run's budget."""
@@ -152,7 +149,7 @@ class StreamTrainer:
             tasks = torch.full_like(part, context.index)
             current = self.learner.batch(tasks, part, self.random["augment"])
             batches: list[Batch] = [current, *self.method.extra_batches(context, current)]
-            with self._autocast():
+            with self._autocast(self.training.precision):
                 outputs = [self.learner.forward(batch) for batch in batches]
                 step = Step(index, context.steps, lr, batches, outputs)
                 loss = self.method.loss(step) * (len(part) / len(rows))
@@ -204,16 +201,22 @@ class StreamTrainer:
         if self.on_step:
             self.on_step(context.index, index + 1, context.steps, value)
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.learner.device.type, torch.bfloat16, enabled=self.training.precision == "bf16")
+    def _autocast(self, precision: str) -> torch.autocast:
+        return torch.autocast(self.learner.device.type, torch.bfloat16, enabled=precision == "bf16")
+
+    def _evaluation_precision(self) -> str:
+        if self.training.eval_precision != "auto":
+            return self.training.eval_precision
+        device = self.learner.device
+        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else self.training.precision
 
     def _evaluate(self, meter: CostMeter, tasks_done: int) -> Scores:
         judged = self.stream.judged_after(tasks_done)
-        if self.untouched is not None and not self._trains():
+        if self.untouched is not None and not self.method.trains:
             return {split: [found[t] if t in judged else None for t in range(len(found))] for split, found in self.untouched.items()}
         start = time.perf_counter()
         outcomes: Scores = {}
-        with self._autocast():
+        with self._autocast(self._evaluation_precision()):
             for split in EVALUATED:
                 found = dict(zip(judged, self.learner.evaluate(split, judged), strict=True))
                 outcomes[split] = [found.get(task) for task in range(len(self.stream))]

@@ -186,7 +186,8 @@ class ClipLearner:
         return self._frozen_text[involved]
 
     def _adapted(self, encoder: str) -> bool:
-        return any(slot.branches for name, slot in self.slots.items() if name.startswith(encoder))
+        slots = (slot for name, slot in self.slots.items() if name.startswith(encoder))
+        return any(slot.branches or slot.weight.requires_grad for slot in slots)
 
     def _scale(self) -> Tensor:
         scale: Tensor = self.network.logit_scale.exp()  # type: ignore[operator]
