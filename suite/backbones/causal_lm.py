@@ -109,7 +109,7 @@ class CausalLearner:
         self.slots: dict[str, Slot] = adapt_decoder(self.network)
         freeze(self.network)
         if config.gradient_checkpointing:
-            self.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            self.network.activation_checkpointing_enable({"use_reentrant": False})
         prompt_window, answer_window = windows(network, config.max_prompt_tokens, config.max_answer_tokens)
         encoder = TextEncoder(tokenizer, prompt_window, answer_window, config.label_boundary)
         self.texts = TextStore(stream, encoder, config.demonstrations)

@@ -211,7 +211,7 @@ class ClipLearner:
             classes = embedded[candidates.unique_rows.to(self.device)]
             best = torch.cat(
                 [
-                    (self.encode_images(pixels) @ classes.T).argmax(dim=1)
+                    self._similarity(self.encode_images(pixels), classes).argmax(dim=1)
                     for pixels in self.pixels.eval_batches(index, split, self.config.eval_batch_size)
                 ]
             ).cpu()
@@ -220,6 +220,11 @@ class ClipLearner:
             scores = np.where(right.numpy(), np.float32(100.0), np.float32(0.0))
             outcomes.append(Outcomes(scores, ties=int((candidates.shared[best] > 1).sum())))
         return outcomes
+
+    def _similarity(self, images: Tensor, classes: Tensor) -> Tensor:
+        """Cosines (n, classes) in fp32 also under autocast: bf16 holds too few digits to rank hundreds of close classes."""
+        with torch.autocast(self.device.type, enabled=False):
+            return images.float() @ classes.float().T
 
     def _class_embeddings(self) -> Tensor:
         """One row per distinct evaluation prompt set of the whole stream: mean over templates, normalised."""

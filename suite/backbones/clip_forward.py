@@ -25,7 +25,7 @@ def encode_images(network: Any, pixels: Tensor, *, plain: bool = False) -> Tenso
     for block in blocks[:-1]:
         x = block(x)
     pooled = visual.ln_post(last_block(blocks[-1], x[:, :1], x, None)[:, 0])
-    return F.normalize(pooled if visual.proj is None else pooled @ visual.proj, dim=-1)
+    return F.normalize((pooled if visual.proj is None else pooled @ visual.proj).float(), dim=-1)
 
 
 def encode_texts(network: Any, tokens: Tensor, *, plain: bool = False) -> Tensor:
@@ -44,7 +44,7 @@ def encode_texts(network: Any, tokens: Tensor, *, plain: bool = False) -> Tensor
     one = x[rows, end][:, None]
     if not plain:
         one = last_block(blocks[-1], one, x, torch.arange(length, device=tokens.device)[None, :] <= end[:, None])
-    return F.normalize(network.ln_final(one[:, 0]) @ network.text_projection, dim=-1)
+    return F.normalize((network.ln_final(one[:, 0]) @ network.text_projection).float(), dim=-1)
 
 
 def last_block(block: Any, one: Tensor, tokens: Tensor, seen: Tensor | None) -> Tensor:

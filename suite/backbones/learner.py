@@ -126,10 +126,10 @@ def place_slots(slots: dict[str, Slot], placement: Placement) -> list[Slot]:
     """
     chosen = [slot for slot in slots.values() if placement.takes(*slot_address(slot.name))]
     if not chosen:
-        encoders = sorted({slot_address(name)[0] for name in slots})
+        encoders = sorted({slot_address(name)[0] for name in slots} - {"layers"})
         layers = max(slot_address(name)[1] for name in slots)
         raise ConfigError(
-            f"placement '{placement}' names no layer of this backbone; it has {' and '.join(encoders)} layers 0 to {layers}."
+            f"placement '{placement}' names no layer of this backbone; it has {' and '.join(encoders)}{' ' if encoders else ''}layers 0 to {layers}."
         )
     return chosen
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from logging import ERROR, getLogger
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,35 +16,29 @@ from suite.errors import ConfigError
 from suite.lowrank.decoder import AdaptedProjection, placement_rows
 from suite.lowrank.layer import Slot
 
+Loaded = TypeVar("Loaded")
 MINI_LM = Path(__file__).parent / "weights" / "mini_lm"
 
 
 def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> tuple[Any, Tokenizer]:
-    """Network in eval mode, without dropout, and its fast tokenizer.
+    """Network in eval mode, without dropout, and its fast tokenizer; from the cache when it is there, else from the hub.
 
     Raises:
         ConfigError: nothing there, not a causal language model, or no safetensors weights.
     """
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    place = str(Path(model).expanduser()) if Path(model).expanduser().is_dir() else model
-    network: Any
-    try:
-        config = AutoConfig.from_pretrained(place)
-        tokenizer = AutoTokenizer.from_pretrained(place)
-        network = AutoModelForCausalLM.from_pretrained(
-            place, config=_without_dropout(config), dtype=dtype, use_safetensors=True
+    def load(place: str, local: bool) -> tuple[Any, Tokenizer]:
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+        config = AutoConfig.from_pretrained(place, local_files_only=local)
+        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=local)
+        network: Any = AutoModelForCausalLM.from_pretrained(
+            place, config=_without_dropout(config), dtype=dtype, use_safetensors=True, local_files_only=local
         )
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ConfigError(
-            f"backbone.model: '{model}' cannot be loaded ({reason}); give a hub id that is cached or reachable, or a "
-            "folder with config.json, tokenizer.json and safetensors weights of a causal language model."
-        ) from None
-    return network.eval(), tokenizer
+        return network.eval(), tokenizer
+
+    needed = "config.json, tokenizer.json and safetensors weights of a causal language model"
+    return _from_cache_or_hub(model, load, needed)
 
 
 def placement_map(model: str) -> list[tuple[str, str, str]]:
@@ -52,20 +47,42 @@ def placement_map(model: str) -> list[tuple[str, str, str]]:
     Raises:
         ConfigError: the model's config is not to be had, or its projections are not known.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
 
-    place = str(MINI_LM) if model == "mini-lm" else model
-    try:
-        config = AutoConfig.from_pretrained(place)
+    def load(place: str, local: bool) -> nn.Module:
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        config = AutoConfig.from_pretrained(place, local_files_only=local)
         with torch.device("meta"):
             network: nn.Module = AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = " ".join(str(error).split())[:200]
+        return network
+
+    place = str(MINI_LM) if model == "mini-lm" else model
+    return placement_rows(_from_cache_or_hub(place, load, "config.json of a causal language model"))
+
+
+def _from_cache_or_hub(model: str, load: Callable[[str, bool], Loaded], needed: str) -> Loaded:
+    """What ``load(place, only local files?)`` gives: of a folder, of the cache, or of the hub, in this order."""
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    getLogger("huggingface_hub").setLevel(ERROR)  # its retries need no comment, the error below says what to do
+    folder = Path(model).expanduser()
+    if not folder.is_dir() and (folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1):
+        raise ConfigError(f"backbone.model: '{model}' is not a folder; give one with {needed}, or a hub id.")
+    try:
+        try:
+            return load(str(folder) if folder.is_dir() else model, True)
+        except OSError:
+            if folder.is_dir():
+                raise
+            return load(model, False)
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        reason = " ".join(str(error).split()).partition(". ")[0][:200]
         raise ConfigError(
-            f"model: '{model}' is no causal language model that can be read ({reason}); give a hub id that is cached "
-            "or reachable, or a folder with config.json."
+            f"backbone.model: '{model}' cannot be loaded ({reason}); give a hub id that is cached or reachable, or a folder "
+            f"with {needed}."
         ) from None
-    return placement_rows(network)
 
 
 @contextmanager
