@@ -128,9 +128,8 @@ def place_slots(slots: dict[str, Slot], placement: Placement) -> list[Slot]:
     if not chosen:
         encoders = sorted({slot_address(name)[0] for name in slots} - {"layers"})
         layers = max(slot_address(name)[1] for name in slots)
-        raise ConfigError(
-            f"placement '{placement}' names no layer of this backbone; it has {' and '.join(encoders)}{' ' if encoders else ''}layers 0 to {layers}."
-        )
+        where = " and ".join(encoders) + " " if encoders else ""
+        raise ConfigError(f"placement '{placement}' names no layer of this backbone; it has {where}layers 0 to {layers}.")
     return chosen
 
 
