@@ -98,7 +98,7 @@ BACKBONES = Registry(
     "backbone",
     "codyra_suite.backbones",
     {
-        "mini-clip": Entry("suite.backbones.clip:MiniClipConfig", "shipped CLIP of about half a million parameters"),
+        "mini-clip": Entry("suite.backbones.clip:MiniClipConfig", "shipped CLIP of 0.6 million parameters"),
         "open-clip": Entry("suite.backbones.clip:OpenClipConfig", "any open_clip model by name and pretrained tag"),
         "mini-lm": Entry("suite.backbones.causal_lm:MiniLMConfig", "shipped Llama of under half a million parameters"),
         "causal-lm": Entry("suite.backbones.causal_lm:CausalLMConfig", "any transformers causal LM, hub id or folder"),

@@ -42,7 +42,7 @@ class ClipConfig(BackboneConfig):
 
 
 class MiniClipConfig(ClipConfig):
-    """The shipped CLIP of about half a million parameters; rebuilt by ``codyra-suite pretrain-mini``."""
+    """The shipped CLIP of 0.6 million parameters; rebuilt by ``codyra-suite pretrain-mini``."""
 
     name: Literal["mini-clip"] = "mini-clip"
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from suite import __version__
+from suite.cli.analysis import ranks, significance
 from suite.cli.artifacts import export, replay
 from suite.cli.data import data_app
 from suite.cli.demo import demo
@@ -53,6 +54,8 @@ app.command()(run)
 app.command()(compare)
 app.command()(sweep)
 app.command()(leaderboard)
+app.command()(ranks)
+app.command()(significance)
 app.command()(demo)
 app.command()(replay)
 app.command()(export)

@@ -44,7 +44,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_every_help_text_has_two_examples(cli: Cli) -> None:
     _, top, _ = cli("--help")
-    commands = [["run"], ["compare"], ["sweep"], ["leaderboard"], ["demo"], ["replay"], ["export"], ["pretrain-mini"]]
+    commands = [["run"], ["compare"], ["sweep"], ["leaderboard"], ["demo"], ["replay"], ["export"], ["pretrain-mini"], ["ranks"], ["significance"]]
     commands += [["list", name] for name in ("methods", "benchmarks", "spaces", "placements", "metrics", "backbones")]
     commands += [["perf", name] for name in ("step", "startup", "demo")]
     for command in commands:
