@@ -22,10 +22,10 @@ class TrainingDiverged(SuiteError):
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:
-    """The allowed name closest to ``name`` in edits, or None when nothing is near."""
+    """The allowed name closest to ``name`` in edits whatever their case, or None when nothing is near."""
     from rapidfuzz import fuzz, process
 
-    match = process.extractOne(name, list(allowed), scorer=fuzz.ratio, score_cutoff=50.0)
+    match = process.extractOne(name, list(allowed), scorer=fuzz.ratio, processor=str.casefold, score_cutoff=50.0)
     return match[0] if match else None
 
 
