@@ -51,8 +51,10 @@ def default_uri() -> str:
 
 
 def open_sink(uri: str | None, out: Path, *, patience_seconds: float = 20.0) -> MlflowSink:
-    """Sink for ``uri`` (None = the default) that spools below ``out``."""
-    return MlflowSink(uri or default_uri(), out / "spool", patience_seconds=patience_seconds)
+    """Sink for ``uri`` (None = the default) that spools below ``out``; what an earlier command left there is delivered first."""
+    sink = MlflowSink(uri or default_uri(), out / "spool", patience_seconds=patience_seconds)
+    sink.flush()
+    return sink
 
 
 class MlflowSink:
@@ -95,14 +97,13 @@ class MlflowSink:
         return self.log_run(read_record(folder), folder, parent)
 
     def flush(self) -> int:
-        """Deliver what waits in the spool; returns how many records still wait."""
+        """Deliver what waits in the spool until one cannot be delivered; returns how many records still wait."""
         notes = sorted(self.spool.glob("*.json"))
-        waiting = 0
-        for note in notes:
+        for done, note in enumerate(notes):
             fields = json.loads(note.read_bytes())
-            folder = Path(fields["folder"])
-            waiting += not self.log_folder(folder, fields["parent"])
-        return waiting
+            if not self.log_folder(Path(fields["folder"]), fields["parent"]):
+                return len(notes) - done
+        return 0
 
     def _write(self, record: Record, folder: Path, parent: str | None) -> str:
         run = self._find(RUN_ID, record.run_id)

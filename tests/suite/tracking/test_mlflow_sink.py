@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -94,7 +96,7 @@ def server(tmp_path: Path) -> Iterator[Callable[[], tuple[str, subprocess.Popen[
 
     yield start
     for process in processes:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGKILL)  # the server and its workers
         process.wait(timeout=20)
 
 
