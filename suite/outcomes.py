@@ -37,15 +37,16 @@ def pack(outcomes: Mapping[Key, Scores]) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(data: bytes, *, where: str) -> dict[Key, Scores]:
-    """Inverse of ``pack`` (graded scores to float16 precision).
+def unpack(data: bytes, *, where: str, row: int | None = None) -> dict[Key, Scores]:
+    """Inverse of ``pack`` (graded scores to float16 precision); with ``row`` only what was measured after so many tasks.
 
     Raises:
         DataError: not an outcomes file.
     """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return {_key(name): _scores(name, arrays) for name in arrays.files if not name.endswith("/count")}
+            names = [name for name in arrays.files if not name.endswith("/count")]
+            return {_key(name): _scores(name, arrays) for name in names if row is None or _key(name)[1] == row}
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{where}: is not an outcomes file ({error}); run again to rebuild it.") from None
 

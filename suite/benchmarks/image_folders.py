@@ -26,7 +26,7 @@ class ImageFoldersConfig(BenchmarkConfig):
     """
 
     backbone: ClassVar[Mapping[str, Any]] = {"name": "mini-clip"}
-    budget: ClassVar[Mapping[str, Any]] = {"steps": 60, "batch_size": 32, "lr": 2e-3}
+    budget: ClassVar[Mapping[str, Any]] = {"steps": 100, "batch_size": 32, "lr": 2e-3}
 
     name: Literal["image-folders"] = "image-folders"
     folder: str = "."  # relative to the data root

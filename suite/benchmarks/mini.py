@@ -28,7 +28,7 @@ class MiniConfig(BenchmarkConfig):
     """
 
     backbone: ClassVar[Mapping[str, Any]] = MappingProxyType({"name": "mini-clip"})
-    budget: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 80, "batch_size": 32, "lr": 3e-3})
+    budget: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 100, "batch_size": 32, "lr": 3e-3})
 
     order: Literal["I", "II"] = "I"
     shots: Annotated[int, Field(ge=1, le=64)] = COUNTS["train"]

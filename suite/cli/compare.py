@@ -7,6 +7,7 @@ from pathlib import Path
 
 from suite.config import RunConfig
 from suite.errors import ConfigError
+from suite.registry import METHODS
 from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.objectives import ValidationView
@@ -26,6 +27,18 @@ def seed_list(text: str) -> list[int]:
             raise ConfigError(f"--seeds {text}: '{part}' is not a seed or a range; write 0-2 or 0,1,5.")
         seeds += range(int(first), int(last or first) + 1)
     return list(dict.fromkeys(seeds))
+
+
+def settings_for(method: str, settings: Sequence[str]) -> list[str]:
+    """``--set`` pairs for one method: ``codyra.rank=8`` becomes ``method.rank=8`` for CoDyRA and is dropped for others."""
+    chosen = []
+    for setting in settings:
+        owner, dot, rest = setting.partition(".")
+        if dot and owner in METHODS:
+            chosen += [f"method.{rest}"] if owner == method else []
+        else:
+            chosen.append(setting)
+    return chosen
 
 
 def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str | None, *, title: str) -> list[str]:

@@ -81,21 +81,22 @@ def compare(
 ) -> None:
     """Run every method on every benchmark with every seed, on Ray, and show the leaderboard.
 
-    Runs that are already finished are reused. Without options: all methods on mini-mtil and mini-xtail.
+    Runs that are already finished are reused. Without options: all methods on mini-mtil and mini-xtail. A setting that begins
+    with a method's name holds for that method alone.
 
     Examples:
 
         codyra-suite compare -b mini-xtail -m codyra -m lora --seeds 0-2
 
-        codyra-suite compare -b mini-mtil --set training.steps=60
+        codyra-suite compare -b mini-mtil --set training.steps=120 --set codyra.kappa_max=0.02
     """
-    from suite.cli.compare import carry_list, seed_list, show_board
+    from suite.cli.compare import carry_list, seed_list, settings_for, show_board
     from suite.registry import METHODS
     from suite.tuning.carry import Carriage
 
     names = methods or list(METHODS)
     configs = [
-        run_config(benchmark, method=name, seed=seed, settings=settings or [])
+        run_config(benchmark, method=name, seed=seed, settings=settings_for(name, settings or []))
         for benchmark in (benchmarks or ["mini-mtil", "mini-xtail"])
         for name in names
         for seed in seed_list(seeds)

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from suite.cli.compare import settings_for
 from suite.cli.main import main
+from suite.cli.run import run_config
 from suite.record import read_record
+from trainables.codyra import CodyraConfig
 
 Cli = Callable[..., tuple[int, str, str]]
 QUICK = ["--set", "benchmark.domains=[shapes, faces, digits]", "--set", "benchmark.shots=4"]
@@ -141,3 +144,16 @@ def test_lists_show_what_there_is(cli: Cli) -> None:
     assert "qkvoinout" in cli("list", "placements")[1]
     assert "384 x 96" in cli("list", "placements", "--model", "mini-clip")[1]
     assert "zscl.transfer" in cli("list", "metrics")[1]
+
+
+def test_settings_of_one_method_reach_it_alone() -> None:
+    given = ["codyra.rank=8", "training.steps=120"]
+    assert settings_for("codyra", given) == ["method.rank=8", "training.steps=120"]
+    assert settings_for("lora", given) == ["training.steps=120"]
+
+
+@pytest.mark.parametrize("benchmark", ["mini-mtil", "mini-xtail", "mini-trace"])
+def test_codyra_fits_the_budget_of_every_embedded_benchmark(benchmark: str) -> None:
+    config = run_config(benchmark, method="codyra", seed=None, settings=[])
+    assert isinstance(config.method, CodyraConfig)
+    config.method.build().check_budget(["t"], [config.training.steps or 0])
