@@ -42,7 +42,7 @@ def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> tuple[Any,
 
 
 def placement_map(model: str) -> list[tuple[str, str, str]]:
-    """(placement name, slot, the model's own projection) of a model, without loading its weights.
+    """Rows of ``suite.lowrank.decoder.placement_rows`` for a model, without loading its weights.
 
     Raises:
         ConfigError: the model's config is not to be had, or its projections are not known.

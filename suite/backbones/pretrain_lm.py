@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Tensor
 
+from suite.backbones.lm_network import MINI_LM
 from suite.data.drawn_text import (
     DRAWERS,
     INSTRUCTIONS,
@@ -57,7 +58,7 @@ def architecture(vocabulary_size: int) -> dict[str, Any]:
 
 
 def pretrain_mini_lm(out: Path, *, seed: int = 0, steps: int = STEPS, progress: Progress | None = None) -> Path:
-    """Train the mini language model from nothing and write its folder ``out``; about four minutes on one core."""
+    """Train the mini language model from nothing and write ``out/mini_lm``; about three minutes on one core."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = build_tokenizer(seed)
@@ -77,18 +78,19 @@ def pretrain_mini_lm(out: Path, *, seed: int = 0, steps: int = STEPS, progress: 
         optimizer.step()
         if progress and step % 20 == 19:
             progress(step + 1, steps, float(loss.detach()))
-    _write(network, tokenizer, out, {"seed": seed, "steps": steps, "last_loss": round(float(loss.detach()), 4)})
-    return out
+    folder = out / MINI_LM.name
+    _write(network, tokenizer, folder, {"seed": seed, "steps": steps, "last_loss": round(float(loss.detach()), 4)})
+    return folder
 
 
-def _write(network: Any, tokenizer: Tokenizer, out: Path, made_by: dict[str, Any]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+def _write(network: Any, tokenizer: Tokenizer, folder: Path, made_by: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items() if name != "lm_head.weight"}
-    atomic_write(out / "model.safetensors", save(tensors, metadata={"format": "pt"}))
+    atomic_write(folder / "model.safetensors", save(tensors, metadata={"format": "pt"}))
     network.config.architectures = [type(network).__name__]
-    network.config.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    atomic_write(out / "made_by.json", (json.dumps(made_by) + "\n").encode())
+    network.config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    atomic_write(folder / "made_by.json", (json.dumps(made_by) + "\n").encode())
 
 
 def build_tokenizer(seed: int = 0) -> Tokenizer:

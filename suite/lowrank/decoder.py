@@ -127,16 +127,20 @@ def adapt_decoder(network: nn.Module) -> dict[str, Slot]:
 
 
 def placement_rows(network: nn.Module) -> list[tuple[str, str, str]]:
-    """(placement letter, slot name pattern, the model's own projection) for one line each of ``list placements``."""
-    table: dict[tuple[str, str], str] = {}
-    for projection in find_projections(network):
-        own = projection.path.split(".")
-        inside = ".".join(own[[part.isdigit() for part in own].index(True) + 1 :])
-        for name, rows in zip(projection.names, projection.rows, strict=True):
-            key = name.split(".", 2)[2]
-            part = f"{inside}[{rows.start}:{rows.stop}]" if len(projection.names) > 1 else inside
-            table.setdefault((key.split(".")[0], f"layers.<i>.{key}"), part)
-    return [(letter, slot, own_name) for (letter, slot), own_name in table.items()]
+    """(placement weight, layers and the model's own projection, shape out x in) of every slot of the first layer."""
+    found = find_projections(network)
+    last = int(found[-1].names[0].split(".")[1])
+    rows = []
+    for projection in found:
+        module: Any = projection.module
+        width = module.weight.shape[0 if projection.is_transposed else 1]
+        inside = projection.path.partition(".0.")[2]
+        for name, part in zip(projection.names, projection.rows, strict=True):
+            if name.startswith("layers.0."):
+                where = f" rows {part.start} to {part.stop - 1}" if len(projection.names) > 1 else ""
+                shape = f"{part.stop - part.start} x {width}"
+                rows.append((name.split(".")[2], f"layers 0-{last} {inside}{where}", shape))
+    return rows
 
 
 def _decoder_layers(network: nn.Module) -> tuple[str, nn.ModuleList]:

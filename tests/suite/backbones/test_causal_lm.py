@@ -228,14 +228,14 @@ def test_windows_shrink_to_the_models_own() -> None:
 
 
 def test_map_of_the_shipped_model() -> None:
-    assert [row[1:] for row in placement_map("mini-lm")] == [
-        ("layers.<i>.q", "self_attn.q_proj"),
-        ("layers.<i>.k", "self_attn.k_proj"),
-        ("layers.<i>.v", "self_attn.v_proj"),
-        ("layers.<i>.o", "self_attn.o_proj"),
-        ("layers.<i>.in.gate", "mlp.gate_proj"),
-        ("layers.<i>.in.up", "mlp.up_proj"),
-        ("layers.<i>.out", "mlp.down_proj"),
+    assert placement_map("mini-lm") == [
+        ("q", "layers 0-2 self_attn.q_proj", "96 x 96"),
+        ("k", "layers 0-2 self_attn.k_proj", "48 x 96"),
+        ("v", "layers 0-2 self_attn.v_proj", "48 x 96"),
+        ("o", "layers 0-2 self_attn.o_proj", "96 x 96"),
+        ("in", "layers 0-2 mlp.gate_proj", "256 x 96"),
+        ("in", "layers 0-2 mlp.up_proj", "256 x 96"),
+        ("out", "layers 0-2 mlp.down_proj", "96 x 256"),
     ]
 
 

@@ -118,10 +118,11 @@ def test_queries_with_more_heads_than_keys_get_their_rows() -> None:
 
 def test_map_names_the_models_own_projections() -> None:
     assert placement_rows(tiny("LlamaForCausalLM"))[4:6] == [
-        ("in", "layers.<i>.in.gate", "mlp.gate_proj"),
-        ("in", "layers.<i>.in.up", "mlp.up_proj"),
+        ("in", "layers 0-1 mlp.gate_proj", "64 x 32"),
+        ("in", "layers 0-1 mlp.up_proj", "64 x 32"),
     ]
-    assert placement_rows(tiny("GPT2LMHeadModel"))[1] == ("k", "layers.<i>.k", "attn.c_attn[32:64]")
+    assert placement_rows(tiny("GPT2LMHeadModel"))[1] == ("k", "layers 0-1 attn.c_attn rows 32 to 63", "32 x 32")
+    assert placement_rows(tiny("GPT2LMHeadModel"))[5] == ("out", "layers 0-1 mlp.c_proj", "32 x 128")
 
 
 def test_unknown_projections_are_named() -> None:
