@@ -38,7 +38,7 @@ def load_board(
     if tracking == "none" and out is not None:
         records = [read_record(path) for path in sorted((out / "runs").glob("*/record.json"))]
     else:
-        from suite.tracking.mlflow_sink import read_runs
+        from suite.tracking.mlflow_reader import read_runs
 
         records = [stored.record for stored in read_runs(tracking, filters=filters)]
     asked = filters.get("benchmark")

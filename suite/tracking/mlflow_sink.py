@@ -1,53 +1,37 @@
-"""Records on their way into MLflow, and out of it again; the only file that imports mlflow.
+"""Records on their way into MLflow.
 
 Only the driver writes. A study is a parent run, a run of the suite its child, found by the tag ``codyra.run_id`` before one is
-created: logging twice changes nothing. What a server that is away cannot take waits in a spool folder until the next flush.
+created: logging twice changes nothing. What a server that is away cannot take waits in a spool folder until it is back.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
-import logging
 import math
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from suite.errors import ConfigError, SuiteError
-from suite.record import Record, atomic_write, parse_record, read_record
+from suite.record import Record, atomic_write, read_record
+from suite.tracking.mlflow_client import connect, default_uri, experiment_id, quiet_mlflow, quoted
 from suite.tracking.run_metrics import row_metrics, summary_metrics
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Run
 
-EXPERIMENT = "codyra-suite"
 RUN_ID = "codyra.run_id"
 STUDY = "codyra.study"
+STORED = "codyra.stored"  # status and tasks done of what was logged last
 END_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED", "running": "RUNNING"}
-QUIET = ("mlflow", "alembic", "sqlalchemy", "mlflow.store.db.utils", "alembic.runtime.migration")
 LONGEST_PARAM = 500
-MOST_METRICS = 900  # MLflow takes at most 1000 per batch
+MOST_PARAMS, MOST_METRICS = 100, 800  # per batch; MLflow takes 100 parameters, 100 tags and 1000 entries in all
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class StoredRun:
-    """A record as MLflow holds it, with the folder or download that its artifacts came from."""
-
-    record: Record
-    mlflow_run_id: str
-    artifacts: Path
-
-
-def default_uri() -> str:
-    """SQLite file in the working folder."""
-    return f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
 def open_sink(uri: str | None, out: Path, *, patience_seconds: float = 20.0) -> MlflowSink:
@@ -62,35 +46,40 @@ class MlflowSink:
 
     Args:
         spool: folder for notes on records that could not be delivered.
-        patience_seconds: how long a call is retried before the record is spooled.
+        patience_seconds: how long a call is retried before the record is spooled. Once the server was found away, later
+            calls try once and spool, until one gets through.
     """
 
     def __init__(self, uri: str, spool: Path, *, patience_seconds: float = 20.0) -> None:
         self.uri = uri
         self.spool = spool
         self.patience_seconds = patience_seconds
+        self._is_away = False
         self._client: MlflowClient | None = None
         self._experiment: str | None = None
 
     def log_study(self, name: str, config: Mapping[str, Any]) -> str | None:
-        """Parent run of study ``name``; None when the server is away (children are then spooled and find it later)."""
+        """Parent run of study ``name``; None when the server is away (its children find or make it later)."""
 
         def write() -> str:
-            run = self._find(STUDY, name) or self._create({STUDY: name, "codyra.kind": "study"}, f"study {name}")
-            self._batch(run, params=_flat(config), metrics={}, step=0)
+            run = self._study(name)
+            self._batch(run, params=_flat(config))
             return str(run.info.run_id)
 
         return self._try(write)
 
     def log_run(self, record: Record, folder: Path, parent: str | None) -> bool:
-        """Write a record with its artifacts; False when it was spooled instead."""
+        """Write a record with its files; False when it was spooled instead."""
+        was_away = self._is_away
         delivered = self._try(lambda: self._write(record, folder, parent)) is not None
         note = self.spool / f"{record.run_id}.json"
-        if delivered:
-            note.unlink(missing_ok=True)
-        else:
+        if not delivered:
             atomic_write(note, json.dumps({"folder": str(folder.resolve()), "parent": parent}).encode())
-        return delivered
+            return False
+        note.unlink(missing_ok=True)
+        if was_away:
+            self.flush()
+        return True
 
     def log_folder(self, folder: Path, parent: str | None) -> bool:
         """``log_run`` for the record stored in ``folder``."""
@@ -100,63 +89,115 @@ class MlflowSink:
         """Deliver what waits in the spool until one cannot be delivered; returns how many records still wait."""
         notes = sorted(self.spool.glob("*.json"))
         for done, note in enumerate(notes):
+            if not note.is_file():
+                continue  # delivered meanwhile
             fields = json.loads(note.read_bytes())
-            if not self.log_folder(Path(fields["folder"]), fields["parent"]):
+            folder = Path(fields["folder"])
+            if not (folder / "record.json").is_file():
+                note.unlink()  # the run was removed; there is nothing left to deliver
+            elif not self.log_folder(folder, fields["parent"]):
                 return len(notes) - done
         return 0
 
+    def attach(self, run_id: str, files: Sequence[Path], place: str) -> bool:
+        """Put ``files`` into the folder ``place`` of a logged run's artifacts; False when the run or the server is not there."""
+
+        def write() -> bool:
+            run = self._find(RUN_ID, run_id)
+            if run is None:
+                return False
+            for file in files:
+                self.client.log_artifact(run.info.run_id, str(file), place)
+            return True
+
+        return bool(self._try(write))
+
+    def log_table(self, parent: str, columns: Mapping[str, Sequence[Any]], name: str) -> bool:
+        """Put a table on a study's parent run, where MLflow's artifact view shows it; the last one written counts."""
+
+        def write() -> bool:
+            rows = [list(row) for row in zip(*columns.values(), strict=True)]
+            self.client.log_dict(parent, {"columns": list(columns), "data": rows}, name)
+            self.client.set_tag(parent, "mlflow.loggedArtifacts", json.dumps([{"path": name, "type": "table"}]))
+            return True
+
+        return bool(self._try(write))
+
     def _write(self, record: Record, folder: Path, parent: str | None) -> str:
-        run = self._find(RUN_ID, record.run_id)
-        if run is not None and run.data.tags.get("codyra.stored") == f"{record.status}/{record.tasks_done}":
-            self._tag(run, _study_tags(record, parent))
+        state = f"{record.status}/{record.tasks_done}"
+        with self._alone():
+            run = self._find(RUN_ID, record.run_id) or self._created(record)
+        tags = _study_tags(record, parent or self._parent(record, run))
+        before = run.data.tags.get(STORED)
+        if before == state:
+            self._batch(run, tags=tags)
             return str(run.info.run_id)
-        if run is None:
-            name = f"{record.benchmark} {record.config['method']['name']} seed {record.config['seed']}"
-            run = self._create({RUN_ID: record.run_id, "codyra.kind": "run"}, name)
-        self._batch(run, params=_flat(record.config), metrics={}, step=0)
-        for row in range(len(record.test)):
-            self._batch(run, params={}, metrics=row_metrics(record, row), step=row)
-        self._batch(run, params={}, metrics=summary_metrics(record), step=record.tasks_done)
+        logged = int(before.rpartition("/")[2]) + 1 if before else 0
+        self._batch(run, params=_flat(record.config), metrics=_metrics(record, logged))
         for path in sorted(folder.iterdir()):
             if path.is_file() and not path.name.startswith("."):
                 self.client.log_artifact(run.info.run_id, str(path))
-        self._tag(run, {**_tags(record), **_study_tags(record, parent), "codyra.stored": f"{record.status}/{record.tasks_done}"})
-        self.client.set_terminated(run.info.run_id, END_STATUS[record.status])
+        self._batch(run, tags={**_tags(record), **tags, STORED: state})
+        self.client.set_terminated(run.info.run_id, END_STATUS[record.status], _millis(record, end=True))
         return str(run.info.run_id)
+
+    def _created(self, record: Record) -> Run:
+        name = f"{record.benchmark} {record.config['method']['name']} seed {record.config['seed']}"
+        return self._create({RUN_ID: record.run_id, "codyra.kind": "run"}, name, _millis(record))
+
+    def _parent(self, record: Record, run: Run) -> str | None:
+        """The study's parent run for a child that was logged while the server was away from the study."""
+        if record.study is None or "mlflow.parentRunId" in run.data.tags:
+            return None
+        return str(self._study(record.study).info.run_id)
+
+    def _study(self, name: str) -> Run:
+        with self._alone():
+            return self._find(STUDY, name) or self._create({STUDY: name, "codyra.kind": "study"}, f"study {name}")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two drivers with one output folder must not both create what neither finds."""
+        self.spool.mkdir(parents=True, exist_ok=True)
+        with (self.spool / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @property
     def client(self) -> MlflowClient:
         if self._client is None:
-            self._client = _client(self.uri)
+            self._client = connect(self.uri)
         return self._client
 
     def _experiment_id(self) -> str:
         if self._experiment is None:
-            self._experiment = _experiment(self.client, self.uri)
+            self._experiment = experiment_id(self.client, self.uri)
         return self._experiment
 
     def _find(self, tag: str, value: str) -> Run | None:
-        found = self.client.search_runs([self._experiment_id()], f"tags.`{tag}` = '{value}'", max_results=1)
+        found = self.client.search_runs([self._experiment_id()], f"tags.`{tag}` = {quoted(value)}", max_results=1)
         return found[0] if found else None
 
-    def _create(self, tags: dict[str, str], name: str) -> Run:
-        return self.client.create_run(self._experiment_id(), tags=tags, run_name=name)
+    def _create(self, tags: dict[str, str], name: str, start_millis: int | None = None) -> Run:
+        return self.client.create_run(self._experiment_id(), start_time=start_millis, tags=tags, run_name=name)
 
-    def _batch(self, run: Run, *, params: Mapping[str, str], metrics: Mapping[str, float], step: int) -> None:
-        from mlflow.entities import Metric, Param
+    def _batch(
+        self,
+        run: Run,
+        *,
+        params: Mapping[str, str] | None = None,
+        metrics: Sequence[Metric] = (),
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        from mlflow.entities import Param, RunTag
 
-        now = int(time.time() * 1000)
-        known = set(run.data.params)
-        rows = [Metric(key, value, now, step) for key, value in metrics.items() if math.isfinite(value)]
-        fresh = [Param(key, value[:LONGEST_PARAM]) for key, value in params.items() if key not in known]
-        for start in range(0, max(len(rows), 1), MOST_METRICS):
-            part = rows[start : start + MOST_METRICS]
-            self.client.log_batch(run.info.run_id, metrics=part, params=fresh if start == 0 else ())
-
-    def _tag(self, run: Run, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
-
-        changed = [RunTag(key, value) for key, value in tags.items() if run.data.tags.get(key) != value]
+        known = run.data.params
+        fresh = [Param(key, value[:LONGEST_PARAM]) for key, value in (params or {}).items() if key not in known]
+        changed = [RunTag(key, value) for key, value in (tags or {}).items() if run.data.tags.get(key) != value]
+        for start in range(0, len(fresh), MOST_PARAMS):
+            self.client.log_batch(run.info.run_id, params=fresh[start : start + MOST_PARAMS])
+        for start in range(0, len(metrics), MOST_METRICS):
+            self.client.log_batch(run.info.run_id, metrics=metrics[start : start + MOST_METRICS])
         if changed:
             self.client.log_batch(run.info.run_id, tags=changed)
 
@@ -166,11 +207,14 @@ class MlflowSink:
         from requests.exceptions import RequestException
         from sqlalchemy.exc import OperationalError
 
-        deadline, pause = time.monotonic() + self.patience_seconds, 0.2
+        patience = 0.0 if self._is_away else self.patience_seconds
+        deadline, pause = time.monotonic() + patience, 0.2
         while True:
             try:
                 with quiet_mlflow():
-                    return write()
+                    result = write()
+                self._is_away = False
+                return result
             except (RequestException, OperationalError, ConnectionError):
                 pass
             except MlflowException as error:
@@ -179,46 +223,25 @@ class MlflowSink:
                 if error.get_http_status_code() < 500:
                     raise SuiteError(f"tracking '{self.uri}': refused a record ({error}); check the server's version.") from error
             if time.monotonic() + pause > deadline:
+                self._is_away = True
                 return None
             time.sleep(pause)
             pause = min(pause * 2, 5.0)
 
 
-def read_runs(uri: str | None, *, filters: Mapping[str, str] | None = None) -> Iterator[StoredRun]:
-    """Every stored record that matches ``filters`` (MLflow tag -> value), from MLflow alone.
+def _metrics(record: Record, first_row: int) -> list[Metric]:
+    """Metrics of the rows from ``first_row`` on; their time stamps are the record's, so that a repeated batch adds nothing."""
+    from mlflow.entities import Metric
 
-    Raises:
-        SuiteError: the server cannot be reached.
-    """
-    place = uri or default_uri()
-    if place.startswith("sqlite:///") and not Path(place.removeprefix("sqlite:///")).is_file():
-        return
-    with quiet_mlflow():
-        client = _client(place)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is None:
-            return
-        clauses = ["tags.`codyra.kind` = 'run'", *(f"tags.`{key}` = '{value}'" for key, value in (filters or {}).items())]
-        token = None
-        while True:
-            page = client.search_runs([experiment.experiment_id], " and ".join(clauses), max_results=1000, page_token=token)
-            for run in page:
-                found = _stored(client, run)
-                if found is not None:
-                    yield found
-            token = page.token
-            if not token:
-                return
+    at = _millis(record)
+    steps = [(row, row_metrics(record, row)) for row in range(first_row, len(record.test))]
+    steps.append((record.tasks_done, summary_metrics(record)))
+    return [Metric(key, value, at + row, row) for row, found in steps for key, value in found.items() if math.isfinite(value)]
 
 
-def _stored(client: MlflowClient, run: Run) -> StoredRun | None:
-    folder = Path(str(run.info.artifact_uri).removeprefix("file://"))
-    if not folder.is_dir():
-        folder = Path(client.download_artifacts(run.info.run_id, ""))
-    path = folder / "record.json"
-    if not path.is_file():
-        return None  # the driver died between creating the run and storing its record; the run is logged again on resume
-    return StoredRun(parse_record(path.read_bytes(), where=f"MLflow run {run.info.run_id}"), str(run.info.run_id), folder)
+def _millis(record: Record, *, end: bool = False) -> int:
+    moment = (record.ended_at or record.started_at) if end else record.started_at
+    return int(moment.timestamp() * 1000)
 
 
 def _tags(record: Record) -> dict[str, str]:
@@ -254,33 +277,3 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             flat[f"{prefix}{key}"] = str(inner)
     return flat
-
-
-def _client(uri: str) -> MlflowClient:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    from mlflow import MlflowClient
-
-    return MlflowClient(uri)
-
-
-def _experiment(client: MlflowClient, uri: str) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return str(found.experiment_id)
-    local = uri.startswith("sqlite:///")
-    place = (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri() if local else None
-    return str(client.create_experiment(EXPERIMENT, artifact_location=place))
-
-
-@contextmanager
-def quiet_mlflow() -> Iterator[None]:
-    """MLflow and its database tools say only what went wrong."""
-    before = {name: logging.getLogger(name).level for name in QUIET}
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)

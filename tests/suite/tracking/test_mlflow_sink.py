@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -15,8 +16,11 @@ from pathlib import Path
 import pytest
 
 from suite.config import RunConfig
-from suite.record import Record
-from suite.tracking.mlflow_sink import MlflowSink, read_runs
+from suite.errors import ConfigError, SuiteError
+from suite.outcomes import read_outcomes
+from suite.record import Record, write_record
+from suite.tracking.mlflow_reader import read_runs
+from suite.tracking.mlflow_sink import MlflowSink
 from suite.tracking.run_metrics import row_metrics, summary_metrics
 from trainables.run import Surroundings, execute
 
@@ -40,7 +44,10 @@ def test_what_goes_in_comes_out(finished: tuple[Record, Path], sink: MlflowSink,
         assert sink.log_study("night", {"name": "night"}) == parent
     (stored,) = read_runs(sink.uri)
     assert stored.record == record
-    assert (stored.artifacts / "outcomes.npz").read_bytes() == (folder / "outcomes.npz").read_bytes()
+    outcomes = read_outcomes(folder)
+    assert stored.outcomes().keys() == outcomes.keys()
+    assert all((stored.outcomes()[key] == scores).all() for key, scores in outcomes.items())
+    assert {key[1] for key in stored.outcomes(row=3)} == {3}
     run = sink.client.get_run(stored.mlflow_run_id)
     assert run.info.status == "FINISHED"
     assert run.data.tags["mlflow.parentRunId"] == parent
@@ -71,6 +78,79 @@ def test_row_metrics_name_ranks_and_costs(finished: tuple[Record, Path]) -> None
     metrics = row_metrics(finished[0], 1)
     assert {"test/shapes", "validation/digits", "rank/effective_mean", "rank/no_signal", "update/norm"} <= metrics.keys()
     assert "rank/effective_mean" not in row_metrics(finished[0], 0)
+
+
+def test_a_resumed_run_adds_only_its_new_rows(finished: tuple[Record, Path], sink: MlflowSink) -> None:
+    record, folder = finished
+    part = record.model_copy(
+        update={"status": "stopped", "test": record.test[:2], "validation": record.validation[:2], "results": record.results[:2]}
+    )
+    sink.log_run(part, folder, None)
+    sink.log_run(record, folder, None)
+    run = sink._find("codyra.run_id", record.run_id)
+    assert run is not None
+    assert [point.step for point in sink.client.get_metric_history(run.info.run_id, "test/shapes")] == [0, 1, 2, 3]
+    assert run.info.status == "FINISHED"
+    assert run.info.start_time == int(record.started_at.timestamp() * 1000)
+
+
+def test_a_spooled_child_finds_its_study_later(finished: tuple[Record, Path], sink: MlflowSink) -> None:
+    record, folder = finished
+    child = record.model_copy(update={"study": "it's late", "trial": 4})
+    write_record(child, folder)
+    sink.spool.mkdir(parents=True)
+    (sink.spool / f"{child.run_id}.json").write_text(json.dumps({"folder": str(folder), "parent": None}))
+    (sink.spool / "gone.json").write_text(json.dumps({"folder": str(folder / "removed"), "parent": None}))
+    assert sink.flush() == 0
+    assert list(sink.spool.glob("*.json")) == []
+    parent = sink.log_study("it's late", {"name": "x"})
+    run = sink._find("codyra.run_id", child.run_id)
+    assert run is not None
+    assert run.data.tags["mlflow.parentRunId"] == parent
+    assert len(list(read_runs(sink.uri, filters={"codyra.study.name": "it's late"}))) == 1
+    with pytest.raises(ConfigError, match="both kinds of quotes"):
+        list(read_runs(sink.uri, filters={"method": "'\""}))
+
+
+def test_a_store_in_a_folder_with_odd_names_is_read_back(finished: tuple[Record, Path], tmp_path: Path) -> None:
+    place = tmp_path / "my runs #1 100%"
+    place.mkdir()
+    sink = MlflowSink(f"sqlite:///{place / 'mlflow.db'}", place / "spool")
+    sink.log_run(*finished, None)
+    (stored,) = read_runs(sink.uri)
+    assert stored.record == finished[0]
+    assert stored.outcomes()
+
+
+def test_files_and_tables_are_attached(finished: tuple[Record, Path], sink: MlflowSink, tmp_path: Path) -> None:
+    record, folder = finished
+    parent = sink.log_study("night", {"name": "night"})
+    assert parent is not None
+    sink.log_run(record, folder, parent)
+    picture = tmp_path / "matrix.svg"
+    picture.write_text("<svg/>")
+    assert sink.attach(record.run_id, [picture], "figures")
+    assert not sink.attach("unknown", [picture], "figures")
+    (stored,) = read_runs(sink.uri)
+    found = stored.files.path("figures/matrix.svg")
+    assert found is not None
+    assert found.read_text() == "<svg/>"
+    for last in (1.0, 2.0):
+        assert sink.log_table(parent, {"trial": [0], "zscl.last": [last]}, "trials.json")
+    table = sink.client.download_artifacts(parent, "trials.json", str(tmp_path))
+    assert json.loads(Path(table).read_text()) == {"columns": ["trial", "zscl.last"], "data": [[0, 2.0]]}
+
+
+def test_a_server_that_is_away_is_waited_for_once(finished: tuple[Record, Path], tmp_path: Path) -> None:
+    sink = MlflowSink("http://127.0.0.1:9", tmp_path / "spool", patience_seconds=1.0)
+    start = time.monotonic()
+    assert not sink.log_run(*finished, None)
+    waited = time.monotonic() - start
+    start = time.monotonic()
+    assert not sink.log_run(*finished, None)
+    assert time.monotonic() - start < waited / 2
+    with pytest.raises(SuiteError, match="cannot be read"):
+        list(read_runs("http://127.0.0.1:9"))
 
 
 @pytest.fixture
@@ -109,10 +189,13 @@ def test_a_server_that_is_away_loses_nothing(
     record, folder = finished
     away = MlflowSink("http://127.0.0.1:9", tmp_path / "spool", patience_seconds=0.5)
     assert not away.log_run(record, folder, None)
-    assert [path.name for path in (tmp_path / "spool").iterdir()] == [f"{record.run_id}.json"]
+    assert [path.name for path in (tmp_path / "spool").glob("*.json")] == [f"{record.run_id}.json"]
     uri, _ = server()
     back = MlflowSink(uri, tmp_path / "spool", patience_seconds=20)
     assert back.flush() == 0
-    assert list((tmp_path / "spool").iterdir()) == []
+    (remote,) = read_runs(uri)
+    assert remote.outcomes().keys() == read_outcomes(folder).keys()
+    assert remote.files.path("nothing.json") is None
+    assert list((tmp_path / "spool").glob("*.json")) == []
     (stored,) = read_runs(uri)
     assert stored.record == record
