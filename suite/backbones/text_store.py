@@ -60,13 +60,28 @@ class TextStore:
         """Counts of one task over rows; windows in tokens."""
         rows = self.training(task)
         cut = {split: sum(row.cut for row in self.prompts(task, split)) for split in SPLITS if split != "train"}
-        counts = {split: len(self.examples(task, split)) for split in SPLITS}
-        return {
+        facts = {
             "prompt_window": self.encoder.prompt_window,
             "answer_window": self.encoder.answer_window,
-            "rows": counts,
+            "rows": {split: len(self.examples(task, split)) for split in SPLITS},
             "prompts_cut_on_the_left": {"train": sum(row.prompt_cut for row in rows), **cut},
             "train_answers_cut": sum(row.answer_cut for row in rows),
             "boundary_inside_a_token": sum(row.straddles for row in rows),
             **({"demonstrations": len(self.demonstration_rows(task))} if self.demonstrations else {}),
         }
+        return {**facts, "notes": self._notes(self.tasks[task].name, facts)}
+
+    def _notes(self, name: str, facts: dict[str, Any]) -> list[str]:
+        """One sentence for everything that was cut."""
+        notes = [
+            f"{name}: {count} of {facts['rows'][split]} {split} prompts were cut on the left to {self.encoder.prompt_window} tokens"
+            for split, count in facts["prompts_cut_on_the_left"].items()
+            if count
+        ]
+        counts = (
+            ("train_answers_cut", f"train answers were cut to {self.encoder.answer_window} tokens"),
+            ("boundary_inside_a_token", "train rows have one token across the end of the prompt; it is supervised"),
+        )
+        notes += [f"{name}: {facts[key]} of {facts['rows']['train']} {what}" for key, what in counts if facts[key]]
+        wanted, found = self.demonstrations, facts.get("demonstrations", 0)
+        return [*notes, f"{name}: {found} of {wanted} demonstrations fit the window"] if found < wanted else notes

@@ -15,7 +15,10 @@ from suite.record import Cells, Record
 def print_run(record: Record, folder: Path) -> None:
     """Accuracy matrix on the test split, the stream's metrics and the folder, on standard output."""
     console = Console()
-    console.print(matrix_table(record.test, record.tasks, f"{record.benchmark}: test accuracy in %, row = after that task"))
+    kind = "score" if record.protocol == "generation" else "accuracy in %"
+    console.print(matrix_table(record.test, record.tasks, f"{record.benchmark}: test {kind}, row = after that task"))
+    for note in dict.fromkeys(note for result in record.results for note in result.facts.get("notes", [])):
+        console.print(note, soft_wrap=True)
     if record.status == "finished":
         matrix = AccuracyMatrix.from_lists(record.test, tuple(record.tasks))
         shown = ", ".join(f"{name} {compute(name, matrix):.1f}" for name in record.metrics)

@@ -154,6 +154,9 @@ def test_facts_count_cut_rows_and_padding(stream: Stream) -> None:
     assert facts["rows"] == {"train": 96, "validation": 12, "test": 24}
     assert facts["prompts_cut_on_the_left"]["train"] == sum(count > 20 for count in prompts) > 0
     assert facts["train_answers_cut"] > 0
+    cut = facts["prompts_cut_on_the_left"]["train"]
+    assert facts["notes"][0] == f"Py150: {cut} of 96 train prompts were cut on the left to 20 tokens"
+    assert facts["notes"][-1] == f"Py150: {facts['train_answers_cut']} of 96 train answers were cut to 4 tokens"
     shortest, longest = lengths[order[0]], lengths[order[-1]]
     assert facts["padding_share"] == pytest.approx((longest - shortest) / (2 * longest), abs=1e-4)
     learner.begin_task(1)
