@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from suite.benchmarks.stream import Protocol, Split, Stream, TextTask
-from suite.benchmarks.text_tasks import SUMMARIES
+from suite.benchmarks.text_tasks import summary_metrics
 from suite.benchmarks.trace import ORDERS, RECIPES
 from suite.config import BenchmarkConfig
 from suite.data.drawn_text import DRAWERS, draw_rows
@@ -51,7 +51,7 @@ class MiniTraceConfig(BenchmarkConfig):
             name=self.name,
             tasks=[drawn_task(name, self.draw_seed) for name in names],
             protocol=Protocol.GENERATION,
-            metrics=SUMMARIES[self.scoring],
+            metrics=summary_metrics(self.scoring, len(names)),
             setting={"order": order, "tasks": len(names), "scoring": self.scoring},
             scoring=self.scoring,
         )

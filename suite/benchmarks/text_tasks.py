@@ -62,7 +62,7 @@ class TextBenchmarkConfig(BenchmarkConfig):
             name=self.name,
             tasks=[text_task(name, splits[name], recipes[name], self.max_new_tokens) for name in names],
             protocol=Protocol.GENERATION,
-            metrics=SUMMARIES[self.scoring],
+            metrics=summary_metrics(self.scoring, len(names)),
             setting={
                 **setting,
                 **({"order": "given"} if self.tasks else {}),
@@ -74,6 +74,11 @@ class TextBenchmarkConfig(BenchmarkConfig):
 
     def _read(self, folder: Path) -> TaskSplits:
         return read_task(folder, train_overlap=self.train_overlap)
+
+
+def summary_metrics(scoring: str, tasks: int) -> tuple[str, ...]:
+    """Metrics of a scoring convention; a stream of one task has no backward transfer."""
+    return SUMMARIES[scoring] if tasks > 1 else ("trace.op",)
 
 
 def text_task(name: str, splits: TaskSplits, recipe: TextRecipe, max_new_tokens: int | None) -> TextTask:

@@ -31,6 +31,7 @@ def test_data_depend_on_the_draw_seed_alone() -> None:
 
 
 def test_tasks_by_name() -> None:
-    assert MiniTraceConfig(tasks=("FOMC",)).build(Path()).task_names == ("FOMC",)
+    stream = MiniTraceConfig(tasks=("FOMC",)).build(Path())
+    assert (stream.task_names, stream.metrics) == (("FOMC",), ("trace.op",))
     with pytest.raises(ConfigError, match=r"benchmark\.tasks: 'FOMK' is not a task of mini-trace; .*nearest: 'FOMC'"):
         MiniTraceConfig(tasks=("FOMK",)).build(Path())
