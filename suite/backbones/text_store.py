@@ -60,7 +60,7 @@ class TextStore:
         """Counts of one task over rows; windows in tokens."""
         rows = self.training(task)
         cut = {split: sum(row.cut for row in self.prompts(task, split)) for split in SPLITS if split != "train"}
-        facts = {
+        facts: dict[str, Any] = {
             "prompt_window": self.encoder.prompt_window,
             "answer_window": self.encoder.answer_window,
             "rows": {split: len(self.examples(task, split)) for split in SPLITS},
