@@ -71,7 +71,7 @@ def _compare(record: Record, folder: Path, again: Record, again_folder: Path) ->
     cells = [np.array([*r.validation, *r.test], dtype=np.float64) for r in (record, again)]
     return Verdict(
         record.run_id,
-        float(np.abs(cells[0] - cells[1]).max()),
+        float(np.nanmax(np.abs(cells[0] - cells[1]))),
         differing,
         sum(len(scores) for scores in before.values()),
         record.code_version == code_version(),

@@ -201,8 +201,20 @@ class ClipLearner:
         """Token ids (n, length) to unit embeddings (n, dim)."""
         return encode_texts(self.network, tokens, plain=self.plain)
 
-    @torch.no_grad()
     def evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
+        self._train_slots(False)
+        try:
+            return self._evaluate(split, tasks)
+        finally:
+            self._train_slots(True)
+
+    def _train_slots(self, training: bool) -> None:
+        """Dropout of live branches on or off; the rest of the network is always in eval mode."""
+        for slot in self.slots.values():
+            slot.train(training)
+
+    @torch.no_grad()
+    def _evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
         embedded = self._class_embeddings()
         outcomes = []
         for index in tasks:

@@ -195,3 +195,12 @@ def test_prompts_of_one_task_are_cut_to_its_own_longest(mini_stream: Stream) -> 
     tokens = prompts.train_tokens([1])
     assert tokens.shape[0] == len(tasks[1].class_names)
     assert bool((tokens[:, -1] != 0).any())
+
+
+def test_dropout_of_live_branches_is_off_in_evaluation(learner: ClipLearner) -> None:
+    adapt(learner)
+    plain = learner.evaluate("test", [0])[0].scores
+    for slot in learner.slots.values():
+        slot.branch("task").dropout = 0.9
+    assert np.array_equal(learner.evaluate("test", [0])[0].scores, plain)
+    assert all(slot.branch("task").training for slot in learner.slots.values())
