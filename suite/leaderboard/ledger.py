@@ -37,7 +37,7 @@ LEDGERS: Mapping[str, Ledger] = MappingProxyType(
         "mtil-16shot": Ledger(("clip_mtil_16shot.csv",), "MTIL", "16-shot", ZSCL),
         "xtail": Ledger(("clip_xtail.csv", "clip_codyra_project_page.csv"), "X-TAIL", "16-shot", ZSCL),
         "trace": Ledger(
-            ("trace.csv",), "TRACE", "5000 train/task; standard order", {"OP": "trace.op", "BWT": "trace.bwt"}, 100.0
+            ("trace.csv",), "TRACE", "5000 train/task; standard order; fraction", {"OP": "trace.op", "BWT": "trace.bwt"}, 100.0
         ),
         "trace-500": Ledger(
             ("trace.csv",), "TRACE", "8 tasks standard order; mean of 3 runs", {"OP": "trace.op", "Forgetting": "treelora.forgetting"}
