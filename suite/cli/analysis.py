@@ -2,65 +2,147 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suite.cli.run import OUT, OutOption
+from suite.cli.leaderboard import BenchmarkOption, MethodOption, SettingOption, StudyOption, TrialsOption
+from suite.cli.run import OUT, OutOption, TrackingOption
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RunsArgument = Annotated[list[str], typer.Argument(help="Run ids (or unique beginnings), or run folders.")]
+    from suite.leaderboard.run_set import RunSet
+    from suite.record import Record
+
+CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the rows to this file.")]
 
 
-def ranks(names: RunsArgument, out: OutOption = OUT) -> None:
+def ranks(
+    names: Annotated[list[str], typer.Argument(help="Run ids (or unique beginnings), or run folders.")],
+    csv: CsvOption = None,
+    figures: Annotated[Path | None, typer.Option("--figures", help="Draw the pictures into this folder, as SVG and PNG.")] = None,
+    out: OutOption = OUT,
+    tracking: TrackingOption = None,
+) -> None:
     """Effective rank per weight, layer and task beside its no-signal value; size of updates and cumulative shift.
 
+    Runs are looked for below --out, then in MLflow. CSV: one row per run, task and slot.
+
     Examples:
 
-        codyra-suite ranks 0123abcd
+        codyra-suite ranks 0123abcd --figures pictures
 
-        codyra-suite ranks 0123abcd 89ef0123
+        codyra-suite ranks 0123abcd 89ef0123 --csv ranks.csv
     """
-    from suite.leaderboard.ranks import rank_frame, rank_summary, shift_frame
-    from suite.record import read_record
-    from trainables.restore import find_run
+    from suite.leaderboard.export import write_frame
+    from suite.leaderboard.ranks import rank_comparison, ranks_of, shift_frame
 
-    records = [read_record(find_run(name, out)) for name in names]
-    for record in records:
-        frame = rank_frame(record)
-        for by in ("encoder", "weight", "layer", "task"):
-            _show(rank_summary(frame, by), f"run {record.run_id}: mean rank by {by}")
+    records = _records(names, out, tracking)
+    frame = ranks_of(records)
+    for by in ("encoder", "weight", "layer", "task"):
+        _show(rank_comparison(frame, by), f"mean effective rank by {by}")
     _show(shift_frame(records), "Frobenius norm over all adapted layers: task's update, cumulative shift")
+    if csv is not None:
+        write_frame(frame, "csv", csv)
+        typer.echo(f"csv: {csv}")
+    if figures is not None:
+        from suite.leaderboard.rank_figures import draw_ranks
+
+        for path in draw_ranks(records, figures):
+            typer.echo(str(path))
 
 
-def significance(names: RunsArgument, out: OutOption = OUT) -> None:
-    """Paired tests between runs on the same examples after the last task, Holm-corrected over all pairs.
+def significance(
+    names: Annotated[list[str] | None, typer.Argument(help="Run ids or folders; without any, the leaderboard's rows.")] = None,
+    benchmark: BenchmarkOption = None,
+    method: MethodOption = None,
+    setting: SettingOption = None,
+    study: StudyOption = None,
+    all_trials: TrialsOption = False,
+    csv: CsvOption = None,
+    out: OutOption = OUT,
+    tracking: TrackingOption = None,
+) -> None:
+    """Which rows differ after the last task: paired tests on equal examples and seeds, Holm-corrected over all pairs.
+
+    Also ranks over tasks with their critical difference (three rows or more), and how much of the spread between runs comes from
+    seed and order.
 
     Examples:
 
-        codyra-suite significance 0123abcd 89ef0123
+        codyra-suite significance --benchmark mini-xtail
 
-        codyra-suite significance 0123 4567 89ef
+        codyra-suite significance 0123abcd 89ef0123 --csv pairs.csv
     """
-    from suite.leaderboard.significance import Contestant, significance_frame
-    from suite.outcomes import read_outcomes
-    from suite.record import read_record
-    from trainables.restore import find_run
+    from suite.leaderboard.comparison import pairwise_frame
+    from suite.leaderboard.export import write_frame
+    from suite.leaderboard.significance import groups_of_rows, rank_table, variance_frame
 
-    folders = [find_run(name, out) for name in names]
-    contestants = [Contestant(read_record(folder), read_outcomes(folder)) for folder in folders]
-    _show(significance_frame(contestants), "difference in points after the last task, 95 % interval")
+    runs = _run_set(names or [], {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, out, tracking)
+    written = []
+    for title, rows in groups_of_rows(runs, all_trials=all_trials or bool(names)):
+        pairs = pairwise_frame(rows)
+        written.append(pairs.assign(stream=title))
+        _show(pairs, f"{title}: difference in points after the last task, 95 % interval")
+        if len(rows) > 2:
+            ranked, note = rank_table(rows)
+            _show(ranked, f"{title}: mean rank over tasks (1 = best); {note}")
+    spread = variance_frame(runs.records)
+    if len(spread):
+        _show(spread, "variance of the headline metric between runs, in squared points")
+    if csv is not None:
+        import pandas as pd
+
+        write_frame(pd.concat(written, ignore_index=True), "csv", csv)
+        typer.echo(f"csv: {csv}")
+
+
+def _records(names: Sequence[str], out: Path, tracking: str | None) -> list[Record]:
+    return _run_set(names, {}, out, tracking).records
+
+
+def _run_set(names: Sequence[str], filters: dict[str, str | None], out: Path, tracking: str | None) -> RunSet:
+    """The named runs (folders, ids below ``out``, ids in MLflow), or without names what MLflow holds under the filters."""
+    from suite.leaderboard.run_set import RunSet, folder_loader, load_runs
+    from suite.record import read_record
+
+    if not names:
+        return load_runs(tracking, filters, out)
+    records, loaders, missing = [], {}, []
+    for name in names:
+        found = [Path(name)] if (Path(name) / "record.json").is_file() else [p.parent for p in (out / "runs").glob(f"{name}*/record.json")]
+        if len(found) == 1:
+            record = read_record(found[0])
+            records.append(record)
+            loaders[record.run_id] = folder_loader(found[0])
+        else:
+            missing.append(name)
+    if missing:
+        stored = load_runs(tracking, {}, out)
+        for name in missing:
+            record = stored.named(name)
+            records.append(record)
+            loaders[record.run_id] = stored.loaders[record.run_id]
+    return RunSet(records, loaders)
 
 
 def _show(frame: pd.DataFrame, title: str) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from suite.cli.board import print_table
 
     table = Table(title=title, title_justify="left")
     for column in frame.columns:
-        table.add_column(str(column), justify="left" if frame[column].dtype == object else "right")
+        table.add_column(str(column), justify="right" if frame[column].dtype.kind in "fi" else "left")
     for row in frame.itertuples(index=False):
-        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
-    Console().print(table)
+        table.add_row(*(_cell(value) for value in row))
+    print_table(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "-" if value != value else f"{value:.4g}"
+    return str(value)

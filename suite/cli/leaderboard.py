@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FileOption = Annotated[Path | None, typer.Option(help="Write the table to this file.")]
+BenchmarkOption = Annotated[str | None, typer.Option("--benchmark", help="Only this benchmark.")]
+MethodOption = Annotated[str | None, typer.Option("--method", help="Only this method.")]
+SettingOption = Annotated[str | None, typer.Option("--setting", help="Only settings that hold this text, e.g. 'order II'.")]
+StudyOption = Annotated[str | None, typer.Option("--study", help="Only trials of this study.")]
+ConventionOption = Annotated[
+    str | None, typer.Option("--convention", help="Recompute every row under this convention: zscl, rail, trace, gem, ...")
+]
+TrialsOption = Annotated[bool, typer.Option("--all-trials", help="Show every trial of a study, not only the chosen.")]
 
 
 def leaderboard(
@@ -21,19 +29,23 @@ def leaderboard(
     latex: FileOption = None,
     json: FileOption = None,
     html: FileOption = None,
-    benchmark: Annotated[str | None, typer.Option("--benchmark", help="Only this benchmark.")] = None,
-    method: Annotated[str | None, typer.Option("--method", help="Only this method.")] = None,
-    study: Annotated[str | None, typer.Option("--study", help="Only trials of this study.")] = None,
-    convention: Annotated[
-        str | None, typer.Option("--convention", help="Recompute every row under this convention: zscl, rail, trace, gem, ...")
-    ] = None,
+    benchmark: BenchmarkOption = None,
+    method: MethodOption = None,
+    setting: SettingOption = None,
+    study: StudyOption = None,
+    convention: ConventionOption = None,
+    per_task: Annotated[bool, typer.Option("--per-task", help="Add the accuracy on each task after the last one.")] = False,
+    pool_orders: Annotated[bool, typer.Option("--pool-orders", help="One row for all orders of a stream.")] = False,
     published: Annotated[
         bool, typer.Option("--published", help="Add published numbers of the benchmarks shown (or of --benchmark), marked.")
     ] = False,
-    all_trials: Annotated[bool, typer.Option("--all-trials", help="Show every trial of a study, not only the chosen.")] = False,
+    reproduced: Annotated[
+        bool, typer.Option("--reproduced", help="Instead: published numbers with own value, difference, tolerance and verdict.")
+    ] = False,
+    all_trials: TrialsOption = False,
     tracking: TrackingOption = None,
 ) -> None:
-    """Mean and spread per benchmark, method and setting, from MLflow alone.
+    """Mean and spread per benchmark, method and setting, from MLflow alone; the best is marked with all it cannot be told from.
 
     Examples:
 
@@ -41,17 +53,30 @@ def leaderboard(
 
         codyra-suite leaderboard --benchmark mini-xtail --convention gem --markdown board.md
     """
-    from suite.cli.board import load_board, print_frame
+    from suite.cli.board import load_board, load_reproduction, print_frame, print_reproduction
     from suite.leaderboard.export import write_frame
 
-    filters = {"benchmark": benchmark, "method": method, "codyra.study.name": study}
-    given = {key: value for key, value in filters.items() if value is not None}
-    frame = load_board(tracking, given, convention, all_trials=all_trials, published=published)
+    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
+    if reproduced:
+        frame = load_reproduction(tracking, filters)
+    else:
+        frame = load_board(
+            tracking,
+            filters,
+            convention,
+            all_trials=all_trials,
+            published=published,
+            per_task=per_task,
+            pool_orders=pool_orders,
+        )
     for form, path in {"csv": csv, "markdown": markdown, "latex": latex, "json": json, "html": html}.items():
         if path is not None:
             write_frame(frame, form, path)
             typer.echo(f"{form}: {path}")
-    print_frame(frame, convention)
+    if reproduced:
+        print_reproduction(frame)
+    else:
+        print_frame(frame, convention)
 
 
 def print_board(tracking: str | None, out: Path) -> pd.DataFrame:

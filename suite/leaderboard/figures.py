@@ -1,62 +1,100 @@
-"""Pictures made from records, with Matplotlib and seaborn; every one is saved as SVG and PNG."""
+"""Pictures of accuracy over a stream: the matrix of one run, and how every task fares under several methods."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from suite.record import Record
+from suite.leaderboard.figure_style import (
+    SCALE,
+    SMALL,
+    TEXT,
+    legend_beside,
+    looks,
+    new_figure,
+    plain_axes,
+    save_figure,
+    slanted,
+)
+from suite.record import Cells, Record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = "cividis"  # readable without colour vision and in grey print
+__all__ = ["accuracy_matrix_figure", "save_figure", "task_curves_figure"]
+JUST_LEARNED = "#D55E00"
+PANELS = 4  # columns of small pictures
 
 
 def accuracy_matrix_figure(record: Record) -> Figure:
     """Heat map of the test accuracy matrix: rows = tasks learned so far, framed cells = just learned."""
     import seaborn as sns
-    from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    cells = np.array([[np.nan if value is None else value for value in row] for row in record.test])
+    cells = cell_array(record.test)
     rows, columns = cells.shape
-    figure = Figure(figsize=(1.6 + 0.72 * columns, 1.3 + 0.42 * rows), layout="constrained")
+    figure = new_figure(1.9 + 0.72 * columns, 1.5 + 0.42 * rows)
     axes = figure.subplots()
     labels = ["nothing", *record.tasks[: rows - 1]]
     sns.heatmap(
-        cells,
-        ax=axes,
-        annot=True,
-        fmt=".0f",
-        vmin=0,
-        vmax=100,
-        cmap=COLOURS,
-        xticklabels=record.tasks,
-        yticklabels=labels,
-        linewidths=0.5,
-        annot_kws={"size": 8},
-        cbar_kws={"label": "test accuracy (%)"},
-    )
+        cells, ax=axes, annot=True, fmt=".0f", vmin=0, vmax=100, cmap=SCALE, xticklabels=record.tasks, yticklabels=labels,
+        linewidths=0.5, annot_kws={"size": SMALL}, cbar_kws={"label": "test accuracy (%)"},
+    )  # fmt: skip
     for row in range(1, rows):
-        axes.add_patch(Rectangle((row - 1, row), 1, 1, fill=False, edgecolor="#d62728", linewidth=2))
-    axes.set_xlabel("judged on")
-    axes.set_ylabel("after learning")
-    axes.set_title(f"{record.config['method']['name']} on {record.benchmark}, seed {record.config['seed']}", fontsize=10)
-    axes.tick_params(axis="x", rotation=35)
-    axes.tick_params(axis="y", rotation=0)
+        axes.add_patch(Rectangle((row - 1, row), 1, 1, fill=False, edgecolor=JUST_LEARNED, linewidth=2))
+    axes.set_xlabel("judged on", fontsize=TEXT)
+    axes.set_ylabel("after learning", fontsize=TEXT)
+    axes.set_title(run_title(record), fontsize=TEXT + 1)
+    slanted(axes, record.tasks)
+    axes.tick_params(axis="y", rotation=0, labelsize=SMALL)
     return figure
 
 
-def save_figure(figure: Figure, stem: Path) -> list[Path]:
-    """``stem`` with .svg and .png; the SVG is reproducible (no date, fixed ids)."""
-    import matplotlib as mpl
+def task_curves_figure(rows: Mapping[str, Sequence[Record]]) -> Figure:
+    """Accuracy on each task after every task, one small picture per task, one line per row (mean over its runs).
 
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
-    with mpl.rc_context({"svg.hashsalt": stem.name}):
-        figure.savefig(paths[0], metadata={"Date": None})
-        figure.savefig(paths[1], dpi=160)
-    return paths
+    The dotted line stands where the task is learned; the band is the range over runs.
+
+    Args:
+        rows: label -> finished runs of one configuration, all on the same tasks in the same order.
+    """
+    tasks = next(iter(rows.values()))[0].tasks
+    styles = looks(rows)
+    panels = math.ceil(len(tasks) / PANELS)
+    wide = min(PANELS, len(tasks))
+    figure = new_figure(1.6 + 2.1 * wide, 0.6 + 1.9 * panels)
+    grid = figure.subplots(panels, wide, squeeze=False, sharex=True, sharey=True)
+    steps = range(len(tasks) + 1)
+    for column, (axes, task) in enumerate(zip(grid.flat, tasks, strict=False)):
+        for label, records in rows.items():
+            values = np.stack([cell_array(record.test)[:, column] for record in records])
+            look = styles[label]
+            axes.plot(
+                steps, values.mean(axis=0), color=look.colour, linestyle=look.line, marker=look.marker, markersize=3.5,
+                linewidth=1.2, label=label,
+            )  # fmt: skip
+            if len(records) > 1:
+                axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=look.colour, alpha=0.15, linewidth=0)
+        axes.axvline(column + 1, color="#555555", linestyle=(0, (1, 1)), linewidth=1.2)
+        plain_axes(axes, title=f"{column + 1} {task}")
+    for axes in grid.flat[len(tasks) :]:
+        axes.set_visible(False)
+    grid[0][0].set_xticks([step for step in steps if len(tasks) < 7 or step % 2 == 0])
+    figure.supxlabel("tasks learned", fontsize=TEXT)
+    figure.supylabel("test accuracy (%)", fontsize=TEXT)
+    legend_beside(figure, grid[0][0])
+    return figure
+
+
+def cell_array(cells: Cells) -> NDArray[np.float64]:
+    """Stored cells as an array, NaN where nothing was measured."""
+    return np.array([[np.nan if value is None else value for value in row] for row in cells], dtype=np.float64)
+
+
+def run_title(record: Record) -> str:
+    """Method, benchmark and seed."""
+    return f"{record.config['method']['name']} on {record.benchmark}, seed {record.config['seed']}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from suite.backbones.learner import slot_address
 from suite.errors import DataError
 from suite.record import Record
+
+KEY = ["run", "method"]
 
 
 def rank_frame(record: Record) -> pd.DataFrame:
@@ -18,6 +19,8 @@ def rank_frame(record: Record) -> pd.DataFrame:
     Raises:
         DataError: the run learned with no low-rank part.
     """
+    from suite.backbones.learner import slot_address  # torch behind it: loaded with the first run that has slots
+
     rows = []
     for result in record.results[1:]:
         for slot, rank in result.effective_rank.items():
@@ -29,7 +32,8 @@ def rank_frame(record: Record) -> pd.DataFrame:
                     "layer": layer,
                     "weight": weight,
                     "effective_rank": rank,
-                    "no_signal_rank": result.no_signal_rank,
+                    "no_signal_rank": math.nan if result.no_signal_rank is None else result.no_signal_rank,
+                    "offered_rank": math.nan if result.offered_rank is None else result.offered_rank,
                     "update_norm": result.update_norm.get(slot, math.nan),
                     "cumulative_norm": result.cumulative_norm.get(slot, math.nan),
                 }
@@ -39,10 +43,35 @@ def rank_frame(record: Record) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def ranks_of(records: Sequence[Record]) -> pd.DataFrame:
+    """``rank_frame`` of several runs below each other, with columns ``run`` and ``method`` in front."""
+    parts = []
+    for record in records:
+        part = rank_frame(record)
+        part.insert(0, "run", record.run_id)
+        part.insert(1, "method", str(record.config["method"]["name"]))
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
 def rank_summary(frame: pd.DataFrame, by: str) -> pd.DataFrame:
     """Mean effective rank and its no-signal value per ``by`` (task, weight, layer or encoder), in order of appearance."""
     columns = ["effective_rank", "no_signal_rank"]
     return frame.groupby(by, sort=False)[columns].mean(numeric_only=False).reset_index()
+
+
+def rank_comparison(frame: pd.DataFrame, by: str) -> pd.DataFrame:
+    """``rank_summary`` with a pair of columns per run: what it kept, and what it would have kept without any signal.
+
+    Args:
+        frame: as ``ranks_of`` makes it.
+    """
+    parts = []
+    for (run, method), part in frame.groupby(KEY, sort=False):
+        summary = rank_summary(part, by).set_index(by)
+        name = f"{method} {str(run)[:6]}"
+        parts.append(summary.rename(columns={"effective_rank": name, "no_signal_rank": f"{name} no-signal"}))
+    return pd.concat(parts, axis=1).reset_index()
 
 
 def shift_frame(records: Iterable[Record]) -> pd.DataFrame:

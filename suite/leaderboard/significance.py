@@ -1,81 +1,84 @@
-"""Is the difference between two configurations real? Paired tests on stored outcomes, example by example."""
+"""What ``significance`` prints: rows of one stream to compare, their ranks over tasks, and where the spread between runs comes from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+import math
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from suite.errors import DataError
-from suite.metrics.statistics import holm, mcnemar, paired_bootstrap, sign_flip
-from suite.outcomes import Key, Scores
-from suite.randomness import numpy_generator
+from suite.errors import DataError, SuiteError
+from suite.leaderboard.comparison import LEVEL, Contestant, ranks_over_tasks
+from suite.leaderboard.run_set import RunSet
+from suite.leaderboard.standing import JUDGED_TOGETHER, contestants
+from suite.leaderboard.table import headline, leaderboard_frame, metric_value, pooled_key
+from suite.metrics.comparison import split_variance
 from suite.record import Record
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """One finished run with its outcomes."""
-
-    record: Record
-    outcomes: Mapping[Key, Scores]
-
-    @property
-    def label(self) -> str:
-        return f"{self.record.config['method']['name']} {self.record.run_id[:6]}"
-
-
-def significance_frame(contestants: Sequence[Contestant], *, resamples: int = 2000) -> pd.DataFrame:
-    """Every pair's difference after the last task: mean over tasks of the mean over examples, bootstrap interval, p values.
-
-    ``p`` is McNemar's mid-p for right/wrong outcomes, a sign-flip permutation test for graded scores; ``p holm`` is corrected
-    over all pairs. A positive difference speaks for the first run.
+def groups_of_rows(runs: RunSet, *, all_trials: bool = False) -> list[tuple[str, list[Contestant]]]:
+    """Rows that were judged on the same examples, with a title per group; groups of one row are left out.
 
     Raises:
-        DataError: fewer than two runs, or runs that were not judged on the same examples.
+        DataError: no two rows can be compared.
     """
-    if len(contestants) < 2:
-        raise DataError("significance: needs at least two finished runs; name more, or run another seed or method.")
-    rows = []
-    for one, other in combinations(contestants, 2):
-        _require_paired(one.record, other.record)
-        first, tasks = _last_row(one)
-        second, _ = _last_row(other)
-        draws = numpy_generator("significance", one.record.run_id, other.record.run_id)
-        interval = paired_bootstrap(first, second, draws, tasks=tasks, resamples=resamples)
-        graded = not (np.isin(first, (0, 100)).all() and np.isin(second, (0, 100)).all())
-        p = sign_flip(first, second, draws, tasks=tasks) if graded else mcnemar(first / 100, second / 100).p
-        rows.append(
-            {
-                "first": one.label,
-                "second": other.label,
-                "difference": interval.mean,
-                "low": interval.low,
-                "high": interval.high,
-                "test": "sign flip" if graded else "McNemar",
-                "p": p,
-                "examples": len(first),
-            }
-        )
-    frame = pd.DataFrame(rows)
-    frame.insert(7, "p holm", holm(frame["p"].to_numpy()))
-    return frame
-
-
-def _last_row(contestant: Contestant) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    row = contestant.record.tasks_done
-    parts = [contestant.outcomes[("test", row, task)] for task in range(len(contestant.record.tasks))]
-    owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    return np.concatenate(parts).astype(np.float64), owners
-
-
-def _require_paired(one: Record, other: Record) -> None:
-    if one.item_digests.get("test") != other.item_digests.get("test") or one.scoring != other.scoring:
+    frame = leaderboard_frame(runs.records, all_trials=all_trials)
+    known = {record.run_id: record for record in runs.records}
+    found = []
+    for (benchmark, setting, data, _), part in frame.groupby(JUDGED_TOGETHER, sort=False):
+        rows = contestants(part, known, runs.last_outcomes)
+        if len(rows) > 1:
+            found.append((f"{benchmark} ({setting}), data {data}", rows))
+    if not found:
         raise DataError(
-            f"significance: runs {one.run_id[:6]} and {other.run_id[:6]} were not judged on the same examples by the same rule; "
-            "compare runs of one benchmark, order and scoring."
+            f"significance: none of the {len(runs.records)} runs form two finished rows judged on the same examples; name runs of "
+            "one benchmark, order and scoring, or run another method."
         )
+    return found
+
+
+def rank_table(rows: Sequence[Contestant]) -> tuple[pd.DataFrame, str]:
+    """Mean rank of each row over the stream's tasks, best first, and a sentence with Friedman's p and the critical difference."""
+    found = ranks_over_tasks(rows)
+    frame = pd.DataFrame({"row": [row.label for row in rows], "mean rank": found.mean_ranks}).sort_values("mean rank", ignore_index=True)
+    note = f"Friedman p {found.p:.3g} over {len(rows[0].tasks)} tasks, critical difference {found.critical_difference:.2f} ({LEVEL:.0%})"
+    return frame, note
+
+
+def variance_frame(records: Sequence[Record]) -> pd.DataFrame:
+    """Variance of the headline metric between the finished runs of a configuration, split into seed, order and rest.
+
+    A configuration needs two runs at least; with seeds and orders not fully crossed only the seeds of its most frequent order
+    are used. An empty cell cannot be told from the others.
+    """
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for record in records:
+        if record.status == "finished":
+            groups.setdefault(pooled_key(record), []).append(record)
+    rows = []
+    for key, group in groups.items():
+        name = headline(group[0].metrics)
+        scores = {(r.config["seed"], tuple(r.tasks)): metric_value(r, name) for r in group}
+        cells = _crossed({cell: score for cell, score in scores.items() if not math.isnan(score)})
+        if len(cells) < 2:
+            continue
+        try:
+            split = split_variance(list(cells.values()), [seed for seed, _ in cells], [order for _, order in cells])
+        except SuiteError:
+            continue
+        parts = {"seed": split.seed, "order": split.order, "rest": split.rest}
+        rows.append(
+            {"benchmark": key[0], "setting": key[1], "method": key[2], "metric": name, "runs": len(cells)}
+            | {part: math.nan if value is None else value for part, value in parts.items()}
+        )
+    return pd.DataFrame(rows, columns=["benchmark", "setting", "method", "metric", "runs", "seed", "order", "rest"])
+
+
+def _crossed(scores: dict[tuple[int, tuple[str, ...]], float]) -> dict[tuple[int, tuple[str, ...]], float]:
+    """The scores when every seed met every order; else those of the order with most seeds."""
+    orders = list(dict.fromkeys(order for _, order in scores))
+    seeds = {seed for seed, _ in scores}
+    if len(scores) == len(orders) * len(seeds):
+        return scores
+    largest = max(orders, key=lambda order: sum(other == order for _, other in scores))
+    return {cell: score for cell, score in scores.items() if cell[1] == largest}

@@ -13,21 +13,29 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from suite.config import canonical_hash
 from suite.errors import SuiteError
+from suite.leaderboard.run_set import setting_text
 from suite.metrics.conventions import compute, convention
 from suite.metrics.matrix import AccuracyMatrix
 from suite.record import Record
 
 KEYS = ("benchmark", "setting", "method", "scoring", "data_fingerprint", "code_version", "settings_hash")
+TASK = "last: "
 COSTS = ("trainable_parameters", "effective_rank", "no_signal_rank", "carried_bytes", "wall_seconds", "peak_gib")
 ABOUT = (
-    *("n", "seeds", "unfinished", "budget", "lr", "study", "trials", "selection", "optimism"),
-    *("commit", "config_hash", "data_fingerprint"),
+    *("standing", "p_vs_best", "n", "seeds", "orders", "unfinished", "backbone", "budget", "lr"),
+    *("study", "trials", "selection", "optimism", "commit", "config_hash", "runs", "data_fingerprint"),
 )
 
 
 def leaderboard_frame(
-    records: Iterable[Record], convention_name: str | None = None, *, all_trials: bool = False
+    records: Iterable[Record],
+    convention_name: str | None = None,
+    *,
+    all_trials: bool = False,
+    per_task: bool = False,
+    pool_orders: bool = False,
 ) -> pd.DataFrame:
     """One row per configuration; columns ``<metric>`` (mean over seeds) and ``<metric> std`` (n - 1; empty for one seed).
 
@@ -37,22 +45,27 @@ def leaderboard_frame(
     Args:
         convention_name: metrics of this convention for every row instead of each benchmark's own.
         all_trials: a row for every trial of a study; otherwise one for the trial that validation selects.
+        per_task: a column ``last: <task>`` for the accuracy on each task after the last one.
+        pool_orders: one row for all orders of a stream over the same examples.
     """
     every = list(records)
     selection = {} if all_trials else select_trials(every)
     shown = [record for record in every if all_trials or record.study is None or record.run_id in selection]
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in shown:
-        groups.setdefault(_key(record), []).append(record)
+        groups.setdefault(pooled_key(record) if pool_orders else _key(record), []).append(record)
     rows = [_row(key, group, convention_name, selection) for key, group in groups.items()]
     metrics = list(dict.fromkeys(name for row in rows for name in row if name not in (*KEYS, *COSTS, *ABOUT)))
-    columns = ["benchmark", "setting", "method", *metrics, *COSTS, *ABOUT, "code_version", "settings_hash", "scoring"]
+    if per_task:
+        rows = [row | _last_by_task(group) for row, group in zip(rows, groups.values(), strict=True)]
+    tasks = list(dict.fromkeys(name for row in rows for name in row if name.startswith(TASK)))
+    columns = ["benchmark", "setting", "method", *metrics, *tasks, *COSTS, *ABOUT, "code_version", "settings_hash", "scoring"]
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
     return _sorted(frame, metrics)
 
 
 def _key(record: Record) -> tuple[str, ...]:
-    setting = ", ".join(f"{key} {value}" for key, value in record.setting.items())
+    setting = setting_text(record)
     method = str(record.config["method"]["name"])
     return (
         record.benchmark,
@@ -63,6 +76,17 @@ def _key(record: Record) -> tuple[str, ...]:
         record.code_version,
         record.settings_hash,
     )
+
+
+def pooled_key(record: Record) -> tuple[str, ...]:
+    """As ``_key`` without the order: tasks by name with the digests of their examples stand for the data."""
+    benchmark, _, method, scoring, _, code, _ = _key(record)
+    setting = ", ".join(f"{key} {value}" for key, value in record.setting.items() if key != "order")
+    digests = zip(record.tasks, record.item_digests.get("validation", []), record.item_digests.get("test", []), strict=False)
+    data = canonical_hash(sorted([task, *found] for task, *found in digests))[:12]
+    config = {key: value for key, value in record.config.items() if key != "seed"}
+    config["benchmark"] = {key: value for key, value in config["benchmark"].items() if key != "order"}
+    return benchmark, setting, method, scoring, data, code, canonical_hash(config)
 
 
 @dataclass(frozen=True)
@@ -83,11 +107,16 @@ def select_trials(records: Sequence[Record]) -> dict[str, Selection]:
             studies.setdefault((record.study, record.data_fingerprint), []).append(record)
     chosen = {}
     for trials in studies.values():
-        name = next((metric for metric in trials[0].metrics if metric.endswith((".last", ".op"))), trials[0].metrics[0])
+        name = headline(trials[0].metrics)
         best = max(trials, key=lambda record: metric_value(record, name, "validation"))
         oracle = max(metric_value(record, name) for record in trials)
         chosen[best.run_id] = Selection(len(trials), f"{name} on validation", oracle - metric_value(best, name))
     return chosen
+
+
+def headline(metrics: Sequence[str]) -> str:
+    """The metric by which rows are sorted and trials selected: last accuracy or overall performance, else the first."""
+    return next((name for name in metrics if name.endswith((".last", ".op"))), metrics[0])
 
 
 def _row(
@@ -105,9 +134,14 @@ def _row(
     training = group[0].config["training"]
     commits = {(record.commit or "")[:12] + ("+" if record.dirty else "") for record in group}
     return row | {
+        "standing": "",
+        "p_vs_best": math.nan,
         "n": len(finished),
+        "orders": ",".join(sorted({str(record.setting.get("order", "")) for record in group} - {""})),
+        "runs": ",".join(record.run_id for record in finished),
         "seeds": ",".join(str(seed) for seed in sorted({record.config["seed"] for record in finished})),
         "unfinished": ", ".join(sorted(_state(record) for record in group if record.status != "finished")),
+        "backbone": backbone_text(group[0].config["backbone"]),
         "budget": budget_text(training),
         "lr": training["lr"],
         "study": ",".join(sorted({record.study for record in group if record.study})),
@@ -117,6 +151,16 @@ def _row(
         "commit": ",".join(sorted(commits)),
         "config_hash": ",".join(sorted({record.config_hash for record in group})),
     }
+
+
+def _last_by_task(group: Sequence[Record]) -> dict[str, float]:
+    """Mean accuracy over the finished runs on each task after the last one."""
+    found: dict[str, list[float]] = {}
+    for record in group:
+        if record.status == "finished":
+            for task, value in zip(record.tasks, record.test[-1], strict=True):
+                found.setdefault(TASK + task, []).append(math.nan if value is None else value)
+    return {name: float(np.mean(values)) for name, values in found.items()}
 
 
 def metric_value(record: Record, name: str, split: Literal["test", "validation"] = "test") -> float:
@@ -151,6 +195,12 @@ def budget_text(training: Mapping[str, Any]) -> str:
     return f"{'own' if epochs is None else f'{epochs:g}'} epochs x {training['batch_size']}"
 
 
+def backbone_text(backbone: Mapping[str, Any]) -> str:
+    """Name, model and weights of a backbone's config, as the table shows them."""
+    parts = (backbone.get(key) for key in ("name", "model", "pretrained"))
+    return " ".join(str(part) for part in parts if part is not None)
+
+
 def _state(record: Record) -> str:
     return f"seed {record.config['seed']} {record.status} after {record.tasks_done} of {len(record.tasks)}"
 
@@ -164,11 +214,15 @@ def _sorted(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """By benchmark and setting, the best last accuracy (or first metric) first."""
     if frame.empty:
         return frame
-    last = next((name for name in metrics if name.endswith((".last", ".op"))), metrics[0])
-    order = frame.sort_values(["benchmark", "setting", last], ascending=[True, True, False], na_position="last", kind="stable")
+    order = frame.sort_values(["benchmark", "setting", headline(metrics)], ascending=[True, True, False], na_position="last", kind="stable")
     return order.reset_index(drop=True)
 
 
 def metric_columns(frame: pd.DataFrame) -> list[str]:
     """Names of the metric columns, without their standard deviations."""
     return [name.removesuffix(" std") for name in frame.columns if name.endswith(" std")]
+
+
+def task_columns(frame: pd.DataFrame) -> list[str]:
+    """Names of the columns with the accuracy on one task after the last one."""
+    return [name for name in frame.columns if name.startswith(TASK)]

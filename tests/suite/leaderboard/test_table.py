@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
@@ -12,74 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from suite.errors import ConfigError, SuiteError
+from suite.errors import SuiteError
 from suite.leaderboard.export import FORMS, latex_escape, to_csv, to_html, to_latex, to_markdown
-from suite.leaderboard.figures import accuracy_matrix_figure, save_figure
-from suite.leaderboard.table import budget_text, leaderboard_frame, metric_columns
-from suite.record import Cells, Record, TaskCosts, TaskResult
+from suite.leaderboard.table import budget_text, leaderboard_frame, metric_columns, task_columns
+from suite.record import Cells, Record
 
 ROWS: Cells = [[50.0, 50.0, 50.0], [80.0, 60.0, 40.0], [84.0, 90.0, 50.0], [70.0, 85.0, 95.0]]
 COLUMNS = [
     *("benchmark", "setting", "method", "zscl.last", "zscl.last std", "gem.bwt", "gem.bwt std"),
     *("trainable_parameters", "effective_rank", "no_signal_rank", "carried_bytes", "wall_seconds", "peak_gib"),
-    *("n", "seeds", "unfinished", "budget", "lr", "study", "trials", "selection", "optimism"),
-    *("commit", "config_hash", "data_fingerprint", "code_version", "settings_hash", "scoring"),
+    *("standing", "p_vs_best", "n", "seeds", "orders", "unfinished", "backbone", "budget", "lr"),
+    *("study", "trials", "selection", "optimism", "commit", "config_hash", "runs"),
+    *("data_fingerprint", "code_version", "settings_hash", "scoring"),
 ]
-
-
-def result(row: int) -> TaskResult:
-    costs = TaskCosts(
-        steps=8,
-        wall_seconds=2.0,
-        train_seconds=1.0,
-        evaluate_seconds=1.0,
-        device_seconds=None,
-        peak_bytes=2**30,
-        device_peak_bytes=None,
-        trainable_parameters=100 * (row > 0),
-        carried_bytes=0,
-    )
-    ranks = {"vision.0.q": 6, "vision.0.k": 8} if row else {}
-    return TaskResult(row=row, task=f"t{row}" if row else None, costs=costs, effective_rank=ranks, no_signal_rank=8.2 if row else None)
-
-
-@pytest.fixture
-def make_record() -> Callable[..., Record]:
-    def make(method: str = "codyra", seed: int = 0, rows: Cells = ROWS, **fields: Any) -> Record:
-        config = {
-            "benchmark": {"name": "b"},
-            "method": {"name": method},
-            "backbone": {"name": "mini-clip"},
-            "training": {"steps": 8, "epochs": None, "batch_size": 4, "lr": 1e-3},
-            "seed": seed,
-        }
-        base: dict[str, Any] = {
-            "run_id": f"{method}-{seed}",
-            "config": config,
-            "config_hash": f"c{method}{seed}",
-            "settings_hash": f"s{method}",
-            "data_fingerprint": "f" * 64,
-            "code_version": "v",
-            "commit": "abc",
-            "dirty": False,
-            "versions": {},
-            "hardware": {},
-            "benchmark": "b",
-            "setting": {"order": "I"},
-            "protocol": "task",
-            "scoring": None,
-            "metrics": ["zscl.last", "gem.bwt"],
-            "tasks": ["t1", "t2", "t3"],
-            "item_digests": {},
-            "validation": rows,
-            "test": rows,
-            "results": [result(row) for row in range(len(rows))],
-            "status": "finished",
-            "started_at": datetime(2026, 1, 1, tzinfo=UTC),
-        }
-        return Record.model_validate({**base, **fields})
-
-    return make
 
 
 def shifted(rows: Cells, by: float) -> Cells:
@@ -174,25 +118,39 @@ def test_every_form_holds_every_row(form: str, make_record: Callable[..., Record
     assert "nan" not in text.lower().replace("nanosecond", "")
 
 
-def test_five_hundred_runs_take_seconds(make_record: Callable[..., Record]) -> None:
+def test_orders_are_pooled_on_request_only(make_record: Callable[..., Record]) -> None:
+    """Order II of the same examples: other columns, other fingerprint, other settings hash, one row when pooled."""
+    back = ["t3", "t2", "t1"]
+    config = make_record().config
+    second = {**config, "benchmark": {"name": "b", "order": "II"}}
+    other = {"data_fingerprint": "e" * 64, "settings_hash": "x", "setting": {"order": "II"}, "tasks": back, "config": second}
+    records = [make_record(), make_record(rows=shifted(ROWS, -4.0), run_id="back", **other)]
+    assert len(leaderboard_frame(records)) == 2
+    (row,) = leaderboard_frame(records, pool_orders=True).to_dict("records")
+    assert (row["n"], row["orders"], row["setting"], row["runs"]) == (2, "I,II", "", "codyra-0,back")
+    assert row["zscl.last"] == pytest.approx(83.3333 - 2, abs=1e-3)
+    elsewhere = {**other, "item_digests": {"validation": ["a", "b", "c"], "test": ["a", "b", "c"]}}
+    assert len(leaderboard_frame([make_record(), make_record(**elsewhere)], pool_orders=True)) == 2
+
+
+def test_a_column_per_task_on_request(make_record: Callable[..., Record]) -> None:
+    frame = leaderboard_frame([make_record(), make_record(seed=1, rows=shifted(ROWS, 2.0))], per_task=True)
+    assert task_columns(frame) == ["last: t1", "last: t2", "last: t3"]
+    assert [frame[name][0] for name in task_columns(frame)] == [71.0, 86.0, 96.0]
+    assert metric_columns(frame) == ["zscl.last", "gem.bwt"]
+
+
+def test_a_run_without_a_matrix_is_shown_without_numbers(make_record: Callable[..., Record]) -> None:
+    (row,) = leaderboard_frame([make_record(rows=[], status="failed", reason="nan")]).to_dict("records")
+    assert (row["n"], row["runs"]) == (0, "")
+    assert math.isnan(row["zscl.last"])
+    assert row["unfinished"] == "seed 0 failed after 0 of 3"
+
+
+def test_five_hundred_runs_are_a_hundred_rows(make_record: Callable[..., Record]) -> None:
     records = [make_record(f"m{i}", seed=s) for i in range(100) for s in range(5)]
     frame = leaderboard_frame(records)
     assert len(frame) == 100
     assert set(frame["n"]) == {5}
 
 
-def test_matrix_picture_is_saved_twice_and_reproducibly(make_record: Callable[..., Record], tmp_path: Any) -> None:
-    svg, png = save_figure(accuracy_matrix_figure(make_record()), tmp_path / "a" / "matrix")
-    again, _ = save_figure(accuracy_matrix_figure(make_record()), tmp_path / "b" / "matrix")
-    assert svg.read_bytes() == again.read_bytes()
-    assert png.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert "after learning" in svg.read_text() or "<svg" in svg.read_text()
-
-
-def test_empty_board_says_what_to_do(tmp_path: Any) -> None:
-    from suite.cli.board import load_board
-
-    with pytest.raises(ConfigError, match="MLflow holds no run"):
-        load_board(f"sqlite:///{tmp_path / 'none.db'}", {}, None)
-    with pytest.raises(ConfigError, match="no run matches benchmark = 'x'"):
-        load_board(f"sqlite:///{tmp_path / 'none.db'}", {"benchmark": "x"}, None)

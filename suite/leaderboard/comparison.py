@@ -1,0 +1,249 @@
+"""Is the difference between two rows real? Paired tests on stored outcomes, example by example and seed by seed.
+
+What is compared is the mean over tasks of the accuracy after the last task (``zscl.last``, ``trace.op``, ``gem.average``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from suite.errors import DataError
+from suite.metrics.comparison import FriedmanRanks, friedman
+from suite.metrics.statistics import holm, mcnemar, paired_bootstrap
+from suite.outcomes import Key, Scores
+from suite.randomness import numpy_generator
+from suite.record import Record
+
+Vector = NDArray[np.float64]
+Repeat = tuple[int, tuple[str, ...]]
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One row: the finished runs of one configuration.
+
+    Attributes:
+        tasks: names in alphabetical order, so that runs in different orders can be paired.
+        scores: (seed, order of tasks) -> scores after the last task, one array per task.
+        judged_on: what the scores belong to; only equal ones can be paired.
+    """
+
+    label: str
+    tasks: tuple[str, ...]
+    scores: Mapping[Repeat, Sequence[Vector]]
+    judged_on: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """First minus second in points, with a 95 % interval and a two-sided p value.
+
+    Attributes:
+        repeats: seeds (and orders) that both rows have; 0 = none, the means over each row's own ones are compared.
+        over: what the interval speaks for: new examples, or new examples and new seeds.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    repeats: int
+    over: str
+
+
+def contestant(label: str, runs: Iterable[tuple[Record, Mapping[Key, Scores]]]) -> Contestant:
+    """The row of these finished runs.
+
+    Raises:
+        DataError: a run is not finished, stored no outcomes, or was judged on other examples than the first.
+    """
+    scores: dict[Repeat, list[Vector]] = {}
+    judged: set[tuple[str, ...]] = set()
+    names: list[str] = []
+    for record, outcomes in runs:
+        columns = sorted(range(len(record.tasks)), key=record.tasks.__getitem__)
+        names = [record.tasks[column] for column in columns]
+        keys = [("test", len(record.tasks), column) for column in columns]
+        if record.status != "finished" or any(key not in outcomes for key in keys):
+            raise DataError(f"run {record.run_id}: has no outcomes after its last task; finish it, or leave it out.")
+        scores[int(record.config["seed"]), tuple(record.tasks)] = [outcomes[key].astype(np.float64) for key in keys]
+        digests = record.item_digests.get("test", [])
+        judged.add((record.protocol, record.scoring or "", *names, *(digests[column] for column in columns if digests)))
+    if len(judged) != 1:
+        raise DataError(f"'{label}': its runs were judged on {len(judged)} sets of examples; compare runs of equal data.")
+    return Contestant(label, tuple(names), scores, judged.pop())
+
+
+def compare(first: Contestant, second: Contestant, *, resamples: int = 10_000) -> Difference:
+    """Paired difference of two rows.
+
+    With one common seed the interval is a bootstrap over examples within tasks and says nothing about other seeds. With
+    several, the variance of the mean is that of a crossed design: over examples, plus over seeds, minus their residual,
+    which is in both, and never below the larger of the two; degrees of freedom after Satterthwaite.
+    Source: Clark 1973, Journal of Verbal Learning and Verbal Behavior 12 (quasi-F ratios).
+
+    Raises:
+        DataError: the rows were not judged on the same examples by the same rule.
+    """
+    _require_paired(first, second)
+    shared = sorted(set(first.scores) & set(second.scores))
+    differences = _by_repeat(first, second, shared)
+    mean, error, freedom = _crossed(differences)
+    p = _two_sided(mean, error, freedom)
+    if len(shared) > 1:
+        margin = _quantile(freedom) * error
+        return Difference(mean, mean - margin, mean + margin, p, len(shared), f"examples and {len(shared)} seeds")
+    flat = np.concatenate([task[0] for task in differences])
+    owners = np.repeat(np.arange(len(differences)), [task.shape[1] for task in differences])
+    draws = numpy_generator("comparison", first.label, second.label)
+    interval = paired_bootstrap(flat, np.zeros_like(flat), draws, tasks=owners, resamples=resamples)
+    return Difference(mean, interval.low, interval.high, p, len(shared), "examples")
+
+
+def pairwise_frame(rows: Sequence[Contestant]) -> pd.DataFrame:
+    """Every pair of rows: difference, interval, p, p after Holm, and McNemar's test where one seed of 0/1 outcomes is shared.
+
+    Raises:
+        DataError: fewer than two rows, or rows that cannot be paired.
+    """
+    if len(rows) < 2:
+        raise DataError(f"significance: {len(rows)} finished row(s) to compare; name at least two.")
+    found = []
+    for first, second in combinations(rows, 2):
+        difference = compare(first, second)
+        found.append(
+            {
+                "first": first.label,
+                "second": second.label,
+                "difference": difference.mean,
+                "low": difference.low,
+                "high": difference.high,
+                "p": difference.p,
+                "over": difference.over,
+                **_mcnemar(first, second),
+            }
+        )
+    frame = pd.DataFrame(found)
+    frame.insert(6, "p holm", holm(frame["p"].to_numpy()))
+    tested = frame["mcnemar p"].notna().to_numpy()
+    frame["mcnemar holm"] = np.nan
+    frame.loc[tested, "mcnemar holm"] = holm(frame.loc[tested, "mcnemar p"].to_numpy())
+    return frame
+
+
+def against_best(rows: Sequence[Contestant]) -> dict[str, float]:
+    """Label -> Holm-corrected p against the best row (p 1 for itself); the best has the highest mean over tasks.
+
+    Raises:
+        DataError: rows that cannot be paired.
+    """
+    if not rows:
+        return {}
+    best = max(rows, key=_mean)
+    others = [row for row in rows if row is not best]
+    for row in others:
+        _require_paired(best, row)
+    shared = [sorted(set(best.scores) & set(row.scores)) for row in others]
+    raw = [_two_sided(*_crossed(_by_repeat(best, row, repeats))) for row, repeats in zip(others, shared, strict=True)]
+    adjusted: Sequence[float] = holm(raw).tolist() if raw else []
+    return {best.label: 1.0, **{row.label: p for row, p in zip(others, adjusted, strict=True)}}
+
+
+def ranks_over_tasks(rows: Sequence[Contestant]) -> FriedmanRanks:
+    """Friedman ranks of the rows over the tasks of their stream, by accuracy after the last task averaged over seeds.
+
+    Raises:
+        DataError: rows that cannot be paired.
+        SuiteError: fewer than three rows or two tasks.
+    """
+    for row in rows[1:]:
+        _require_paired(rows[0], row)
+    scores = [[_over_repeats(row, task).mean() for row in rows] for task in range(len(rows[0].tasks))] if rows else []
+    return friedman(np.asarray(scores, dtype=np.float64).reshape(-1, len(rows)))
+
+
+def _mean(row: Contestant) -> float:
+    return float(np.mean([np.mean([task.mean() for task in tasks]) for tasks in row.scores.values()]))
+
+
+def _require_paired(first: Contestant, second: Contestant) -> None:
+    if first.judged_on != second.judged_on:
+        raise DataError(
+            f"'{first.label}' and '{second.label}' were not judged on the same examples by the same rule; compare rows of one "
+            "benchmark, order and scoring."
+        )
+
+
+def _by_repeat(first: Contestant, second: Contestant, shared: Sequence[Repeat]) -> list[Vector]:
+    """Differences per task, (seeds, examples); one row of differences of means when no seed is shared."""
+    tasks = range(len(first.tasks))
+    if not shared:
+        return [(_over_repeats(first, task) - _over_repeats(second, task))[None, :] for task in tasks]
+    return [np.stack([first.scores[repeat][task] - second.scores[repeat][task] for repeat in shared]) for task in tasks]
+
+
+def _over_repeats(row: Contestant, task: int) -> Vector:
+    return np.asarray(np.mean([tasks[task] for tasks in row.scores.values()], axis=0))
+
+
+def _crossed(differences: Sequence[Vector]) -> tuple[float, float, float]:
+    """Mean over tasks, its standard error and degrees of freedom, from (seeds, examples) per task; see ``compare``."""
+    count, seeds = len(differences), differences[0].shape[0]
+    mean = float(np.mean([task.mean() for task in differences]))
+    sizes = np.array([task.shape[1] for task in differences])
+    spread = np.array([task.mean(axis=0).var(ddof=1) if task.shape[1] > 1 else 0.0 for task in differences])
+    parts = spread / sizes / count**2
+    examples = float(parts.sum())
+    examples_freedom = examples**2 / float((parts**2 / np.maximum(sizes - 1, 1)).sum()) if examples else math.inf
+    if seeds == 1:
+        return mean, math.sqrt(examples), examples_freedom
+    by_seed = np.mean([task.mean(axis=1) for task in differences], axis=0)
+    over_seeds = float(by_seed.var(ddof=1)) / seeds
+    rest = math.fsum(_residual(task) / (seeds * task.shape[1]) for task in differences) / count**2
+    variance = max(examples, over_seeds, examples + over_seeds - rest)
+    weight = examples**2 / examples_freedom + over_seeds**2 / (seeds - 1)
+    freedom = max(variance**2 / weight, seeds - 1.0) if weight else math.inf
+    return mean, math.sqrt(variance), freedom
+
+
+def _residual(task: Vector) -> float:
+    """Mean square left after seed and example means, (seeds, examples)."""
+    seeds, size = task.shape
+    left = task - task.mean(axis=0) - task.mean(axis=1, keepdims=True) + task.mean()
+    freedom: int = (seeds - 1) * max(size - 1, 1)
+    return float((left**2).sum()) / freedom
+
+
+def _two_sided(mean: float, error: float, freedom: float) -> float:
+    from scipy.stats import t
+
+    if error == 0.0:
+        return 1.0 if mean == 0.0 else 0.0
+    return float(2.0 * t.sf(abs(mean) / error, freedom))
+
+
+def _quantile(freedom: float) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(1.0 - LEVEL / 2.0, freedom))
+
+
+def _mcnemar(first: Contestant, second: Contestant) -> dict[str, float]:
+    empty = {"only first": math.nan, "only second": math.nan, "mcnemar p": math.nan}
+    shared = set(first.scores) & set(second.scores)
+    if len(shared) != 1:
+        return empty
+    repeat = shared.pop()
+    one, other = np.concatenate(first.scores[repeat]) / 100.0, np.concatenate(second.scores[repeat]) / 100.0
+    if not (np.isin(one, (0.0, 1.0)).all() and np.isin(other, (0.0, 1.0)).all()):
+        return empty
+    found = mcnemar(one, other)
+    return {"only first": found.only_first, "only second": found.only_second, "mcnemar p": found.p}

@@ -1,0 +1,93 @@
+"""How all pictures look: colours that differ without colour vision and in grey print, markers and lines beside colour."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SCALE = "cividis"  # sequential, readable without colour vision and in grey
+AROUND = "PuOr"  # diverging, likewise
+# Okabe and Ito's colours without yellow, which vanishes on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
+SMALL, TEXT = 8, 9
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, marker and line of one series."""
+
+    colour: str
+    marker: str
+    line: str | tuple[int, tuple[int, ...]]
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """A look per name, in order of appearance; colours repeat only with another marker and line."""
+    return {
+        name: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], LINES[i % len(LINES)])
+        for i, name in enumerate(dict.fromkeys(names))
+    }
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure in inches that keeps its labels inside."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def plain_axes(axes: Axes, *, xlabel: str = "", ylabel: str = "", title: str = "") -> None:
+    """Labels, a light grid and no box."""
+    axes.set_xlabel(xlabel, fontsize=TEXT)
+    axes.set_ylabel(ylabel, fontsize=TEXT)
+    axes.set_title(title, fontsize=TEXT)
+    axes.tick_params(labelsize=SMALL)
+    axes.grid(True, color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def slanted(axes: Axes, labels: Sequence[str]) -> None:
+    """Tick labels of the x axis that end under their tick, so that long names do not run into each other."""
+    axes.set_xticks(axes.get_xticks() if len(axes.get_xticks()) == len(labels) else range(len(labels)))
+    axes.set_xticklabels(labels, rotation=35, ha="right", rotation_mode="anchor", fontsize=SMALL)
+
+
+def log_axis(axes: Axes) -> None:
+    """A logarithmic x axis with plain numbers, few enough not to touch."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = axes.get_xlim()
+    axes.set_xscale("log")
+    decades = math.log10(high / low) if low > 0 else 9.0
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if decades > 3 else (1.0, 3.0) if decades > 1 else (1.0, 2.0, 5.0)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def legend_beside(figure: Figure, axes: Axes, *, title: str = "", columns: int = 1) -> None:
+    """One legend for the whole figure, outside the axes where it can cover nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    form: dict[str, Any] = {"ncols": columns, "fontsize": SMALL, "frameon": False, "title": title, "title_fontsize": SMALL}
+    figure.legend(handles, labels, loc="outside right upper" if columns == 1 else "outside lower center", **form)
+
+
+def save_figure(figure: Figure, stem: Path) -> list[Path]:
+    """``stem`` with .svg and .png; the SVG is reproducible (no date, fixed ids)."""
+    import matplotlib as mpl
+
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = [stem.parent / f"{stem.name}.svg", stem.parent / f"{stem.name}.png"]
+    with mpl.rc_context({"svg.hashsalt": stem.name}):
+        figure.savefig(paths[0], metadata={"Date": None})
+        figure.savefig(paths[1], dpi=160)
+    return paths

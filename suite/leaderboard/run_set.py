@@ -1,0 +1,107 @@
+"""The runs a table, a picture or a page is made from: out of MLflow, or out of a folder of runs when tracking is off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from suite.errors import ConfigError
+from suite.outcomes import Key, Scores, read_outcomes
+from suite.record import Record, read_record
+
+Loader = Callable[[int | None], Mapping[Key, Scores]]
+# Option of the command line -> what it is compared with; the setting is searched for the text, the others must be equal.
+FILTERS: Mapping[str, Callable[[Record], str]] = {
+    "benchmark": lambda record: record.benchmark,
+    "method": lambda record: str(record.config["method"]["name"]),
+    "study": lambda record: record.study or "",
+    "setting": lambda record: setting_text(record),
+}
+TAGS = {"benchmark": "benchmark", "method": "method", "study": "codyra.study.name"}
+
+
+@dataclass(frozen=True)
+class RunSet:
+    """Records, and for each its outcomes when they are asked for (of one row of the matrices or of all)."""
+
+    records: list[Record]
+    loaders: Mapping[str, Loader] = field(default_factory=dict)
+
+    def last_outcomes(self, record: Record) -> Mapping[Key, Scores]:
+        """Per-example scores after the last task; empty when the run stored none."""
+        loader = self.loaders.get(record.run_id)
+        return loader(len(record.tasks)) if loader else {}
+
+    def named(self, name: str) -> Record:
+        """The run with this id or unique beginning of one.
+
+        Raises:
+            ConfigError: no such run, or several.
+        """
+        found = [record for record in self.records if record.run_id.startswith(name)]
+        exact = [record for record in found if record.run_id == name]
+        if len(exact or found) == 1:
+            return (exact or found)[0]
+        if found:
+            raise ConfigError(f"run '{name}': {len(found)} runs begin like this; give more of the id.")
+        raise ConfigError(f"run '{name}': is not among the {len(self.records)} runs here; 'codyra-suite leaderboard' lists ids.")
+
+
+def setting_text(record: Record) -> str:
+    """A stream's setting as tables show it."""
+    return ", ".join(f"{key} {value}" for key, value in record.setting.items())
+
+
+def load_runs(tracking: str | None, filters: Mapping[str, str | None] | None = None, out: Path | None = None) -> RunSet:
+    """The runs that match ``filters`` (names as in ``FILTERS``; None = not filtered).
+
+    Args:
+        tracking: an MLflow URI, None for the default one, ``none`` for the records below ``out``.
+
+    Raises:
+        ConfigError: nothing is stored, or the filters leave nothing; the message says which one does.
+    """
+    given = {name: value for name, value in (filters or {}).items() if value is not None}
+    runs = _folder_runs(out) if tracking == "none" and out is not None else _mlflow_runs(tracking, given)
+    kept = [record for record in runs.records if all(_matches(record, name, value) for name, value in given.items())]
+    if kept:
+        return RunSet(kept, runs.loaders)
+    everything = runs.records if tracking == "none" else _mlflow_runs(tracking, {}).records
+    if not everything:
+        raise ConfigError("leaderboard: MLflow holds no run here; run 'codyra-suite demo' first, or name another --tracking.")
+    alone = {name: sum(_matches(record, name, value) for record in everything) for name, value in given.items()}
+    shown = " and ".join(f"{name} = '{value}'" for name, value in given.items())
+    counts = ", ".join(f"{name} alone leaves {count}" for name, count in alone.items())
+    raise ConfigError(f"leaderboard: no run matches {shown} ({counts} of {len(everything)}); leave a filter out.")
+
+
+def _matches(record: Record, name: str, value: str) -> bool:
+    text = FILTERS[name](record)
+    return value in text if name == "setting" else value == text
+
+
+def _mlflow_runs(tracking: str | None, given: Mapping[str, str]) -> RunSet:
+    from suite.tracking.mlflow_reader import read_runs
+
+    tags = {TAGS[name]: value for name, value in given.items() if name in TAGS}
+    stored = {run.record.run_id: run for run in read_runs(tracking, filters=tags)}
+    return RunSet([run.record for run in stored.values()], {name: run.outcomes for name, run in stored.items()})
+
+
+def _folder_runs(out: Path) -> RunSet:
+    folders = [path.parent for path in sorted((out / "runs").glob("*/record.json"))]
+    records = [read_record(folder) for folder in folders]
+    loaders = {record.run_id: folder_loader(folder) for record, folder in zip(records, folders, strict=True)}
+    return RunSet(records, loaders)
+
+
+def folder_loader(folder: Path) -> Loader:
+    """Outcomes of the run in ``folder``; none where it stored none."""
+
+    def load(row: int | None) -> Mapping[Key, Scores]:
+        if not (folder / "outcomes.npz").is_file():
+            return {}
+        return {key: scores for key, scores in read_outcomes(folder).items() if row is None or key[1] == row}
+
+    return load
