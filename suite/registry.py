@@ -65,6 +65,7 @@ METHODS = Registry(
         "codyra": Entry("trainables.codyra:CodyraConfig", "rank-weighted LoRA, gates pruned by a soft threshold"),
         "zero-shot": Entry("baselines.zero_shot:ZeroShotConfig", "the untouched backbone"),
         "finetune": Entry("baselines.finetune:FinetuneConfig", "sequential full fine-tuning, the lower bound of retention"),
+        "joint": Entry("baselines.joint:JointConfig", "full fine-tuning on all tasks seen so far, the upper bound"),
         "lora": Entry("baselines.lora:LoraConfig", "fixed-rank LoRA, merged, carried or stacked between tasks"),
         "olora": Entry("baselines.olora:OLoraConfig", "orthogonal LoRA: new subspaces orthogonal to past ones"),
         "replay": Entry("baselines.replay:ReplayConfig", "fixed-rank LoRA with a replay memory"),

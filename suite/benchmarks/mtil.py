@@ -7,40 +7,22 @@ code draws shots from the global random state and freezes one crop per few-shot 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
-
-from suite.benchmarks.image_facts import stream_facts
-from suite.benchmarks.image_plan import (
-    DrawRule,
-    TaskPlan,
-    completeness,
-    fact_differences,
-    found_counts,
-    plan_all,
-    planned_stream,
-    read_cached,
-    require_classes,
-    split_cache,
-)
-from suite.benchmarks.stream import Protocol, Split, Stream
-from suite.config import BenchmarkConfig
-from suite.data.cache import ImageCache
+from suite.benchmarks.image_facts import Family, stream_facts
+from suite.benchmarks.image_plan import DrawRule, TaskPlan, found_counts, require_classes
+from suite.benchmarks.planned_images import PlannedImages
+from suite.benchmarks.stream import Protocol
 from suite.data.readers_torchvision import read_torchvision
 
 
-class MtilFields(BenchmarkConfig):
+class MtilFields(PlannedImages):
     """Fields and building shared by the three MTIL benchmarks; ``shots`` is what sets them apart."""
 
-    backbone: ClassVar[Mapping[str, Any]] = {
-        "name": "open-clip",
-        "model": "ViT-B-16-quickgelu",
-        "pretrained": "openai",
-    }
-    budget: ClassVar[Mapping[str, Any]] = {"steps": 500, "batch_size": 64, "lr": 5e-4}
+    family: ClassVar[Family] = "mtil"
+    protocol: ClassVar[Protocol] = Protocol.TASK
     shots: ClassVar[int | None] = None
     # Thunderbeee/ZSCL mtil/results.ipynb, zero-shot cell. SUN397's test images differ by file system, hence 2 points.
     untouched: ClassVar[Mapping[str, float]] = {
@@ -57,32 +39,10 @@ class MtilFields(BenchmarkConfig):
         "sun397": 65.2,
     }
 
-    order: Literal["I", "II"] = "I"
-    draw_seed: Annotated[int, Field(ge=0)] = 0  # which few-shot and validation images
     eval_templates: Literal["all", "first"] = "all"  # average over the ensemble (ZSCL), or the training template alone
-    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1  # of each class, where the set has no validation part
-    validation_per_class: Annotated[int, Field(ge=1)] = 50  # at most
-    image_size: Annotated[int, Field(ge=8, le=1024)] = 224
 
-    def task_names(self, data_root: Path) -> list[str]:
-        return list(stream_facts("mtil")["orders"][self.order])
-
-    def cache(self, plan: TaskPlan, split: Split) -> ImageCache:
-        return split_cache("mtil", plan, split, self.image_size)
-
-    def differences(self, plan: TaskPlan) -> Iterator[str]:
-        return fact_differences("mtil", plan)
-
-    def build(self, data_root: Path) -> Stream:
-        plans = plan_all(self, data_root)
-        data = completeness("mtil", plans)
-        return planned_stream(
-            self.name,
-            plans,
-            Protocol.TASK,
-            {"order": self.order, "shots": self.shots or "all", "data": data},
-            lambda plan, split: read_cached(self.cache(plan, split)),
-        )
+    def setting(self) -> dict[str, Any]:
+        return {"order": self.order, "shots": self.shots or "all"}
 
     def plan_task(self, data_root: Path, name: str) -> TaskPlan:
         facts = stream_facts("mtil")["sets"][name]

@@ -22,6 +22,7 @@ from trainables.run import Surroundings, execute
 from trainables.stream_trainer import StreamTrainer
 
 NAMES = sorted(METHODS)
+WHOLE_NETWORK = ("finetune", "joint")
 QUICK = {"codyra": {"kappa_levels": 3}}
 
 
@@ -43,7 +44,7 @@ def test_frozen_tensors_stay_and_merged_network_is_stock_shaped(
 ) -> None:
     trainer = make_trainer(config_of(name))
     adapted = {slot.weight.data_ptr() for slot in trainer.method.slots}
-    if name == "finetune":
+    if name in WHOLE_NETWORK:
         adapted = {p.data_ptr() for key, p in trainer.learner.network.named_parameters() if key != "logit_scale"}
     before = {key: value.clone() for key, value in trainer.learner.network.state_dict().items()}
     next(trainer.rows(0))
@@ -61,7 +62,7 @@ def test_trainable_count_is_the_formula(name: str, make_trainer: Callable[..., S
     trainer = make_trainer(config_of(name))
     result = next(trainer.rows(0)).result
     gates = 16 if name == "codyra" else 0
-    if name == "finetune":
+    if name in WHOLE_NETWORK:
         every = dict(trainer.learner.network.named_parameters())
         assert result.costs.trainable_parameters == sum(p.numel() for key, p in every.items() if key != "logit_scale")
         return
@@ -90,7 +91,7 @@ def test_carried_bytes_are_the_bytes_of_the_state(name: str, make_trainer: Calla
     trainer = make_trainer(config_of(name))
     result = next(trainer.rows(0)).result
     state = trainer.method.state()
-    if name == "finetune":  # its state is the network itself, which is not carried beside it
+    if name in WHOLE_NETWORK:  # its state is the network itself, which is not carried beside it
         state = {}
     if name == "replay":  # references into the training data, plus one counter
         state = {key: value for key, value in state.items() if key == "memory"}
