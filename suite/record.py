@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,6 +130,13 @@ def write_record(record: Record, folder: Path) -> Path:
     path = folder / "record.json"
     atomic_write(path, (record.model_dump_json(indent=1) + "\n").encode())
     return path
+
+
+def mark_failed(folder: Path, reason: str) -> Record:
+    """Say in a run's record that its process is gone for good; what it finished stays, and the run can still go on later."""
+    record = read_record(folder).model_copy(update={"status": "failed", "reason": reason, "ended_at": datetime.now(UTC)})
+    write_record(record, folder)
+    return record
 
 
 def read_record(path: Path) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from suite.config import RunConfig, validate
 from suite.errors import SuiteError
 from suite.record import Record
 from suite.tuning.objectives import validation_view
+from suite.tuning.ray_session import Resources
+from trainables.memory_bound import bound_memory
 from trainables.run import Report, Surroundings, stream_reports
 
 
@@ -25,16 +28,11 @@ class StreamTrainable(tune.Trainable):
     reports: Generator[Report, None, Record] | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
-        torch.set_num_threads(max(1, int(config["threads"])))
+        resources = Resources(**config["resources"])
+        torch.set_num_threads(max(1, int(resources.cpus)))
+        bound_memory(resources)
         run = validate(RunConfig, config["run"], where="trial")
-        surroundings = Surroundings(
-            out=Path(config["out"]),
-            data_root=Path(config["data_root"]),
-            device=config["device"],
-            study=config["study"],
-            trial=config["trial"],
-        )
-        self.reports = stream_reports(run, surroundings)
+        self.reports = stream_reports(run, surroundings_of(config, "direct"))
 
     def step(self) -> dict[str, Any]:
         assert self.reports is not None
@@ -43,8 +41,8 @@ class StreamTrainable(tune.Trainable):
         except StopIteration as end:
             record: Record = end.value
             return {"view": validation_view(record).as_dict(), "done": True}
-        except SuiteError as error:
-            return {"error": str(error), "done": True}
+        except (SuiteError, OSError, RuntimeError, MemoryError) as error:
+            return ending(error)
         return {"view": validation_view(report.record).as_dict(), "done": report.record.status == "finished"}
 
     def cleanup(self) -> None:
@@ -63,3 +61,32 @@ class StreamTrainable(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing: see ``save_checkpoint``."""
+
+
+def surroundings_of(config: dict[str, Any], carrier: str) -> Surroundings:
+    """The surroundings among a trial's plain values."""
+    return Surroundings(
+        out=Path(config["out"]),
+        data_root=Path(config["data_root"]),
+        device=config["device"],
+        study=config["study"],
+        trial=config["trial"],
+        carrier=carrier,
+        storage=config["storage"],
+    )
+
+
+def ending(error: Exception) -> dict[str, Any]:
+    """The last result of a run that cannot go on: a mistake, too little memory, or a full disk.
+
+    Raises:
+        Exception: ``error`` itself when it is none of these; the carrier's retries deal with it.
+    """
+    if isinstance(error, SuiteError):
+        return {"error": str(error), "done": True}
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return {"error": f"no space left to write {error.filename or 'a file'}", "disk_full": True, "done": True}
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return {"error": f"out of memory: {first}", "done": True}
+    raise error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +21,12 @@ from suite.identity import code_version, commit_and_dirty, hardware, run_id, ver
 from suite.outcomes import Key, Scores, read_outcomes, write_outcomes
 from suite.randomness import RandomStreams
 from suite.record import Cells, Record, Status, atomic_write, read_record, write_record
+from suite.run_mirror import RunMirror
 from trainables.checkpoint import Checkpoints
 from trainables.method import MethodConfig
 from trainables.stream_trainer import EVALUATED, StepListener, StreamTrainer, TaskReport
 from trainables.untouched import require_published, zero_shot_row
+from trainables.worker_group import ALONE, WorkerGroup
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Surroundings:
 
     Attributes:
         accept_zero_shot: train although row 0 differs from the benchmark's published zero-shot values.
+        storage: URI of a folder that the run's folder is mirrored to after every task and taken from where ``out`` lacks it.
     """
 
     out: Path
@@ -42,7 +45,9 @@ class Surroundings:
     trial: int | None = None
     carrier: str = "direct"
     accept_zero_shot: bool = False
+    storage: str | None = None
     on_step: StepListener | None = None
+    group: WorkerGroup = ALONE
 
 
 @dataclass(frozen=True)
@@ -111,15 +116,17 @@ def stream_reports(config: RunConfig, surroundings: Surroundings) -> Generator[R
     A run that was finished before yields nothing.
     """
     prepared = prepare(config, surroundings)
-    with _only_one(prepared.folder):
-        stored = _stored(prepared)
+    group = surroundings.group
+    with _only_one(prepared.folder) if group.leads else nullcontext():
+        stored = group.from_first(lambda: _stored(prepared, surroundings))
         if stored is not None and stored.status == "finished":
             return stored
         return (yield from _Run(prepared, surroundings).carry_out(stored))
 
 
-def _stored(prepared: PreparedRun) -> Record | None:
+def _stored(prepared: PreparedRun, surroundings: Surroundings) -> Record | None:
     path = prepared.folder / "record.json"
+    RunMirror(surroundings.storage).pull(prepared.folder)
     return read_record(path) if path.is_file() else None
 
 
@@ -139,6 +146,7 @@ class _Run:
         self.outcomes: dict[Key, Scores] = {}
         self.texts: dict[str, list[str]] = {}
         self.checkpoints = Checkpoints(prepared.folder / "checkpoints", prepared.run_id)
+        self.mirror = RunMirror(surroundings.storage)
 
     def carry_out(self, stored: Record | None) -> Generator[Report, None, Record]:
         config, stream = self.prepared.config, self.prepared.stream
@@ -153,12 +161,15 @@ class _Run:
             config.training,
             RandomStreams(config.seed),
             self.surroundings.on_step,
+            self.surroundings.group,
         )
         self.record = (self._resumed(stored, trainer) if stored else None) or self._begun(device)
         start = self.record.tasks_done
         try:
             if not self.record.test:
-                untouched = zero_shot_row(trainer, config, stream.fingerprint(), self.surroundings.out)
+                untouched = self.surroundings.group.from_first(
+                    lambda: zero_shot_row(trainer, config, stream.fingerprint(), self.surroundings.out)
+                )
                 trainer.untouched = untouched.outcomes
                 if not self.surroundings.accept_zero_shot:
                     require_published(config, untouched, stream.task_names)
@@ -248,21 +259,26 @@ class _Run:
         test: Cells = [*self.record.test, means["test"]]
         update = {"validation": validation, "test": test, "results": [*self.record.results, result]}
         self.record = self.record.model_copy(update=update)
-        write_outcomes(self.outcomes, self.prepared.folder)
-        write_generations(self.texts, self.prepared.folder)
-        write_record(self.record, self.prepared.folder)
+        if self.surroundings.group.leads:
+            write_outcomes(self.outcomes, self.prepared.folder)
+            write_generations(self.texts, self.prepared.folder)
+            write_record(self.record, self.prepared.folder)
+            self.mirror.push(self.prepared.folder)
 
     def _checkpoint(self, trainer: StreamTrainer, report: TaskReport) -> None:
-        self.checkpoints.save(
-            report.result.row, trainer.journal, trainer.method, trainer.random, trainer.optimizer_state
-        )
+        if self.surroundings.group.leads:
+            self.checkpoints.save(
+                report.result.row, trainer.journal, trainer.method, trainer.random, trainer.optimizer_state
+            )
 
     def _report(self, row: int) -> Report:
         return Report(self.prepared.run_id, row, len(self.prepared.stream), self.record)
 
     def _end(self, status: Status, reason: str | None = None) -> Record:
         self.record = self.record.model_copy(update={"status": status, "reason": reason, "ended_at": datetime.now(UTC)})
-        write_record(self.record, self.prepared.folder)
+        if self.surroundings.group.leads:
+            write_record(self.record, self.prepared.folder)
+            self.mirror.push(self.prepared.folder)
         return self.record
 
 

@@ -21,6 +21,7 @@ from suite.randomness import RandomStreams
 from suite.record import TaskCosts, TaskResult
 from trainables.checkpoint import optimizer_tensors, restore_optimizer
 from trainables.method import Method, Step, TaskContext
+from trainables.worker_group import ALONE, WorkerGroup
 
 EVALUATED: tuple[Split, ...] = ("validation", "test")
 Scores = dict[Split, list[Outcomes | None]]  # by task; None where the protocol asks for no evaluation
@@ -51,6 +52,7 @@ class StreamTrainer:
     training: TrainingConfig
     random: RandomStreams
     on_step: StepListener | None = None
+    group: WorkerGroup = ALONE
     journal: Journal = field(init=False)
     optimizer_state: dict[str, Tensor] = field(default_factory=dict)
     untouched: Scores | None = None
@@ -68,7 +70,7 @@ class StreamTrainer:
     def first_row(self) -> TaskReport:
         """Row 0: the untouched backbone."""
         meter = CostMeter(self.learner.device)
-        outcomes = self._evaluate(meter, 0)
+        outcomes = self._evaluate(meter, tasks_done=0)
         return TaskReport(TaskResult(row=0, task=None, costs=self._costs(meter, 0, 0.0, 0, 0)), outcomes)
 
     def rows(self, start: int) -> Iterator[TaskReport]:
@@ -148,17 +150,21 @@ class StreamTrainer:
         for part in rows.split(self.training.micro_batch_size or len(rows)):
             tasks = torch.full_like(part, context.index)
             current = self.learner.batch(tasks, part, self.random["augment"])
-            batches: list[Batch] = [current, *self.method.extra_batches(context, current)]
+            whole: list[Batch] = [current, *self.method.extra_batches(context, current)]
+            batches, weight = self.group.share(whole)
+            weight *= len(part) / len(rows)
             with self._autocast(self.training.precision):
                 outputs = [self.learner.forward(batch) for batch in batches]
                 step = Step(index, context.steps, lr, batches, outputs)
-                loss = self.method.loss(step) * (len(part) / len(rows))
+                loss = self.method.loss(step) * weight
             loss.backward()
-            total += outputs[0].loss.detach() * (len(part) / len(rows))
+            total += outputs[0].loss.detach() * weight
         assert step is not None
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.group.add_gradients(parameters)
+        total = self.group.add(total)
         self.method.after_backward(step)
         if self.training.clip_norm is not None:
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self.training.clip_norm)
         optimizer.step()
         return total, step
@@ -218,7 +224,9 @@ class StreamTrainer:
         outcomes: Scores = {}
         with self._autocast(self._evaluation_precision()):
             for split in EVALUATED:
-                found = dict(zip(judged, self.learner.evaluate(split, judged), strict=True))
+                own = self.group.own(judged) if tasks_done else judged  # row 0 is measured by the first worker alone
+                found = dict(zip(own, self.learner.evaluate(split, own), strict=True)) if own else {}
+                found = self.group.together(found) if tasks_done else found
                 outcomes[split] = [found.get(task) for task in range(len(self.stream))]
         meter.evaluate_seconds += time.perf_counter() - start
         return outcomes

@@ -11,7 +11,7 @@ from suite.registry import METHODS
 from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.objectives import ValidationView
-from suite.tuning.source import ListSource
+from suite.tuning.source import ListSource, Suggestion
 
 
 def seed_list(text: str) -> list[int]:
@@ -50,7 +50,7 @@ def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str |
     with WorkProgress(title, total=len(configs)) as progress:
         ended = 0
 
-        def on_end(trial: int, view: ValidationView | None, reason: str | None) -> None:
+        def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
             nonlocal ended
             ended += 1
             progress.done(ended)

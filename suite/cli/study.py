@@ -36,5 +36,14 @@ def sweep(
     from suite.tuning.carry import Carriage
 
     config = read_sweep(file)
-    carriage = Carriage(out, data_root, device, address, config.resources, config.concurrency)
+    carriage = Carriage(
+        out,
+        data_root,
+        device,
+        address,
+        config.resources,
+        config.concurrency,
+        carrier=config.carrier,
+        storage=config.storage,
+    )
     run_study(config, carriage, tracking, resume=resume, accept_changes=accept_changes)

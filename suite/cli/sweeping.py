@@ -16,6 +16,8 @@ from suite.record import atomic_write
 from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.objectives import ValidationView
+from suite.tuning.ray_session import Resources
+from suite.tuning.source import Suggestion
 from suite.tuning.study import StudySource
 from suite.tuning.study_config import StudyConfig
 
@@ -42,21 +44,29 @@ def run_study(
 
     folder = carriage.out.resolve() / "studies" / config.name
     _keep_file(config, folder, resume=resume, accept_changes=accept_changes)
-    source = StudySource(config, folder)
+    source = StudySource(config, folder, carriage.out.resolve() / "runs")
     source.trial_config(source.first_values())
     sink = None if tracking == "none" else open_sink(tracking, carriage.out)
     parent = sink.log_study(config.name, config.model_dump(mode="json")) if sink else None
     with WorkProgress(f"study {config.name}", total=config.budget.trials) as progress:
 
-        def on_end(trial: int, view: ValidationView | None, reason: str | None) -> None:
+        def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
             progress.done(source.store.ended_trials(), source.best_note())
             if sink is not None and view is not None:
                 sink.log_folder(carriage.out / "runs" / view.run_id, parent)
 
         carriage.on_end = on_end
+        carriage.on_retry = _say_retry
         carry_out(source, carriage)
     print_front(source)
     return source
+
+
+def _say_retry(runs: list[Suggestion], larger: Resources) -> None:
+    """What the memory forecast got wrong, and the lines that would have been right."""
+    numbers = ", ".join(str(run.trial) for run in runs)
+    fields = ", ".join(f"{key}: {value:g}" for key, value in larger.model_dump(exclude_none=True).items())
+    typer.echo(f"out of memory: trials {numbers} run once more with resources: {{{fields}}}", err=True)
 
 
 def _keep_file(config: StudyConfig, folder: Path, *, resume: bool, accept_changes: bool) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from suite.tuning.objectives import ValidationView
+from suite.errors import SuiteError
+from suite.record import mark_failed
+from suite.tuning.objectives import ValidationView, validation_view
 from suite.tuning.ray_session import Resources, ray_session
-from suite.tuning.source import RunSource
+from suite.tuning.source import RunSource, Suggestion
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
-EndListener = Callable[[int, ValidationView | None, str | None], None]
+EndListener = Callable[[Suggestion, ValidationView | None, str | None], None]
 RETRIES = 2  # a run whose worker died goes on from its last task this many times
+FULL_DISK = "the disk is full ({reason}); finished runs are stored: free space and add --resume."
+MEMORY_SIGNS = ("OutOfMemoryError", "out of memory", "can't allocate memory", "MemoryError")
 
 
 @dataclass
@@ -24,7 +30,10 @@ class Carriage:
     """What every run of a command shares.
 
     Attributes:
+        carrier: ``auto`` takes Ray Train for several workers, else the direct one.
+        storage: URI that run folders are mirrored to.
         on_end: told after the source, in the driver: tracking, progress.
+        on_retry: told of the runs that ran out of memory before they are run again, with the larger resources.
     """
 
     out: Path
@@ -35,29 +44,81 @@ class Carriage:
     concurrency: int | None = None
     on_end: EndListener | None = None
     on_row: Callable[[int, ValidationView], None] | None = None
+    on_retry: Callable[[list[Suggestion], Resources], None] | None = None
+    carrier: Literal["auto", "direct", "train"] = "auto"
+    storage: str | None = None
+
+    def uses_train(self) -> bool:
+        return self.carrier == "train" or (self.carrier == "auto" and self.resources.workers > 1)
 
 
 def carry_out(source: RunSource, carriage: Carriage) -> None:
-    """Run until the source is finished; Ctrl-C ends running trials after storing what they finished."""
-    with ray_session(carriage.address, carriage.resources) as fitting:
-        _fit(source, carriage, min(fitting, carriage.concurrency or fitting))
+    """Run until the source is finished; Ctrl-C ends running trials after storing what they finished.
+
+    A run that ran out of memory is carried once more, after all others, with a larger share.
+
+    Raises:
+        SuiteError: Ray is not there or too small; the disk is full (what is finished is stored).
+    """
+    with _plain_disk_errors(), ray_session(carriage.address, carriage.resources) as fitting:
+        bridge = _fit(source, carriage, fitting, carriage.resources.larger())
+        larger = carriage.resources.larger()
+        if bridge.too_large and larger is not None and bridge.halted is None:
+            if carriage.on_retry:
+                carriage.on_retry(bridge.too_large, larger)
+            again = replace(carriage, resources=larger)
+            with ray_session(carriage.address, larger) as fitting:
+                bridge = _fit(_Again(source, bridge.too_large, source.study), again, fitting, None)
+    if bridge.halted is not None:
+        raise SuiteError(bridge.halted)
 
 
-def _fit(source: RunSource, carriage: Carriage, at_a_time: int) -> None:
+@contextmanager
+def _plain_disk_errors() -> Iterator[None]:
+    """Turn the driver's own 'no space left' into an error that says what to do."""
+    try:
+        yield
+    except SuiteError:
+        raise
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if getattr(cause, "errno", None) == errno.ENOSPC or "disk is full" in str(cause):
+                raise SuiteError(FULL_DISK.format(reason=str(cause).splitlines()[0])) from None
+            cause = cause.__cause__ or cause.__context__
+        raise
+
+
+@dataclass
+class _Again:
+    """The runs that need more memory; everything else is the source's business."""
+
+    source: RunSource
+    runs: list[Suggestion]
+    study: str | None
+
+    def suggest(self) -> Suggestion | Literal["finished", "wait"]:
+        return self.runs.pop(0) if self.runs else self.source.suggest()
+
+    def may_go_on(self, run: Suggestion, view: ValidationView) -> bool:
+        return self.source.may_go_on(run, view)
+
+    def ended(self, run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
+        self.source.ended(run, view, reason)
+
+
+def _fit(source: RunSource, carriage: Carriage, fitting: int, larger: Resources | None) -> _Bridge:
     from ray import tune
 
-    from trainables.direct import StreamTrainable
-
-    bridge = _bridge(source, carriage)
-    resources = {"cpu": carriage.resources.cpus, "gpu": carriage.resources.gpus}
+    bridge = _bridge(source, carriage, larger)
     with tempfile.TemporaryDirectory(prefix="codyra-tune-") as scratch:
         tuner = tune.Tuner(
-            tune.with_resources(StreamTrainable, resources),
+            _trainable(carriage),
             tune_config=tune.TuneConfig(
                 search_alg=bridge.searcher,
                 scheduler=bridge.scheduler,
                 num_samples=-1,
-                max_concurrent_trials=at_a_time,
+                max_concurrent_trials=min(fitting, carriage.concurrency or fitting),
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
@@ -69,54 +130,74 @@ def _fit(source: RunSource, carriage: Carriage, at_a_time: int) -> None:
             ),
         )
         tuner.fit()
+    return bridge
 
 
-@dataclass(frozen=True)
+def _trainable(carriage: Carriage) -> Any:
+    from ray import tune
+
+    if carriage.uses_train():
+        from trainables.train import WAITING_CPUS, WorkersTrainable
+
+        return tune.with_resources(WorkersTrainable, {"cpu": WAITING_CPUS})
+    from trainables.direct import StreamTrainable
+
+    return tune.with_resources(StreamTrainable, {"cpu": carriage.resources.cpus, "gpu": carriage.resources.gpus})
+
+
+@dataclass
 class _Bridge:
-    searcher: Any
-    scheduler: Any
-    callback: Any
+    """Ray's three plug-ins around one source, and what they found out.
+
+    Attributes:
+        too_large: runs that ran out of memory and may be tried again.
+        halted: why no run can go on; unfinished ones stay as they are, for ``--resume``.
+    """
+
+    searcher: Any = None
+    scheduler: Any = None
+    callback: Any = None
+    too_large: list[Suggestion] = field(default_factory=list)
+    halted: str | None = None
 
 
-def _bridge(source: RunSource, carriage: Carriage) -> _Bridge:
-    """Ray's three plug-ins around one source; defined here so that nothing imports Ray before it is needed."""
+def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> _Bridge:
+    """The plug-ins; defined here so that nothing imports Ray before it is needed."""
     from ray.tune import Callback
     from ray.tune.schedulers import FIFOScheduler, TrialScheduler
     from ray.tune.search import Searcher
 
-    numbers: dict[str, int] = {}
+    bridge = _Bridge()
+    runs: dict[str, Suggestion] = {}
     views: dict[str, ValidationView] = {}
     closed: set[str] = set()
 
     def end(trial: Trial, reason: str | None, *, stopped: bool = False) -> None:
-        number = numbers.get(trial.trial_id)
-        if number is None or trial.trial_id in closed:
+        run = runs.get(trial.trial_id)
+        if run is None or trial.trial_id in closed:
             return
         closed.add(trial.trial_id)
-        view = views.get(trial.trial_id) if reason is None else None
+        if reason is not None and larger is not None and any(sign in reason for sign in MEMORY_SIGNS):
+            bridge.too_large.append(run)
+            return
+        view = views.get(trial.trial_id)
+        if reason is not None and view is not None:
+            view = validation_view(mark_failed(carriage.out / "runs" / view.run_id, reason))
         if stopped and view is not None:
             view = ValidationView.from_dict({**view.as_dict(), "status": "stopped"})
-        source.ended(number, view, reason)
+        source.ended(run, view, reason)
         if carriage.on_end:
-            carriage.on_end(number, view, reason)
+            carriage.on_end(run, view, reason)
 
     class SourceSearcher(Searcher):
         def suggest(self, trial_id: str) -> Any:
-            found = source.suggest()
+            found = "finished" if bridge.halted else source.suggest()
             if found == "finished":
                 return Searcher.FINISHED
             if isinstance(found, str):
                 return None
-            numbers[trial_id] = found.trial
-            return {
-                "run": found.config.resolved(),
-                "out": str(carriage.out.resolve()),
-                "data_root": str(carriage.data_root.resolve()),
-                "device": carriage.device,
-                "study": source.study,
-                "trial": found.trial,
-                "threads": carriage.resources.cpus,
-            }
+            runs[trial_id] = found
+            return _trial_settings(found, source.study, carriage)
 
         def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
             """The callback hears of it with more to tell."""
@@ -129,11 +210,13 @@ def _bridge(source: RunSource, carriage: Carriage) -> _Bridge:
 
     class TaskScheduler(FIFOScheduler):
         def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+            if bridge.halted:
+                return str(TrialScheduler.STOP)
             if "view" not in result:
                 return str(TrialScheduler.CONTINUE)
             view = ValidationView.from_dict(result["view"])
             views[trial.trial_id] = view
-            if view.status == "running" and not source.may_go_on(numbers[trial.trial_id], view):
+            if view.status == "running" and not source.may_go_on(runs[trial.trial_id], view):
                 end(trial, None, stopped=True)
                 return str(TrialScheduler.STOP)
             return str(TrialScheduler.CONTINUE)
@@ -141,10 +224,13 @@ def _bridge(source: RunSource, carriage: Carriage) -> _Bridge:
     class Ears(Callback):
         def on_trial_result(self, iteration: int, trials: Any, trial: Trial, result: dict[str, Any], **info: Any) -> None:
             if "view" in result and carriage.on_row:
-                carriage.on_row(numbers[trial.trial_id], ValidationView.from_dict(result["view"]))
+                carriage.on_row(runs[trial.trial_id].trial, ValidationView.from_dict(result["view"]))
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
             error = trial.last_result.get("error")
+            if trial.last_result.get("disk_full"):
+                bridge.halted = FULL_DISK.format(reason=error)
+                return
             if "view" in trial.last_result:
                 views[trial.trial_id] = ValidationView.from_dict(trial.last_result["view"])
             view = views.get(trial.trial_id)
@@ -156,7 +242,22 @@ def _bridge(source: RunSource, carriage: Carriage) -> _Bridge:
             end(trial, _last_line(trial))
 
     scheduler: Any = TaskScheduler
-    return _Bridge(SourceSearcher(), scheduler(), Ears())
+    bridge.searcher, bridge.scheduler, bridge.callback = SourceSearcher(), scheduler(), Ears()
+    return bridge
+
+
+def _trial_settings(run: Suggestion, study: str | None, carriage: Carriage) -> dict[str, Any]:
+    """What a trial's process is told, as plain values."""
+    return {
+        "run": run.config.resolved(),
+        "out": str(carriage.out.resolve()),
+        "data_root": str(carriage.data_root.resolve()),
+        "device": carriage.device,
+        "study": study,
+        "trial": run.trial,
+        "storage": carriage.storage,
+        "resources": carriage.resources.model_dump(),
+    }
 
 
 def _last_line(trial: Trial) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,22 +16,23 @@ from suite.config import RunConfig
 from suite.errors import ConfigError
 from suite.randomness import derived_seed
 from suite.tuning.objectives import Objective, ValidationView
-from suite.tuning.space import Space
+from suite.tuning.space import Space, SpaceUnion
 from suite.tuning.study_config import StudyConfig
 
 MOST_REPEATS = 25  # repeated suggestions in a row after which a space counts as exhausted
-CONTENT, CONFIG, VIEW, REASON, DUPLICATE = "content", "config", "view", "reason", "duplicate_of"
+CONTENT, CONFIG, VIEWS, REASON, DUPLICATE = "content", "config", "views", "reason", "duplicate_of"
+DATABASE = "optuna.db"
 
 
 class TrialStore:
     """Trials of one study in ``<folder>/optuna.db``."""
 
-    def __init__(self, config: StudyConfig, space: Space, objectives: Sequence[Objective], folder: Path) -> None:
+    def __init__(self, config: StudyConfig, space: Space | SpaceUnion, objectives: Sequence[Objective], folder: Path) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         folder.mkdir(parents=True, exist_ok=True)
         self._study = optuna.create_study(
             study_name=config.name,
-            storage=f"sqlite:///{folder / 'optuna.db'}",
+            storage=f"sqlite:///{folder / DATABASE}",
             directions=["maximize" if objective.maximize else "minimize" for objective in objectives],
             load_if_exists=True,
         )
@@ -40,7 +41,7 @@ class TrialStore:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.set_metric_names([objective.name for objective in objectives])
         if not self._study.trials:
-            for point in config.points:
+            for point in (*config.points, *_earlier_points(config)):
                 self._study.enqueue_trial(dict(point))
 
     def ask(self) -> Trial:
@@ -51,9 +52,16 @@ class TrialStore:
         self.note(number, CONTENT, config.config_hash())
         self.note(number, CONFIG, json.dumps(config.resolved()))
 
-    def note_view(self, number: int, view: ValidationView) -> None:
-        self.note(number, VIEW, json.dumps(view.as_dict()))
-        self.note(number, "run_id", view.run_id)
+    def note_views(self, number: int, views: Sequence[ValidationView]) -> None:
+        """What is known of the trial's runs, one per seed."""
+        self.note(number, VIEWS, json.dumps([view.as_dict() for view in views]))
+        self.note(number, "run_id", ",".join(view.run_id for view in views))
+
+    def constrain(self, number: int, violations: Mapping[str, float]) -> None:
+        """How far each constrained value lies outside its limits; above zero keeps the trial off the front."""
+        trial = Trial(self._study, self._trial(number)._trial_id)
+        for name, violation in violations.items():
+            trial.set_constraint(name, violation)
 
     def note(self, number: int, key: str, value: Any) -> None:
         """A user attribute on a trial that is not ended yet."""
@@ -93,17 +101,18 @@ class TrialStore:
         fields: dict[str, Any] | None = json.loads(text) if text else None
         return fields
 
-    def fate(self, number: int) -> tuple[str, ValidationView | None, str | None]:
-        """State, view and reason of a trial."""
+    def fate(self, number: int) -> tuple[str, list[ValidationView], str | None]:
+        """State, views and reason of a trial."""
         trial = self._trial(number)
-        return trial.state.name, self._view(trial), trial.user_attrs.get(REASON)
+        return trial.state.name, _views(trial), trial.user_attrs.get(REASON)
 
-    def views(self) -> dict[int, ValidationView]:
-        """What is known of every trial that ended with a view."""
-        return {trial.number: view for trial in self.trials() if (view := self._view(trial)) is not None}
+    def views(self) -> dict[tuple[int, int], ValidationView]:
+        """(trial, part) -> what is known of every run of an ended trial, repetitions left out."""
+        own = [trial for trial in self.trials() if DUPLICATE not in trial.user_attrs]
+        return {(trial.number, part): view for trial in own for part, view in enumerate(_views(trial))}
 
     def front(self) -> list[int]:
-        """Numbers of the COMPLETE trials that no other one beats in every objective."""
+        """Numbers of the COMPLETE trials inside all constraints that no other one beats in every objective."""
         return [trial.number for trial in self._study.best_trials if DUPLICATE not in trial.user_attrs]
 
     def ended_trials(self) -> int:
@@ -116,7 +125,7 @@ class TrialStore:
         return best(values) if values else None
 
     @staticmethod
-    def probe(space: Space) -> dict[str, Any]:
+    def probe(space: Space | SpaceUnion) -> dict[str, Any]:
         """A point of the space, drawn outside the study."""
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         return dict(space.suggest(study.ask()))
@@ -127,13 +136,39 @@ class TrialStore:
     def _trial(self, number: int) -> FrozenTrial:
         return self.trials()[number]
 
-    @staticmethod
-    def _view(trial: FrozenTrial) -> ValidationView | None:
-        text = trial.user_attrs.get(VIEW)
-        return ValidationView.from_dict(json.loads(text)) if text else None
+
+def _views(trial: FrozenTrial) -> list[ValidationView]:
+    return [ValidationView.from_dict(fields) for fields in json.loads(trial.user_attrs.get(VIEWS, "[]"))]
 
 
-def make_sampler(config: StudyConfig, space: Space, *, begun: int = 0) -> BaseSampler:
+def _earlier_points(config: StudyConfig) -> list[dict[str, Any]]:
+    """Parameters of an earlier study's best trials: its front, then by its first objective.
+
+    Raises:
+        ConfigError: there is no study, or it has no complete trial.
+    """
+    if config.warm_start is None:
+        return []
+    folder = config.warm_start.study
+    if not (folder / DATABASE).is_file():
+        raise ConfigError(f"warm_start.study: no {DATABASE} in {folder}; give the folder of a study, such as codyra-runs/studies/demo.")
+    storage = f"sqlite:///{folder / DATABASE}"
+    earlier = optuna.load_study(study_name=optuna.get_all_study_names(storage)[0], storage=storage)
+    complete = [trial for trial in earlier.get_trials(deepcopy=False) if trial.state is TrialState.COMPLETE]
+    if not complete:
+        raise ConfigError(f"warm_start.study: {folder} has no complete trial; name another study or leave warm_start out.")
+    sign = -1 if earlier.directions[0] is optuna.study.StudyDirection.MAXIMIZE else 1
+    front = {trial.number for trial in earlier.best_trials}
+    ranked = sorted(complete, key=lambda trial: (trial.number not in front, sign * trial.values[0]))
+    points: list[dict[str, Any]] = []
+    for trial in ranked:
+        if trial.params not in points:
+            points.append(dict(trial.params))
+    return points[: config.warm_start.trials]
+
+
+
+def make_sampler(config: StudyConfig, space: Space | SpaceUnion, *, begun: int = 0) -> BaseSampler:
     """The sampler by name, seeded; a resumed study draws on, it does not draw its first ``begun`` trials again.
 
     Raises:

@@ -16,12 +16,28 @@ OBJECT_STORE_BYTES = 200 * 2**20  # results are small; Ray's default would take 
 
 
 class Resources(BaseModel):
-    """What one run occupies; GPU shares such as 0.25 let runs share a card."""
+    """What one run occupies.
+
+    Attributes:
+        cpus: per worker.
+        gpus: per worker; shares such as 0.25 let runs share a card, and bound each one's memory to its share of it.
+        workers: processes that learn one stream together, each on its share of every batch.
+        memory_gib: bound on what a worker may allocate beyond what it holds when a run begins; None = no bound.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cpus: Annotated[float, Field(gt=0)] = 1.0
     gpus: Annotated[float, Field(ge=0)] = 0.0
+    workers: Annotated[int, Field(ge=1)] = 1
+    memory_gib: Annotated[float, Field(gt=0)] | None = None
+
+    def larger(self) -> Resources | None:
+        """Twice the memory share, for a run that ran out; None when it has whole cards and no bound already."""
+        gpus = min(1.0, 2 * self.gpus) if self.gpus < 1 else self.gpus
+        memory = None if self.memory_gib is None else 2 * self.memory_gib
+        grown = self.model_copy(update={"gpus": gpus, "memory_gib": memory})
+        return None if grown == self else grown
 
 
 @contextmanager
@@ -61,13 +77,14 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[int]:
 
 def _fitting(there: dict[str, float], resources: Resources) -> int:
     cpus, gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
-    if cpus < resources.cpus or gpus < resources.gpus:
+    asked_cpus, asked_gpus = resources.workers * resources.cpus, resources.workers * resources.gpus
+    if cpus < asked_cpus or gpus < asked_gpus:
         raise SuiteError(
-            f"resources: a run asks for {resources.cpus:g} CPUs and {resources.gpus:g} GPUs, the cluster has {cpus:g} and "
+            f"resources: a run asks for {asked_cpus:g} CPUs and {asked_gpus:g} GPUs, the cluster has {cpus:g} and "
             f"{gpus:g}; lower resources or add nodes."
         )
-    by_gpu = [int(gpus / resources.gpus + 1e-9)] if resources.gpus else []
-    return min([int(cpus / resources.cpus + 1e-9), *by_gpu])
+    by_gpu = [int(gpus / asked_gpus + 1e-9)] if asked_gpus else []
+    return min([int(cpus / asked_cpus + 1e-9), *by_gpu])
 
 
 def _quiet() -> None:

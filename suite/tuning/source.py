@@ -12,24 +12,30 @@ from suite.tuning.objectives import ValidationView
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A run to carry out; ``trial`` numbers it within its study."""
+    """A run to carry out.
+
+    Attributes:
+        trial: its number within the study or list.
+        part: which of the trial's seeds, from 0.
+    """
 
     trial: int
     config: RunConfig
+    part: int = 0
 
 
 class RunSource(Protocol):
-    """Gives runs out and hears of them. Every suggestion ends in exactly one call of ``ended``."""
+    """Gives runs out and hears of them. Every run given out ends in exactly one call of ``ended``."""
 
     study: str | None
 
     def suggest(self) -> Suggestion | Literal["finished", "wait"]:
         """The next run, ``wait`` while others must end first, or ``finished``."""
 
-    def may_go_on(self, trial: int, view: ValidationView) -> bool:
+    def may_go_on(self, run: Suggestion, view: ValidationView) -> bool:
         """Told after every task; False stops the run there."""
 
-    def ended(self, trial: int, view: ValidationView | None, reason: str | None) -> None:
+    def ended(self, run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
         """The run finished, was stopped or diverged (see ``view.status``), or died (``view`` None, ``reason`` why)."""
 
 
@@ -48,9 +54,9 @@ class ListSource:
         self._next += 1
         return Suggestion(self._next - 1, self.configs[self._next - 1])
 
-    def may_go_on(self, trial: int, view: ValidationView) -> bool:
+    def may_go_on(self, run: Suggestion, view: ValidationView) -> bool:
         return True
 
-    def ended(self, trial: int, view: ValidationView | None, reason: str | None) -> None:
+    def ended(self, run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
         if view is None or view.status == "failed":
-            self.failures[trial] = reason or (view.reason if view else None) or "unknown"
+            self.failures[run.trial] = reason or (view.reason if view else None) or "unknown"

@@ -114,6 +114,8 @@ def choice(*values: Value) -> Choice:
 class Space:
     """Dotted config fields and their ranges, in an order in which conditions come before what depends on them.
 
+    A name may end in ``#case``: alternatives for one field that exist under different conditions.
+
     Attributes:
         method: the method whose fields ``method.*`` are.
     """
@@ -135,11 +137,19 @@ class Space:
 
     def suggest(self, trial: BaseTrial) -> dict[str, Value]:
         """Dotted key -> value, only for the parameters that exist under the values drawn so far."""
+        return self.draw(trial, "")
+
+    def draw(self, trial: BaseTrial, prefix: str) -> dict[str, Value]:
+        """As ``suggest``, with ``prefix`` before the names that Optuna sees."""
         values: dict[str, Value] = {}
         for name, parameter in self.parameters.items():
             if all(values.get(other) in allowed for other, allowed in parameter.conditions.items()):
-                values[name] = parameter.suggest(trial, name)
+                values[name] = parameter.suggest(trial, prefix + name)
         return values
+
+    def fields(self, values: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
+        """The method and the config fields that drawn ``values`` stand for."""
+        return self.method, {name.partition("#")[0]: value for name, value in values.items()}
 
     def grid(self) -> dict[str, Sequence[Value]]:
         """Every value of every parameter, for exhaustive search.
@@ -179,6 +189,38 @@ class Space:
             given = " and ".join(f"{key} = {' or '.join(map(str, v))}" for key, v in parameter.conditions.items())
             lines.append(f"{indent}{name}: {parameter.text()}{f'   (when {given})' if given else ''}")
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class SpaceUnion:
+    """One of several spaces, usually of different methods; each one's parameters exist only where it was drawn."""
+
+    spaces: Mapping[str, Space]
+
+    is_conditional = True
+
+    def suggest(self, trial: BaseTrial) -> dict[str, Value]:
+        """``space`` and ``<space>/<dotted key>`` -> value."""
+        name = str(trial.suggest_categorical("space", tuple(self.spaces)))
+        values = self.spaces[name].draw(trial, f"{name}/")
+        return {"space": name, **{f"{name}/{key}": value for key, value in values.items()}}
+
+    def fields(self, values: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
+        """The method and the config fields that drawn ``values`` stand for."""
+        name = str(values["space"])
+        return self.spaces[name].fields({key.partition("/")[2]: value for key, value in values.items() if key != "space"})
+
+    def grid(self) -> dict[str, Sequence[Value]]:
+        """Never: the spaces differ in their parameters.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(f"sampler 'grid': cannot honour several spaces ({', '.join(self.spaces)}); use tpe, nsga2 or random.")
+
+    def size(self) -> float:
+        """Number of points; infinite if any space is."""
+        return sum(space.size() for space in self.spaces.values())
 
 
 def _values(parameter: Parameter) -> Sequence[Value]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,7 +28,7 @@ class StoppingConfig(BaseModel):
     least_trials: Annotated[int, Field(ge=1)] = 4
     margin: Annotated[float, Field(ge=0)] = 0.0
 
-    def should_stop(self, view: ValidationView, others: Mapping[int, ValidationView]) -> bool:
+    def should_stop(self, view: ValidationView, others: Mapping[Any, ValidationView]) -> bool:
         """True if the trial behind ``view`` is to end after its last finished task."""
         done = view.tasks_done
         if self.rule == "none" or done < self.grace_tasks or done >= len(view.tasks):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,50 +17,90 @@ from suite.tuning.optuna_storage import MOST_REPEATS, TrialStore
 from suite.tuning.source import Suggestion
 from suite.tuning.study_config import StudyConfig
 
+HOUR, GIB = 3600.0, 2.0**30
+
+
+@dataclass
+class _OpenTrial:
+    """A trial that was given out and has not ended: one config per seed, a view per finished one."""
+
+    parts: list[RunConfig]
+    views: list[ValidationView] = field(default_factory=list)
+
 
 class StudySource:
     """Suggestions from Optuna; every trial's fate goes back as COMPLETE, PRUNED or FAIL.
 
     Restored from the study's own storage: trials that were running when a driver died are given out again under their number
-    and find their run's stored tasks by its identity.
+    and find their runs' stored tasks by their identity.
+
+    Args:
+        folder: of the study.
+        runs: folder of run folders, for the disk budget and for dropping checkpoints; None = neither.
     """
 
-    def __init__(self, config: StudyConfig, folder: Path) -> None:
+    def __init__(self, config: StudyConfig, folder: Path, runs: Path | None = None) -> None:
         self.config = config
         self.study: str | None = config.name
         self.objectives = [Objective(name) for name in config.objectives]
         self.space = config.search_space()
         self.store = TrialStore(config, self.space, self.objectives, folder)
-        self.views: dict[int, ValidationView] = self.store.views()
-        self._unfinished = self.store.running()
+        self.views: dict[tuple[int, int], ValidationView] = self.store.views()
+        self._runs = runs
+        self._bytes: dict[str, int] = {}
+        self._open: dict[int, _OpenTrial] = {}
         self._twins: dict[int, list[int]] = {}
+        self._queue: list[Suggestion] = list(self._unfinished())
         self._started = time.monotonic()
+        for view in self.views.values():
+            self._measure(view)
 
     def suggest(self) -> Suggestion | Literal["finished", "wait"]:
-        if self._unfinished:
-            number = self._unfinished.pop(0)
+        while self._queue:
+            run = self._queue.pop(0)
+            if run.part == 0 or self.spent() is None:
+                return run
+            self._end(run.trial, "PRUNED", f"{self.spent()} is spent after {run.part} of {len(self._open[run.trial].parts)} seeds")
+        if self.store.unique_trials() < self.config.budget.trials and self.spent() is None:
+            fresh = self._fresh()
+            if fresh is not None:
+                return fresh
+        more = any(len(trial.views) + 1 < len(trial.parts) for trial in self._open.values())
+        return "wait" if more else "finished"
+
+    def _unfinished(self) -> Iterator[Suggestion]:
+        for number in self.store.running():
             fields = self.store.config_of(number)
             if fields is None:
                 self.store.tell(number, "FAIL", reason="the driver died before the trial had a configuration")
-                return self.suggest()
-            return Suggestion(number, validate(RunConfig, fields, where=f"trial {number}"))
-        if self.store.unique_trials() >= self.config.budget.trials or self._out_of_time():
-            return "finished"
+            else:
+                yield self._opened(number, validate(RunConfig, fields, where=f"trial {number}"))
+
+    def _fresh(self) -> Suggestion | None:
+        """A configuration that the study has not had; None when the space seems exhausted."""
         for _ in range(MOST_REPEATS):
             trial = self.store.ask()
             config = self.trial_config(self.space.suggest(trial))
             twin = self.store.number_of(config.config_hash())
             self.store.note_config(trial.number, config)
             if twin is None:
-                return Suggestion(trial.number, config)
+                return self._opened(trial.number, config)
             self._repeat(trial.number, twin)
-        return "finished"
+        return None
+
+    def _opened(self, number: int, config: RunConfig) -> Suggestion:
+        seeds = self.config.seeds or (config.seed,)
+        self._open[number] = _OpenTrial([config.model_copy(update={"seed": seed}) for seed in seeds])
+        return Suggestion(number, self._open[number].parts[0])
 
     def trial_config(self, values: Mapping[str, Any]) -> RunConfig:
-        """The study's run config with the suggested values put in."""
-        run = {"method": {"name": self.space.method}, **self.config.run}
-        fields = apply_overrides(run, [f"{key}={json.dumps(value)}" for key, value in values.items()])
-        return validate(RunConfig, fields, where=f"study '{self.config.name}'")
+        """The study's run config with the suggested values put in, with the first seed."""
+        method, fields = self.space.fields(values)
+        run = {"method": {"name": method, **self.config.methods.get(method, {})}, **self.config.run}
+        if self.config.seeds:
+            run["seed"] = self.config.seeds[0]
+        pairs = [f"{key}={json.dumps(value)}" for key, value in fields.items()]
+        return validate(RunConfig, apply_overrides(run, pairs), where=f"study '{self.config.name}'")
 
     def first_values(self) -> dict[str, Any]:
         """Some point of the space, to find a wrong config before anything starts."""
@@ -69,42 +111,101 @@ class StudySource:
         best = self.store.best_value()
         return "" if best is None else f"best {self.objectives[0].name} {best:.2f}"
 
-    def may_go_on(self, trial: int, view: ValidationView) -> bool:
-        self.views[trial] = view
-        others = {number: other for number, other in self.views.items() if number != trial}
-        return not self._out_of_time() and not self.config.stopping.should_stop(view, others)
+    def may_go_on(self, run: Suggestion, view: ValidationView) -> bool:
+        self._see(run, view)
+        if run.trial not in self._open or self.spent() is not None:
+            return False
+        others = {key: other for key, other in self.views.items() if key[0] != run.trial}
+        return not self.config.stopping.should_stop(view, others)
 
-    def ended(self, trial: int, view: ValidationView | None, reason: str | None) -> None:
+    def ended(self, run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
         if view is not None:
-            self.views[trial] = view
-        for number in (trial, *self._twins.pop(trial, ())):
-            self._tell(number, trial, view, reason)
+            self._see(run, view)
+        trial = self._open.get(run.trial)
+        if trial is None:
+            return
+        if view is not None:
+            trial.views.append(view)
+        seed = f", seed {trial.parts[run.part].seed}" if len(trial.parts) > 1 else ""
+        if view is None or view.status == "failed":
+            self._end(run.trial, "FAIL", (reason or (view.reason if view else None) or "unknown") + seed)
+        elif view.status == "stopped":
+            self._end(run.trial, "PRUNED", f"stopped after task {view.tasks_done} of {len(view.tasks)}{seed}")
+        elif len(trial.views) < len(trial.parts):
+            self._queue.append(Suggestion(run.trial, trial.parts[run.part + 1], run.part + 1))
+        else:
+            self._end(run.trial, "COMPLETE", None)
 
-    def _tell(self, number: int, original: int, view: ValidationView | None, reason: str | None) -> None:
+    def spent(self) -> str | None:
+        """The part of the budget that is used up, beside the number of trials; None while there is some left."""
+        budget = self.config.budget
+        share = self.config.resources.gpus * self.config.resources.workers
+        if budget.wall_seconds is not None and time.monotonic() - self._started > budget.wall_seconds:
+            return "budget.wall_seconds"
+        if budget.gpu_hours is not None and sum(v.wall_seconds for v in self.views.values()) * share / HOUR > budget.gpu_hours:
+            return "budget.gpu_hours"
+        if budget.disk_gib is not None and sum(self._bytes.values()) / GIB > budget.disk_gib:
+            return "budget.disk_gib"
+        return None
+
+    def _see(self, run: Suggestion, view: ValidationView) -> None:
+        self.views[run.trial, run.part] = view
+        self._measure(view)
+
+    def _measure(self, view: ValidationView) -> None:
+        if self._runs is not None and self.config.budget.disk_gib is not None:
+            files = (self._runs / view.run_id).rglob("*")
+            self._bytes[view.run_id] = sum(path.stat().st_size for path in files if path.is_file())
+
+    def _end(self, number: int, state: Literal["COMPLETE", "PRUNED", "FAIL"], reason: str | None) -> None:
+        views = self._open.pop(number).views
+        for each in (number, *self._twins.pop(number, ())):
+            self._tell(each, number, state, views, reason)
+        if self.config.keep == "front":
+            self._drop_checkpoints()
+
+    def _tell(
+        self,
+        number: int,
+        original: int,
+        state: Literal["COMPLETE", "PRUNED", "FAIL"],
+        views: list[ValidationView],
+        reason: str | None,
+    ) -> None:
         if number != original:
             self.store.note(number, "duplicate_of", original)
-        if view is not None:
-            self.store.note_view(number, view)
-        if view is None or view.status == "failed":
-            self.store.tell(number, "FAIL", reason=reason or (view.reason if view else None) or "unknown")
+        if views:
+            self.store.note_views(number, views)
+        if state != "COMPLETE":
+            self.store.tell(number, state, reason=reason)
             return
-        if view.status == "stopped":
-            self.store.tell(number, "PRUNED", reason=f"stopped after task {view.tasks_done} of {len(view.tasks)}")
-            return
-        values = [objective.value(view) for objective in self.objectives]
-        if all(math.isfinite(value) for value in values):
-            self.store.tell(number, "COMPLETE", values=values)
-        else:
+        values = [_mean(objective, views) for objective in self.objectives]
+        if not all(math.isfinite(value) for value in values):
             self.store.tell(number, "FAIL", reason=f"an objective is not finite: {values}")
+            return
+        limits = self.config.constraints.items()
+        self.store.constrain(number, {name: limit.violation(_mean(Objective(name), views)) for name, limit in limits})
+        self.store.tell(number, "COMPLETE", values=values)
 
     def _repeat(self, number: int, twin: int) -> None:
         """The same content again is not trained again: it gets its twin's fate, at once or when that is known."""
-        state, view, reason = self.store.fate(twin)
+        state, views, reason = self.store.fate(twin)
         if state == "RUNNING":
             self._twins.setdefault(twin, []).append(number)
-        else:
-            self._tell(number, twin, view, reason)
+        elif state in ("COMPLETE", "PRUNED", "FAIL"):
+            self._tell(number, twin, state, views, reason)  # type: ignore[arg-type]
 
-    def _out_of_time(self) -> bool:
-        limit = self.config.budget.wall_seconds
-        return limit is not None and time.monotonic() - self._started > limit
+    def _drop_checkpoints(self) -> None:
+        """Of every ended trial that is not on the front; records, outcomes and generations stay."""
+        if self._runs is None:
+            return
+        kept = {*self.store.front(), *self._open}
+        for (number, _), view in self.views.items():
+            if number not in kept:
+                shutil.rmtree(self._runs / view.run_id / "checkpoints", ignore_errors=True)
+                self._measure(view)
+
+
+def _mean(objective: Objective, views: list[ValidationView]) -> float:
+    """Over the trial's seeds."""
+    return sum(objective.value(view) for view in views) / len(views)

@@ -3,31 +3,72 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from suite.registry import SPACES
 from suite.tuning.objectives import Objective
 from suite.tuning.ray_session import Resources
-from suite.tuning.space import Space
+from suite.tuning.space import Space, SpaceUnion
 from suite.tuning.stopping import StoppingConfig
 
 Sampler = Literal["tpe", "nsga2", "gp", "qmc", "random", "grid"]
+SelectionRule = Literal["two-phase", "current-task", "first-task", "oracle"]
 
 
 class Budget(BaseModel):
-    """When to stop suggesting; whichever comes first.
+    """When to stop suggesting; whichever comes first. Running trials then end after the task at hand.
 
     Attributes:
         trials: different configurations to try.
-        wall_seconds: no new trial after this long; running ones end after their task.
+        wall_seconds: of this command; a resumed sweep begins anew.
+        gpu_hours: of all trials together, every trial counted with its share of a GPU; needs ``resources.gpus``.
+        disk_gib: what the study's run folders may take.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     trials: Annotated[int, Field(ge=1)] = 20
     wall_seconds: Annotated[float, Field(gt=0)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+    disk_gib: Annotated[float, Field(gt=0)] | None = None
+
+
+class Limit(BaseModel):
+    """What a constrained metric or cost of a finished trial may be; one outside stays in the study but not on the front."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    most: float | None = None
+    least: float | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Limit:
+        if self.most is None and self.least is None:
+            raise ValueError("a constraint says 'most', 'least' or both")
+        return self
+
+    def violation(self, value: float) -> float:
+        """How far ``value`` lies outside, in its own unit; zero or negative inside."""
+        over = [value - self.most] if self.most is not None else []
+        under = [self.least - value] if self.least is not None else []
+        return max(over + under)
+
+
+class WarmStart(BaseModel):
+    """Settings of an earlier study's best trials, tried first (trained anew: their numbers are not taken over).
+
+    Attributes:
+        study: folder of that study (the one with ``optuna.db``).
+        trials: how many, by the front and then by the first objective.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    study: Path
+    trials: Annotated[int, Field(ge=1)] = 5
 
 
 class StudyConfig(BaseModel):
@@ -35,17 +76,29 @@ class StudyConfig(BaseModel):
 
     Attributes:
         run: fields of the run config that every trial starts from (benchmark, method, training, backbone, seed).
-        space: name of a search space; its values go over ``run``.
+        space: name of a search space, or several: then the study searches over their methods too.
+        methods: with several spaces, fixed fields per method.
+        seeds: every trial is learned with each of these, one after the other; objectives are means over them. None: the
+            seed of ``run`` alone.
         objectives: metrics (on validation) and costs, the first one the headline.
+        constraints: metric or cost -> limits on its mean over seeds.
+        selection: how tables choose this study's trial, see ``suite.leaderboard.selection``.
         points: configurations to try first, dotted key -> value.
+        carrier: ``direct`` = in Ray Tune's own reused process, ``train`` = Ray Train, ``auto`` = train for several workers.
+        keep: ``front`` drops the checkpoints of trials that end off the front; records always stay.
+        storage: pyarrow URI (s3://, gs://, file://) that run folders are mirrored to, for nodes without a shared folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     run: dict[str, Any]
-    space: str
+    space: str | Annotated[tuple[str, ...], Field(min_length=1)]
+    methods: dict[str, dict[str, Any]] = {}
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
     objectives: Annotated[tuple[str, ...], Field(min_length=1)] = ("zscl.last",)
+    constraints: dict[str, Limit] = {}
+    selection: SelectionRule = "two-phase"
     sampler: Sampler = "tpe"
     sampler_seed: Annotated[int, Field(ge=0)] = 0
     budget: Budget = Budget()
@@ -53,6 +106,10 @@ class StudyConfig(BaseModel):
     resources: Resources = Resources()
     concurrency: Annotated[int, Field(ge=1)] | None = None
     points: tuple[dict[str, Any], ...] = ()
+    warm_start: WarmStart | None = None
+    carrier: Literal["auto", "direct", "train"] = "auto"
+    keep: Literal["everything", "front"] = "everything"
+    storage: str | None = None
 
     @field_validator("name")
     @classmethod
@@ -63,18 +120,37 @@ class StudyConfig(BaseModel):
 
     @field_validator("space")
     @classmethod
-    def _known_space(cls, space: str) -> str:
-        SPACES[space]
+    def _known_space(cls, space: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for name in _names(space):
+            SPACES[name]
         return space
 
-    @field_validator("objectives")
+    @field_validator("objectives", "constraints")
     @classmethod
-    def _known_objectives(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _known_objectives(cls, names: Any) -> Any:
         for name in names:
             Objective(name)
         return names
 
-    def search_space(self) -> Space:
+    @model_validator(mode="after")
+    def _fits_together(self) -> StudyConfig:
+        if not isinstance(self.space, str) and "method" in self.run:
+            raise ValueError("run.method and several spaces exclude each other; put fixed fields under methods.<name>")
+        if isinstance(self.space, str) and self.methods:
+            raise ValueError("methods is for several spaces; with one put fixed fields under run.method")
+        if self.budget.gpu_hours is not None and not self.resources.gpus:
+            raise ValueError("budget.gpu_hours needs resources.gpus above 0; use budget.wall_seconds on CPUs")
+        if self.carrier == "direct" and self.resources.workers > 1:
+            raise ValueError("carrier 'direct' has one worker; use 'train' or 'auto' for resources.workers above 1")
+        return self
+
+    def search_space(self) -> Space | SpaceUnion:
         """The declared space."""
-        space: Space = SPACES[self.space]
-        return space
+        if isinstance(self.space, str):
+            space: Space = SPACES[self.space]
+            return space
+        return SpaceUnion({name: SPACES[name] for name in self.space})
+
+
+def _names(space: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (space,) if isinstance(space, str) else space

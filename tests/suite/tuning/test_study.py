@@ -44,10 +44,10 @@ def test_fates_are_told_as_what_they_are(tmp_path: Path) -> None:
     source = StudySource(study_config(objectives=["zscl.last", "codyra.forgetting"]), tmp_path)
     suggestions = [source.suggest() for _ in range(4)]
     numbers = [s.trial for s in suggestions if not isinstance(s, str)]
-    source.ended(numbers[0], view(ROWS), None)
-    source.ended(numbers[1], view(ROWS[:2], "stopped"), None)
-    source.ended(numbers[2], view(ROWS[:2], "failed", "the loss is nan"), None)
-    source.ended(numbers[3], None, "the worker died")
+    source.ended(suggestions[0], view(ROWS), None)
+    source.ended(suggestions[1], view(ROWS[:2], "stopped"), None)
+    source.ended(suggestions[2], view(ROWS[:2], "failed", "the loss is nan"), None)
+    source.ended(suggestions[3], None, "the worker died")
     assert states(source) == ["COMPLETE", "PRUNED", "FAIL", "FAIL"]
     assert source.store.front() == [numbers[0]]
     reasons = [trial.user_attrs.get("reason") for trial in source.store.trials()]
@@ -60,7 +60,7 @@ def test_a_study_without_numbers_is_a_fail_not_a_hole(tmp_path: Path) -> None:
     suggestion = source.suggest()
     assert not isinstance(suggestion, str)
     broken = ValidationView("r", "finished", None, ("a", "b", "c"), ROWS, 10, math.nan, 0, 1.0, 5)
-    source.ended(suggestion.trial, broken, None)
+    source.ended(suggestion, broken, None)
     assert states(source) == ["FAIL"]
 
 
@@ -69,7 +69,7 @@ def test_budget_counts_different_configurations(tmp_path: Path) -> None:
     contents = set()
     while not isinstance(suggestion := source.suggest(), str):
         contents.add(suggestion.config.config_hash())
-        source.ended(suggestion.trial, view(ROWS), None)
+        source.ended(suggestion, view(ROWS), None)
     assert suggestion == "finished"
     assert len(contents) == 3
 
@@ -82,7 +82,7 @@ def test_equal_content_is_given_out_once(tmp_path: Path, monkeypatch: pytest.Mon
     given = []
     while not isinstance(suggestion := source.suggest(), str):
         given.append(suggestion.config.config_hash())
-        source.ended(suggestion.trial, view(ROWS), None)
+        source.ended(suggestion, view(ROWS), None)
     assert len(given) == len(set(given)) == 2
     assert set(states(source)) == {"COMPLETE"}
     twins = [trial for trial in source.store.trials() if "duplicate_of" in trial.user_attrs]
@@ -99,7 +99,7 @@ def test_running_twin_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not isinstance(first, str)
     assert not isinstance(second, str)
     for suggestion in (first, second):
-        source.ended(suggestion.trial, view(ROWS), None)
+        source.ended(suggestion, view(ROWS), None)
     assert set(states(source)) == {"COMPLETE"}
 
 
@@ -108,12 +108,12 @@ def test_killed_driver_gives_its_running_trials_out_again(tmp_path: Path) -> Non
     first, second = before.suggest(), before.suggest()
     assert not isinstance(first, str)
     assert not isinstance(second, str)
-    before.ended(first.trial, view(ROWS), None)
+    before.ended(first, view(ROWS), None)
     after = StudySource(study_config(), tmp_path)
     again = after.suggest()
     assert not isinstance(again, str)
     assert (again.trial, again.config) == (second.trial, second.config)
-    after.ended(again.trial, view(ROWS), None)
+    after.ended(again, view(ROWS), None)
     assert states(after) == ["COMPLETE", "COMPLETE"]
 
 
@@ -142,7 +142,7 @@ def test_every_space_yields_configs_that_its_method_accepts(name: str, sampler: 
         suggestion = source.suggest()
         assert not isinstance(suggestion, str)
         assert suggestion.config.resolved()["method"]["name"] == SPACES[name].method
-        source.ended(suggestion.trial, view(ROWS), None)
+        source.ended(suggestion, view(ROWS), None)
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))

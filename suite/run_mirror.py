@@ -1,0 +1,115 @@
+"""Run folders copied to and from a shared storage, for clusters whose nodes share no folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from suite.errors import ConfigError
+from suite.record import atomic_write
+
+RECORD = "record.json"
+
+
+class RunMirror:
+    """Mirror below ``<uri>/runs``; with ``uri`` None every call does nothing. Where it is used, the mirror is the truth.
+
+    The record goes last, so that what it promises is there; a file that has left the run's folder leaves the mirror too.
+
+    Args:
+        uri: anything that pyarrow (``s3://bucket/codyra``, ``gs://...``, ``file:///nfs/codyra``) or else fsspec opens.
+    """
+
+    def __init__(self, uri: str | None) -> None:
+        self.uri = uri
+        self._place: tuple[Any, str] | None = None
+
+    def push(self, folder: Path) -> None:
+        """Bring a run's folder into the mirror.
+
+        Raises:
+            ConfigError: the storage cannot be opened.
+            OSError: it cannot be written.
+        """
+        if self.uri is None:
+            return
+        system, base = self._open()
+        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if _belongs(path)}
+        there = self._sizes(folder.name)
+        for name in sorted(files, key=lambda name: name == RECORD):
+            if _is_final(name) and there.get(name) == files[name].stat().st_size:
+                continue
+            target = f"{base}/{folder.name}/{name}"
+            system.create_dir(target.rpartition("/")[0], recursive=True)
+            with system.open_output_stream(f"{target}.part") as stream:
+                stream.write(files[name].read_bytes())
+            system.move(f"{target}.part", target)
+        for name in there.keys() - files.keys():
+            system.delete_file(f"{base}/{folder.name}/{name}")
+
+    def pull(self, folder: Path) -> None:
+        """Fetch a run's folder from the mirror unless the record here is the mirror's.
+
+        Raises:
+            ConfigError: the storage cannot be opened.
+            OSError: it cannot be read.
+        """
+        if self.uri is None:
+            return
+        names = sorted(self._sizes(folder.name), key=lambda name: name == RECORD)
+        if RECORD not in names:
+            return
+        record = folder / RECORD
+        if record.is_file() and record.read_bytes() == self._read(folder.name, RECORD):
+            return
+        for name in names:
+            atomic_write(folder / name, self._read(folder.name, name))
+
+    def _read(self, run_id: str, name: str) -> bytes:
+        system, base = self._open()
+        with system.open_input_stream(f"{base}/{run_id}/{name}") as stream:
+            data: bytes = stream.read()
+        return data
+
+    def _sizes(self, run_id: str) -> dict[str, int]:
+        """Name -> bytes of what the mirror has of a run."""
+        from pyarrow.fs import FileSelector
+
+        system, base = self._open()
+        place = f"{base}/{run_id}"
+        entries = system.get_file_info(FileSelector(place, recursive=True, allow_not_found=True))
+        return {entry.path.removeprefix(f"{place}/"): entry.size for entry in entries if entry.is_file}
+
+    def _open(self) -> tuple[Any, str]:
+        if self._place is None:
+            system, base = _file_system(str(self.uri))
+            self._place = system, f"{base.rstrip('/')}/runs"
+        return self._place
+
+
+def _file_system(uri: str) -> tuple[Any, str]:
+    from pyarrow import ArrowException
+    from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
+
+    try:
+        return FileSystem.from_uri(uri)  # type: ignore[no-any-return]
+    except (ArrowException, OSError, ValueError) as first:
+        try:
+            import fsspec
+
+            system, base = fsspec.url_to_fs(uri)
+            return PyFileSystem(FSSpecHandler(system)), base
+        except (ImportError, ValueError, OSError):
+            reason = str(first).splitlines()[0]
+            raise ConfigError(
+                f"storage: '{uri}' cannot be opened ({reason}); use a URI such as s3://bucket/folder or file:///nfs/folder."
+            ) from None
+
+
+def _belongs(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
+
+
+def _is_final(name: str) -> bool:
+    """Checkpoint files are written once under their name; the others change with every task."""
+    return name.startswith("checkpoints/")
