@@ -70,6 +70,7 @@ class Record(BaseModel):
     Attributes:
         validation, test: accuracy matrices, rows 0..k, NaN as null; row 0 = untouched backbone.
         status: ``finished``; ``stopped`` (by a stopping rule, after the last row); ``failed`` (``reason`` says why).
+        selection: rule by which tables choose among the study's trials; null = the default one.
         item_digests: per split and task a hash over the example ids, so that outcomes of two runs can be paired.
     """
 
@@ -103,6 +104,7 @@ class Record(BaseModel):
     carrier: str = "direct"
     study: str | None = None
     trial: int | None = None
+    selection: str | None = None
 
     @property
     def tasks_done(self) -> int:

@@ -71,6 +71,7 @@ def surroundings_of(config: dict[str, Any], carrier: str) -> Surroundings:
         device=config["device"],
         study=config["study"],
         trial=config["trial"],
+        selection=config["selection"],
         carrier=carrier,
         storage=config["storage"],
     )

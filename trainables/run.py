@@ -43,6 +43,7 @@ class Surroundings:
     device: str = "auto"
     study: str | None = None
     trial: int | None = None
+    selection: str | None = None
     carrier: str = "direct"
     accept_zero_shot: bool = False
     storage: str | None = None
@@ -240,6 +241,7 @@ class _Run:
             carrier=self.surroundings.carrier,
             study=self.surroundings.study,
             trial=self.surroundings.trial,
+            selection=self.surroundings.selection,
         )
 
     def _note(self, report: TaskReport) -> None:

@@ -34,6 +34,7 @@ def load_board(
     published: bool = False,
     per_task: bool = False,
     pool_orders: bool = False,
+    selection_rule: str | None = None,
 ) -> pd.DataFrame:
     """The frame of what MLflow holds; with tracking off, of the records below ``out``.
 
@@ -47,7 +48,14 @@ def load_board(
         if not (published and asked in LEDGERS):
             raise
         runs = RunSet([])  # published numbers can be read without any own run
-    frame = board(runs, convention, all_trials=all_trials, per_task=per_task, pool_orders=pool_orders)
+    frame = board(
+        runs,
+        convention,
+        all_trials=all_trials,
+        per_task=per_task,
+        pool_orders=pool_orders,
+        selection_rule=selection_rule,
+    )
     if published:
         return with_published(frame, [asked] if asked else [str(name) for name in frame["benchmark"]])
     return frame
@@ -102,7 +110,11 @@ def _notes(part: pd.DataFrame, budgets: list[str]) -> list[str]:
     notes = [f"budget per task: {budgets[0]}"] if len(budgets) == 1 and budgets[0] else []
     notes += [LEGEND] if (part["standing"] == "best").any() else []
     chosen = part[part["trials"] > 1]
-    notes += [f"* best of {row['trials']} trials of study '{row['study']}' by {row['selection']}" for _, row in chosen.iterrows()]
+    notes += [
+        f"* chosen among {row['trials']} trials of study '{row['study']}' by {row['selection']}; the oracle has "
+        f"{row['optimism']:.1f} points more"
+        for _, row in chosen.iterrows()
+    ]
     return notes + [f"source: {text}" for text in sorted({str(text) for text in part.get("source", ()) if text})]
 
 

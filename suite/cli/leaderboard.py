@@ -43,6 +43,10 @@ def leaderboard(
         bool, typer.Option("--reproduced", help="Instead: published numbers with own value, difference, tolerance and verdict.")
     ] = False,
     all_trials: TrialsOption = False,
+    selection: Annotated[
+        str | None,
+        typer.Option("--selection", help="Choose every study's trial by two-phase, current-task, first-task or oracle."),
+    ] = None,
     tracking: TrackingOption = None,
 ) -> None:
     """Mean and spread per benchmark, method and setting, from MLflow alone; the best is marked with all it cannot be told from.
@@ -68,6 +72,7 @@ def leaderboard(
             published=published,
             per_task=per_task,
             pool_orders=pool_orders,
+            selection_rule=selection,
         )
     for form, path in {"csv": csv, "markdown": markdown, "latex": latex, "json": json, "html": html}.items():
         if path is not None:

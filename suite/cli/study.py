@@ -45,5 +45,6 @@ def sweep(
         config.concurrency,
         carrier=config.carrier,
         storage=config.storage,
+        selection=config.selection,
     )
     run_study(config, carriage, tracking, resume=resume, accept_changes=accept_changes)

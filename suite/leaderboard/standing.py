@@ -18,10 +18,23 @@ Loader = Callable[[Record], Mapping[Key, Scores]]
 
 
 def board(
-    runs: RunSet, convention: str | None = None, *, all_trials: bool = False, per_task: bool = False, pool_orders: bool = False
+    runs: RunSet,
+    convention: str | None = None,
+    *,
+    all_trials: bool = False,
+    per_task: bool = False,
+    pool_orders: bool = False,
+    selection_rule: str | None = None,
 ) -> pd.DataFrame:
     """The leaderboard of these runs with every row's standing; arguments as in ``leaderboard_frame``."""
-    frame = leaderboard_frame(runs.records, convention, all_trials=all_trials, per_task=per_task, pool_orders=pool_orders)
+    frame = leaderboard_frame(
+        runs.records,
+        convention,
+        all_trials=all_trials,
+        per_task=per_task,
+        pool_orders=pool_orders,
+        selection_rule=selection_rule,
+    )
     return with_standing(frame, runs.records, runs.last_outcomes)
 
 

@@ -22,7 +22,7 @@ from suite.leaderboard.figure_style import (
     plain_axes,
     slanted,
 )
-from suite.leaderboard.table import headline, metric_value
+from suite.leaderboard.selection import headline, metric_value
 from suite.metrics.conventions import METRICS
 from suite.record import Record
 

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from suite.config import canonical_hash
-from suite.errors import SuiteError
 from suite.leaderboard.run_set import setting_text
-from suite.metrics.conventions import compute, convention
-from suite.metrics.matrix import AccuracyMatrix
+from suite.leaderboard.selection import Selection, headline, metric_value, select_trials
+from suite.metrics.conventions import convention
 from suite.record import Record
 
 KEYS = ("benchmark", "setting", "method", "scoring", "data_fingerprint", "code_version", "settings_hash")
@@ -36,6 +34,7 @@ def leaderboard_frame(
     all_trials: bool = False,
     per_task: bool = False,
     pool_orders: bool = False,
+    selection_rule: str | None = None,
 ) -> pd.DataFrame:
     """One row per configuration; columns ``<metric>`` (mean over seeds) and ``<metric> std`` (n - 1; empty for one seed).
 
@@ -44,12 +43,13 @@ def leaderboard_frame(
 
     Args:
         convention_name: metrics of this convention for every row instead of each benchmark's own.
-        all_trials: a row for every trial of a study; otherwise one for the trial that validation selects.
+        all_trials: a row for every trial of a study; otherwise one for the trial that its rule selects.
         per_task: a column ``last: <task>`` for the accuracy on each task after the last one.
         pool_orders: one row for all orders of a stream over the same examples.
+        selection_rule: see ``suite.leaderboard.selection``; None = what each sweep file names.
     """
     every = list(records)
-    selection = {} if all_trials else select_trials(every)
+    selection = {} if all_trials else select_trials(every, selection_rule)
     shown = [record for record in every if all_trials or record.study is None or record.run_id in selection]
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in shown:
@@ -87,36 +87,6 @@ def pooled_key(record: Record) -> tuple[str, ...]:
     config = {key: value for key, value in record.config.items() if key != "seed"}
     config["benchmark"] = {key: value for key, value in config["benchmark"].items() if key != "order"}
     return benchmark, setting, method, scoring, data, code, canonical_hash(config)
-
-
-@dataclass(frozen=True)
-class Selection:
-    """How a study's trial was chosen: ``trials`` finished ones compared by ``rule``; ``optimism`` = test value of the best
-    trial by test minus that of the chosen one, what peeking would have added."""
-
-    trials: int
-    rule: str
-    optimism: float
-
-
-def select_trials(records: Sequence[Record]) -> dict[str, Selection]:
-    """Run id of each study's chosen trial: best last accuracy (or overall performance) on validation, never on test."""
-    studies: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
-        if record.study is not None and record.status == "finished":
-            studies.setdefault((record.study, record.data_fingerprint), []).append(record)
-    chosen = {}
-    for trials in studies.values():
-        name = headline(trials[0].metrics)
-        best = max(trials, key=lambda record: metric_value(record, name, "validation"))
-        oracle = max(metric_value(record, name) for record in trials)
-        chosen[best.run_id] = Selection(len(trials), f"{name} on validation", oracle - metric_value(best, name))
-    return chosen
-
-
-def headline(metrics: Sequence[str]) -> str:
-    """The metric by which rows are sorted and trials selected: last accuracy or overall performance, else the first."""
-    return next((name for name in metrics if name.endswith((".last", ".op"))), metrics[0])
 
 
 def _row(
@@ -161,14 +131,6 @@ def _last_by_task(group: Sequence[Record]) -> dict[str, float]:
             for task, value in zip(record.tasks, record.test[-1], strict=True):
                 found.setdefault(TASK + task, []).append(math.nan if value is None else value)
     return {name: float(np.mean(values)) for name, values in found.items()}
-
-
-def metric_value(record: Record, name: str, split: Literal["test", "validation"] = "test") -> float:
-    """A metric of a run's matrix; NaN where the stream leaves it undefined (too few tasks, cells never measured)."""
-    try:
-        return compute(name, AccuracyMatrix.from_lists(getattr(record, split), tuple(record.tasks)))
-    except SuiteError:
-        return math.nan
 
 
 def costs(record: Record) -> Mapping[str, float]:

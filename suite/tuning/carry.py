@@ -32,6 +32,7 @@ class Carriage:
     Attributes:
         carrier: ``auto`` takes Ray Train for several workers, else the direct one.
         storage: URI that run folders are mirrored to.
+        selection: rule that the runs' records name for tables.
         on_end: told after the source, in the driver: tracking, progress.
         on_retry: told of the runs that ran out of memory before they are run again, with the larger resources.
     """
@@ -47,6 +48,7 @@ class Carriage:
     on_retry: Callable[[list[Suggestion], Resources], None] | None = None
     carrier: Literal["auto", "direct", "train"] = "auto"
     storage: str | None = None
+    selection: str | None = None
 
     def uses_train(self) -> bool:
         return self.carrier == "train" or (self.carrier == "auto" and self.resources.workers > 1)
@@ -255,6 +257,7 @@ def _trial_settings(run: Suggestion, study: str | None, carriage: Carriage) -> d
         "device": carriage.device,
         "study": study,
         "trial": run.trial,
+        "selection": carriage.selection,
         "storage": carriage.storage,
         "resources": carriage.resources.model_dump(),
     }

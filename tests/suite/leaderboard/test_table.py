@@ -81,7 +81,7 @@ def test_studies_show_the_trial_that_validation_chose(make_record: Callable[...,
         make_record(seed=2, study="s", settings_hash="c", test=shifted(ROWS, 5.0)),
     ]
     (row,) = leaderboard_frame(trials).to_dict("records")
-    assert (row["settings_hash"], row["trials"], row["selection"]) == ("b", 3, "zscl.last on validation")
+    assert (row["settings_hash"], row["trials"], row["selection"]) == ("b", 3, "two-phase (whole validation matrix)")
     assert row["optimism"] == pytest.approx(5.0)
     assert len(leaderboard_frame(trials, all_trials=True)) == 3
 

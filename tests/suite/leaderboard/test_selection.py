@@ -1,0 +1,74 @@
+"""Which trial a study's row shows: hand-made matrices on which every rule chooses another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from suite.errors import ConfigError
+from suite.leaderboard.selection import RULES, select_trials
+from suite.record import Cells, Record
+
+START = [10.0, 10.0]
+# Two tasks; rows after task 1 and 2. Validation and test disagree on purpose.
+TRIALS: dict[str, tuple[Cells, Cells]] = {
+    "keeps": ([START, [70.0, 10.0], [68.0, 70.0]], [START, [60.0, 10.0], [60.0, 60.0]]),  # best at the end
+    "learns": ([START, [75.0, 10.0], [20.0, 90.0]], [START, [60.0, 10.0], [30.0, 70.0]]),  # best when just learned
+    "early": ([START, [80.0, 10.0], [20.0, 20.0]], [START, [60.0, 10.0], [40.0, 40.0]]),  # best on the first task
+    "lucky": ([START, [50.0, 10.0], [50.0, 50.0]], [START, [60.0, 10.0], [66.0, 68.0]]),  # best on test alone
+}
+
+
+@pytest.fixture
+def trials(make_record: Callable[..., Record]) -> list[Record]:
+    return [
+        make_record(tasks=["t1", "t2"], rows=test, validation=validation, run_id=name, settings_hash=name, study="s", trial=number)
+        for number, (name, (validation, test)) in enumerate(TRIALS.items())
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "chosen", "optimism"),
+    [("two-phase", "keeps", 7.0), ("current-task", "learns", 17.0), ("first-task", "early", 27.0), ("oracle", "lucky", 0.0)],
+)
+def test_every_rule_chooses_by_what_it_may_read(rule: str, chosen: str, optimism: float, trials: list[Record]) -> None:
+    found = select_trials(trials, rule)
+    assert list(found) == [chosen]
+    assert found[chosen].trials == 4
+    assert found[chosen].rule.startswith(rule)
+    assert found[chosen].optimism == pytest.approx(optimism)
+
+
+@pytest.mark.parametrize("rule", sorted(set(RULES) - {"oracle"}))
+def test_no_rule_but_the_oracle_reads_a_test_score(rule: str, trials: list[Record]) -> None:
+    """Whatever the test matrices say, the choice stays."""
+    turned = [record.model_copy(update={"test": [[100.0 - (cell or 0) for cell in row] for row in record.test]}) for record in trials]
+    assert list(select_trials(turned, rule)) == list(select_trials(trials, rule))
+    assert list(select_trials(turned, "oracle")) != list(select_trials(trials, "oracle"))
+
+
+def test_the_sweep_file_names_the_rule(trials: list[Record]) -> None:
+    assert list(select_trials(trials)) == ["keeps"]
+    named = [record.model_copy(update={"selection": "first-task"}) for record in trials]
+    assert list(select_trials(named)) == ["early"]
+
+
+def test_seeds_count_by_their_mean_and_unfinished_trials_do_not(
+    make_record: Callable[..., Record],
+) -> None:
+    def run(name: str, seed: int, last: float, status: str = "finished") -> Record:
+        rows = [START, [60.0, 10.0], [last, last]]
+        return make_record(
+            tasks=["t1", "t2"], rows=rows, validation=rows, seed=seed, run_id=f"{name}{seed}", settings_hash=name, study="s", status=status
+        )
+
+    records = [run("a", 0, 90), run("a", 1, 30), run("b", 0, 70), run("b", 1, 70), run("c", 0, 99), run("c", 1, 99, "stopped")]
+    found = select_trials(records)
+    assert sorted(found) == ["b0", "b1"]
+    assert found["b0"].trials == 2
+
+
+def test_unknown_rule_is_named(trials: list[Record]) -> None:
+    with pytest.raises(ConfigError, match="'orakle' is not a selection rule.*nearest: 'oracle'"):
+        select_trials(trials, "orakle")
