@@ -54,6 +54,36 @@ def data(
 
 
 @perf_app.command()
+def faults(
+    kills: Annotated[int, typer.Option("--kills", min=1, help="Processes to kill: driver, workers, nodes in turn.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", help="Of the moments and kinds.")] = 0,
+) -> None:
+    """Kill driver, workers and nodes of real sweeps at random moments; count duplicates, orphans, losses, differences.
+
+    Exit code 1 if anything was harmed.
+
+    Examples:
+
+        codyra-suite perf faults
+
+        codyra-suite perf faults --kills 3
+    """
+    from suite.cli.faults import inject_faults
+
+    harm = inject_faults(kills, seed, lambda line: typer.echo(line, err=True))
+    for what, count in {
+        **{f"{kind}s killed": count for kind, count in sorted(harm.kills.items())},
+        "trials or MLflow runs that exist twice": harm.duplicates,
+        "trials or runs left running": harm.orphans,
+        "finished runs lost or trained again": harm.lost,
+        "runs that differ from the undisturbed sweep": harm.different,
+    }.items():
+        typer.echo(f"{count:4d}  {what}")
+    if not harm.none:
+        raise typer.Exit(1)
+
+
+@perf_app.command()
 def mini(seeds: Annotated[str, typer.Option("--seeds", help="Seeds, e.g. 0-2.")] = "0-2") -> None:
     """Each embedded image domain: zero-shot, fine-tuned alone, and what is left of it after the whole stream.
 

@@ -30,13 +30,14 @@ class TrialStore:
     def __init__(self, config: StudyConfig, space: Space | SpaceUnion, objectives: Sequence[Objective], folder: Path) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         folder.mkdir(parents=True, exist_ok=True)
+        self._config, self._space = config, space
         self._study = optuna.create_study(
             study_name=config.name,
             storage=f"sqlite:///{folder / DATABASE}",
             directions=["maximize" if objective.maximize else "minimize" for objective in objectives],
             load_if_exists=True,
         )
-        self._study.sampler = make_sampler(config, space, begun=len(self._study.trials))
+        make_sampler(config, space)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.set_metric_names([objective.name for objective in objectives])
@@ -45,7 +46,12 @@ class TrialStore:
                 self._study.enqueue_trial(dict(point))
 
     def ask(self) -> Trial:
-        """A new trial; its parameters are drawn by the space."""
+        """A new trial; its parameters are drawn by the space.
+
+        Every trial has a generator of its own, from the study's seed and the trial's number: a study that was killed and
+        resumed draws what the undisturbed one draws, as far as its sampler does not learn from the order of results.
+        """
+        self._study.sampler = make_sampler(self._config, self._space, number=len(self.trials()))
         return self._study.ask()
 
     def note_config(self, number: int, config: RunConfig) -> None:
@@ -168,13 +174,14 @@ def _earlier_points(config: StudyConfig) -> list[dict[str, Any]]:
 
 
 
-def make_sampler(config: StudyConfig, space: Space | SpaceUnion, *, begun: int = 0) -> BaseSampler:
-    """The sampler by name, seeded; a resumed study draws on, it does not draw its first ``begun`` trials again.
+def make_sampler(config: StudyConfig, space: Space | SpaceUnion, *, number: int = 0) -> BaseSampler:
+    """The sampler by name for trial ``number``; sequences that must not be drawn anew (QMC, grid) have the study's seed.
 
     Raises:
         ConfigError: a sampler that cannot honour a conditional space.
     """
-    seed = derived_seed(config.sampler_seed, begun) % 2**32
+    seed = derived_seed(config.sampler_seed, number) % 2**32
+    whole = derived_seed(config.sampler_seed, 0) % 2**32
     if space.is_conditional and config.sampler in ("gp", "qmc", "grid"):
         raise ConfigError(
             f"sampler '{config.sampler}' cannot honour the conditions of space '{config.space}'; use tpe, nsga2 or random."
@@ -189,8 +196,8 @@ def make_sampler(config: StudyConfig, space: Space | SpaceUnion, *, begun: int =
             case "gp":
                 return optuna.samplers.GPSampler(seed=seed)
             case "qmc":
-                return optuna.samplers.QMCSampler(seed=seed, warn_independent_sampling=False)
+                return optuna.samplers.QMCSampler(seed=whole, warn_independent_sampling=False)
             case "random":
                 return optuna.samplers.RandomSampler(seed=seed)
             case "grid":
-                return optuna.samplers.GridSampler({k: list(v) for k, v in space.grid().items()}, seed=seed)
+                return optuna.samplers.GridSampler({k: list(v) for k, v in space.grid().items()}, seed=whole)

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -48,12 +49,14 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[int]:
         SuiteError: nobody answers at the address, or the cluster can never fit one run; said at once.
     """
     _quiet()
+    place = address or os.environ.get("RAY_ADDRESS")
+    if place:
+        show_token()
     import ray
 
     if ray.is_initialized():
         yield _fitting(ray.cluster_resources(), resources)
         return
-    place = address or os.environ.get("RAY_ADDRESS")
     try:
         if place:
             ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
@@ -73,6 +76,16 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[int]:
         yield _fitting(ray.cluster_resources(), resources)
     finally:
         ray.shutdown()
+
+
+def show_token() -> None:
+    """Authenticate with the user's Ray token where there is one and nothing else was said; before Ray is imported.
+
+    ``ray start`` asks for the token as soon as one exists, a client offers it only when told to.
+    """
+    stored = Path.home() / ".ray" / "auth_token"
+    if "RAY_AUTH_MODE" not in os.environ and (stored.is_file() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)):
+        os.environ["RAY_AUTH_MODE"] = "token"
 
 
 def _fitting(there: dict[str, float], resources: Resources) -> int:

@@ -126,6 +126,23 @@ def test_same_sampler_seed_same_suggestions(tmp_path: Path) -> None:
     assert hashes("a", 0) == hashes("b", 0) != hashes("c", 1)
 
 
+@pytest.mark.parametrize("sampler", ["random", "qmc"])
+def test_a_killed_study_draws_what_the_undisturbed_one_draws(sampler: str, tmp_path: Path) -> None:
+    def hashes(folder: str, *, kills: bool) -> list[str]:
+        found: list[str] = []
+        source = StudySource(study_config(sampler=sampler, budget={"trials": 6}), tmp_path / folder)
+        for _ in range(6):
+            suggestion = source.suggest()
+            assert not isinstance(suggestion, str)
+            found.append(suggestion.config.config_hash())
+            source.ended(suggestion, view(ROWS), None)
+            if kills:
+                source = StudySource(study_config(sampler=sampler, budget={"trials": 6}), tmp_path / folder)
+        return found
+
+    assert hashes("whole", kills=False) == hashes("killed", kills=True)
+
+
 def test_given_points_come_first(tmp_path: Path) -> None:
     point = {"method.kappa_max": 0.05, "method.placement": "inout"}
     suggestion = StudySource(study_config(points=[point]), tmp_path).suggest()
