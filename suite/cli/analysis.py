@@ -12,7 +12,6 @@ from suite.cli.leaderboard import BenchmarkOption, MethodOption, SettingOption, 
 from suite.cli.run import OUT, OutOption, TrackingOption
 
 if TYPE_CHECKING:
-    import pandas as pd
 
     from suite.leaderboard.run_set import RunSet
     from suite.record import Record
@@ -37,14 +36,15 @@ def ranks(
 
         codyra-suite ranks 0123abcd 89ef0123 --csv ranks.csv
     """
+    from suite.cli.board import show_frame
     from suite.leaderboard.export import write_frame
     from suite.leaderboard.ranks import rank_comparison, ranks_of, shift_frame
 
     records = _records(names, out, tracking)
     frame = ranks_of(records)
     for by in ("encoder", "weight", "layer", "task"):
-        _show(rank_comparison(frame, by), f"mean effective rank by {by}")
-    _show(shift_frame(records), "Frobenius norm over all adapted layers: task's update, cumulative shift")
+        show_frame(rank_comparison(frame, by), f"mean effective rank by {by}")
+    show_frame(shift_frame(records), "Frobenius norm over all adapted layers: task's update, cumulative shift")
     if csv is not None:
         write_frame(frame, "csv", csv)
         typer.echo(f"csv: {csv}")
@@ -77,6 +77,7 @@ def significance(
 
         codyra-suite significance 0123abcd 89ef0123 --csv pairs.csv
     """
+    from suite.cli.board import show_frame
     from suite.leaderboard.comparison import pairwise_frame
     from suite.leaderboard.export import write_frame
     from suite.leaderboard.significance import groups_of_rows, rank_table, variance_frame
@@ -86,13 +87,13 @@ def significance(
     for title, rows in groups_of_rows(runs, all_trials=all_trials or bool(names)):
         pairs = pairwise_frame(rows)
         written.append(pairs.assign(stream=title))
-        _show(pairs, f"{title}: difference in points after the last task, 95 % interval")
+        show_frame(pairs, f"{title}: difference in points after the last task, 95 % interval")
         if len(rows) > 2:
             ranked, note = rank_table(rows)
-            _show(ranked, f"{title}: mean rank over tasks (1 = best); {note}")
+            show_frame(ranked, f"{title}: mean rank over tasks (1 = best); {note}")
     spread = variance_frame(runs.records)
     if len(spread):
-        _show(spread, "variance of the headline metric between runs, in squared points")
+        show_frame(spread, "variance of the headline metric between runs, in squared points")
     if csv is not None:
         import pandas as pd
 
@@ -127,22 +128,3 @@ def _run_set(names: Sequence[str], filters: dict[str, str | None], out: Path, tr
             records.append(record)
             loaders[record.run_id] = stored.loaders[record.run_id]
     return RunSet(records, loaders)
-
-
-def _show(frame: pd.DataFrame, title: str) -> None:
-    from rich.table import Table
-
-    from suite.cli.board import print_table
-
-    table = Table(title=title, title_justify="left")
-    for column in frame.columns:
-        table.add_column(str(column), justify="right" if frame[column].dtype.kind in "fi" else "left")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(_cell(value) for value in row))
-    print_table(table)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return "-" if value != value else f"{value:.4g}"
-    return str(value)

@@ -170,3 +170,19 @@ def print_reproduction(frame: pd.DataFrame) -> None:
             rest = [_number(row[name]) for name in ("difference", "tolerance")]
             table.add_row(setting, row["published method"], row["metric"], *numbers, runs, *rest, row["verdict"])
         print_table(table)
+
+
+def show_frame(frame: pd.DataFrame, title: str) -> None:
+    """Any frame as a table on standard output, numbers with four digits."""
+    table = Table(title=title, title_justify="left")
+    for column in frame.columns:
+        table.add_column(str(column), justify="right" if frame[column].dtype.kind in "fi" else "left")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
+    print_table(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "-" if value != value else f"{value:.4g}"
+    return str(value)

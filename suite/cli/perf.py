@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from suite.cli.run import DATA, DataOption, DeviceOption, SetOption
+from suite.cli.run import DATA, OUT, DataOption, DeviceOption, OutOption, SetOption
 
 perf_app = typer.Typer(no_args_is_help=True, help="Measure speed and memory as ratios, side by side on this machine.")
 
@@ -51,6 +51,39 @@ def data(
     from suite.data.perf_data import measure_data
 
     print_rows(measure_data(images, size, build_images))
+
+
+@perf_app.command()
+def sweep(trials: Annotated[int, typer.Option("--trials", min=3, help="Trials one at a time, then two at a time.")] = 6) -> None:
+    """What a sweep costs beside its trials' own work, and what two trials at a time bring.
+
+    Examples:
+
+        codyra-suite perf sweep
+    """
+    from suite.cli.perf_sweep import measure_sweep
+
+    cost = measure_sweep(trials)
+    typer.echo(f"a trial's own work: {cost.own:.2f} s; beside it, warm workers: {cost.beside:.2f} s")
+    typer.echo(f"of a sweep whose trials take a minute: {100 * cost.share_of_minute:.1f} % is not the trials'")
+    typer.echo(f"{trials} trials one at a time {cost.alone:.1f} s, two at a time {cost.shared:.1f} s: {cost.throughput:.2f}x per hour")
+
+
+@perf_app.command()
+def stopping(
+    study: Annotated[str, typer.Argument(help="A study whose trials were all learned to the end.")],
+    out: OutOption = OUT,
+) -> None:
+    """Replay the stopping rule on recorded full trials: cost, and share of the full front's hypervolume on the way.
+
+    Examples:
+
+        codyra-suite sweep stopping_study.yaml && codyra-suite perf stopping stopping
+    """
+    from suite.cli.board import show_frame
+    from suite.cli.perf_sweep import replay_rules
+
+    show_frame(replay_rules(out, study), f"study {study}, trials in their order, one after the other")
 
 
 @perf_app.command()

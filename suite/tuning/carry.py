@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
 EndListener = Callable[[Suggestion, ValidationView | None, str | None], None]
-RETRIES = 2  # a run whose worker died goes on from its last task this many times
+RETRIES = 2  # a run whose worker or node died is given out again this many times without a task finished in between
 FULL_DISK = "the disk is full ({reason}); finished runs are stored: free space and add --resume."
 MEMORY_SIGNS = ("OutOfMemoryError", "out of memory", "can't allocate memory", "MemoryError")
 
@@ -127,7 +128,7 @@ def _fit(source: RunSource, carriage: Carriage, fitting: int, larger: Resources 
                 storage_path=scratch,
                 verbose=0,
                 callbacks=[bridge.callback],
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                failure_config=tune.FailureConfig(max_failures=0),  # Tune would not retry a worker that died while starting
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             ),
         )
@@ -152,6 +153,9 @@ class _Bridge:
     """Ray's three plug-ins around one source, and what they found out.
 
     Attributes:
+        runs: Tune's trial id -> what was given out under it and is not over.
+        again: runs to give out once more, because their worker died.
+        deaths: (trial, part) -> deaths since its last finished task.
         too_large: runs that ran out of memory and may be tried again.
         halted: why no run can go on; unfinished ones stay as they are, for ``--resume``.
     """
@@ -159,6 +163,9 @@ class _Bridge:
     searcher: Any = None
     scheduler: Any = None
     callback: Any = None
+    runs: dict[str, Suggestion] = field(default_factory=dict)
+    again: list[Suggestion] = field(default_factory=list)
+    deaths: Counter[tuple[int, int]] = field(default_factory=Counter)
     too_large: list[Suggestion] = field(default_factory=list)
     halted: str | None = None
 
@@ -170,16 +177,13 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
     from ray.tune.search import Searcher
 
     bridge = _Bridge()
-    runs: dict[str, Suggestion] = {}
     views: dict[str, ValidationView] = {}
-    closed: set[str] = set()
 
     def end(trial: Trial, reason: str | None, *, stopped: bool = False) -> None:
-        run = runs.get(trial.trial_id)
-        if run is None or trial.trial_id in closed:
+        run = bridge.runs.pop(trial.trial_id, None)
+        if run is None:
             return
-        closed.add(trial.trial_id)
-        if reason is not None and larger is not None and any(sign in reason for sign in MEMORY_SIGNS):
+        if reason is not None and larger is not None and _ran_out_of_memory(reason):
             bridge.too_large.append(run)
             return
         view = views.get(trial.trial_id)
@@ -193,12 +197,10 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
 
     class SourceSearcher(Searcher):
         def suggest(self, trial_id: str) -> Any:
-            found = "finished" if bridge.halted else source.suggest()
-            if found == "finished":
-                return Searcher.FINISHED
+            found = "finished" if bridge.halted else bridge.again.pop() if bridge.again else source.suggest()
             if isinstance(found, str):
-                return None
-            runs[trial_id] = found
+                return Searcher.FINISHED if found == "finished" and not bridge.runs else None  # one that runs may come back
+            bridge.runs[trial_id] = found
             return _trial_settings(found, source.study, carriage)
 
         def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
@@ -218,30 +220,40 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
                 return str(TrialScheduler.CONTINUE)
             view = ValidationView.from_dict(result["view"])
             views[trial.trial_id] = view
-            if view.status == "running" and not source.may_go_on(runs[trial.trial_id], view):
+            run = bridge.runs[trial.trial_id]
+            bridge.deaths.pop((run.trial, run.part), None)
+            if view.status == "running" and not source.may_go_on(run, view):
                 end(trial, None, stopped=True)
                 return str(TrialScheduler.STOP)
             return str(TrialScheduler.CONTINUE)
 
     class Ears(Callback):
         def on_trial_result(self, iteration: int, trials: Any, trial: Trial, result: dict[str, Any], **info: Any) -> None:
-            if "view" in result and carriage.on_row:
-                carriage.on_row(runs[trial.trial_id].trial, ValidationView.from_dict(result["view"]))
+            if "view" in result and carriage.on_row and trial.trial_id in bridge.runs:
+                carriage.on_row(bridge.runs[trial.trial_id].trial, ValidationView.from_dict(result["view"]))
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
             error = trial.last_result.get("error")
             if trial.last_result.get("disk_full"):
                 bridge.halted = FULL_DISK.format(reason=error)
+                bridge.runs.pop(trial.trial_id, None)  # neither ended nor lost: --resume goes on with it
                 return
             if "view" in trial.last_result:
                 views[trial.trial_id] = ValidationView.from_dict(trial.last_result["view"])
             view = views.get(trial.trial_id)
             interrupted = error is None and view is not None and view.status == "running"
-            if not interrupted:
+            if interrupted:
+                bridge.runs.pop(trial.trial_id, None)
+            else:
                 end(trial, error)
 
         def on_trial_error(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
-            end(trial, _last_line(trial))
+            reason, run = _last_line(trial), bridge.runs[trial.trial_id]
+            bridge.deaths[run.trial, run.part] += 1
+            if _ran_out_of_memory(reason) or bridge.deaths[run.trial, run.part] > RETRIES:
+                end(trial, reason)
+            else:
+                bridge.again.append(bridge.runs.pop(trial.trial_id))
 
     scheduler: Any = TaskScheduler
     bridge.searcher, bridge.scheduler, bridge.callback = SourceSearcher(), scheduler(), Ears()
@@ -263,8 +275,11 @@ def _trial_settings(run: Suggestion, study: str | None, carriage: Carriage) -> d
     }
 
 
+def _ran_out_of_memory(reason: str) -> bool:
+    return any(sign in reason for sign in MEMORY_SIGNS)
+
+
 def _last_line(trial: Trial) -> str:
     """The last line of a crashed trial's traceback."""
-    error = trial.get_error()
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "the worker died without a message"
+    lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "the worker died before it could start"
