@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from suite.errors import SuiteError
-from suite.record import mark_failed
+from suite.record import mark_failed, read_record
 from suite.tuning.objectives import ValidationView, validation_view
 from suite.tuning.ray_session import Resources, ray_session
 from suite.tuning.source import RunSource, Suggestion
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 EndListener = Callable[[Suggestion, ValidationView | None, str | None], None]
 RETRIES = 2  # a run whose worker or node died is given out again this many times without a task finished in between
+STARTS = 20  # the same for workers that died before they began: their node went, or the environment is broken
 FULL_DISK = "the disk is full ({reason}); finished runs are stored: free space and add --resume."
 MEMORY_SIGNS = ("OutOfMemoryError", "out of memory", "can't allocate memory", "MemoryError")
 
@@ -155,7 +156,7 @@ class _Bridge:
     Attributes:
         runs: Tune's trial id -> what was given out under it and is not over.
         again: runs to give out once more, because their worker died.
-        deaths: (trial, part) -> deaths since its last finished task.
+        deaths: (trial, part, had it begun) -> deaths since its last finished task.
         too_large: runs that ran out of memory and may be tried again.
         halted: why no run can go on; unfinished ones stay as they are, for ``--resume``.
     """
@@ -165,7 +166,7 @@ class _Bridge:
     callback: Any = None
     runs: dict[str, Suggestion] = field(default_factory=dict)
     again: list[Suggestion] = field(default_factory=list)
-    deaths: Counter[tuple[int, int]] = field(default_factory=Counter)
+    deaths: Counter[tuple[int, int, bool]] = field(default_factory=Counter)
     too_large: list[Suggestion] = field(default_factory=list)
     halted: str | None = None
 
@@ -187,6 +188,8 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
             bridge.too_large.append(run)
             return
         view = views.get(trial.trial_id)
+        if reason is not None and view is None:
+            view = _left_behind(carriage.out, run, source.study)
         if reason is not None and view is not None:
             view = validation_view(mark_failed(carriage.out / "runs" / view.run_id, reason))
         if stopped and view is not None:
@@ -221,7 +224,8 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
             view = ValidationView.from_dict(result["view"])
             views[trial.trial_id] = view
             run = bridge.runs[trial.trial_id]
-            bridge.deaths.pop((run.trial, run.part), None)
+            for begun in (False, True):
+                bridge.deaths.pop((run.trial, run.part, begun), None)
             if view.status == "running" and not source.may_go_on(run, view):
                 end(trial, None, stopped=True)
                 return str(TrialScheduler.STOP)
@@ -249,9 +253,11 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
 
         def on_trial_error(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
             reason, run = _last_line(trial), bridge.runs[trial.trial_id]
-            bridge.deaths[run.trial, run.part] += 1
-            if _ran_out_of_memory(reason) or bridge.deaths[run.trial, run.part] > RETRIES:
-                end(trial, reason)
+            key = run.trial, run.part, reason is not None
+            bridge.deaths[key] += 1
+            said = reason or "the worker died before it could start"
+            if _ran_out_of_memory(said) or bridge.deaths[key] > (RETRIES if reason else STARTS):
+                end(trial, said)
             else:
                 bridge.again.append(bridge.runs.pop(trial.trial_id))
 
@@ -279,7 +285,16 @@ def _ran_out_of_memory(reason: str) -> bool:
     return any(sign in reason for sign in MEMORY_SIGNS)
 
 
-def _last_line(trial: Trial) -> str:
-    """The last line of a crashed trial's traceback."""
+def _left_behind(out: Path, run: Suggestion, study: str | None) -> ValidationView | None:
+    """What an earlier driver's attempt at a run stored, when none of this driver's got that far."""
+    for path in out.glob("runs/*/record.json"):
+        record = read_record(path)
+        if record.study == study and record.trial == run.trial and record.config_hash == run.config.config_hash():
+            return validation_view(record)
+    return None
+
+
+def _last_line(trial: Trial) -> str | None:
+    """The last line of a crashed trial's traceback; None when it never began."""
     lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "the worker died before it could start"
+    return lines[-1][:300] if lines else None
