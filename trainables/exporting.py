@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors.torch import load_file
 
+from suite.backbones.causal_lm import CausalLearner, CausalLMConfig, LanguageModelConfig
+from suite.backbones.learner import BackboneConfig, Learner
 from suite.errors import ConfigError, unknown_name
-from suite.lowrank.export import merge_live_branches, merged_state, write_peft_adapter, write_state
+from suite.lowrank.export import merge_live_branches, merged_state, read_peft_adapter, write_peft_adapter, write_state
 from suite.lowrank.layer import Factors
+from suite.lowrank.placement import Placement
 from trainables.checkpoint import Checkpoints
 from trainables.restore import RestoredRun, differing_examples, find_run, restore
 
@@ -30,35 +34,61 @@ def export_run(
     if (format == "open_clip") != is_clip:
         fitting = "open_clip" if is_clip else "hf or peft"
         raise ConfigError(f"export: run {run.record.run_id} has a {'CLIP' if is_clip else 'language model'}; use --format {fitting}.")
-    files = _peft(run, to) if format == "peft" else _merged(run, to, format)
+    written = {"open_clip": _open_clip, "hf": _hf, "peft": _peft}[format](run, to / run.record.run_id)
     examples = sum(len(task.test) for task in run.learner.stream.tasks)
-    return files, differing_examples(run), examples
+    return written.files, differing_examples(replace(run, learner=written.learner)), examples
 
 
-def _merged(run: RestoredRun, to: Path, format: str) -> list[Path]:
+@dataclass(frozen=True)
+class _Written:
+    """Files, and a learner whose weights were read from them."""
+
+    files: list[Path]
+    learner: Learner
+
+
+def _open_clip(run: RestoredRun, folder: Path) -> _Written:
     merge_live_branches(run.journal)
-    target = to / run.record.run_id / ("open_clip_model.safetensors" if format == "open_clip" else "model.safetensors")
+    target = folder / "open_clip_model.safetensors"
     write_state(merged_state(run.learner.network), target)
     run.learner.network.load_state_dict(load_file(target), strict=True)
-    files = [target]
-    save_config = getattr(run.learner, "save_config", None)
-    return [*files, *save_config(target.parent)] if save_config else files
+    return _Written([target], run.learner)
 
 
-def _peft(run: RestoredRun, to: Path) -> list[Path]:
-    """One adapter folder per task; the sum of all adapters is the run's update."""
+def _hf(run: RestoredRun, folder: Path) -> _Written:
+    """The folder is loaded again as transformers loads any model."""
+    assert isinstance(run.learner, CausalLearner)
+    merge_live_branches(run.journal)
+    target = folder / "model.safetensors"
+    write_state(merged_state(run.learner.network), target)
+    files = [target, *run.learner.save_config(folder)]
+    shared = {key: getattr(run.learner.config, key) for key in LanguageModelConfig.model_fields if key != "name"}
+    again = CausalLMConfig(model=str(folder.resolve()), **shared)
+    return _Written(files, again.build(run.learner.stream, run.learner.device))
+
+
+def _peft(run: RestoredRun, folder: Path) -> _Written:
+    """One adapter folder per task; the sum of all adapters is the run's update, added to an untouched backbone here."""
+    assert isinstance(run.learner, CausalLearner)
+    backbone = run.config.backbone
+    assert isinstance(backbone, BackboneConfig)
     checkpoints = Checkpoints(run.folder / "checkpoints", run.record.run_id)
-    modules: dict[str, str] = getattr(run.learner, "module_paths", lambda: {})()
+    modules = run.learner.module_paths()
     base = str(run.record.config["backbone"].get("model", run.record.config["backbone"]["name"]))
+    fresh = backbone.build(run.learner.stream, run.learner.device)
+    fresh.place(Placement(weights=tuple(sorted({name.split(".")[2] for name in modules}))))
     folders = []
     for row, task in enumerate(run.record.tasks, start=1):
         tensors = checkpoints.merged(row)
         names = sorted({key.rpartition("/")[0] for key in tensors})
         factors = {name: Factors(tensors[f"{name}/a"], tensors[f"{name}/b"]) for name in names}
-        if factors:
-            folder = to / run.record.run_id / f"{row:02d}-{task}"
-            write_peft_adapter(factors, modules, base, folder)
-            folders.append(folder)
+        if not factors:
+            continue
+        adapter = folder / f"{row:02d}-{task}"
+        write_peft_adapter(factors, modules, base, adapter)
+        for name, found in read_peft_adapter(modules, adapter).items():
+            fresh.slots[name].add_to_weight(found)
+        folders.append(adapter)
     if not folders:
         raise ConfigError(f"export: run {run.record.run_id} merged nothing task by task; use --format hf for its whole model.")
-    return folders
+    return _Written(folders, fresh)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -28,7 +29,7 @@ from suite.backbones.text_store import TextStore
 from suite.benchmarks.stream import Protocol, Split, Stream
 from suite.data.text import Boundary, TextEncoder, Tokenizer, training_batch
 from suite.errors import ConfigError
-from suite.lowrank.decoder import adapt_decoder
+from suite.lowrank.decoder import adapt_decoder, module_paths
 from suite.lowrank.layer import Slot
 from suite.lowrank.placement import Placement
 from suite.metrics.text_scores import score
@@ -185,6 +186,18 @@ class CausalLearner:
         """How answers of this learner are generated."""
         config = self.config
         return Decoding(self.end, self.pad, config.generation_tokens, config.temperature, config.sampling_seed)
+
+    def module_paths(self) -> dict[str, str]:
+        """Slot name -> module of the stock model, for adapters in other software's form."""
+        return module_paths(self.network)
+
+    def save_config(self, folder: Path) -> list[Path]:
+        """What ``AutoModelForCausalLM`` and ``AutoTokenizer`` need in a folder beside the weights."""
+        before = set(folder.iterdir())
+        self.network.config.save_pretrained(folder)
+        self.network.generation_config.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        return sorted(set(folder.iterdir()) - before)
 
     def facts(self) -> dict[str, Any]:
         if self.current is None:

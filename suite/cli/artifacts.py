@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.run import DATA, OUT, DataOption, DeviceOption, OutOption
+from suite.cli.run import DATA, OUT, DataOption, DeviceOption, OutOption, TrackingOption
 
 RunArgument = Annotated[str, typer.Argument(help="Run id (or its unique beginning), or a run's folder.")]
 
@@ -57,3 +57,30 @@ def export(
     typer.echo(f"{differing} of {examples} test examples differ from the stored outcomes")
     if differing:
         raise typer.Exit(1)
+
+
+def rescore(
+    names: Annotated[list[str], typer.Argument(help="Run ids (or unique beginnings), or run folders.")],
+    scoring: Annotated[str, typer.Option("--scoring", help="strict, trace or treelora.")],
+    out: OutOption = OUT,
+    data_root: DataOption = DATA,
+    tracking: TrackingOption = None,
+) -> None:
+    """Score a text run's stored answers by another rule, without generating again.
+
+    The result is a run of its own beside the first one, in the leaderboard too.
+
+    Examples:
+
+        codyra-suite rescore 0123abcd --scoring treelora
+
+        codyra-suite rescore 0123abcd 89ef0123 --scoring trace --tracking none
+    """
+    from suite.cli.run import track
+    from suite.cli.summary import print_run
+    from trainables.rescoring import rescore as score_again
+
+    records = [score_again(name, scoring, out, data_root) for name in names]
+    track(records, out, tracking)
+    for record in records:
+        print_run(record, out / "runs" / record.run_id)

@@ -12,7 +12,7 @@ import typer
 
 from suite import __version__
 from suite.cli.analysis import ranks, significance
-from suite.cli.artifacts import export, replay
+from suite.cli.artifacts import export, replay, rescore
 from suite.cli.data import data_app
 from suite.cli.demo import demo
 from suite.cli.leaderboard import leaderboard
@@ -59,9 +59,9 @@ app.command()(significance)
 app.command()(demo)
 app.command()(replay)
 app.command()(export)
+app.command()(rescore)
 app.command(name="pretrain-mini")(pretrain_mini)
 app.add_typer(list_app, name="list")
-app.add_typer(data_app, name="data")
 app.add_typer(data_app, name="data")
 app.add_typer(perf_app, name="perf")
 

@@ -62,7 +62,7 @@ def run(
 
         surroundings = Surroundings(out, data_root, device, accept_zero_shot=accept_zero_shot, on_step=progress.step)
         record = execute(config, surroundings, listen)
-    _track([record], out, tracking)
+    track([record], out, tracking)
     print_run(record, out / "runs" / record.run_id)
     if record.status == "failed":
         raise typer.Exit(1)
@@ -141,7 +141,8 @@ def _method_name(config: RunConfig) -> str:
     return str(config.resolved()["method"]["name"])
 
 
-def _track(records: list[Record], out: Path, tracking: str | None) -> None:
+def track(records: list[Record], out: Path, tracking: str | None) -> None:
+    """Log records that were made without a study."""
     if tracking == "none":
         return
     from suite.tracking.mlflow_sink import open_sink

@@ -126,6 +126,11 @@ def adapt_decoder(network: nn.Module) -> dict[str, Slot]:
     return slots
 
 
+def module_paths(network: nn.Module) -> dict[str, str]:
+    """Slot name -> path of the linear layer it is the whole of; row ranges and transposed maps have none."""
+    return {module.slot.name: path for path, module in network.named_modules() if isinstance(module, AdaptedLinear)}
+
+
 def placement_rows(network: nn.Module) -> list[tuple[str, str, str]]:
     """(placement weight, layers and the model's own projection, shape out x in) of every slot of the first layer."""
     found = find_projections(network)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from suite.errors import ConfigError
@@ -79,3 +79,14 @@ def write_peft_adapter(factors: Mapping[str, Factors], modules: Mapping[str, str
     }
     atomic_write(folder / "adapter_model.safetensors", save(tensors))
     atomic_write(folder / "adapter_config.json", json.dumps(config, indent=1).encode())
+
+
+def read_peft_adapter(modules: Mapping[str, str], folder: Path) -> dict[str, Factors]:
+    """Inverse of ``write_peft_adapter``: slot name -> (a, b)."""
+    tensors = load_file(folder / "adapter_model.safetensors")
+    stems = {name: f"base_model.model.{path}" for name, path in modules.items()}
+    return {
+        name: Factors(tensors[f"{stem}.lora_A.weight"], tensors[f"{stem}.lora_B.weight"])
+        for name, stem in stems.items()
+        if f"{stem}.lora_A.weight" in tensors
+    }

@@ -1,0 +1,92 @@
+"""Stored answers under another rule equal a run that was scored so from the start; exported language models answer the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from suite.config import RunConfig, validate
+from suite.errors import ConfigError, DataError
+from suite.outcomes import read_outcomes
+from suite.record import Record
+from trainables.exporting import export_run
+from trainables.rescoring import rescore
+from trainables.run import Surroundings, execute
+
+
+def config(scoring: str = "strict", **method: Any) -> RunConfig:
+    fields = {
+        "benchmark": {"name": "mini-trace", "tasks": ["C-STANCE", "ScienceQA"], "scoring": scoring},
+        "method": {"name": "lora", "rank": 2, **method},
+        "training": {"steps": 4, "batch_size": 4},
+    }
+    return validate(RunConfig, fields, where="test")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Path]:
+    out = tmp_path_factory.mktemp("out")
+    return execute(config(), Surroundings(out, out, "cpu")), out
+
+
+@pytest.mark.parametrize("scoring", ["trace", "treelora"])
+def test_equals_a_run_scored_so_from_the_start(scoring: str, trained: tuple[Record, Path], tmp_path: Path) -> None:
+    record, out = trained
+    again = rescore(record.run_id, scoring, out, out)
+    direct = execute(config(scoring), Surroundings(tmp_path, tmp_path, "cpu"))
+    assert (again.run_id, again.scoring, again.metrics, again.setting) == (direct.run_id, scoring, direct.metrics, direct.setting)
+    assert again.test == direct.test
+    assert again.validation == direct.validation
+    ours, theirs = (read_outcomes(folder / "runs" / again.run_id) for folder in (out, tmp_path))
+    assert ours.keys() == theirs.keys()
+    assert all(np.array_equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_the_first_run_stays_and_a_second_call_changes_nothing(trained: tuple[Record, Path]) -> None:
+    record, out = trained
+    before = (out / "runs" / record.run_id / "record.json").read_bytes()
+    first = rescore(record.run_id, "trace", out, out)
+    stamp = (out / "runs" / first.run_id / "record.json").stat().st_mtime_ns
+    assert rescore(record.run_id, "trace", out, out) == first
+    assert (out / "runs" / first.run_id / "record.json").stat().st_mtime_ns == stamp
+    assert (out / "runs" / record.run_id / "record.json").read_bytes() == before
+
+
+def test_what_cannot_be_scored_again_is_named(trained: tuple[Record, Path], tmp_path: Path) -> None:
+    record, out = trained
+    with pytest.raises(ConfigError, match="scored by 'strict' already"):
+        rescore(record.run_id, "strict", out, out)
+    with pytest.raises(ConfigError, match="scoring"):
+        rescore(record.run_id, "tracee", out, out)
+    copy = tmp_path / "runs" / record.run_id
+    copy.mkdir(parents=True)
+    (copy / "record.json").write_bytes((out / "runs" / record.run_id / "record.json").read_bytes())
+    with pytest.raises(DataError, match="are not stored"):
+        rescore(record.run_id, "trace", tmp_path, out)
+
+
+@pytest.mark.parametrize("format", ["hf", "peft"])
+def test_exported_language_models_answer_the_same(format: str, trained: tuple[Record, Path], tmp_path: Path) -> None:
+    record, out = trained
+    files, differing, examples = export_run(record.run_id, format, tmp_path, out, out, "cpu")
+    assert differing == 0
+    assert examples == 48
+    assert all(file.exists() for file in files)
+
+
+def test_exported_adapters_are_in_pefts_form(trained: tuple[Record, Path], tmp_path: Path) -> None:
+    record, out = trained
+    folders, _, _ = export_run(record.run_id, "peft", tmp_path, out, out, "cpu")
+    fields = json.loads((folders[0] / "adapter_config.json").read_bytes())
+    assert fields["peft_type"] == "LORA"
+    assert "model.layers.0.self_attn.q_proj" in fields["target_modules"]
+
+
+def test_a_language_model_is_not_an_open_clip_model(trained: tuple[Record, Path], tmp_path: Path) -> None:
+    record, out = trained
+    with pytest.raises(ConfigError, match="use --format hf or peft"):
+        export_run(record.run_id, "open_clip", tmp_path, out, out, "cpu")

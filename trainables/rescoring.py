@@ -1,0 +1,98 @@
+"""A language run's stored answers scored by another rule, without generating again.
+
+Training never looks at a score, so the result is the record that a run under the other rule would have left. It gets that
+run's identity and folder (without checkpoints), stands beside the first one in every table and is never averaged with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from suite.benchmarks.stream import Stream, TextTask
+from suite.config import RunConfig, validate
+from suite.errors import ConfigError, DataError
+from suite.generations import read_generations, write_generations
+from suite.metrics.text_scores import score_examples
+from suite.outcomes import Key, Scores, write_outcomes
+from suite.record import Cells, Record, read_record, write_record
+from trainables.restore import find_run
+from trainables.run import Surroundings, prepare
+
+
+def rescore(name: str, scoring: str, out: Path, data_root: Path) -> Record:
+    """The record of run ``name`` under ``scoring``, stored below ``out``; one that is there already is returned.
+
+    Raises:
+        ConfigError: the run answers no prompts, or has this scoring already.
+        DataError: other data than the run had, or answers that are missing.
+    """
+    folder = find_run(name, out)
+    record = read_record(folder)
+    if record.scoring is None:
+        raise ConfigError(f"run {record.run_id}: '{record.benchmark}' holds images and has no scoring rule; rescore text runs.")
+    if record.scoring == scoring:
+        raise ConfigError(f"run {record.run_id}: is scored by '{scoring}' already; choose another rule.")
+    config = _with_scoring(record.config, scoring)
+    _require_data(record, _with_scoring(record.config, record.scoring), data_root)
+    prepared = prepare(config, Surroundings(out, data_root))
+    if (prepared.folder / "record.json").is_file():
+        return read_record(prepared.folder)
+    texts = read_generations(folder, record.tasks_done)
+    outcomes = _scores(record, prepared.stream, texts, scoring)
+    update = {
+        "run_id": prepared.run_id,
+        "config": config.resolved(),
+        "config_hash": config.config_hash(),
+        "settings_hash": config.settings_hash(),
+        "data_fingerprint": prepared.stream.fingerprint(),
+        "setting": prepared.stream.setting,
+        "scoring": scoring,
+        "metrics": list(prepared.stream.metrics),
+        "validation": _matrix(record.validation, outcomes, "validation"),
+        "test": _matrix(record.test, outcomes, "test"),
+    }
+    rescored = record.model_copy(update=update)
+    write_outcomes(outcomes, prepared.folder)
+    write_generations(texts, prepared.folder)
+    write_record(rescored, prepared.folder)
+    return rescored
+
+
+def _with_scoring(fields: Mapping[str, object], scoring: str) -> RunConfig:
+    benchmark = fields["benchmark"]
+    assert isinstance(benchmark, Mapping)
+    return validate(RunConfig, {**fields, "benchmark": {**benchmark, "scoring": scoring}}, where="rescore")
+
+
+def _require_data(record: Record, config: RunConfig, data_root: Path) -> None:
+    if config.benchmark.build(data_root).fingerprint() != record.data_fingerprint:
+        raise DataError(f"run {record.run_id}: the data under {data_root} is not what it answered; give its data root.")
+
+
+def _scores(record: Record, stream: Stream, texts: Mapping[str, list[str]], scoring: str) -> dict[Key, Scores]:
+    found: dict[Key, Scores] = {}
+    for split, cells in (("validation", record.validation), ("test", record.test)):
+        for row, line in enumerate(cells):
+            for column, cell in enumerate(line):
+                if cell is None:
+                    continue
+                answers = texts.get(f"{split}/{row}/{column}")
+                task = stream.tasks[column]
+                assert isinstance(task, TextTask)
+                if answers is None:
+                    raise DataError(f"run {record.run_id}: its answers to {split} of '{task.name}' after task {row} are not stored; run it again.")
+                examples = getattr(task, split)
+                scores = score_examples(task.metric, scoring, answers, examples.answers, examples.prompts)
+                found[split, row, column] = scores.astype(np.float32)
+    return found
+
+
+def _matrix(cells: Cells, outcomes: Mapping[Key, Scores], split: str) -> Cells:
+    """Means of the new scores where the old matrix has a cell."""
+    return [
+        [None if cell is None else float(outcomes[split, row, column].astype(np.float64).mean()) for column, cell in enumerate(line)]
+        for row, line in enumerate(cells)
+    ]
