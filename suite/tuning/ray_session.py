@@ -62,6 +62,7 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[int]:
             ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
         else:
             ray.init(
+                address="local",  # a cluster that happens to run on this machine is used only when it is named
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 log_to_driver=False,
