@@ -1,0 +1,78 @@
+"""A mirrored run goes on on another machine: folders that share nothing but the storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from suite.config import RunConfig
+from suite.errors import ConfigError
+from suite.run_mirror import RunMirror
+from trainables.run import Surroundings, execute
+
+
+def test_a_run_goes_on_from_the_mirror(make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    config = make_config("replay")
+    whole = execute(config, Surroundings(tmp_path / "whole", tmp_path, "cpu"))
+    storage = f"file://{tmp_path}/shared"
+    stopped = execute(config, Surroundings(tmp_path / "a", tmp_path, "cpu", storage=storage), lambda report: report.row < 1)
+    assert stopped.tasks_done == 1
+    trained: list[int] = []
+    there = Surroundings(tmp_path / "b", tmp_path, "cpu", storage=storage)
+    finished = execute(config, there, lambda report: trained.append(report.row) is None)
+    assert trained == [2, 3]
+    assert (finished.test, finished.validation) == (whole.test, whole.validation)
+    here = {path.relative_to(tmp_path / "b" / "runs").as_posix() for path in (tmp_path / "b" / "runs").rglob("*.*") if path.is_file()}
+    mirrored = {path.relative_to(tmp_path / "shared" / "runs").as_posix() for path in (tmp_path / "shared" / "runs").rglob("*.*") if path.is_file()}
+    assert {name for name in here if "/." not in name} == mirrored
+
+
+def test_what_left_the_folder_leaves_the_mirror_and_the_record_goes_last(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "state_1.safetensors").write_bytes(b"one")
+    (folder / "record.json").write_text("{}")
+    mirror = RunMirror(f"file://{tmp_path}/shared")
+    mirror.push(folder)
+    (folder / "checkpoints" / "state_1.safetensors").unlink()
+    (folder / "checkpoints" / "state_2.safetensors").write_bytes(b"two")
+    (folder / "record.json").write_text('{"tasks": 2}')
+    mirror.push(folder)
+    there = tmp_path / "shared" / "runs" / "run"
+    assert sorted(path.name for path in there.rglob("*.*")) == ["record.json", "state_2.safetensors"]
+    stamps = [path.stat().st_mtime_ns for path in (there / "checkpoints" / "state_2.safetensors", there / "record.json")]
+    assert stamps == sorted(stamps)
+
+
+def test_a_record_that_is_the_mirrors_is_not_fetched_again(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "record.json").write_text("{}")
+    (folder / "outcomes.npz").write_bytes(b"x")
+    mirror = RunMirror(f"file://{tmp_path}/shared")
+    mirror.push(folder)
+    (folder / "outcomes.npz").write_bytes(b"y")
+    mirror.pull(folder)
+    assert (folder / "outcomes.npz").read_bytes() == b"y"
+    (folder / "record.json").unlink()
+    mirror.pull(folder)
+    assert (folder / "outcomes.npz").read_bytes() == b"x"
+
+
+def test_fsspec_schemes_work_too(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "record.json").write_text("{}")
+    RunMirror("memory://codyra").push(folder)
+    (folder / "record.json").unlink()
+    RunMirror("memory://codyra").pull(folder)
+    assert (folder / "record.json").read_text() == "{}"
+
+
+def test_no_storage_does_nothing_and_a_wrong_one_is_named(tmp_path: Path) -> None:
+    RunMirror(None).push(tmp_path)
+    RunMirror(None).pull(tmp_path / "x")
+    with pytest.raises(ConfigError, match="storage: 'nope://x' cannot be opened"):
+        RunMirror("nope://x").pull(tmp_path / "x")
