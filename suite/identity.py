@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -16,6 +17,7 @@ from suite.benchmarks.stream import text_hash
 from suite.config import RunConfig, canonical_hash
 
 ROOT = Path(__file__).resolve().parent.parent
+COMMIT_FILE = "commit.json"  # beside a copy of the packages that was taken from a checkout: the checkout's commit
 # Code that can change a number; the command line, tables and tracking cannot.
 DECIDING = ("suite/backbones", "suite/benchmarks", "suite/data", "suite/lowrank", "suite/metrics", "trainables", "baselines")
 CARRIERS = ("trainables/direct.py", "trainables/train.py")
@@ -42,7 +44,10 @@ def code_version(root: Path = ROOT) -> str:
 
 
 def commit_and_dirty(root: Path = ROOT) -> tuple[str | None, bool | None]:
-    """Commit of the checkout and whether it has uncommitted changes; None for an installed copy."""
+    """Commit of the checkout and whether it has uncommitted changes; None for an installed copy that names none."""
+    if (root / COMMIT_FILE).is_file():
+        stated = json.loads((root / COMMIT_FILE).read_text(encoding="utf-8"))
+        return stated["commit"], stated["dirty"]
     if not (root / ".git").exists():
         return None, None
     try:

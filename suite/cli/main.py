@@ -21,6 +21,7 @@ from suite.cli.perf import perf_app
 from suite.cli.pretrain import pretrain_mini
 from suite.cli.run import compare, run
 from suite.cli.study import sweep
+from suite.cli.submit import submit
 from suite.errors import SuiteError
 
 app = typer.Typer(
@@ -53,6 +54,7 @@ def _root(
 app.command()(run)
 app.command()(compare)
 app.command()(sweep)
+app.command()(submit)
 app.command()(leaderboard)
 app.command()(ranks)
 app.command()(significance)

@@ -1,0 +1,48 @@
+"""Where a job's results go: below the home folder or where it was told, never into the job's own folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from suite.cli.entry import sweep_arguments
+
+HOME = Path("/home/someone")
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_ADDRESS", "CODYRA_DATA", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def options(*given: str) -> dict[str, str]:
+    arguments = sweep_arguments(given, HOME)
+    assert arguments[:2] == ["sweep", "night.yaml"]
+    return {key: arguments[arguments.index(key) + 1] for key in ("--out", "--data-root", "--tracking")}
+
+
+def test_by_default_everything_lies_below_home() -> None:
+    assert options("night.yaml") == {
+        "--out": "/home/someone/codyra-runs",
+        "--data-root": "/home/someone/data",
+        "--tracking": "sqlite:////home/someone/codyra-runs/mlflow.db",
+    }
+
+
+def test_full_paths_and_variables_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODYRA_DATA", "/nfs/data")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert options("night.yaml", "--out=/nfs/out") == {
+        "--out": "/nfs/out",
+        "--data-root": "/nfs/data",
+        "--tracking": "http://127.0.0.1:5000",
+    }
+
+
+def test_the_clusters_ray_is_used_and_the_rest_goes_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = sweep_arguments(["--", "night.yaml", "--resume", "--device", "cuda"], HOME)
+    assert arguments[-5:] == ["--address", "auto", "--resume", "--device", "cuda"]
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert "--address" not in sweep_arguments(["night.yaml"], HOME)
