@@ -40,10 +40,10 @@ class StreamTrainable(tune.Trainable):
             report = next(self.reports)
         except StopIteration as end:
             record: Record = end.value
-            return {"view": validation_view(record).as_dict(), "done": True}
+            return {"view": validation_view(record).as_text(), "done": True}
         except (SuiteError, OSError, RuntimeError, MemoryError) as error:
             return ending(error)
-        return {"view": validation_view(report.record).as_dict(), "done": report.record.status == "finished"}
+        return {"view": validation_view(report.record).as_text(), "done": report.record.status == "finished"}
 
     def cleanup(self) -> None:
         """Called when the trial ends or is stopped: closing the generator stores a run that is not finished as stopped."""

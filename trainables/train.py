@@ -150,12 +150,12 @@ def learn(config: dict[str, Any]) -> None:
         while True:
             report = next(reports)
             done = report.record.status == "finished"
-            if not say({"view": validation_view(report.record).as_dict(), "done": done}):
+            if not say({"view": validation_view(report.record).as_text(), "done": done}):
                 reports.close()
                 return
     except StopIteration as end:
         record: Record = end.value
-        say({"view": validation_view(record).as_dict(), "done": True})
+        say({"view": validation_view(record).as_text(), "done": True})
     except (SuiteError, OSError, RuntimeError, MemoryError) as error:
         if group.leads:
             ray.get(rendezvous.offer.remote(ending(error)))

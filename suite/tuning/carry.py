@@ -221,7 +221,7 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
                 return str(TrialScheduler.STOP)
             if "view" not in result:
                 return str(TrialScheduler.CONTINUE)
-            view = ValidationView.from_dict(result["view"])
+            view = ValidationView.from_text(result["view"])
             views[trial.trial_id] = view
             run = bridge.runs[trial.trial_id]
             for begun in (False, True):
@@ -234,7 +234,7 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
     class Ears(Callback):
         def on_trial_result(self, iteration: int, trials: Any, trial: Trial, result: dict[str, Any], **info: Any) -> None:
             if "view" in result and carriage.on_row and trial.trial_id in bridge.runs:
-                carriage.on_row(bridge.runs[trial.trial_id].trial, ValidationView.from_dict(result["view"]))
+                carriage.on_row(bridge.runs[trial.trial_id].trial, ValidationView.from_text(result["view"]))
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
             error = trial.last_result.get("error")
@@ -243,7 +243,7 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
                 bridge.runs.pop(trial.trial_id, None)  # neither ended nor lost: --resume goes on with it
                 return
             if "view" in trial.last_result:
-                views[trial.trial_id] = ValidationView.from_dict(trial.last_result["view"])
+                views[trial.trial_id] = ValidationView.from_text(trial.last_result["view"])
             view = views.get(trial.trial_id)
             interrupted = error is None and view is not None and view.status == "running"
             if interrupted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -44,6 +45,14 @@ class ValidationView:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, to cross processes."""
         return {**self.__dict__, "tasks": list(self.tasks)}
+
+    def as_text(self) -> str:
+        """JSON, to go through Ray's results: their nested values are flattened before a scheduler sees them."""
+        return json.dumps(self.as_dict())
+
+    @classmethod
+    def from_text(cls, text: str) -> ValidationView:
+        return cls.from_dict(json.loads(text))
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ValidationView:

@@ -80,6 +80,30 @@ def test_a_study_ends_in_optuna_records_and_mlflow_alike(ray: object, tmp_path: 
     assert len(longer.store.trials()) == 5
 
 
+@pytest.mark.slow
+def test_stopped_trials_are_pruned_everywhere_and_never_on_the_front(ray: object, tmp_path: Path) -> None:
+    """Stock Ray with Optuna tells a stopped trial COMPLETE and puts it on the front."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    file = tmp_path / "early.yaml"
+    rule = "stopping: {rule: median, grace_tasks: 1, least_trials: 1}\nconcurrency: 1\nsampler: random\n"
+    file.write_text(SWEEP.replace("trials: 4", "trials: 5") + rule)
+    carriage = Carriage(tmp_path / "out", tmp_path, "cpu", concurrency=1)
+    source = run_study(read_sweep(file), carriage, uri, resume=False, accept_changes=False)
+    trials = source.store.trials()
+    pruned = [trial for trial in trials if trial.state.name == "PRUNED"]
+    assert pruned
+    assert {trial.state.name for trial in trials} == {"PRUNED", "COMPLETE"}
+    assert not {trial.number for trial in pruned} & set(source.store.front())
+    logged = {run.record.run_id: run.record for run in read_runs(uri)}
+    for trial in trials:
+        record = logged[trial.user_attrs["run_id"]]
+        assert (record.status == "stopped") == (trial.state.name == "PRUNED")
+        assert record.tasks_done == 3 or record.status == "stopped"
+        if trial.state.name == "PRUNED":
+            assert trial.user_attrs["reason"] == f"stopped after task {record.tasks_done} of 3"
+            assert record.tasks_done < 3
+
+
 def test_more_than_the_cluster_has_is_said_at_once(ray: object) -> None:
     start = time.monotonic()
     with pytest.raises(SuiteError, match="asks for 1000 CPUs"), ray_session(None, Resources(cpus=1000)):

@@ -1,0 +1,53 @@
+"""A run that needs more memory than its share is run once more with twice the share, on a real Ray with a real bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from suite.config import RunConfig
+from suite.tuning.carry import Carriage, carry_out
+from suite.tuning.ray_session import Resources, ray_session
+from suite.tuning.source import ListSource, Suggestion
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[int]:
+    with ray_session(None, Resources()) as fitting:
+        yield fitting
+
+
+def carried(config: RunConfig, gib: float, out: Path) -> tuple[ListSource, list[tuple[int, float | None]], list[str]]:
+    source, retried, ends = ListSource([config]), [], []
+
+    def on_retry(runs: list[Suggestion], larger: Resources) -> None:
+        retried.append((len(runs), larger.memory_gib))
+
+    carriage = Carriage(out, out, "cpu", resources=Resources(memory_gib=gib), on_retry=on_retry)
+    carriage.on_end = lambda run, view, reason: ends.append(reason or (view.status if view else "nothing"))
+    carry_out(source, carriage)
+    return source, retried, ends
+
+
+@pytest.mark.slow
+def test_twice_the_share_is_tried_once(ray: int, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    """A batch of 64 takes between 0.2 and 0.4 GiB here."""
+    config = make_config("lora", training={"steps": 4, "batch_size": 64})
+    source, retried, ends = carried(config, 0.1, tmp_path / "small")
+    assert retried == [(1, 0.2)]
+    assert len(ends) == 1
+    assert "out of memory" in source.failures[0]
+    source, retried, ends = carried(config, 0.2, tmp_path / "enough")
+    assert retried == [(1, 0.4)]
+    assert ends == ["finished"]
+    assert not source.failures
+
+
+def test_shares_grow_up_to_a_whole_card() -> None:
+    assert Resources(gpus=0.25).larger() == Resources(gpus=0.5)
+    assert Resources(gpus=0.75, memory_gib=8).larger() == Resources(gpus=1.0, memory_gib=16)
+    assert Resources(gpus=1.0).larger() is None
+    assert Resources(gpus=2.0).larger() is None
+    assert Resources().larger() is None

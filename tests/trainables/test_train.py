@@ -1,0 +1,57 @@
+"""Carrier ``train`` on a real Ray: the same numbers as the direct carrier with one worker, stopped and finished alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from suite.config import RunConfig
+from suite.record import read_record
+from suite.tuning.carry import Carriage, carry_out
+from suite.tuning.objectives import ValidationView
+from suite.tuning.ray_session import Resources, ray_session
+from suite.tuning.source import ListSource, Suggestion
+from trainables.run import Surroundings, execute
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[int]:
+    with ray_session(None, Resources()) as fitting:
+        yield fitting
+
+
+class Stopping(ListSource):
+    """Ends every run after its first task."""
+
+    def may_go_on(self, run: Suggestion, view: ValidationView) -> bool:
+        return view.tasks_done < 1
+
+
+@pytest.mark.slow
+def test_one_worker_equals_the_direct_carrier(ray: int, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    config = make_config("codyra")
+    direct = execute(config, Surroundings(tmp_path / "direct", tmp_path, "cpu"))
+    source = ListSource([config])
+    carry_out(source, Carriage(tmp_path / "train", tmp_path, "cpu", carrier="train"))
+    assert not source.failures
+    record = read_record(tmp_path / "train" / "runs" / direct.run_id)
+    assert (record.status, record.carrier) == ("finished", "train")
+    assert (record.test, record.validation) == (direct.test, direct.validation)
+
+
+@pytest.mark.slow
+def test_two_workers_are_stopped_after_a_task_and_go_on_later(
+    ray: int, make_config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    config = make_config("lora")
+    carriage = Carriage(tmp_path, tmp_path, "cpu", resources=Resources(workers=2))
+    carry_out(Stopping([config]), carriage)
+    path = next((tmp_path / "runs").glob("*/record.json"))
+    stopped = read_record(path)
+    assert (stopped.status, stopped.tasks_done) == ("stopped", 1)
+    carry_out(ListSource([config]), carriage)
+    finished = read_record(path)
+    assert (finished.status, finished.tasks_done) == ("finished", 3)
+    assert finished.test[:2] == stopped.test
