@@ -23,13 +23,22 @@ def sweep_arguments(given: Sequence[str], home: Path) -> list[str]:
     parser.add_argument("--out", default=os.fspath(OUT))
     parser.add_argument("--data-root", default=os.environ.get("CODYRA_DATA", os.fspath(DATA)))
     parser.add_argument("--tracking", default=os.environ.get("MLFLOW_TRACKING_URI"))
+    parser.add_argument("--go-on", action="store_true", help="--resume if the study has begun, for starts that nobody watches")
     known, others = parser.parse_known_args([word for word in given if word != "--"])
     out = home / Path(known.out).expanduser()
     options = ["--out", str(out), "--data-root", str(home / Path(known.data_root).expanduser())]
     options += ["--tracking", known.tracking or f"sqlite:///{out / 'mlflow.db'}"]
     if "RAY_ADDRESS" not in os.environ:
         options += ["--address", "auto"]
+    if known.go_on and _has_begun(Path(known.file), out):
+        options.append("--resume")
     return ["sweep", known.file, *options, *others]
+
+
+def _has_begun(file: Path, out: Path) -> bool:
+    from suite.cli.sweeping import read_sweep
+
+    return (out / "studies" / read_sweep(file).name / "sweep.yaml").is_file()
 
 
 def main() -> None:

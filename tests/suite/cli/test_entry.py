@@ -46,3 +46,13 @@ def test_the_clusters_ray_is_used_and_the_rest_goes_through(monkeypatch: pytest.
     assert arguments[-5:] == ["--address", "auto", "--resume", "--device", "cuda"]
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert "--address" not in sweep_arguments(["night.yaml"], HOME)
+
+
+def test_go_on_resumes_a_study_that_has_begun(tmp_path: Path) -> None:
+    file = tmp_path / "night.yaml"
+    file.write_text("run: {benchmark: mini-mtil, method: lora}\nspace: lora\n")
+    given = [str(file), "--go-on", "--out=runs"]
+    assert "--resume" not in sweep_arguments(given, tmp_path)
+    (tmp_path / "runs" / "studies" / "night").mkdir(parents=True)
+    (tmp_path / "runs" / "studies" / "night" / "sweep.yaml").write_text("")
+    assert "--resume" in sweep_arguments(given, tmp_path)
