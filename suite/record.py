@@ -134,9 +134,12 @@ def write_record(record: Record, folder: Path) -> Path:
     return path
 
 
-def mark_failed(folder: Path, reason: str) -> Record:
-    """Say in a run's record that its process is gone for good; what it finished stays, and the run can still go on later."""
-    record = read_record(folder).model_copy(update={"status": "failed", "reason": reason, "ended_at": datetime.now(UTC)})
+def mark_ended(folder: Path, status: Status, reason: str | None) -> Record:
+    """Say in a run's record how it ended, for a process that is gone or was told to stop and has not written it yet.
+
+    What it finished stays, and the run can still go on later.
+    """
+    record = read_record(folder).model_copy(update={"status": status, "reason": reason, "ended_at": datetime.now(UTC)})
     write_record(record, folder)
     return record
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from suite.errors import SuiteError
-from suite.record import mark_failed, read_record
+from suite.record import mark_ended, read_record
+from suite.run_mirror import RunMirror
 from suite.tuning.objectives import ValidationView, validation_view
 from suite.tuning.ray_session import Resources, ray_session
 from suite.tuning.source import RunSource, Suggestion
@@ -190,10 +191,11 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
         view = views.get(trial.trial_id)
         if reason is not None and view is None:
             view = _left_behind(carriage.out, run, source.study)
-        if reason is not None and view is not None:
-            view = validation_view(mark_failed(carriage.out / "runs" / view.run_id, reason))
-        if stopped and view is not None:
-            view = ValidationView.from_dict({**view.as_dict(), "status": "stopped"})
+        if view is not None:
+            folder = carriage.out / "runs" / view.run_id
+            RunMirror(carriage.storage).pull(folder)
+            if stopped or reason is not None:
+                view = validation_view(mark_ended(folder, "stopped" if stopped else "failed", reason))
         source.ended(run, view, reason)
         if carriage.on_end:
             carriage.on_end(run, view, reason)
