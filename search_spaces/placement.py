@@ -2,6 +2,6 @@
 
 from suite.tuning.space import choice
 
-PLACEMENTS = choice(
-    "qv", "qkvo", "inout", "qkvoinout", "vision:qkvo", "vision:inout", "vision:qkvoinout", "text:qkvo", "text:qkvoinout"
-)
+PARTIAL = ("qv", "qkvo", "inout", "vision:qkvo", "vision:inout", "text:qkvo")
+WHOLE = ("qkvoinout", "vision:qkvoinout", "text:qkvoinout")  # all weights of the blocks; higher ranks cost most here
+PLACEMENTS = choice(*PARTIAL, *WHOLE)

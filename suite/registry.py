@@ -112,6 +112,7 @@ SPACES = Registry(
     {
         "codyra": Entry("search_spaces.codyra:SPACE", "sparsity strength, schedule, rank and placement of CoDyRA"),
         "codyra-quick": Entry("search_spaces.codyra_quick:SPACE", "sparsity strength and placement only"),
+        "codyra-steps": Entry("search_spaces.codyra_steps:SPACE", "the same with steps per task searched too"),
         "lora": Entry("search_spaces.lora:SPACE", "rank, scale, policy and placement of fixed-rank LoRA"),
         "olora": Entry("search_spaces.olora:SPACE", "penalty strength, rank and placement of orthogonal LoRA"),
         "probe": Entry("search_spaces.probe:SPACE", "placements x ranks of fixed-rank LoRA, a grid"),

@@ -101,7 +101,7 @@ def faults(
 
         codyra-suite perf faults --kills 3
     """
-    from suite.cli.faults import inject_faults
+    from suite.tuning.fault_injection import inject_faults
 
     harm = inject_faults(kills, seed, lambda line: typer.echo(line, err=True))
     for what, count in {

@@ -103,9 +103,10 @@ def compare(
     ]
     carriage = Carriage(out, data_root, device, concurrency=concurrency)
     failures = carry_list(configs, carriage, tracking, title="comparing")
-    show_board(tracking, out)
     for sentence in failures:
         typer.echo(f"failed: {sentence}", err=True)
+    if len(failures) < len(configs):
+        show_board(tracking, out)
     if failures:
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from suite.errors import ConfigError
 from suite.record import atomic_write
 from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
+from suite.tuning.hypervolume import history
 from suite.tuning.objectives import ValidationView
 from suite.tuning.ray_session import Resources
 from suite.tuning.source import Suggestion
 from suite.tuning.study import StudySource
 from suite.tuning.study_config import StudyConfig
+
+SHOWN_REASONS = 3
 
 
 def read_sweep(file: Path) -> StudyConfig:
@@ -105,9 +109,14 @@ def print_front(source: StudySource) -> None:
         settings = ", ".join(f"{key} {_short(value)}" for key, value in trials[number].params.items())
         table.add_row(str(number), *values, settings)
     Console().print(table)
-    counts: dict[str, int] = {}
-    for trial in trials:
-        counts[trial.state.name] = counts.get(trial.state.name, 0) + 1
+    objectives, complete = source.objectives, [trial.values for trial in trials if trial.state.name == "COMPLETE"]
+    if len(objectives) > 1 and len(complete) > 1:
+        grown = history(complete, [objective.maximize for objective in objectives])
+        shares = ", ".join(f"{grown[len(grown) * part // 4 - 1]:.0%} after {len(grown) * part // 4}" for part in (1, 2, 3) if len(grown) * part // 4)
+        typer.echo(f"hypervolume of the front, as a share of what {len(grown)} complete trials reached: {shares}")
+    for reason, count in Counter(trial.user_attrs["reason"] for trial in trials if trial.state.name == "FAIL").most_common(SHOWN_REASONS):
+        typer.echo(f"failed ({count}): {reason}")
+    counts = Counter(trial.state.name for trial in trials)
     typer.echo("trials: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
 
 

@@ -167,7 +167,7 @@ def test_spaces_name_fields_that_exist(name: str) -> None:
     space: Space = SPACES[name]
     fields = METHODS[space.method].model_fields
     for key in space.parameters:
-        section, field = key.split(".")
+        section, field = key.partition("#")[0].split(".")
         assert section in ("method", "training")
         assert section == "training" or field in fields
     assert space.method in space.tree()
