@@ -131,10 +131,11 @@ def _run(command: list[str]) -> int:
 
 
 def _exit_code(job: Job, state: dict[str, Any], say: Callable[[str], None]) -> int:
-    """The driver's code; 143 for a job that was stopped, 1 for one that failed without a driver."""
+    """The driver's code, 128 + n if signal n ended it; 143 for a job that was stopped, 1 for one that failed without a driver."""
     status, code = state["status"], state.get("driver_exit_code")
     if status == "SUCCEEDED":
         return 0
+    code = 128 - code if code and code < 0 else code
     say(
         f"job '{job.name}': {status.lower()}"
         + (f" with exit code {code}" if code else f" ({' '.join(str(state.get('message')).split())})")

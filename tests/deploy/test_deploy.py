@@ -52,6 +52,7 @@ SWEEP = {
     "space": "lora",
     "sampler": "random",
     "budget": {"trials": 2},
+    "concurrency": 1,
 }
 
 

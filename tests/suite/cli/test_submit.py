@@ -18,7 +18,10 @@ import psutil
 import pytest
 import requests
 import yaml
+from typer.testing import CliRunner
 
+from suite.cli.main import app
+from suite.errors import ConfigError
 from suite.record import read_record
 
 TOKEN = "0123456789abcdef" * 4
@@ -32,6 +35,7 @@ SWEEP: dict[str, Any] = {
     "space": "codyra-quick",
     "sampler": "random",
     "budget": {"trials": 2},
+    "concurrency": 1,
 }
 
 
@@ -207,6 +211,11 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
         ({}, ["--address", "127.0.0.1:8265"], "'127.0.0.1:8265' is not a dashboard's address; write it as http://HEAD:8265."),
         ({}, ["--address", "ray://127.0.0.1:10001"], "is not a dashboard's address"),
         ({"trials": 3}, ["--address", "http://127.0.0.1:9"], "far.yaml: trials: unknown key"),
+        (
+            {"run": {**SWEEP["run"], "method": {"name": "codyra", "rnak": 4}}},
+            ["--address", "http://127.0.0.1:9"],
+            "method.rnak: unknown key",
+        ),
         ({}, ["--address", "http://127.0.0.1:9", "--env", "A-B=1"], "--env: 'A-B=1' is no variable; write it as NAME=VALUE."),
         ({}, ["--address", "http://127.0.0.1:9", "--tracking", "sqlite:///mlflow.db"], "is a relative file, lost with the job"),
         ({"warm_start": {"study": "old"}}, ["--address", "http://127.0.0.1:9"], "warm_start.study: 'old' is relative"),
@@ -215,6 +224,12 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
 def test_mistakes_are_said_before_anybody_is_asked(
     fields: dict[str, Any], options: list[str], message: str, tmp_path: Path
 ) -> None:
-    code, output = submit(sweep_file(tmp_path, "far", **fields), *options, folder=tmp_path)
+    done = CliRunner().invoke(app, ["submit", str(sweep_file(tmp_path, "far", **fields)), *options])
+    assert isinstance(done.exception, ConfigError)
+    assert message in str(done.exception) and "\n" not in str(done.exception)
+
+
+def test_an_address_that_nobody_answers_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
+    code, output = submit(sweep_file(tmp_path, "far"), "--address", "http://127.0.0.1:9", folder=tmp_path)
     assert (code, output.count("\n")) == (2, 1), output
-    assert message in output
+    assert "nobody answers at 'http://127.0.0.1:9'" in output
