@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -87,6 +88,9 @@ def submit(
             f"working folder {size / 2**20:.1f} MiB, environment {'of the cluster' if no_env else 'from requirements.lock'}"
         )
         typer.echo(f"$ {shlex.join(command)}")
+        for ending in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: the follower is a process of its own and would stay
+            if signal.getsignal(ending) is signal.SIG_DFL:  # nohup ignores SIGHUP
+                signal.signal(ending, signal.default_int_handler)
         try:
             code = submission.submit(job, command, lambda text: typer.echo(text, err=True), follow=not no_follow)
         except KeyboardInterrupt:
