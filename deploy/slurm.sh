@@ -69,7 +69,8 @@ for node in "${nodes[@]:1}"; do
 done
 
 # The sweep counts the machines once, when it begins: all of them have to be there.
-timeout 600 "$bin/python" - "${#nodes[@]}" <<'PYTHON'
+joined=0
+timeout 600 "$bin/python" - "${#nodes[@]}" <<'PYTHON' || joined=$?
 import sys, time, ray
 
 wanted = int(sys.argv[1])
@@ -83,6 +84,10 @@ while (alive := sum(node["Alive"] for node in ray.nodes())) < wanted:
     time.sleep(1)
 print(f"{alive} nodes, {ray.cluster_resources()}", flush=True)
 PYTHON
+if [ "$joined" -ne 0 ]; then
+  echo "slurm.sh: not all of ${nodes[*]} joined Ray at $RAY_ADDRESS within ten minutes; see above." >&2
+  exit 1
+fi
 
 "$bin/python" -m suite.cli.entry "$sweep" --go-on --out="$out" --data-root="$data" "$@" &
 driver=$!

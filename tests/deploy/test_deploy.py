@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from suite import __version__
 from suite.cli.entry import sweep_arguments
 from suite.cli.main import app
 from suite.record import read_record
+from suite.tuning.working_folder import package_files
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 # What only the user knows: file -> words on the lines that must say SET.
@@ -334,6 +336,25 @@ def test_the_rayjobs_entrypoint_is_a_sweep_into_the_shared_volume(tmp_path: Path
     context = command.make_context("codyra-suite", list(arguments))
     _, sweep, given = command.resolve_command(context, [*context._protected_args, *context.args])  # type: ignore[attr-defined]
     sweep.make_context("sweep", given, parent=context)
+
+
+def test_the_image_holds_the_packages_and_nothing_beside_them(repository: Path) -> None:
+    """In .dockerignore the last matching line decides, as in .gitignore; what is kept out is ignored."""
+    ignored = pathspec.PathSpec.from_lines("gitignore", (repository / ".dockerignore").read_text().splitlines())
+    strays = [
+        ".venv/lib/torch.so",
+        ".git/HEAD",
+        "codyra-runs/runs/a/record.json",
+        "data/x",
+        "mlflow.db",
+        "suite/__pycache__/x.pyc",
+    ]
+    assert not [name for name in strays if not ignored.match_file(name)]
+    needed = {name for name in package_files() if name.endswith((".py", ".json", ".safetensors"))}
+    assert not [
+        name for name in [*needed, "pyproject.toml", "requirements.lock", "README.md", "LICENSE"] if ignored.match_file(name)
+    ]
+    assert f"FROM rayproject/ray:{version('ray')}-" in (DEPLOY / "Dockerfile").read_text()
 
 
 # --- Slurm
