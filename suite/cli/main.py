@@ -19,6 +19,7 @@ from suite.cli.leaderboard import leaderboard
 from suite.cli.listing import list_app
 from suite.cli.perf import perf_app
 from suite.cli.pretrain import pretrain_mini
+from suite.cli.report import report
 from suite.cli.run import compare, run
 from suite.cli.study import sweep
 from suite.cli.submit import submit
@@ -58,6 +59,7 @@ app.command()(submit)
 app.command()(leaderboard)
 app.command()(ranks)
 app.command()(significance)
+app.command()(report)
 app.command()(demo)
 app.command()(replay)
 app.command()(export)

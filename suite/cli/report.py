@@ -1,0 +1,70 @@
+"""Command ``report``: everything on one page that can be sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from suite.cli.leaderboard import BenchmarkOption, ConventionOption, MethodOption, SettingOption, StudyOption
+from suite.cli.run import TrackingOption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from suite.record import Record
+
+FEWEST_TRIALS = 4  # below, importance says nothing
+
+
+def report(
+    out: Annotated[Path, typer.Option("--out", help="The page, one HTML file without any outside resource.")] = Path("report.html"),
+    benchmark: BenchmarkOption = None,
+    method: MethodOption = None,
+    setting: SettingOption = None,
+    study: StudyOption = None,
+    convention: ConventionOption = None,
+    selection: Annotated[
+        str | None, typer.Option("--selection", help="Choose every study's trial by two-phase, current-task, first-task or oracle.")
+    ] = None,
+    tracking: TrackingOption = None,
+) -> None:
+    """Tables, pictures, winning settings, studies, published numbers and environment of what MLflow holds, in one HTML file.
+
+    Examples:
+
+        codyra-suite report --out report.html
+
+        codyra-suite report --benchmark mini-xtail --out xtail.html
+    """
+    from datetime import UTC, datetime
+
+    from suite import __version__
+    from suite.leaderboard.report import report_html
+    from suite.leaderboard.run_set import load_runs
+    from suite.record import atomic_write
+
+    runs = load_runs(tracking, {"benchmark": benchmark, "method": method, "setting": setting, "study": study})
+    made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by codyra-suite {__version__}"
+    page = report_html(runs, importances(runs.records), made=made, convention=convention, selection_rule=selection)
+    atomic_write(out, page.encode())
+    typer.echo(f"report: {out} ({len(page.encode()) / 2**20:.1f} MiB, {len(runs.records)} runs)")
+
+
+def importances(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
+    """Study -> importance of its varied settings for its metrics on validation; studies with few trials are left out."""
+    from suite.leaderboard.study_figures import parameters_of, study_frame
+    from suite.tuning.importance import importance_frame
+
+    found = {}
+    for name in dict.fromkeys(record.study for record in records if record.study):
+        table = study_frame([record for record in records if record.study == name])
+        metrics = [column for column in table.columns if column.startswith("validation ") and table[column].notna().all()]
+        if len(table) >= FEWEST_TRIALS and metrics:
+            trials = [{str(key): value for key, value in row.items()} for row in table[parameters_of(table)].to_dict("records")]
+            values = {column.removeprefix("validation "): table[column].tolist() for column in metrics}
+            found[str(name)] = importance_frame(trials, values)
+    return found

@@ -1,0 +1,145 @@
+"""The report in a real headless Chromium: sorting, filtering, keyboard, narrow screens, no network, nothing unescaped."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suite.leaderboard.report import report_html
+from suite.leaderboard.run_set import RunSet
+from suite.record import Record
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+QUIET += ["--disable-component-update", "--disable-sync"]
+NASTY = "<script>window.broken = 1</script> _%&"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"no Chromium on this machine (looked for {', '.join(BROWSERS)}); install the package chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=found, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page_file(make_record: Callable[..., Record], tmp_path: Path) -> Path:
+    records = [
+        make_record(method, seed, rows=[[50.0] * 3, [last, 50, 50], [last, last, 50], [last] * 3], run_id=f"{method}{seed}", settings_hash=method)
+        for method, last in (("codyra", 70.0), ("lora", 9.0), ("olora", 60.0), ("replay", 80.0))
+        for seed in (0, 1)
+    ]
+    records.append(make_record(NASTY, 0, run_id="nasty", settings_hash="nasty", benchmark="other", study=NASTY, trial=0))
+    file = tmp_path / "report.html"
+    file.write_text(report_html(RunSet(records), {}, made="today"))
+    return file
+
+
+@pytest.fixture
+def page(browser: Any, page_file: Path) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.problems = []
+    page.on("console", lambda message: page.problems.append(message.text))
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else page.problems.append(request.url))
+    page.goto(page_file.as_uri())
+    yield page
+    assert page.problems == []
+    context.close()
+
+
+def first_column(page: Any) -> list[str]:
+    cells = page.locator("section[data-benchmark=b] table.board").first.locator("tbody tr:visible td:first-child")
+    return [cell.get_attribute("data-value") for cell in cells.all()]
+
+
+def test_columns_sort_by_number_both_ways(page: Any) -> None:
+    table = page.locator("section[data-benchmark=b] table.board").first
+    head = table.locator("th", has_text="zscl.last").first
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    assert first_column(page) == ["replay", "codyra", "olora", "lora"]
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert first_column(page) == ["lora", "olora", "codyra", "replay"]
+    name = table.locator("th").first
+    name.locator("button").click()
+    assert first_column(page) == ["replay", "olora", "lora", "codyra"]
+    assert head.get_attribute("aria-sort") == "none"
+
+
+def test_filters_say_what_is_left(page: Any) -> None:
+    page.get_by_label("Rows that contain").fill("lora")
+    assert sorted(first_column(page)) == ["lora", "olora"]
+    assert page.locator("#shown").inner_text() == "2 of 5 rows"
+    page.get_by_label("Rows that contain").fill("")
+    page.get_by_label("Benchmark").select_option("other")
+    assert not page.locator("section[data-benchmark=b]").is_visible()
+    assert page.locator("#shown").inner_text() == "1 of 5 rows"
+
+
+def test_everything_is_reachable_by_keyboard(page: Any) -> None:
+    page.locator("#words").focus()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == "zscl.last":
+            break
+    assert page.evaluate("document.activeElement.tagName") == "BUTTON"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.parentElement.getAttribute('aria-sort')") == "descending"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_never_scrolls_sideways(width: int, page: Any) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_pictures_are_drawn_and_described(page: Any) -> None:
+    images = page.locator("figure img").all()
+    assert images
+    for image in images:
+        image.scroll_into_view_if_needed()
+        page.wait_for_function("image => image.complete", arg=image.element_handle())
+        assert image.evaluate("image => image.naturalWidth") > 100
+        assert image.get_attribute("alt")
+
+
+def test_names_cannot_become_markup(page: Any, page_file: Path) -> None:
+    assert page.evaluate("window.broken") is None
+    assert NASTY in page.locator("section[data-benchmark=other]").inner_text()
+    assert "<script>window" not in page_file.read_text()
+
+
+def test_a_page_of_a_hundred_runs_is_small_and_quick(
+    browser: Any, make_record: Callable[..., Record], tmp_path: Path
+) -> None:
+    records = [
+        make_record("codyra", seed, run_id=f"{row}-{seed}", settings_hash=f"{row:08d}", benchmark=f"b{row % 4}")
+        for row in range(20)
+        for seed in range(5)
+    ]
+    file = tmp_path / "large.html"
+    file.write_text(report_html(RunSet(records), {}, made="today"))
+    assert file.stat().st_size < 5 * 2**20
+    page = browser.new_page()
+    start = time.perf_counter()
+    page.goto(file.as_uri(), wait_until="domcontentloaded")
+    page.locator("#words").fill("codyra")
+    assert page.locator("#shown").inner_text() == "20 of 20 rows"
+    assert time.perf_counter() - start < 5.0  # under 1 s on an idle machine; see perf leaderboard
+    page.close()
