@@ -404,7 +404,11 @@ def test_the_slurm_script_sweeps_on_two_nodes(repository: Path, remote_home: Pat
     log = tmp_path / "log"
     with log.open("wb") as sink:
         script = subprocess.Popen(
-            ["bash", DEPLOY / "slurm.sh", "night.yaml"], env=environment, stdout=sink, stderr=sink, start_new_session=True
+            ["bash", DEPLOY / "slurm.sh", "night.yaml", "--tracking", "none"],
+            env=environment,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
         )
     try:
         code = script.wait(timeout=120)
