@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from suite.cli.pictures import attach_run_pictures
 from suite.config import RunConfig
 from suite.errors import ConfigError
+from suite.record import read_record
 from suite.registry import METHODS
 from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
@@ -48,7 +50,7 @@ def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str |
     sink = None if tracking == "none" else open_sink(tracking, carriage.out)
     source = ListSource(configs)
     with WorkProgress(title, total=len(configs)) as progress:
-        ended = 0
+        ended, logged = 0, set[str]()
 
         def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
             nonlocal ended
@@ -56,9 +58,12 @@ def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str |
             progress.done(ended)
             if sink is not None and view is not None:
                 sink.log_folder(carriage.out / "runs" / view.run_id, None)
+                logged.add(view.run_id)
 
         carriage.on_end = on_end
         carry_out(source, carriage)
+    if sink is not None:
+        attach_run_pictures(sink, [read_record(carriage.out / "runs" / name) for name in sorted(logged)], carriage.out)
     return [f"{_title(configs[trial])}: {reason}" for trial, reason in source.failures.items()]
 
 

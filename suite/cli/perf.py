@@ -87,6 +87,20 @@ def stopping(
 
 
 @perf_app.command()
+def leaderboard(runs: Annotated[int, typer.Option("--runs", min=100, help="Made-up runs in a real MLflow database.")] = 500) -> None:
+    """Reading runs from MLflow, tables in all formats, another convention, the page, the size of stored outcomes.
+
+    Examples:
+
+        codyra-suite perf leaderboard
+    """
+    from suite.cli.perf_board import measure_board
+
+    for what, value, unit in measure_board(runs):
+        typer.echo(f"{value:8.2f} {unit:4} {what}")
+
+
+@perf_app.command()
 def faults(
     kills: Annotated[int, typer.Option("--kills", min=1, help="Processes to kill: driver, workers, nodes in turn.")] = 20,
     seed: Annotated[int, typer.Option("--seed", help="Of the moments and kinds.")] = 0,

@@ -146,8 +146,10 @@ def track(records: list[Record], out: Path, tracking: str | None) -> None:
     """Log records that were made without a study."""
     if tracking == "none":
         return
+    from suite.cli.pictures import attach_run_pictures
     from suite.tracking.mlflow_sink import open_sink
 
     sink = open_sink(tracking, out)
     for record in records:
         sink.log_run(record, out / "runs" / record.run_id, parent=None)
+    attach_run_pictures(sink, records, out)

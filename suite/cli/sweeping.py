@@ -11,6 +11,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from suite.cli.pictures import attach_study
 from suite.config import load_yaml, validate
 from suite.errors import ConfigError
 from suite.record import atomic_write
@@ -62,6 +63,8 @@ def run_study(
         carriage.on_end = on_end
         carriage.on_retry = _say_retry
         carry_out(source, carriage)
+    if sink is not None and parent is not None:
+        attach_study(sink, parent, source, carriage.out)
     print_front(source)
     return source
 

@@ -106,8 +106,16 @@ class MlflowSink:
             run = self._find(RUN_ID, run_id)
             if run is None:
                 return False
+            return self.attach_to(str(run.info.run_id), files, place)
+
+        return bool(self._try(write))
+
+    def attach_to(self, mlflow_run: str, files: Sequence[Path], place: str) -> bool:
+        """The same for a run of MLflow by its own id, such as a study's parent."""
+
+        def write() -> bool:
             for file in files:
-                self.client.log_artifact(run.info.run_id, str(file), place)
+                self.client.log_artifact(mlflow_run, str(file), place)
             return True
 
         return bool(self._try(write))

@@ -1,0 +1,63 @@
+"""Pictures on their way into MLflow: of every run its matrix and ranks, of a study what its trials say together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from suite.leaderboard.figure_style import save_figure
+from suite.leaderboard.figures import accuracy_matrix_figure
+from suite.leaderboard.rank_figures import rank_figure
+from suite.leaderboard.study_figures import history_figure, importance_figure, slices_figure, study_frame
+from suite.record import Record, read_record
+
+if TYPE_CHECKING:
+    from suite.tracking.mlflow_sink import MlflowSink
+    from suite.tuning.study import StudySource
+
+PLACE = "pictures"
+
+
+def attach_run_pictures(sink: MlflowSink, records: Sequence[Record], out: Path) -> None:
+    """Accuracy matrix and, where rank was learned, what kept rank; drawn once per finished run, below ``<out>/figures``."""
+    for record in records:
+        folder = out / "figures" / record.run_id
+        if record.status != "finished" or folder.is_dir():
+            continue
+        paths = save_figure(accuracy_matrix_figure(record), folder / "accuracy_matrix")
+        if any(result.effective_rank for result in record.results):
+            paths += save_figure(rank_figure(record), folder / "effective_rank")
+        sink.attach(record.run_id, paths, PLACE)
+
+
+def attach_study(sink: MlflowSink, parent: str, source: StudySource, out: Path) -> None:
+    """Pictures and the table of all trials on the study's parent run; the best trials get their own pictures."""
+    from suite.cli.report import importances
+
+    trials = source.store.trials()
+    sink.log_table(parent, _trial_columns(source), "trials.json")
+    names = {number: str(trials[number].user_attrs.get("run_id", "")).split(",") for number in range(len(trials))}
+    records = {name: read_record(out / "runs" / name) for found in names.values() for name in found if (out / "runs" / name / "record.json").is_file()}
+    attach_run_pictures(sink, [records[name] for number in source.store.front() for name in names[number] if name in records], out)
+    name, table = source.config.name, study_frame(list(records.values()))
+    if len(table) < 2:
+        return
+    folder = out / "figures" / f"study-{name}"
+    paths = [*save_figure(history_figure(table, name), folder / "history"), *save_figure(slices_figure(table, name), folder / "slices")]
+    for found in importances(list(records.values())).values():
+        paths += save_figure(importance_figure(found, name), folder / "importance")
+    sink.attach_to(parent, paths, PLACE)
+
+
+def _trial_columns(source: StudySource) -> dict[str, list[str]]:
+    """Number, state, objectives, settings and reason of every trial as text."""
+    trials = source.store.trials()
+    names = list(dict.fromkeys(name for trial in trials for name in trial.params))
+    columns = {"trial": [str(trial.number) for trial in trials], "state": [trial.state.name for trial in trials]}
+    for place, objective in enumerate(source.config.objectives):
+        columns[objective] = [f"{trial.values[place]:.4g}" if trial.values else "" for trial in trials]
+    for name in names:
+        columns[name] = [str(trial.params.get(name, "")) for trial in trials]
+    columns["reason"] = [str(trial.user_attrs.get("reason", "")) for trial in trials]
+    return columns
