@@ -110,6 +110,34 @@ class StreamTrainer:
         )
         return TaskReport(result, outcomes)
 
+    def sample_steps(self, index: int, count: int) -> list[float]:
+        """Seconds of each of the first ``count`` steps of a task, ended as after its last one: for forecasts, not for results."""
+        self.learner.begin_task(index)
+        task = self.stream.tasks[index]
+        context = TaskContext(index, task, self.step_count(index), self.training.batch_size, self.learner, self.random)
+        if not self.method.trains:
+            return [0.0] * count
+        self.method.begin_task(context)
+        optimizer, batches = self._optimizer(), self._row_batches(context)
+        seconds = []
+        for step_index in range(count):
+            start = time.perf_counter()
+            lr = learning_rate(self.training, step_index, context.steps)
+            loss, step = self._step(context, step_index, lr, next(batches), optimizer)
+            self.method.after_step(step)
+            loss.item()  # waits for the device
+            seconds.append(time.perf_counter() - start)
+        self.method.end_task(context)
+        self.journal.add(self.method.merged)
+        self.method.merged.clear()
+        return seconds
+
+    def sample_evaluation(self) -> float:
+        """Seconds of evaluating every task on both splits."""
+        meter = CostMeter(self.learner.device)
+        self._evaluate(meter, len(self.stream))
+        return meter.evaluate_seconds
+
     def step_count(self, index: int) -> int:
         """Optimizer steps of a task under the run's budget."""
         if self.training.steps is not None:

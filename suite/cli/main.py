@@ -18,6 +18,7 @@ from suite.cli.demo import demo
 from suite.cli.leaderboard import leaderboard
 from suite.cli.listing import list_app
 from suite.cli.perf import perf_app
+from suite.cli.plan import plan
 from suite.cli.pretrain import pretrain_mini
 from suite.cli.report import report
 from suite.cli.run import compare, run
@@ -56,6 +57,7 @@ app.command()(run)
 app.command()(compare)
 app.command()(sweep)
 app.command()(submit)
+app.command()(plan)
 app.command()(leaderboard)
 app.command()(ranks)
 app.command()(significance)

@@ -101,6 +101,25 @@ def leaderboard(runs: Annotated[int, typer.Option("--runs", min=100, help="Made-
 
 
 @perf_app.command()
+def forecast(device: DeviceOption = "auto") -> None:
+    """Forecasts of 'codyra-suite plan' against real runs of the embedded benchmarks: time and peak memory.
+
+    Examples:
+
+        codyra-suite perf forecast
+    """
+    import statistics
+
+    from trainables.perf_forecast import measure_forecasts
+
+    rows = measure_forecasts(device, lambda line: typer.echo(line, err=True))
+    for row in rows:
+        typer.echo(f"{row.name:24}{row.seconds:7.1f} s   forecast/actual: time {row.seconds_ratio:.2f}, memory {row.bytes_ratio:.2f}")
+    off = [statistics.median(abs(ratio - 1) for ratio in ratios) for ratios in zip(*((r.seconds_ratio, r.bytes_ratio) for r in rows), strict=True)]
+    typer.echo(f"median error: time {100 * off[0]:.0f} %, memory {100 * off[1]:.0f} %")
+
+
+@perf_app.command()
 def faults(
     kills: Annotated[int, typer.Option("--kills", min=1, help="Processes to kill: driver, workers, nodes in turn.")] = 20,
     seed: Annotated[int, typer.Option("--seed", help="Of the moments and kinds.")] = 0,

@@ -79,6 +79,15 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[int]:
         ray.shutdown()
 
 
+def cluster_resources(address: str, resources: Resources) -> dict[str, float]:
+    """CPUs and GPUs of the Ray at ``address``; refuses what it can never fit, as ``ray_session``."""
+    with ray_session(address, resources):
+        import ray
+
+        found: dict[str, float] = ray.cluster_resources()
+        return found
+
+
 def show_token() -> None:
     """Authenticate with the user's Ray token where there is one and nothing else was said; before Ray is imported.
 

@@ -95,12 +95,7 @@ class StudySource:
 
     def trial_config(self, values: Mapping[str, Any]) -> RunConfig:
         """The study's run config with the suggested values put in, with the first seed."""
-        method, fields = self.space.fields(values)
-        run = {"method": {"name": method, **self.config.methods.get(method, {})}, **self.config.run}
-        if self.config.seeds:
-            run["seed"] = self.config.seeds[0]
-        pairs = [f"{key}={json.dumps(value)}" for key, value in fields.items()]
-        return validate(RunConfig, apply_overrides(run, pairs), where=f"study '{self.config.name}'")
+        return point_config(self.config, values)
 
     def first_values(self) -> dict[str, Any]:
         """Some point of the space, to find a wrong config before anything starts."""
@@ -204,6 +199,20 @@ class StudySource:
             if number not in kept:
                 shutil.rmtree(self._runs / view.run_id / "checkpoints", ignore_errors=True)
                 self._measure(view)
+
+
+def point_config(config: StudyConfig, values: Mapping[str, Any]) -> RunConfig:
+    """The run that a point of the study's space stands for, with the first seed.
+
+    Raises:
+        ConfigError: the values and the fixed fields do not make a run.
+    """
+    method, fields = config.search_space().fields(values)
+    run = {"method": {"name": method, **config.methods.get(method, {})}, **config.run}
+    if config.seeds:
+        run["seed"] = config.seeds[0]
+    pairs = [f"{key}={json.dumps(value)}" for key, value in fields.items()]
+    return validate(RunConfig, apply_overrides(run, pairs), where=f"study '{config.name}'")
 
 
 def _mean(objective: Objective, views: list[ValidationView]) -> float:

@@ -1,0 +1,112 @@
+"""Command ``plan``: the bill of a sweep before it is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from suite.cli.run import DATA, OUT, DataOption, DeviceOption, OutOption
+
+if TYPE_CHECKING:
+    from suite.config import RunConfig
+    from suite.tuning.forecast import Forecast, Machine
+    from suite.tuning.study_config import StudyConfig
+
+
+def plan(
+    file: Annotated[Path, typer.Argument(help="Sweep file (YAML).")],
+    address: Annotated[str | None, typer.Option("--address", help="Ray whose CPUs and GPUs count; default this machine's.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file.")] = None,
+    out: OutOption = OUT,
+    data_root: DataOption = DATA,
+    device: DeviceOption = "auto",
+) -> None:
+    """Trials, time, memory and disk of a sweep, from a short measured probe of real steps and evaluations on this machine.
+
+    Three points of the space are probed, a cheap, a middle and a costly one. Trials are taken as learned to the end: stopping
+    can only shorten the sweep. What is impossible is refused with the numbers.
+
+    Examples:
+
+        codyra-suite plan sweep.yaml
+
+        codyra-suite plan sweep.yaml --json plan.json
+    """
+    import json as text
+
+    from suite.cli.sweeping import read_sweep
+    from suite.record import atomic_write
+    from suite.tuning.forecast import as_json, forecast
+    from suite.tuning.points import spanning_points
+    from trainables.probe import probe
+
+    config = read_sweep(file)
+    machine = _machine(address, out, config)
+    threads = max(1, int(config.resources.cpus))
+    probes = []
+    for point in spanning_points(config):
+        typer.echo(f"probing {_point_text(point)}", err=True)
+        probes.append(probe(point, data_root, device, threads))
+    found = forecast(config, probes, machine)
+    _show(config, found)
+    if json is not None:
+        atomic_write(json, (text.dumps(as_json(found), indent=1) + "\n").encode())
+        typer.echo(f"json: {json}")
+
+
+def _machine(address: str | None, out: Path, config: StudyConfig) -> Machine:
+    import os
+    import shutil
+
+    import psutil
+    import torch
+
+    from suite.tuning.forecast import Machine
+
+    there = {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
+    if address is not None:
+        from suite.tuning.ray_session import cluster_resources
+
+        there = cluster_resources(address, config.resources)
+    existing = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
+    memory = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
+    return Machine(there.get("CPU", 0.0), there.get("GPU", 0.0), psutil.virtual_memory().total, memory, shutil.disk_usage(existing).free)
+
+
+def _show(config: StudyConfig, found: Forecast) -> None:
+    from suite.tuning.forecast import packing
+
+    least, mean, most = found.run_seconds
+    low, high = found.trainable_parameters
+    seeds = len(config.seeds or (0,))
+    where = "GPU" if config.resources.gpus else "machine"
+    rows = {
+        "trials": f"{found.trials}" + (f" x {seeds} seeds" if seeds > 1 else ""),
+        "tasks per run": str(found.tasks),
+        "trainable parameters": f"{low:,} to {high:,}" if low != high else f"{low:,}",
+        "one run": f"{_duration(mean)} ({_duration(least)} to {_duration(most)} over the space)",
+        "runs at a time": str(found.at_a_time),
+        "wall clock": _duration(found.wall_seconds),
+        "GPU-hours": f"{found.gpu_hours:.2f}" if config.resources.gpus else "none",
+        "peak memory of a run": f"{found.peak_bytes / 2**30:.2f} GiB",
+        f"runs that fit one {where}": str(found.per_device),
+        "disk, at most": f"{found.disk_bytes / 2**30:.2f} GiB",
+    }
+    for name, value in rows.items():
+        typer.echo(f"{name:24}{value}")
+    fields = ", ".join(f"{key}: {value:g}" for key, value in packing(config, found).items())
+    typer.echo(f"{'packing':24}resources: {{{fields}}}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _point_text(config: RunConfig) -> str:
+    method = config.resolved()["method"]
+    shown = {key: method[key] for key in ("rank", "placement") if key in method}
+    return f"{method['name']} " + ", ".join(f"{key} {value}" for key, value in shown.items())

@@ -1,0 +1,63 @@
+"""Forecast a few runs from their probes, then really run them: how far off is the bill?"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from suite.config import RunConfig, validate
+from suite.record import read_record
+from trainables.probe import probe
+
+RUNS: tuple[dict[str, Any], ...] = (
+    {"benchmark": "mini-mtil", "method": {"name": "codyra", "kappa_levels": 20}, "training": {"steps": 60}},
+    {"benchmark": "mini-mtil", "method": {"name": "replay"}, "training": {"steps": 60}},
+    {"benchmark": "mini-xtail", "method": {"name": "lora"}, "training": {"steps": 60}},
+    {"benchmark": "mini-xtail", "method": {"name": "olora", "placement": "vision:qkvo"}, "training": {"steps": 100}},
+    {"benchmark": "mini-trace", "method": {"name": "lora"}, "training": {"steps": 60}},
+)
+RUN = """
+import json, sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from suite.config import RunConfig, validate
+from trainables.run import Surroundings, execute
+execute(validate(RunConfig, json.loads(sys.argv[1]), where="perf"), Surroundings(Path(sys.argv[2]), Path("data"), sys.argv[3]))
+"""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Forecast over actual of one run: seconds after the zero-shot row, and peak bytes."""
+
+    name: str
+    seconds: float
+    seconds_ratio: float
+    bytes_ratio: float
+
+
+def measure_forecasts(device: str, say: Callable[[str], None]) -> list[Checked]:
+    """One row per run; the real run is a process of its own, as a trial's is."""
+    rows = []
+    for fields in RUNS:
+        config = validate(RunConfig, fields, where="perf forecast")
+        say(f"{config.benchmark.name} {fields['method']['name']}")
+        found = probe(config, Path("data"), device, 1)
+        with tempfile.TemporaryDirectory(prefix="codyra-forecast-") as out:
+            subprocess.run([sys.executable, "-c", RUN, json.dumps(fields), out, device], check=True)
+            record = read_record(next(Path(out).glob("runs/*/record.json")))
+        learned = record.results[1:]
+        seconds = sum(result.costs.wall_seconds for result in learned)
+        on_device = [result.costs.device_peak_bytes for result in learned if result.costs.device_peak_bytes is not None]
+        peak = max(on_device) if on_device else max(result.costs.peak_bytes for result in learned)
+        forecast_bytes = found.device_bytes if on_device else found.host_bytes
+        name = f"{record.benchmark} {record.config['method']['name']}"
+        rows.append(Checked(name, seconds, (found.run_seconds - found.build_seconds) / seconds, forecast_bytes / peak))
+    return rows

@@ -1,0 +1,103 @@
+"""A short measured probe of a run: real steps and one real evaluation in a fresh process, for forecasts."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from suite.backbones.learner import BackboneConfig
+from suite.config import RunConfig, validate
+from suite.costs import peak_bytes, reset_peak
+from suite.errors import SuiteError
+from suite.randomness import RandomStreams
+from trainables.method import MethodConfig
+from trainables.run import choose_device
+from trainables.stream_trainer import StreamTrainer
+
+WARM_UP, SAMPLED = 3, 8  # steps per probed task
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one run costs, measured. Seconds and bytes.
+
+    Attributes:
+        steps: optimizer steps of each task; ``step_seconds``: of one step, median over the probed tasks' samples.
+        evaluate_seconds: of all tasks on both splits; a stream does this after every task.
+        host_bytes, device_bytes: peaks over steps and evaluation; the device's is 0 on a CPU.
+        examples: test and validation examples, for the size of outcomes.
+    """
+
+    tasks: int
+    steps: tuple[int, ...]
+    build_seconds: float
+    step_seconds: float
+    evaluate_seconds: float
+    host_bytes: int
+    device_bytes: int
+    trainable_parameters: int
+    examples: int
+
+    @property
+    def run_seconds(self) -> float:
+        """Of a whole stream; the shared zero-shot row is not part of it."""
+        return self.build_seconds + sum(self.steps) * self.step_seconds + self.tasks * self.evaluate_seconds
+
+
+def probe(config: RunConfig, data_root: Path, device: str, threads: int) -> Probe:
+    """Measure ``config`` in a process of its own, so that peaks are the run's.
+
+    Raises:
+        SuiteError: a mistake in config or data.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        found = pool.submit(_measure, config.resolved(), str(data_root), device, threads).result()
+    if isinstance(found, str):
+        raise SuiteError(found)
+    return found
+
+
+def _measure(fields: dict[str, Any], data_root: str, device_name: str, threads: int) -> Probe | str:
+    try:
+        return _measured(validate(RunConfig, fields, where="probe"), Path(data_root), device_name, threads)
+    except SuiteError as error:
+        return str(error)
+
+
+def _measured(config: RunConfig, data_root: Path, device_name: str, threads: int) -> Probe:
+    torch.set_num_threads(threads)
+    device = choose_device(device_name)
+    start = time.perf_counter()
+    stream = config.benchmark.build(data_root)
+    backbone, method_config = config.backbone, config.method
+    assert isinstance(backbone, BackboneConfig)
+    assert isinstance(method_config, MethodConfig)
+    trainer = StreamTrainer(backbone.build(stream, device), method_config.build(), config.training, RandomStreams(config.seed))
+    built = time.perf_counter() - start
+    reset_peak(device)
+    seconds, trainable = [], 0
+    for index in sorted({0, len(stream) // 2, len(stream) - 1}):
+        steps = trainer.step_count(index)
+        taken = trainer.sample_steps(index, min(steps, WARM_UP + SAMPLED))
+        seconds.append(statistics.median(taken[WARM_UP:] or taken))
+        trainable = max(trainable, trainer.method.facts().trainable_parameters)
+    evaluate = trainer.sample_evaluation()
+    return Probe(
+        tasks=len(stream),
+        steps=tuple(trainer.step_count(index) if trainer.method.trains else 0 for index in range(len(stream))),
+        build_seconds=built,
+        step_seconds=statistics.mean(seconds),
+        evaluate_seconds=evaluate,
+        host_bytes=peak_bytes(),
+        device_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0,
+        trainable_parameters=trainable,
+        examples=sum(len(task.test) + len(task.validation) for task in stream.tasks),
+    )
