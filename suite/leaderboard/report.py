@@ -128,10 +128,9 @@ def _section(number: int, part: pd.DataFrame, runs: RunSet) -> Section:
     columns = ["method", *metrics, *_shown({**RANKS, **COSTS, **ABOUT}, part).values(), "settings"]
     best = next((label for label, standing in zip(labels, part["standing"], strict=True) if standing == "best"), labels[0])
     benchmark = str(first["benchmark"])
-    scoring = f", scoring {first['scoring']}" if first["scoring"] else ""
     return Section(
         anchor=f"stream-{number}",
-        title=f"{benchmark}: {first['setting']}{scoring}",
+        title=f"{benchmark}: {first['setting']}",
         benchmark=benchmark,
         columns=columns,
         rows=[_table_row(row, metrics, part) for row in part.to_dict("records")],
