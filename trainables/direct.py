@@ -19,7 +19,25 @@ from trainables.memory_bound import bound_memory
 from trainables.run import Report, Surroundings, stream_reports
 
 
-class StreamTrainable(tune.Trainable):
+class ReusedTrainable(tune.Trainable):
+    """A trainable whose process goes from run to run; subclasses bring ``setup``, ``step`` and ``cleanup``."""
+
+    def cleanup(self) -> None:
+        """End what still runs, storing what it finished."""
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.cleanup()
+        self.setup(new_config)
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: the run's own checkpoints lie in its folder and are found by its identity."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing: see ``save_checkpoint``."""
+
+
+class StreamTrainable(ReusedTrainable):
     """``config`` holds the resolved run config and its surroundings as plain values.
 
     Every result carries the validation view of the record so far and nothing of its test numbers.
@@ -50,17 +68,6 @@ class StreamTrainable(tune.Trainable):
         if self.reports is not None:
             self.reports.close()
             self.reports = None
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.cleanup()
-        self.setup(new_config)
-        return True
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: the run's own checkpoints lie in its folder and are found by its identity."""
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing: see ``save_checkpoint``."""
 
 
 def surroundings_of(config: dict[str, Any], carrier: str) -> Surroundings:

@@ -10,12 +10,11 @@ import threading
 from typing import Any
 
 import ray
-from ray import tune
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 
 from suite.tuning.ray_session import Resources
-from trainables.direct import ending, surroundings_of
+from trainables.direct import ReusedTrainable, ending, surroundings_of
 from trainables.worker_group import WorkerGroup
 
 POLL_SECONDS = 0.1
@@ -44,7 +43,7 @@ class Rendezvous:
         return self.answer
 
 
-class WorkersTrainable(tune.Trainable):
+class WorkersTrainable(ReusedTrainable):
     """The same results as ``StreamTrainable``; ``resources.workers`` processes with ``cpus`` and ``gpus`` each do the work."""
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -92,17 +91,6 @@ class WorkersTrainable(tune.Trainable):
             ray.get(self.rendezvous.reply.remote(False))
         self.thread.join()
         ray.kill(self.rendezvous)
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.cleanup()
-        self.setup(new_config)
-        return True
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: the run's own checkpoints lie in its folder and are found by its identity."""
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing: see ``save_checkpoint``."""
 
 
 def learn(config: dict[str, Any]) -> None:
