@@ -61,6 +61,7 @@ def learned(method: dict[str, object], out: Path, size: int) -> Record:
     return read_record(records[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [{"name": "codyra", "kappa_levels": 3}, {"name": "replay", "memory_size": 20}], ids=["codyra", "replay"])
 def test_two_workers_learn_what_one_learns(method: dict[str, object], tmp_path: Path) -> None:
     """Every loss here is a mean over rows, so gradients differ by rounding alone."""

@@ -99,6 +99,7 @@ def test_a_probe_foresees_a_real_run(tmp_path: Path) -> None:
     assert found.run_seconds == replace(found, device_bytes=1).run_seconds
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_bill_and_writes_it(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(json.dumps({"run": RUN, "space": "probe", "sampler": "grid", "budget": {"trials": 4}}))
     command = [sys.executable, "-m", "suite.cli.main", "plan", "s.yaml", "--json", "plan.json"]
