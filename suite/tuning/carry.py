@@ -68,7 +68,7 @@ def carry_out(source: RunSource, carriage: Carriage) -> None:
     with _plain_disk_errors(), ray_session(carriage.address, carriage.resources) as fitting:
         bridge = _fit(source, carriage, fitting, carriage.resources.larger())
         larger = carriage.resources.larger()
-        if bridge.too_large and larger is not None and bridge.halted is None:
+        if bridge.too_large and larger is not None and bridge.halted is None and not bridge.interrupted:
             if carriage.on_retry:
                 carriage.on_retry(bridge.too_large, larger)
             again = replace(carriage, resources=larger)
@@ -160,6 +160,7 @@ class _Bridge:
         deaths: (trial, part, had it begun) -> deaths since its last finished task.
         too_large: runs that ran out of memory and may be tried again.
         halted: why no run can go on; unfinished ones stay as they are, for ``--resume``.
+        interrupted: by Ctrl-C, while runs were going on.
     """
 
     searcher: Any = None
@@ -170,6 +171,7 @@ class _Bridge:
     deaths: Counter[tuple[int, int, bool]] = field(default_factory=Counter)
     too_large: list[Suggestion] = field(default_factory=list)
     halted: str | None = None
+    interrupted: bool = False
 
 
 def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> _Bridge:
@@ -225,7 +227,9 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
                 return str(TrialScheduler.CONTINUE)
             view = ValidationView.from_text(result["view"])
             views[trial.trial_id] = view
-            run = bridge.runs[trial.trial_id]
+            run = bridge.runs.get(trial.trial_id)
+            if run is None:
+                return str(TrialScheduler.STOP)
             for begun in (False, True):
                 bridge.deaths.pop((run.trial, run.part, begun), None)
             if view.status == "running" and not source.may_go_on(run, view):
@@ -249,12 +253,14 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
             view = views.get(trial.trial_id)
             interrupted = error is None and view is not None and view.status == "running"
             if interrupted:
-                bridge.runs.pop(trial.trial_id, None)
+                bridge.interrupted |= bridge.runs.pop(trial.trial_id, None) is not None
             else:
                 end(trial, error)
 
         def on_trial_error(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
-            reason, run = _last_line(trial), bridge.runs[trial.trial_id]
+            reason, run = _last_line(trial), bridge.runs.get(trial.trial_id)
+            if run is None:
+                return  # it was told to stop before its process went
             key = run.trial, run.part, reason is not None
             bridge.deaths[key] += 1
             said = reason or "the worker died before it could start"
