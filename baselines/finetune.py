@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from suite.backbones.learner import Learner
@@ -28,6 +29,8 @@ class FinetuneConfig(MethodConfig):
 
 class Finetune(Method):
     """Owns the network's parameters instead of slots; a checkpoint holds them all."""
+
+    capturable = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,9 +57,10 @@ class Finetune(Method):
     def state(self) -> dict[str, Tensor]:
         return {f"weight/{name}": parameter.detach() for name, parameter in self.parameters.items()}
 
+    @torch.no_grad()
     def load_state(self, state: dict[str, Tensor]) -> None:
         for name, parameter in self.parameters.items():
-            parameter.data.copy_(state[f"weight/{name}"])
+            parameter.copy_(state[f"weight/{name}"])
 
     def facts(self) -> MethodFacts:
         return MethodFacts(trainable_parameters=count_parameters(self.parameter_groups()))

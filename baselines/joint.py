@@ -31,6 +31,14 @@ class JointConfig(MethodConfig):
 class Joint(Finetune):
     """Fine-tuning whose every step also sees a batch of earlier tasks."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.earlier = 0  # tasks before the current one
+
+    def begin_task(self, context: TaskContext) -> None:
+        super().begin_task(context)
+        self.earlier = context.index
+
     def extra_batches(self, context: TaskContext, current: Batch) -> list[Batch]:
         if context.index == 0:
             return []
@@ -44,5 +52,4 @@ class Joint(Finetune):
     def loss(self, step: Step) -> Tensor:
         if len(step.outputs) == 1:
             return step.outputs[0].loss
-        earlier = int(step.batches[0].tasks[0])
-        return (step.outputs[0].loss + earlier * step.outputs[1].loss) / (earlier + 1)
+        return (step.outputs[0].loss + self.earlier * step.outputs[1].loss) / (self.earlier + 1)

@@ -45,6 +45,8 @@ class LoraConfig(MethodConfig):
 class Lora(Method):
     """The carrier of most baselines; others own one and add to it."""
 
+    capturable = True
+
     def __init__(self, config: LoraConfig) -> None:
         super().__init__()
         self.config = config

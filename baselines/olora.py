@@ -40,6 +40,8 @@ class OLoraConfig(MethodConfig):
 class OLora(Method):
     """Merges B into W with its A (the same function as keeping both) and stores only the rows of A."""
 
+    capturable = True
+
     def __init__(self, config: OLoraConfig) -> None:
         super().__init__()
         self.config = config

@@ -51,6 +51,8 @@ class ReplayConfig(MethodConfig):
 class Replay(Method):
     """A LoRA carrier plus a memory of (task, row) pairs."""
 
+    capturable = True
+
     def __init__(self, config: ReplayConfig) -> None:
         super().__init__()
         self.config = config

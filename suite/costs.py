@@ -18,7 +18,8 @@ class CostMeter:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.evaluate_seconds = 0.0
+        self.evaluate_seconds = self.train_seconds = self.wait_seconds = 0.0
+        self.steps = 0
         reset_peak(device)
         self._event = None
         if device.type == "cuda":

@@ -24,7 +24,11 @@ Status = Literal["running", "finished", "stopped", "failed"]
 
 
 class TaskCosts(BaseModel):
-    """What one task cost. Times in seconds, sizes in bytes; device figures are null without an accelerator."""
+    """What one task cost. Times in seconds, sizes in bytes; device figures are null without an accelerator.
+
+    Attributes:
+        wait_seconds: part of ``train_seconds`` in which steps waited for their batches; null where it was not measured.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +39,7 @@ class TaskCosts(BaseModel):
     device_seconds: float | None
     peak_bytes: int
     device_peak_bytes: int | None
+    wait_seconds: float | None = None
     trainable_parameters: int
     carried_bytes: int
 

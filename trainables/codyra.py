@@ -59,21 +59,29 @@ class CodyraConfig(MethodConfig):
 
 
 class Codyra(Method):
-    """Fresh gated branch per task; pruned and merged in fp32 after every task, the last one included."""
+    """Fresh gated branch per task; pruned and merged in fp32 after every task, the last one included.
+
+    All gates are rows of one tensor, so that the threshold is a handful of operations whatever the number of slots.
+    """
+
+    capturable = True
 
     def __init__(self, config: CodyraConfig) -> None:
         super().__init__()
         self.config = config
         self.thresholds: list[float | None] = []
         self.applied: list[float] = []
+        self._gates = torch.empty(0)
+        self._kappa = self._gate_rate = torch.empty(())
         self._facts = MethodFacts(trainable_parameters=0)
 
     def attach(self, learner: Learner, random: RandomStreams) -> None:
         self.slots = learner.place(self.config.placement)
 
     def check_budget(self, tasks: Sequence[str], steps: Sequence[int]) -> None:
-        for task, count in zip(tasks, steps, strict=True):
-            self._schedule(count, task)
+        """The task with the fewest steps decides: what fits it fits the others."""
+        fewest, task = min(zip(steps, tasks, strict=True))
+        self._schedule(fewest, task)
 
     def _schedule(self, steps: int, task: str) -> list[float | None]:
         config = self.config
@@ -83,10 +91,13 @@ class Codyra(Method):
         config = self.config
         self.thresholds = self._schedule(context.steps, context.task.name)
         self.applied = []
-        for slot in self.slots:
-            gate = torch.ones(config.rank)
-            if config.gate_init == "normal":
-                gate = torch.randn(config.rank, generator=context.random["gate"])
+        shape, device = (len(self.slots), config.rank), context.learner.device
+        gates = torch.ones(shape)
+        if config.gate_init == "normal":
+            gates = torch.stack([torch.randn(config.rank, generator=context.random["gate"]) for _ in self.slots])
+        self._gates = gates.to(device)
+        self._kappa, self._gate_rate = torch.zeros((), device=device), torch.zeros((), device=device)
+        for slot, gate in zip(self.slots, self._gates, strict=True):
             slot.branches[BRANCH] = fresh_branch(slot, config.rank, context.random["init"], gate=gate)
 
     def gates(self) -> list[Tensor]:
@@ -101,19 +112,23 @@ class Codyra(Method):
             groups.append(ParameterGroup(gates, self.config.gate_lr_multiplier))
         return groups
 
+    def before_step(self, index: int, lr: float) -> None:
+        kappa = self.thresholds[index]
+        if kappa is not None:
+            kappa = kappa * lr if self.config.kappa_times_lr else kappa
+            self.applied.append(kappa)
+        self._kappa.fill_(kappa or 0.0)
+        self._gate_rate.fill_(lr * self.config.gate_lr_multiplier)
+
     @torch.no_grad()
     def after_step(self, step: Step) -> None:
-        gates = self.gates()
+        """In the dense phase the threshold is 0, which leaves every gate as it is."""
         if self.config.gate_update == "prox_sgd":
-            for gate in gates:
+            for gate in self.gates():
                 if gate.grad is not None:
-                    gate -= step.lr * self.config.gate_lr_multiplier * gate.grad
+                    gate -= self._gate_rate * gate.grad
                     gate.grad = None
-        kappa = self.thresholds[step.index]
-        if kappa is not None:
-            kappa = kappa * step.lr if self.config.kappa_times_lr else kappa
-            threshold_(gates, kappa, self.config.threshold_op)
-            self.applied.append(kappa)
+        threshold_(self._gates, self._kappa, self.config.threshold_op)
 
     def end_task(self, context: TaskContext) -> None:
         config = self.config
@@ -142,10 +157,11 @@ def threshold_schedule(
     dense = dense_fraction * steps
     width = math.floor((steps - dense) / levels)
     if width == 0:
-        least = math.ceil(levels / (1 - dense_fraction))
+        least, most = math.ceil(levels / (1 - dense_fraction)), math.floor(steps - dense)
+        fewer = f"set method.kappa_levels={most} or training.steps={least}" if most > 1 else f"set training.steps={least}"
         raise ConfigError(
             f"codyra: {steps} steps for task '{where}' leave no room for {levels} threshold levels after dense_fraction "
-            f"{dense_fraction}; use at least {least} steps, fewer method.kappa_levels or a smaller method.dense_fraction."
+            f"{dense_fraction}; {fewer}, or use a smaller method.dense_fraction."
         )
     schedule: list[float | None] = []
     level = 0
@@ -157,20 +173,18 @@ def threshold_schedule(
 
 
 @torch.no_grad()
-def threshold_(gates: list[Tensor], kappa: float, operator: Literal["soft", "codyra_release"]) -> None:
-    """Shrink every gate towards zero by ``kappa``, in place.
+def threshold_(gates: Tensor, kappa: Tensor, operator: Literal["soft", "codyra_release"]) -> None:
+    """Shrink every gate towards zero by ``kappa`` (a scalar tensor), in place.
 
     soft:            w <- sign(w) max(|w| - kappa, 0)
     codyra_release:  the same, then 0 where the shrunk |w| is below kappa, i.e. where |w| was below 2 kappa, except |w| = kappa
                      exactly, which stays (three sequential operations of loralib/codyra.py)
     """
-    magnitude = torch._foreach_abs(gates)
-    shrunk = torch._foreach_sub(magnitude, kappa)
+    magnitude = gates.abs()
+    shrunk = magnitude - kappa
     if operator == "soft":
-        torch._foreach_clamp_min_(shrunk, 0.0)
+        shrunk.clamp_min_(0.0)
     else:
-        for part, before in zip(shrunk, magnitude, strict=True):
-            kept = torch.where(before > kappa, part, before)
-            part.copy_(torch.where(kept < kappa, torch.zeros_like(kept), kept))
-    torch._foreach_mul_(shrunk, torch._foreach_sign(gates))
-    torch._foreach_copy_(gates, shrunk)
+        kept = torch.where(magnitude > kappa, shrunk, magnitude)
+        shrunk = torch.where(kept < kappa, torch.zeros_like(kept), kept)
+    gates.copy_(shrunk.mul_(gates.sign()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
@@ -85,9 +86,14 @@ class Method(ABC):
     the trainer has written it into the checkpoint of the task, so that a resumed run repeats the same additions.
 
     Attributes:
+        capturable: the hooks ``loss``, ``after_backward`` and ``after_step`` read nothing back from the device and take what changes
+            from step to step from tensors that ``before_step`` fills, not from ``Step``; such steps are recorded and replayed on GPUs.
+            ``extra_batches`` of such a method does not depend on what the network has learned in the task, so it may be asked ahead.
         carry_optimizer: go on with the same optimizer state over task boundaries.
         trains: False for a method without any training step.
     """
+
+    capturable: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.carry_optimizer = False
@@ -108,6 +114,9 @@ class Method(ABC):
     def extra_batches(self, context: TaskContext, current: Batch) -> list[Batch]:
         """Batches beside the current one (memory, reference data), in proportion to it, from the method's own generator."""
         return []
+
+    def before_step(self, index: int, lr: float) -> None:
+        """On the host, before step ``index`` at learning rate ``lr``: fill the tensors the other hooks read."""
 
     def loss(self, step: Step) -> Tensor:
         """Scalar to minimise; the current batch's task loss unless a method adds to it."""

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,8 +20,11 @@ from suite.errors import TrainingDiverged
 from suite.lowrank.journal import Journal
 from suite.randomness import RandomStreams
 from suite.record import TaskCosts, TaskResult
+from trainables.batch_feed import BatchFeed, HostReader, own_stream
+from trainables.captured_step import Part, StepRunner, TaskStep, autocast
 from trainables.checkpoint import optimizer_tensors, restore_optimizer
-from trainables.method import Method, Step, TaskContext
+from trainables.method import Method, TaskContext
+from trainables.plain_step import PlainStep
 from trainables.worker_group import ALONE, WorkerGroup
 
 EVALUATED: tuple[Split, ...] = ("validation", "test")
@@ -43,6 +47,7 @@ class StreamTrainer:
 
     Attributes:
         journal: what was merged so far; part of every checkpoint.
+        plain: take the reference step instead of the fast one.
         optimizer_state: tensors of the last optimizer when the method carries it over tasks.
         untouched: outcomes of row 0; a method that does not train repeats them instead of measuring the same network again.
     """
@@ -53,6 +58,7 @@ class StreamTrainer:
     random: RandomStreams
     on_step: StepListener | None = None
     group: WorkerGroup = ALONE
+    plain: bool = False
     journal: Journal = field(init=False)
     optimizer_state: dict[str, Tensor] = field(default_factory=dict)
     untouched: Scores | None = None
@@ -71,7 +77,7 @@ class StreamTrainer:
         """Row 0: the untouched backbone."""
         meter = CostMeter(self.learner.device)
         outcomes = self._evaluate(meter, tasks_done=0)
-        return TaskReport(TaskResult(row=0, task=None, costs=self._costs(meter, 0, 0.0, 0, 0)), outcomes)
+        return TaskReport(TaskResult(row=0, task=None, costs=self._costs(meter, 0, 0)), outcomes)
 
     def rows(self, start: int) -> Iterator[TaskReport]:
         """Learn task after task from index ``start`` on and yield after each; the caller may stop iterating.
@@ -89,8 +95,7 @@ class StreamTrainer:
         context = TaskContext(
             index, task, self.step_count(index), self.training.batch_size, self.learner, self.random
         )
-        loss = self._train(context) if self.method.trains else None
-        train_seconds = meter.wall_seconds()
+        loss, step_facts = self._train(context, meter) if self.method.trains else (None, {})
         self.journal.add(self.method.merged)
         self.method.merged.clear()
         outcomes = self._evaluate(meter, index + 1)
@@ -98,15 +103,13 @@ class StreamTrainer:
         result = TaskResult(
             row=index + 1,
             task=task.name,
-            costs=self._costs(
-                meter, context.steps if loss is not None else 0, train_seconds, facts.trainable_parameters, facts.carried_bytes
-            ),
+            costs=self._costs(meter, facts.trainable_parameters, facts.carried_bytes),
             effective_rank=facts.effective_rank,
             no_signal_rank=facts.no_signal_rank,
             update_norm=self.journal.update_norms(),
             cumulative_norm=self.journal.cumulative_norms(),
             train_loss=loss,
-            facts=self.learner.facts(),
+            facts={**self.learner.facts(), **step_facts},
         )
         return TaskReport(result, outcomes)
 
@@ -117,17 +120,16 @@ class StreamTrainer:
         context = TaskContext(index, task, self.step_count(index), self.training.batch_size, self.learner, self.random)
         if not self.method.trains:
             return [0.0] * count
-        self.method.begin_task(context)
-        optimizer, batches = self._optimizer(), self._row_batches(context)
         seconds = []
-        for step_index in range(count):
+        with own_stream(self.learner.device):
+            self.method.begin_task(context)
+            steps = self._task_step(context)
             start = time.perf_counter()
-            lr = learning_rate(self.training, step_index, context.steps)
-            loss, step = self._step(context, step_index, lr, next(batches), optimizer)
-            self.method.after_step(step)
-            loss.item()  # waits for the device
-            seconds.append(time.perf_counter() - start)
-        self.method.end_task(context)
+            for step_index, parts in enumerate(self._feed(context, count)):
+                steps(step_index, learning_rate(self.training, step_index, context.steps), parts).item()  # waits for the device
+                seconds.append(time.perf_counter() - start)
+                start = time.perf_counter()
+            self.method.end_task(context)
         self.journal.add(self.method.merged)
         self.method.merged.clear()
         return seconds
@@ -147,72 +149,46 @@ class StreamTrainer:
         epochs = self.training.epochs if self.training.epochs is not None else own
         return max(1, math.ceil(epochs * math.ceil(len(task.train) / self.training.batch_size)))
 
-    def _train(self, context: TaskContext) -> float:
-        """All steps of one task; returns the mean task loss over the last tenth of them."""
-        self.method.begin_task(context)
-        optimizer = self._optimizer()
-        batches = self._row_batches(context)
-        tail = max(1, context.steps // 10)
-        losses: list[Tensor] = []
-        for index in range(context.steps):
-            lr = learning_rate(self.training, index, context.steps)
-            for group in optimizer.param_groups:
-                group["lr"] = lr * group["lr_multiplier"]
-            loss, step = self._step(context, index, lr, next(batches), optimizer)
-            self.method.after_step(step)
-            if index >= context.steps - tail:
-                losses.append(loss)
-            if index % CHECK_EVERY == CHECK_EVERY - 1 or index == context.steps - 1:
-                self._look(context, index, loss)
-        self.method.end_task(context)
+    def _train(self, context: TaskContext, meter: CostMeter) -> tuple[float, dict[str, Any]]:
+        """All steps of one task; returns the mean task loss over the last tenth of them and how they were run."""
+        with own_stream(self.learner.device):
+            self.method.begin_task(context)
+            steps, feed = self._task_step(context), self._feed(context, context.steps)
+            losses = torch.zeros(context.steps, device=self.learner.device)
+            for index, parts in enumerate(feed):
+                losses[index] = steps(index, learning_rate(self.training, index, context.steps), parts)
+                if index % CHECK_EVERY == CHECK_EVERY - 1 or index == context.steps - 1:
+                    self._look(context, index, losses[index])
+            self.method.end_task(context)
         if self.method.carry_optimizer:
-            self.optimizer_state = optimizer_tensors(optimizer)
-        return float(torch.stack(losses).mean())
+            self.optimizer_state = optimizer_tensors(steps.optimizer)
+        loss = float(losses[-max(1, context.steps // 10) :].mean())  # waits for the device
+        meter.steps, meter.wait_seconds, meter.train_seconds = context.steps, feed.waited, meter.wall_seconds()
+        return loss, {"steps_run": f"eagerly: {steps.eager_because}" if steps.eager_because else "recorded"}
 
-    def _step(
-        self, context: TaskContext, index: int, lr: float, rows: Tensor, optimizer: torch.optim.Optimizer
-    ) -> tuple[Tensor, Step]:
-        optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.learner.device)
-        step: Step | None = None
-        for part in rows.split(self.training.micro_batch_size or len(rows)):
-            tasks = torch.full_like(part, context.index)
-            current = self.learner.batch(tasks, part, self.random["augment"])
+    def _task_step(self, context: TaskContext) -> StepRunner:
+        kind: type[PlainStep] | type[TaskStep] = PlainStep if self.plain else TaskStep
+        steps: StepRunner = kind(context, self.method, self.training, self.group)
+        if self.method.carry_optimizer and self.optimizer_state:
+            restore_optimizer(steps.optimizer, self.optimizer_state)
+        return steps
+
+    def _feed(self, context: TaskContext, count: int) -> BatchFeed:
+        batches = self._row_batches(context)
+        reads_host = isinstance(self.learner, HostReader) and self.learner.reads_host(context.index)
+        return BatchFeed(
+            lambda: self._parts(context, next(batches)), count, self.learner.device, ahead=reads_host and self.method.capturable
+        )
+
+    def _parts(self, context: TaskContext, rows: Tensor) -> list[Part]:
+        """The forward passes of one step over ``rows`` of the task."""
+        parts = []
+        for some in rows.split(self.training.micro_batch_size or len(rows)):
+            current = self.learner.batch(torch.full_like(some, context.index), some, self.random["augment"])
             whole: list[Batch] = [current, *self.method.extra_batches(context, current)]
             batches, weight = self.group.share(whole)
-            weight *= len(part) / len(rows)
-            with self._autocast(self.training.precision):
-                outputs = [self.learner.forward(batch) for batch in batches]
-                step = Step(index, context.steps, lr, batches, outputs)
-                loss = self.method.loss(step) * weight
-            loss.backward()
-            total += outputs[0].loss.detach() * weight
-        assert step is not None
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.group.add_gradients(parameters)
-        total = self.group.add(total)
-        self.method.after_backward(step)
-        if self.training.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, self.training.clip_norm)
-        optimizer.step()
-        return total, step
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        config = self.training
-        groups = [
-            {"params": group.parameters, "lr_multiplier": group.lr_multiplier} for group in self.method.parameter_groups()
-        ]
-        optimizer = torch.optim.AdamW(
-            groups,
-            lr=config.lr,
-            betas=(config.beta1, config.beta2),
-            eps=config.epsilon,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
-        if self.method.carry_optimizer and self.optimizer_state:
-            restore_optimizer(optimizer, self.optimizer_state)
-        return optimizer
+            parts.append(Part(batches, weight * len(some) / len(rows)))
+        return parts
 
     def _row_batches(self, context: TaskContext) -> Iterator[Tensor]:
         """Rows of the training split, shuffled anew every epoch, the last partial batch kept."""
@@ -235,9 +211,6 @@ class StreamTrainer:
         if self.on_step:
             self.on_step(context.index, index + 1, context.steps, value)
 
-    def _autocast(self, precision: str) -> torch.autocast:
-        return torch.autocast(self.learner.device.type, torch.bfloat16, enabled=precision == "bf16")
-
     def _evaluation_precision(self) -> str:
         if self.training.eval_precision != "auto":
             return self.training.eval_precision
@@ -250,7 +223,7 @@ class StreamTrainer:
             return {split: [found[t] if t in judged else None for t in range(len(found))] for split, found in self.untouched.items()}
         start = time.perf_counter()
         outcomes: Scores = {}
-        with self._autocast(self._evaluation_precision()):
+        with autocast(self.learner.device, self._evaluation_precision()):
             for split in EVALUATED:
                 own = self.group.own(judged) if tasks_done else judged  # row 0 is measured by the first worker alone
                 found = dict(zip(own, self.learner.evaluate(split, own), strict=True)) if own else {}
@@ -259,15 +232,16 @@ class StreamTrainer:
         meter.evaluate_seconds += time.perf_counter() - start
         return outcomes
 
-    def _costs(self, meter: CostMeter, steps: int, train_seconds: float, trainable: int, carried: int) -> TaskCosts:
+    def _costs(self, meter: CostMeter, trainable: int, carried: int) -> TaskCosts:
         return TaskCosts(
-            steps=steps,
+            steps=meter.steps,
             wall_seconds=meter.wall_seconds(),
-            train_seconds=train_seconds,
+            train_seconds=meter.train_seconds,
             evaluate_seconds=meter.evaluate_seconds,
             device_seconds=meter.device_seconds(),
             peak_bytes=peak_bytes(),
             device_peak_bytes=meter.device_peak_bytes(),
+            wait_seconds=meter.wait_seconds if meter.steps else None,
             trainable_parameters=trainable,
             carried_bytes=carried,
         )

@@ -33,6 +33,25 @@ class Candidates:
 
 
 @dataclass(frozen=True)
+class LabelSpace:
+    """Classes of some tasks side by side, as a training step needs them; all on the device.
+
+    Attributes:
+        tokens: (classes, length) prompts of the tasks' first training template.
+        offsets: (stream length,) first column of each task, -1 for tasks that are not here.
+        owners: (classes,) the task each column belongs to.
+    """
+
+    tokens: Tensor
+    offsets: Tensor
+    owners: Tensor
+
+    def foreign(self, of_rows: Tensor) -> Tensor:
+        """(n, classes) True where the column belongs to another task than the row."""
+        return self.owners[None, :] != of_rows[:, None]
+
+
+@dataclass(frozen=True)
 class PromptSets:
     """Distinct evaluation prompts: tokens (rows, length), owner (rows,) = prompt set of each row, number of sets."""
 
@@ -52,10 +71,14 @@ class ClassPrompts:
         self, tasks: Sequence[ImageTask], tokenize: Callable[[Sequence[str]], Tensor], device: torch.device
     ) -> None:
         self.sizes = [len(task.class_names) for task in tasks]
+        self.device = device
+        self._tokenize = tokenize
+        self._spaces: dict[tuple[int, ...], LabelSpace] = {}
         train = [_filled(task.train_templates[:1], name) for task in tasks for name in task.class_names]
         evaluation = [_filled(task.eval_templates, name) for task in tasks for name in task.class_names]
         starts = [sum(self.sizes[:index]) for index in range(len(tasks) + 1)]
-        tokens = _cut(tokenize([prompts[0] for prompts in train])).to(device)
+        self._train_prompts = [prompts[0] for prompts in train]
+        tokens = _cut(tokenize(self._train_prompts)).to(device)
         self._train = [_cut(tokens[begin:end]) for begin, end in pairwise(starts)]
         order: dict[tuple[str, ...], int] = {}
         self._set_of_class = torch.tensor([order.setdefault(prompts, len(order)) for prompts in evaluation])
@@ -67,28 +90,30 @@ class ClassPrompts:
             len(order),
         )
 
-    def train_tokens(self, tasks: Sequence[int]) -> Tensor:
-        """(classes, length) prompts of the tasks' first training template, in the order of ``tasks``."""
+    def label_space(self, tasks: tuple[int, ...]) -> LabelSpace:
+        """The classes of ``tasks`` in that order; built once, so that steps ask the host for nothing."""
+        if tasks not in self._spaces:
+            offsets = torch.full((len(self.sizes),), -1, dtype=torch.int64)
+            column = 0
+            for index in tasks:
+                offsets[index] = column
+                column += self.sizes[index]
+            owners = torch.cat([torch.full((self.sizes[index],), index) for index in tasks])
+            self._spaces[tasks] = LabelSpace(self._train_tokens(tasks), offsets.to(self.device), owners.to(self.device))
+        return self._spaces[tasks]
+
+    def _train_tokens(self, tasks: Sequence[int]) -> Tensor:
         parts = [self._train[index] for index in tasks]
         length = max(part.shape[1] for part in parts)
         return torch.cat([torch.nn.functional.pad(part, (0, length - part.shape[1])) for part in parts])
 
+    def tokenized_again(self, tasks: Sequence[int]) -> Tensor:
+        """(classes, whole context) tokens made anew from the class names, for the plain reference."""
+        names = [name for index in tasks for name in self._train_prompts[self._starts[index] : self._starts[index + 1]]]
+        return self._tokenize(names).to(self.device)
+
     def eval_tokens(self) -> PromptSets:
         return self._eval
-
-    def offsets(self, tasks: Sequence[int], device: torch.device) -> Tensor:
-        """(stream length,) first column of each task when the classes of ``tasks`` stand side by side, else -1."""
-        result = torch.full((len(self.sizes),), -1, dtype=torch.int64)
-        column = 0
-        for index in tasks:
-            result[index] = column
-            column += self.sizes[index]
-        return result.to(device)
-
-    def foreign(self, tasks: Sequence[int], of_rows: Tensor) -> Tensor:
-        """(n, classes) True where the column belongs to another task than the row."""
-        owner = torch.cat([torch.full((self.sizes[index],), index) for index in tasks]).to(of_rows.device)
-        return owner[None, :] != of_rows[:, None]
 
     def candidates(self, tasks: Sequence[int]) -> Candidates:
         """Label space made of the classes of ``tasks``, in that order."""

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from suite.backbones.class_prompts import ClassPrompts
+from suite.backbones.class_prompts import Candidates, ClassPrompts, LabelSpace
 from suite.backbones.clip_forward import encode_images, encode_texts
 from suite.backbones.learner import BackboneConfig, Batch, Learner, Outcomes, Output, freeze, place_slots
 from suite.backbones.pixels import PixelStore
 from suite.benchmarks.stream import ImageTask, Protocol, Split, Stream
 from suite.errors import ConfigError
+from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.inject import adapt_open_clip_tower
 from suite.lowrank.layer import Slot
 from suite.lowrank.placement import Placement
@@ -129,14 +130,27 @@ class ClipLearner:
         self.pixels = PixelStore(self.tasks, device)
         self.prompts = ClassPrompts(self.tasks, tokenize, device)
         self.current = 0
-        self.plain = False  # run every token through every block, for comparison with the fast forward
+        self._plain = False
         self._frozen_text: dict[tuple[int, ...], Tensor] = {}
+        self._classes: tuple[tuple[object, ...], Tensor] | None = None
+
+    @property
+    def plain(self) -> bool:
+        """The reference for comparisons: class names tokenised in every step, whole context, every token through every
+        block, branch by branch, nothing remembered."""
+        return self._plain
+
+    @plain.setter
+    def plain(self, plain: bool) -> None:
+        self._plain = plain
+        compute_plainly(self.network, plain)
 
     def place(self, placement: Placement) -> list[Slot]:
         return place_slots(self.slots, placement)
 
     def begin_task(self, index: int) -> None:
         self.current = index
+        self._classes = None
         self._frozen_text.clear()
 
     def lengths(self, task: int) -> NDArray[np.int64] | None:
@@ -146,17 +160,31 @@ class ClipLearner:
         self, tasks: Tensor, rows: Tensor, generator: torch.Generator, label_space: Literal["own", "seen"] = "own"
     ) -> Batch:
         inputs = self.pixels.train_batch(tasks, rows, generator)
-        return Batch(tasks, rows, inputs, label_space)
+        batch = Batch(tasks, rows, inputs, label_space)
+        self.prompts.label_space(self._involved(batch))  # made here, outside the step, when it is new
+        return batch
+
+    def reads_host(self, task: int) -> bool:
+        """True when the training images of ``task`` do not lie on the device."""
+        return not self.pixels.is_resident("train")
+
+    def signature(self, batch: Batch) -> tuple[object, ...]:
+        """Equal for batches whose forward passes run the same kernels: tasks involved, label space, image shape."""
+        return self._involved(batch), batch.label_space, tuple(batch.inputs["pixels"].shape)
+
+    def _involved(self, batch: Batch) -> tuple[int, ...]:
+        return tuple(range(self.current + 1)) if batch.label_space == "seen" else _distinct(batch.tasks)
 
     def forward(self, batch: Batch) -> Output:
+        self._classes = None
         images = self.encode_images(batch.inputs["pixels"])
-        involved = tuple(range(self.current + 1)) if batch.label_space == "seen" else _distinct(batch.tasks)
-        texts = self._train_texts(involved)
+        involved = self._involved(batch)
+        space = self.prompts.label_space(involved)
+        texts = self._train_texts(involved, space)
         logits = self._scale() * images @ texts.T  # (n, classes of the involved tasks)
-        offsets = self.prompts.offsets(involved, self.device)  # (stream length,), -1 where not involved
-        targets = batch.inputs["labels"] + offsets[batch.inputs["tasks"]]
+        targets = batch.inputs["labels"] + space.offsets[batch.inputs["tasks"]]
         if batch.label_space == "own" and len(involved) > 1:
-            logits = logits.masked_fill(self.prompts.foreign(involved, batch.inputs["tasks"]), -torch.inf)
+            logits = logits.masked_fill(space.foreign(batch.inputs["tasks"]), -torch.inf)
         loss = F.cross_entropy(logits, targets)
         if len(involved) == 1 and self.config.text_to_image_loss and self._adapted("vision"):
             loss = loss + self._text_to_image(logits, targets, involved[0])
@@ -176,13 +204,15 @@ class ClipLearner:
         classes = sum(len(self.tasks[index].class_names) for index in range(task + 1))
         return -picked.sum() / (classes if self.config.text_to_image_norm == "classes" else len(targets))
 
-    def _train_texts(self, involved: tuple[int, ...]) -> Tensor:
+    def _train_texts(self, involved: tuple[int, ...], space: LabelSpace) -> Tensor:
         """Normalised embeddings of the involved tasks' training prompts, (classes, dim)."""
+        if self._plain:
+            return self.encode_texts(self.prompts.tokenized_again(involved))
         if self._adapted("text"):
-            return self.encode_texts(self.prompts.train_tokens(involved))
+            return self.encode_texts(space.tokens)
         if involved not in self._frozen_text:
             with torch.no_grad():
-                self._frozen_text[involved] = self.encode_texts(self.prompts.train_tokens(involved))
+                self._frozen_text[involved] = self.encode_texts(space.tokens)
         return self._frozen_text[involved]
 
     def _adapted(self, encoder: str) -> bool:
@@ -215,23 +245,26 @@ class ClipLearner:
 
     @torch.no_grad()
     def _evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
+        """The images of all tasks in one pass; the device is waited for once, at its end."""
         embedded = self._class_embeddings()
-        outcomes = []
-        for index in tasks:
-            space = tuple(range(len(self.tasks))) if self.stream.protocol is Protocol.UNION else (index,)
-            candidates = self.prompts.candidates(space)
-            classes = embedded[candidates.unique_rows.to(self.device)]
-            best = torch.cat(
-                [
-                    self._similarity(self.encode_images(pixels), classes).argmax(dim=1)
-                    for pixels in self.pixels.eval_batches(index, split, self.config.eval_batch_size)
-                ]
-            ).cpu()
-            labels = self.pixels.labels(index, split) + candidates.offset(index)
-            right = candidates.first_class[best] == labels
-            scores = np.where(right.numpy(), np.float32(100.0), np.float32(0.0))
-            outcomes.append(Outcomes(scores, ties=int((candidates.shared[best] > 1).sum())))
-        return outcomes
+        batches = self.pixels.eval_batches(tasks, split, self.config.eval_batch_size)
+        images = torch.cat([self.encode_images(pixels) for pixels in batches])
+        best, spaces = [], []
+        for index, own in zip(tasks, images.split([len(self.pixels.labels(index, split)) for index in tasks]), strict=True):
+            candidates = self.prompts.candidates(
+                tuple(range(len(self.tasks))) if self.stream.protocol is Protocol.UNION else (index,)
+            )
+            best.append(self._similarity(own, embedded[candidates.unique_rows.to(self.device)]).argmax(dim=1))
+            spaces.append(candidates)
+        chosen = torch.cat(best).cpu().split([len(part) for part in best])
+        return [self._outcomes(index, split, *found) for index, *found in zip(tasks, spaces, chosen, strict=True)]
+
+    def _outcomes(self, task: int, split: Split, candidates: Candidates, best: Tensor) -> Outcomes:
+        """``best`` (n,) column of ``candidates`` each image of the task is closest to."""
+        labels = self.pixels.labels(task, split) + candidates.offset(task)
+        right = candidates.first_class[best] == labels
+        scores = np.where(right.numpy(), np.float32(100.0), np.float32(0.0))
+        return Outcomes(scores, ties=int((candidates.shared[best] > 1).sum()))
 
     def _similarity(self, images: Tensor, classes: Tensor) -> Tensor:
         """Cosines (n, classes) in fp32 also under autocast: bf16 holds too few digits to rank hundreds of close classes."""
@@ -239,11 +272,24 @@ class ClipLearner:
             return images.float() @ classes.float().T
 
     def _class_embeddings(self) -> Tensor:
-        """One row per distinct evaluation prompt set of the whole stream: mean over templates, normalised."""
+        """One row per distinct evaluation prompt set of the whole stream: mean over templates, normalised.
+
+        Both splits of a row share it.
+        """
+        state = self._text_state()
+        if self._classes is not None and self._classes[0] == state and not self._plain:
+            return self._classes[1]
         sets = self.prompts.eval_tokens()
         embedded = torch.cat([self.encode_texts(part) for part in sets.tokens.split(self.config.eval_batch_size)])
         total = torch.zeros(sets.count, embedded.shape[1], device=self.device, dtype=embedded.dtype)
-        return F.normalize(total.index_add_(0, sets.owner, embedded), dim=-1)
+        classes = F.normalize(total.index_add_(0, sets.owner, embedded), dim=-1)
+        self._classes = (state, classes)
+        return classes
+
+    def _text_state(self) -> tuple[object, ...]:
+        """Changes with what is merged or loaded into the text encoder and with the precision; steps forget the classes themselves."""
+        slots = (slot for name, slot in self.slots.items() if name.startswith("text"))
+        return (torch.is_autocast_enabled(self.device.type), *((slot.weight._version, len(slot.branches)) for slot in slots))
 
     def facts(self) -> dict[str, Any]:
         return {}

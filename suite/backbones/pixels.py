@@ -8,27 +8,39 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from suite.benchmarks.stream import ImageTask, Split
+from suite.backbones.transfer import send
+from suite.benchmarks.stream import SPLITS, ImageTask, Split
 
-RESIDENT_BYTES = 2 << 30  # splits up to this size in total stay on the device
+HOST_BYTES = 2 << 30  # images kept as a copy in the host's memory; larger streams stay memory-mapped
+DEVICE_SHARE = 4  # of a GPU's free memory, one part in four may hold images
+PIECE = 1024  # images sent at a time when a split moves to the device
 # Preprocessing of every CLIP code base of the field (openai/CLIP clip.py).
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class PixelStore:
-    """uint8 images by task and split; small streams live on the device, large ones stay memory-mapped."""
+    """uint8 images by task and split; what fits lives on the device, training images first, the rest stays memory-mapped."""
 
     def __init__(self, tasks: Sequence[ImageTask], device: torch.device) -> None:
         self.tasks = tasks
         self.device = device
-        total = sum(part.pixels.nbytes for task in tasks for part in (task.train, task.validation, task.test))
-        self.resident = total <= RESIDENT_BYTES
+        room = torch.cuda.mem_get_info(device)[0] // DEVICE_SHARE if device.type == "cuda" else HOST_BYTES
+        self._resident: set[Split] = set()
+        for split in SPLITS:
+            room -= sum(getattr(task, split).pixels.nbytes for task in tasks)
+            if room >= 0:
+                self._resident.add(split)
         self._device_copies: dict[tuple[int, Split], Tensor] = {}
         self._mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(STD, device=device).view(1, 3, 1, 1)
+
+    def is_resident(self, split: Split) -> bool:
+        """True when the images of ``split`` lie on the device once they were used."""
+        return split in self._resident
 
     def labels(self, task: int, split: Split) -> Tensor:
         """(n,) int64 labels on the CPU."""
@@ -43,29 +55,46 @@ class PixelStore:
             labels.append(self.labels(task, "train")[rows[place]])
             order.append(place)
         back = torch.argsort(torch.cat(order))
-        pixels = torch.cat(parts)[back.to(self.device)] if len(parts) > 1 else parts[0]
+        pixels = torch.cat(parts)[send(back, self.device)] if len(parts) > 1 else parts[0]
         augmented = any(self.tasks[task].augmentation == "crop" for task in set(tasks.tolist()))
         pixels = self._normalised(pixels)
         if augmented:
             pixels = random_resized_crop(pixels, generator, self._aspects(tasks, rows))
-        return {"pixels": pixels, "labels": torch.cat(labels)[back].to(self.device), "tasks": tasks.to(self.device)}
+        return {"pixels": pixels, "labels": send(torch.cat(labels)[back], self.device), "tasks": send(tasks, self.device)}
 
-    def eval_batches(self, task: int, split: Split, size: int) -> Iterator[Tensor]:
-        """Normalised images of a split in order, at most ``size`` at a time."""
-        for rows in torch.arange(len(getattr(self.tasks[task], split))).split(size):
-            yield self._normalised(self._read(task, split, rows))
+    def eval_batches(self, tasks: Sequence[int], split: Split, size: int) -> Iterator[Tensor]:
+        """Normalised images of a split of ``tasks`` in order, ``size`` at a time whatever task they belong to."""
+        found: list[Tensor] = []
+        for task in tasks:
+            start, count = 0, len(self.labels(task, split))
+            while start < count:
+                stop = min(count, start + size - sum(len(part) for part in found))
+                found.append(self._read(task, split, slice(start, stop)))
+                start = stop
+                if sum(len(part) for part in found) == size:
+                    yield self._normalised(torch.cat(found))
+                    found = []
+        if found:
+            yield self._normalised(torch.cat(found))
 
-    def _read(self, task: int, split: Split, rows: Tensor) -> Tensor:
+    def _read(self, task: int, split: Split, rows: Tensor | slice) -> Tensor:
         pixels = getattr(self.tasks[task], split).pixels
-        if not self.resident:
-            chosen = torch.from_numpy(np.ascontiguousarray(pixels[rows.numpy()]))
-            return chosen.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else chosen
+        if split not in self._resident:
+            return send(_taken(pixels, rows), self.device)
         key = (task, split)
         if key not in self._device_copies:
-            # a map is copied row by row, which gives its pages back; torch warns of read-only memory otherwise
-            writable = pixels if pixels.flags.writeable else pixels[np.arange(len(pixels))]
-            self._device_copies[key] = torch.from_numpy(np.ascontiguousarray(writable)).to(self.device)
-        return self._device_copies[key][rows.to(self.device)]
+            self._device_copies[key] = self._on_device(pixels)
+        return self._device_copies[key][rows if isinstance(rows, slice) else send(rows, self.device)]
+
+    def _on_device(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """A whole split, sent in pieces so that the host never holds it twice; on a CPU an array in memory is used as it is."""
+        if self.device.type == "cpu" and pixels.flags.writeable:
+            return torch.from_numpy(np.ascontiguousarray(pixels))
+        whole = torch.empty(pixels.shape, dtype=torch.uint8, device=self.device)
+        for start in range(0, len(pixels), PIECE):
+            rows = slice(start, min(start + PIECE, len(pixels)))
+            whole[rows] = send(_taken(pixels, rows), self.device)
+        return whole
 
     def _aspects(self, tasks: Tensor, rows: Tensor) -> Tensor:
         """(n,) width / height of the pictures that were squeezed into their squares, 1 for all others."""
@@ -81,6 +110,12 @@ class PixelStore:
         return (pixels.float() / 255.0 - self._mean) / self._std
 
 
+def _taken(pixels: NDArray[np.uint8], rows: Tensor | slice) -> Tensor:
+    """A copy of some images; by row numbers, because a memory map then gives its pages back."""
+    numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows.numpy()
+    return torch.from_numpy(np.asarray(pixels[numbers]))
+
+
 def random_resized_crop(pixels: Tensor, generator: torch.Generator, aspects: Tensor | None = None) -> Tensor:
     """A random window of each image, resized back (bicubic grid); (n, 3, h, w) -> same.
 
@@ -91,7 +126,7 @@ def random_resized_crop(pixels: Tensor, generator: torch.Generator, aspects: Ten
     theta = torch.zeros(n, 2, 3)
     theta[:, 0, 0], theta[:, 1, 1] = wide, high
     theta[:, 0, 2], theta[:, 1, 2] = 2 * left + wide - 1, 2 * top + high - 1
-    grid = F.affine_grid(theta.to(pixels.device), [n, 3, height, width], align_corners=False)
+    grid = F.affine_grid(send(theta, pixels.device), [n, 3, height, width], align_corners=False)
     return F.grid_sample(pixels, grid, mode="bicubic", padding_mode="border", align_corners=False)
 
 

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.errors import ConfigError
-from suite.lowrank.layer import AdaptedLinear, Slot
+from suite.lowrank.frozen_map import AdaptedLinear, FrozenMap
+from suite.lowrank.layer import Slot
 from suite.lowrank.placement import WEIGHTS
 
 # Path inside a decoder layer -> the placement names of its rows, in order. Several names mean a fused weight.
@@ -75,7 +74,9 @@ class AdaptedProjection(nn.Module):
         self.is_transposed = projection.is_transposed
         seen = nn.Parameter(self.weight.detach().t(), requires_grad=False) if self.is_transposed else self.weight
         parts = zip(projection.names, projection.rows, strict=True)
-        self.slots = nn.ModuleList(Slot(name, seen, rows) for name, rows in parts)
+        slots = [Slot(name, seen, rows) for name, rows in parts]
+        self.slots = nn.ModuleList(slots)
+        self.map = FrozenMap(slots)
 
     def relink(self) -> None:
         """Let a transposed weight be the storage its slots see, after that was replaced (another dtype)."""
@@ -84,11 +85,7 @@ class AdaptedProjection(nn.Module):
             self.weight.data = first.weight.data.t()
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
-        y = F.linear(x, self.weight.t() if self.is_transposed else self.weight, self.bias)
-        slots = [slot for slot in self.slots if isinstance(slot, Slot)]
-        if not any(slot.branches for slot in slots):
-            return y
-        return torch.cat([slot(y[..., slot.rows], x) for slot in slots], dim=-1)
+        return self.map(x, self.weight.t() if self.is_transposed else self.weight, self.bias)
 
 
 def find_projections(network: nn.Module) -> list[Projection]:

@@ -33,8 +33,15 @@ def merge_live_branches(journal: Journal) -> None:
 
 
 def merged_state(network: nn.Module) -> dict[str, Tensor]:
-    """State dict with the stock network's keys: adapted modules keep the names of what they replaced."""
-    return {key: value.detach().cpu().contiguous().clone() for key, value in network.state_dict().items()}
+    """State dict with the stock network's keys: adapted modules keep the names of what they replaced.
+
+    A matrix that the network uses under two names (a vocabulary projection tied to the embedding) is written once.
+    """
+    first: dict[tuple[int, torch.Size], str] = {}
+    state = network.state_dict()
+    for key, value in state.items():
+        first.setdefault((value.data_ptr(), value.shape), key)
+    return {key: state[key].detach().cpu().contiguous().clone() for key in first.values()}
 
 
 def write_state(state: Mapping[str, Tensor], path: Path) -> None:

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.errors import ConfigError
-from suite.lowrank.layer import AdaptedLinear, Slot
+from suite.lowrank.frozen_map import AdaptedLinear, FrozenMap
+from suite.lowrank.layer import Slot
 
 
 class AdaptedAttention(nn.Module):
@@ -32,13 +33,13 @@ class AdaptedAttention(nn.Module):
         self.causal = causal
         rows = {letter: slice(i * width, (i + 1) * width) for i, letter in enumerate("qkv")}
         self.slots = nn.ModuleDict({key: Slot(f"{name}.{key}", self.in_proj_weight, rows[key]) for key in rows})
+        self.map = FrozenMap([slot for slot in self.slots.values() if isinstance(slot, Slot)])
         self._rows = rows
 
     def project(self, x: Tensor, letters: str) -> list[Tensor]:
         """The projections named by ``letters`` (a run of ``qkv``) of x (batch, tokens, width), split into heads."""
         rows = slice(self._rows[letters[0]].start, self._rows[letters[-1]].stop)
-        base = F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows]).chunk(len(letters), dim=-1)
-        full = [self.slots[letter](part, x) for letter, part in zip(letters, base, strict=True)]
+        full = self.map(x, self.in_proj_weight, self.in_proj_bias, rows).chunk(len(letters), dim=-1)
         return [part.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for part in full]
 
     def forward(

@@ -144,17 +144,3 @@ class Slot(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.name}, in={self.in_features}, out={self.out_features}"
-
-
-class AdaptedLinear(nn.Module):
-    """A frozen linear layer with one slot; ``weight`` and ``bias`` keep the names and objects of the original."""
-
-    def __init__(self, linear: nn.Linear, name: str) -> None:
-        super().__init__()
-        self.weight: nn.Parameter = linear.weight  # type: ignore[assignment]
-        self.bias = linear.bias
-        self.slot = Slot(name, self.weight)
-
-    def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
-        y: Tensor = self.slot(F.linear(x, self.weight, self.bias), x)
-        return y

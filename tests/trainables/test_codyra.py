@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -37,9 +38,30 @@ def test_main_py_defaults() -> None:
 
 
 def test_too_few_steps_are_refused_with_the_least_number() -> None:
-    with pytest.raises(ConfigError, match="use at least 100 steps"):
+    with pytest.raises(ConfigError, match=r"set method\.kappa_levels=45 or training\.steps=100"):
         threshold_schedule(90, 0.5, 50, 5e-3, where="dtd")
     assert threshold_schedule(100, 0.5, 50, 5e-3, where="dtd")[-1] == pytest.approx(5e-3)
+    assert len(threshold_schedule(90, 0.5, 45, 5e-3, where="dtd")) == 90
+
+
+@given(st.integers(1, 200), st.integers(2, 80), st.integers(0, 19))
+def test_named_settings_are_enough(steps: int, levels: int, dense: int) -> None:
+    fraction = dense / 20
+    try:
+        threshold_schedule(steps, fraction, levels, 1.0, where="t")
+    except ConfigError as error:
+        named = dict(re.findall(r"(kappa_levels|training\.steps)=(\d+)", str(error)))
+        threshold_schedule(int(named["training.steps"]), fraction, levels, 1.0, where="t")
+        if "kappa_levels" in named:
+            threshold_schedule(steps, fraction, int(named["kappa_levels"]), 1.0, where="t")
+
+
+def test_the_shortest_task_is_named() -> None:
+    """The 500-row release: FOMC has 48 steps of 32 rows, the others more; what is named for it fits all."""
+    tasks, steps = ["C-STANCE", "FOMC", "MeetingBank"], [80, 48, 112]
+    with pytest.raises(ConfigError, match=r"48 steps for task 'FOMC'.* set method\.kappa_levels=24"):
+        CodyraConfig().build().check_budget(tasks, steps)
+    CodyraConfig(kappa_levels=24).build().check_budget(tasks, steps)
 
 
 @pytest.mark.parametrize(
@@ -51,21 +73,21 @@ def test_too_few_steps_are_refused_with_the_least_number() -> None:
 )
 def test_operator_vectors(operator: str, expected: list[float]) -> None:
     gate = torch.tensor([-2.5, -2.0, -1.5, -0.5, 0.5, 1.5, 2.0, 2.5])
-    threshold_([gate], 1.0, operator)  # type: ignore[arg-type]
+    threshold_(gate, torch.tensor(1.0), operator)  # type: ignore[arg-type]
     assert gate.tolist() == expected
 
 
 def test_release_leaves_a_gate_of_exactly_kappa() -> None:
     gate = torch.tensor([1.0, -1.0])
-    threshold_([gate], 1.0, "codyra_release")
+    threshold_(gate, torch.tensor(1.0), "codyra_release")
     assert gate.tolist() == [1.0, -1.0]
 
 
 @given(st.lists(st.floats(-3, 3, width=32), min_size=1, max_size=20), st.floats(0, 2, width=32))
 def test_soft_threshold_is_odd_and_never_enlarges(values: list[float], kappa: float) -> None:
     gate, mirrored = torch.tensor(values), -torch.tensor(values)
-    threshold_([gate], kappa, "soft")
-    threshold_([mirrored], kappa, "soft")
+    threshold_(gate, torch.tensor(kappa), "soft")
+    threshold_(mirrored, torch.tensor(kappa), "soft")
     assert torch.equal(gate, -mirrored)
     assert bool((gate.abs() <= torch.tensor(values).abs()).all())
 
@@ -76,7 +98,7 @@ def test_gates_without_signal_leave_about_half_of_16(operator: str, share: float
     gate = torch.randn(144, 16, generator=torch.Generator().manual_seed(0))
     for kappa in RELEASED:
         if kappa is not None:
-            threshold_([gate], kappa, operator)  # type: ignore[arg-type]
+            threshold_(gate, torch.tensor(kappa), operator)  # type: ignore[arg-type]
     assert float((gate != 0).sum() / 144) == pytest.approx(share, abs=0.5)
 
 
@@ -121,6 +143,7 @@ def test_prox_sgd_moves_gates_by_the_plain_gradient(make_trainer: Callable[..., 
     before = [gate.detach().clone() for gate in gates]
     for gate in gates:
         gate.grad = torch.full_like(gate, 2.0)
+    method.before_step(0, 0.5)
     method.after_step(Step(0, 8, 0.5, [], []))
     assert all(torch.equal(new, old - 1.0) for new, old in zip(gates, before, strict=True))
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError, DataError
@@ -76,6 +78,20 @@ def test_exported_language_models_answer_the_same(format: str, trained: tuple[Re
     assert differing == 0
     assert examples == 48
     assert all(file.exists() for file in files)
+
+
+def test_exported_folder_loads_with_the_auto_classes(trained: tuple[Record, Path], tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    record, out = trained
+    files, _, _ = export_run(record.run_id, "hf", tmp_path, out, out, "cpu")
+    folder = files[0].parent
+    network = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    assert network.config.tie_word_embeddings
+    assert "lm_head.weight" not in load_file(files[0])
+    assert torch.equal(network.lm_head.weight, network.model.embed_tokens.weight)
+    assert tokenizer.decode(tokenizer("Stance:")["input_ids"]) == "Stance:"
 
 
 def test_exported_adapters_are_in_pefts_form(trained: tuple[Record, Path], tmp_path: Path) -> None:

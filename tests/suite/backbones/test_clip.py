@@ -42,7 +42,7 @@ def test_adapted_network_without_branches_is_the_stock_network(learner: ClipLear
 
 def test_fast_forward_equals_plain_forward_with_branches(learner: ClipLearner) -> None:
     adapt(learner)
-    pixels, tokens = torch.randn(5, 3, 32, 32), learner.prompts.train_tokens((0, 1, 2))
+    pixels, tokens = torch.randn(5, 3, 32, 32), learner.prompts.label_space((0, 1, 2)).tokens
     fast = learner.encode_images(pixels), learner.encode_texts(tokens)
     learner.plain = True
     plain = learner.encode_images(pixels), learner.encode_texts(tokens)
@@ -77,7 +77,7 @@ def test_text_to_image_loss_is_divided_by_seen_and_current_classes(learner: Clip
     learner.begin_task(1)
     rows = torch.tensor([0, 5, 5, 9])
     batch = learner.batch(torch.full((4,), 1), rows, torch.Generator())
-    texts = learner.encode_texts(learner.prompts.train_tokens((0, 1)))
+    texts = learner.encode_texts(learner.prompts.label_space((0, 1)).tokens)
     images = learner.encode_images(batch.inputs["pixels"])
     logits = learner._scale() * texts @ images.T  # (K, n): seen classes first
     labels = batch.inputs["labels"]
@@ -100,10 +100,11 @@ def test_only_the_image_loss_when_only_the_text_encoder_is_adapted(learner: Clip
 def test_frozen_text_is_embedded_once_per_task(learner: ClipLearner) -> None:
     adapt(learner, "vision:q")
     learner.begin_task(0)
-    assert learner._train_texts((0,)) is learner._train_texts((0,))
-    kept = learner._train_texts((0,))
+    space = learner.prompts.label_space((0,))
+    assert learner._train_texts((0,), space) is learner._train_texts((0,), space)
+    kept = learner._train_texts((0,), space)
     learner.begin_task(1)
-    assert learner._train_texts((0,)) is not kept
+    assert learner._train_texts((0,), space) is not kept
 
 
 def test_mixed_rows_are_judged_among_their_own_classes(learner: ClipLearner) -> None:
@@ -134,7 +135,7 @@ def test_evaluation_equals_a_plain_argmax(learner: ClipLearner, mini_stream: Str
     assert isinstance(task, ImageTask)
     _, tokenize = load_mini_clip()
     texts = learner.encode_texts(tokenize([task.eval_templates[0].replace("{}", name) for name in task.class_names]))
-    pixels = torch.cat(list(learner.pixels.eval_batches(0, "test", 64)))
+    pixels = torch.cat(list(learner.pixels.eval_batches([0], "test", 64)))
     best = (learner.encode_images(pixels) @ texts.T).argmax(dim=1).numpy()
     assert learner.evaluate("test", [0])[0].mean == pytest.approx(100 * np.mean(best == task.test.labels))
 
@@ -192,7 +193,7 @@ def test_prompts_of_one_task_are_cut_to_its_own_longest(mini_stream: Stream) -> 
     _, tokenize = load_mini_clip()
     tasks = [task for task in mini_stream.tasks if isinstance(task, ImageTask)]
     prompts = ClassPrompts(tasks, tokenize, torch.device("cpu"))
-    tokens = prompts.train_tokens([1])
+    tokens = prompts.label_space((1,)).tokens
     assert tokens.shape[0] == len(tasks[1].class_names)
     assert bool((tokens[:, -1] != 0).any())
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from suite.lowrank.layer import AdaptedLinear, Branch, Slot, fresh_branch
+from suite.lowrank.frozen_map import AdaptedLinear
+from suite.lowrank.layer import Branch, Slot, fresh_branch
 
 
 def random_branch(slot: Slot, rank: int, seed: int = 0, *, gated: bool = True, scale: float = 1.0) -> Branch:

@@ -1,0 +1,132 @@
+"""A frozen weight and the slots on its rows, applied to an input in the cheapest of three equal ways.
+
+Branch by branch:   y = W x + b, then each branch adds scale B (gate * A x). The plain twin, and the only way for dropout and
+                    input-dependent coefficients.
+Effective weight:   y = (W + sum scale B diag(gate) A) x + b, built anew for every call. Fewest operations where the weight is small
+                    beside its input, as in the mini networks: the factors' gradients come out of the weight's.
+Fused:              branches inside the frozen map's own node of the graph (``suite.lowrank.fused``). Least arithmetic and memory
+                    where the weight is large; exact for bf16 weights too, whose rounding would swallow small updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from suite.lowrank.fused import Part, fused_map
+from suite.lowrank.layer import Branch, Slot
+
+SMALL_WEIGHT = 8  # a weight with at most this many times the numbers of its factors is small; measured on a CPU
+
+
+class FrozenMap:
+    """Calls a frozen weight whose rows belong to ``slots``.
+
+    Attributes:
+        plain: compute branch by branch, whatever is cheaper.
+    """
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self.slots = tuple(slots)
+        self.plain = False
+        self._rounded: Tensor | None = None
+        self._version = -1
+
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None, rows: slice | None = None) -> Tensor:
+        """x (..., in) -> (..., rows of weight); ``rows`` must begin and end where slots do, None = all."""
+        slots = self.slots
+        if rows is not None:
+            slots = tuple(slot for slot in slots if rows.start <= slot.rows.start and slot.rows.stop <= rows.stop)
+        parts = None if self.plain or weight.requires_grad else _parts(slots)
+        if parts is None:
+            return _branch_by_branch(x, *_chosen(weight, bias, rows), slots)
+        autocast = torch.is_autocast_enabled(x.device.type)
+        if parts and not autocast and weight.dtype == torch.float32 and _is_small(weight, parts):
+            weight, bias = _chosen(weight, bias, rows)
+            return F.linear(x, _effective_weight(weight, slots), bias)
+        weight, bias = _chosen(self._working_weight(weight, autocast), bias, rows)
+        return fused_map(x, weight, bias, parts) if parts else F.linear(x, weight, bias)
+
+    def _working_weight(self, weight: Tensor, autocast: bool) -> Tensor:
+        """The weight in the dtype of the autocast in force; the copy is kept until the fp32 one is merged into."""
+        dtype = torch.get_autocast_dtype(weight.device.type) if autocast else weight.dtype
+        if dtype == weight.dtype:
+            return weight
+        version = self.slots[0].weight._version  # of the tensor that merges write to
+        if self._rounded is None or self._rounded.dtype != dtype or self._version != version:
+            self._rounded, self._version = weight.detach().to(dtype), version
+        return self._rounded
+
+
+class AdaptedLinear(nn.Module):
+    """A frozen linear layer with one slot; ``weight`` and ``bias`` keep the names and objects of the original."""
+
+    def __init__(self, linear: nn.Linear, name: str) -> None:
+        super().__init__()
+        self.weight: nn.Parameter = linear.weight  # type: ignore[assignment]
+        self.bias = linear.bias
+        self.slot = Slot(name, self.weight)
+        self.map = FrozenMap([self.slot])
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
+        return self.map(x, self.weight, self.bias)
+
+
+def compute_plainly(network: nn.Module, plain: bool) -> None:
+    """Switch every frozen map of a network between branch by branch and the cheapest way."""
+    for module in network.modules():
+        found = getattr(module, "map", None)
+        if isinstance(found, FrozenMap):
+            found.plain = plain
+
+
+def _chosen(weight: Tensor, bias: Tensor | None, rows: slice | None) -> tuple[Tensor, Tensor | None]:
+    if rows is None:
+        return weight, bias
+    return weight[rows], None if bias is None else bias[rows]
+
+
+def _branch_by_branch(x: Tensor, weight: Tensor, bias: Tensor | None, slots: Sequence[Slot]) -> Tensor:
+    y = F.linear(x, weight, bias)
+    if len(slots) == 1:
+        return cast(Tensor, slots[0](y, x))
+    if not any(slot.branches for slot in slots):
+        return y
+    sizes = [slot.out_features for slot in slots]
+    return torch.cat([slot(part, x) for slot, part in zip(slots, y.split(sizes, dim=-1), strict=True)], dim=-1)
+
+
+def _enabled(slot: Slot) -> list[Branch]:
+    return [branch for branch in map(slot.branch, slot.branches) if branch.enabled]
+
+
+def _parts(slots: Sequence[Slot]) -> list[Part] | None:
+    """The enabled branches of ``slots`` as columns of the map they make up; None if one has to see its own input."""
+    parts, start = [], 0
+    for slot in slots:
+        columns = slice(start, start + slot.out_features)
+        for branch in _enabled(slot):
+            if branch.coefficient is not None or (branch.dropout and branch.training):
+                return None
+            parts.append(Part(columns, branch.a, branch.b, branch.gate, branch.scale))
+        start = columns.stop
+    return parts
+
+
+def _is_small(weight: Tensor, parts: Sequence[Part]) -> bool:
+    return weight.numel() <= SMALL_WEIGHT * sum(part.a.numel() + part.b.numel() for part in parts)
+
+
+def _effective_weight(weight: Tensor, slots: Sequence[Slot]) -> Tensor:
+    """(rows, in) fp32: the weight plus every branch's product."""
+    blocks = []
+    for slot, block in zip(slots, weight.split([slot.out_features for slot in slots]), strict=True):
+        for branch in _enabled(slot):
+            b = branch.b if branch.gate is None else branch.b * branch.gate
+            block = torch.addmm(block, b, branch.a, alpha=branch.scale)
+        blocks.append(block)
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks)

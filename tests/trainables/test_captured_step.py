@@ -1,0 +1,201 @@
+"""The fast step: a replay makes eager's numbers, eager makes the plain reference's, and nothing is read back on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from suite.backbones.clip import ClipLearner
+from suite.benchmarks.stream import Stream
+from suite.registry import METHODS
+from trainables.captured_step import TaskStep
+from trainables.method import MethodConfig
+from trainables.stream_trainer import StreamTrainer
+
+LEARNING = sorted(set(METHODS) - {"zero-shot"})
+FIELDS: dict[str, dict[str, Any]] = {"codyra": {"kappa_levels": 3}, "replay": {"memory_size": 6}}
+HOST_READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique")
+FACTORIES = ("arange", "full", "zeros", "ones", "empty", "scalar_tensor", "randn", "rand")
+
+
+def config_of(name: str, **fields: Any) -> MethodConfig:
+    config = METHODS[name].model_validate({"name": name, **FIELDS.get(name, {}), **fields})
+    assert isinstance(config, MethodConfig)
+    return config
+
+
+class Replayed:
+    """A graph as a GPU has it: nothing runs while it is recorded, replays repeat the host's decisions of that moment."""
+
+    def __init__(self, work: Callable[[], Tensor]) -> None:
+        self.work = work
+        self.loss = torch.zeros(())
+        self.times = 0
+
+    def replay(self) -> None:
+        self.times += 1
+        self.loss.copy_(self.work())
+
+
+@pytest.fixture
+def recording(monkeypatch: pytest.MonkeyPatch) -> list[Replayed]:
+    """Steps are recorded and replayed on this CPU; the recordings made."""
+    made: list[Replayed] = []
+
+    def capture(self: TaskStep, work: Callable[[], Tensor]) -> tuple[Replayed, Tensor]:
+        made.append(Replayed(work))
+        return made[-1], made[-1].loss
+
+    monkeypatch.setattr(TaskStep, "_capture", capture)
+    monkeypatch.setattr(TaskStep, "_obstacle", lambda self: None)
+    return made
+
+
+def learn(trainer: StreamTrainer) -> tuple[list[float | None], dict[str, Tensor], list[Any]]:
+    """Loss of every task, the network at the end, test accuracies of all tasks after every task."""
+    reports = list(trainer.rows(0))
+    state = {key: value.clone() for key, value in trainer.learner.network.state_dict().items()}
+    accuracies = [[None if o is None else o.mean for o in report.outcomes["test"]] for report in reports]
+    return [report.result.train_loss for report in reports], state, accuracies
+
+
+@pytest.mark.parametrize("name", LEARNING)
+@pytest.mark.parametrize("protocol", ["task", "union"])
+def test_replayed_steps_make_the_numbers_of_eager_ones(
+    name: str, protocol: str, recording: list[Replayed], make_trainer: Callable[..., StreamTrainer],
+    mini_stream: Stream, union_stream: Stream, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    stream = mini_stream if protocol == "task" else union_stream
+    config = config_of(name)
+    replayed = learn(make_trainer(config, stream=stream, steps=9))
+    assert recording, "nothing was recorded"
+    assert sum(graph.times for graph in recording) > 3
+    monkeypatch.setattr(TaskStep, "_obstacle", lambda self: "it was asked for")
+    eager = learn(make_trainer(config, stream=stream, steps=9))
+    assert replayed[0] == eager[0]
+    assert replayed[2] == eager[2]
+    assert all(torch.equal(replayed[1][key], value) for key, value in eager[1].items())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"gate_update": "prox_sgd"}, {"gate_init": "normal"}, {"threshold_op": "codyra_release"}, {"kappa_times_lr": True}],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_every_variant_of_the_threshold_can_be_replayed(
+    fields: dict[str, Any], recording: list[Replayed], make_trainer: Callable[..., StreamTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of("codyra", **fields)
+    replayed = learn(make_trainer(config, steps=12))
+    monkeypatch.setattr(TaskStep, "_obstacle", lambda self: "it was asked for")
+    eager = learn(make_trainer(config, steps=12))
+    assert recording
+    assert replayed[0] == eager[0]
+    assert all(torch.equal(replayed[1][key], value) for key, value in eager[1].items())
+
+
+class HostWatch(TorchDispatchMode):
+    """Notes what would make a GPU wait for the host: values read back, and tensors made on the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, kwargs = function.__name__.partition(".")[0], kwargs or {}
+        if name in HOST_READS or (name in FACTORIES and kwargs.get("device") is None):
+            self.seen.append(name)
+        return function(*args, **kwargs)
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_a_step_reads_nothing_back_and_makes_nothing_on_the_host(
+    name: str, make_trainer: Callable[..., StreamTrainer], union_stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the fourth step of a task on: the first ones may fill what is kept for later."""
+    watch, work, steps = HostWatch(), TaskStep._work, [0]
+
+    @contextmanager
+    def watched(later: bool) -> Iterator[None]:
+        if not later:
+            yield
+            return
+        with watch:
+            yield
+
+    def observed(self: TaskStep, index: int, *rest: Any) -> Tensor:
+        with watched(index >= 3):
+            steps[0] += index >= 3
+            return work(self, index, *rest)
+
+    monkeypatch.setattr(TaskStep, "_work", observed)
+    trainer = make_trainer(config_of(name), stream=union_stream, steps=6, clip_norm=1.0)
+    list(trainer.rows(0))
+    assert steps[0] >= 3
+    assert watch.seen == []
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_the_fast_stream_is_the_plain_references(name: str, make_trainer: Callable[..., StreamTrainer]) -> None:
+    """fp32: losses within 1e-3, the network within 1e-4 of its norm, accuracies within two images of a task's 90 to 100.
+
+    Weights that Adam moves directly get 3e-3: where a gradient is next to nothing, rounding decides its sign and so a whole step.
+    """
+    fast = learn(make_trainer(config_of(name)))
+    trainer = make_trainer(config_of(name))
+    assert isinstance(trainer.learner, ClipLearner)
+    trainer.learner.plain = trainer.plain = True
+    plain = learn(trainer)
+    limit = 3e-3 if name in ("finetune", "joint") else 1e-4
+    assert fast[0] == pytest.approx(plain[0], rel=1e-3)
+    mine, reference = (torch.cat([v.flatten() for v in found[1].values() if v.is_floating_point()]) for found in (fast, plain))
+    assert float((mine - reference).norm() / reference.norm()) < limit
+    for mine_row, reference_row in zip(fast[2], plain[2], strict=True):
+        assert all(abs(a - b) <= 2.3 for a, b in zip(mine_row, reference_row, strict=True))
+
+
+@pytest.mark.parametrize("name", ["codyra", "finetune"])
+def test_bf16_steps_stay_close_to_fp32(name: str, make_trainer: Callable[..., StreamTrainer]) -> None:
+    """Losses within 3 %; weights, optimizer and merges are fp32."""
+    exact, trainer = learn(make_trainer(config_of(name))), make_trainer(config_of(name), precision="bf16")
+    rounded = learn(trainer)
+    assert rounded[0] == pytest.approx(exact[0], rel=0.03)
+    assert {value.dtype for value in rounded[1].values() if value.is_floating_point()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", ["codyra", "finetune", "lora"])
+def test_bf16_evaluation_sees_the_weights_of_the_moment(name: str, make_trainer: Callable[..., StreamTrainer]) -> None:
+    """Rounded copies are made anew after every task: a network that was never evaluated before says the same."""
+    watched = make_trainer(config_of(name), eval_precision="bf16")
+    watched.first_row()
+    *_, last = watched.rows(0)
+    fresh = make_trainer(config_of(name), eval_precision="bf16")
+    fresh.learner.network.load_state_dict(watched.learner.network.state_dict())
+    again = fresh.first_row()
+    for mine, other in zip(last.outcomes["test"], again.outcomes["test"], strict=True):
+        assert mine is not None
+        assert other is not None
+        assert (mine.scores == other.scores).all()
+
+
+def test_a_step_that_cannot_be_recorded_goes_on_eagerly_and_says_so(
+    make_trainer: Callable[..., StreamTrainer], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(self: TaskStep, work: Callable[[], Tensor]) -> Any:
+        raise RuntimeError("operation not permitted when stream is capturing\nmore of it")
+
+    eager = learn(make_trainer(config_of("lora")))
+    monkeypatch.setattr(TaskStep, "_capture", refuse)
+    monkeypatch.setattr(TaskStep, "_obstacle", lambda self: None)
+    refused = learn(make_trainer(config_of("lora")))
+    assert refused[0] == eager[0]
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3  # one for each task
+    assert "not permitted when stream is capturing" in lines[0]
+    assert "more of it" not in lines[0]

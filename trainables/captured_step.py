@@ -1,0 +1,181 @@
+"""One optimizer step as a function of static inputs: run eagerly anywhere, recorded as a CUDA graph and replayed where possible.
+
+What changes from step to step lies in tensors on the device (batches, learning rates, a method's thresholds) that the host fills
+before the step without waiting. So the same function, eager or replayed, makes the same numbers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import increment_version
+
+from suite.backbones.learner import Batch
+from suite.config import TrainingConfig
+from trainables.adamw import DeviceAdamW
+from trainables.method import Method, Step, TaskContext
+from trainables.worker_group import WorkerGroup
+
+EAGER_STEPS = 3  # of a signature before it is recorded: the libraries make their workspaces in them
+MOST_GRAPHS = 8  # of a task; steps of further signatures stay eager
+
+log = logging.getLogger(__name__)
+
+
+class Part(NamedTuple):
+    """One forward pass of a step: the current task's batch and the method's extra ones, and its weight in the step's loss."""
+
+    batches: list[Batch]
+    weight: float
+
+
+class StepRunner(Protocol):
+    """All steps of one task: ``TaskStep`` or its plain reference.
+
+    Attributes:
+        eager_because: why steps are not recorded; None where they are.
+        optimizer: its state is what may be carried to the next task.
+    """
+
+    eager_because: str | None
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer: ...
+
+    def __call__(self, index: int, lr: float, parts: list[Part]) -> Tensor:
+        """Step ``index`` at learning rate ``lr``; its loss, a scalar on the device that the next call may overwrite."""
+
+
+@runtime_checkable
+class StaticLearner(Protocol):
+    """A learner whose forward pass of a batch launches the same kernels for every batch of one signature."""
+
+    def signature(self, batch: Batch) -> Hashable:
+        """All that decides shapes and label space of a forward pass."""
+
+
+class Replayable(Protocol):
+    """A recorded piece of work, such as ``torch.cuda.CUDAGraph``."""
+
+    def replay(self) -> None:
+        """Run it again on what its tensors hold now."""
+
+
+@dataclass
+class _Recorded:
+    graph: Replayable
+    parts: list[Part]
+    loss: Tensor
+
+    def replay(self, parts: Sequence[Part]) -> Tensor:
+        for own, given in zip(self.parts, parts, strict=True):
+            for static, batch in zip(own.batches, given.batches, strict=True):
+                for name, value in batch.inputs.items():
+                    static.inputs[name].copy_(value, non_blocking=True)
+        self.graph.replay()
+        return self.loss
+
+
+class TaskStep:
+    """Steps of one task, recorded where that is possible; see ``StepRunner``."""
+
+    optimizer: DeviceAdamW
+
+    def __init__(self, context: TaskContext, method: Method, training: TrainingConfig, group: WorkerGroup) -> None:
+        self.context = context
+        self.learner = context.learner
+        self.method = method
+        self.training = training
+        self.group = group
+        self.optimizer = DeviceAdamW(method.parameter_groups(), training, self.learner.device)
+        self.eager_because = self._obstacle()
+        self._seen: Counter[Hashable] = Counter()
+        self._recorded: dict[Hashable, _Recorded] = {}
+        self._pool: Any = None
+
+    def __call__(self, index: int, lr: float, parts: list[Part]) -> Tensor:
+        self.optimizer.set_rate(lr)
+        self.method.before_step(index, lr)
+
+        def work(parts: list[Part]) -> Tensor:
+            return self._work(index, lr, parts)
+
+        loss = work(parts) if self.eager_because else self._recorded_work(parts, work)
+        increment_version(self.optimizer.parameters)  # neither torch's fused kernel nor a replay tells that weights have changed
+        return loss
+
+    def _work(self, index: int, lr: float, parts: list[Part]) -> Tensor:
+        """Forward, losses, backward, optimizer and the method's hooks; reads nothing back."""
+        self.optimizer.clear()
+        total = torch.zeros((), device=self.learner.device)
+        for batches, weight in parts:
+            with autocast(self.learner.device, self.training.precision):
+                outputs = [self.learner.forward(batch) for batch in batches]
+                step = Step(index, self.context.steps, lr, batches, outputs)
+                loss = self.method.loss(step) * weight
+            loss.backward()
+            total += outputs[0].loss.detach() * weight
+        self.group.add_gradients(self.optimizer.parameters)
+        total = self.group.add(total)
+        self.method.after_backward(step)
+        if self.training.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.optimizer.parameters, self.training.clip_norm)
+        self.optimizer.advance()
+        self.method.after_step(step)
+        return total
+
+    def _obstacle(self) -> str | None:
+        if self.learner.device.type != "cuda":
+            return f"a {self.learner.device.type} records no CUDA graphs"
+        if self.group.size > 1:
+            return "several workers share the step"
+        if not self.method.capturable:
+            return f"the hooks of {type(self.method).__name__} need the host"
+        if not isinstance(self.learner, StaticLearner):
+            return f"the forward pass of {type(self.learner).__name__} needs the host"
+        return None
+
+    def _recorded_work(self, parts: list[Part], work: Callable[[list[Part]], Tensor]) -> Tensor:
+        assert isinstance(self.learner, StaticLearner)
+        key = tuple((tuple(self.learner.signature(batch) for batch in part.batches), part.weight) for part in parts)
+        if key not in self._recorded:
+            self._seen[key] += 1
+            if self._seen[key] <= EAGER_STEPS or len(self._recorded) == MOST_GRAPHS:
+                return work(parts)
+            try:
+                self._recorded[key] = self._record(parts, work)
+            except RuntimeError as error:
+                self.eager_because = f"recording failed: {str(error).splitlines()[0]}"
+                log.warning("task '%s': steps run one kernel at a time, %s", self.context.task.name, self.eager_because)
+                return work(parts)
+        return self._recorded[key].replay(parts)
+
+    def _record(self, parts: list[Part], work: Callable[[list[Part]], Tensor]) -> _Recorded:
+        """The step's kernels on copies of its batches; nothing runs. Gradients of the graph live in its own memory."""
+        static = [Part([_copied(batch) for batch in part.batches], part.weight) for part in parts]
+        self.optimizer.clear()
+        graph, loss = self._capture(lambda: work(static))
+        return _Recorded(graph, static, loss)
+
+    def _capture(self, work: Callable[[], Tensor]) -> tuple[Replayable, Tensor]:
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
+        stream = torch.cuda.current_stream(self.learner.device)
+        with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
+            loss = work()
+        return graph, loss
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """bf16 autocast on ``device``, switched off for any other ``precision``."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def _copied(batch: Batch) -> Batch:
+    return replace(batch, inputs={name: value.clone() for name, value in batch.inputs.items()})
