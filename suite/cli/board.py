@@ -140,7 +140,7 @@ def load_reproduction(tracking: str | None, filters: Mapping[str, str | None]) -
     Raises:
         ConfigError: nothing is published for the benchmark.
     """
-    from suite.leaderboard.reproduction import reproduction_frame
+    from suite.leaderboard.reproduction import RECOMPUTED, reproduction_frame
 
     asked = filters.get("benchmark")
     if asked is not None and asked not in LEDGERS:
@@ -149,7 +149,7 @@ def load_reproduction(tracking: str | None, filters: Mapping[str, str | None]) -
         runs = load_runs(tracking, filters)
     except ConfigError:
         runs = RunSet([])  # then nothing was attempted, and the table says so
-    frames = [leaderboard_frame(runs.records, name) for name in ("zscl", "trace", "treelora")]
+    frames = [leaderboard_frame(runs.records, name) for name in RECOMPUTED]
     return reproduction_frame(pd.concat(frames, ignore_index=True), runs.records, [asked] if asked else list(LEDGERS))
 
 

@@ -39,9 +39,11 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure in inches that keeps its labels inside."""
+    """An empty figure in inches that keeps its labels inside; a dollar in a name stays a dollar."""
+    import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    mpl.rcParams["text.parse_math"] = False  # read by every text at its creation, ticks at drawing included: no context reaches all
     return Figure(figsize=(width, height), layout="constrained")
 
 

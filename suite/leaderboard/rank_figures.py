@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from suite.leaderboard.figure_style import (
     save_figure,
     slanted,
 )
-from suite.leaderboard.ranks import rank_comparison, rank_frame, ranks_of, shift_frame
+from suite.leaderboard.ranks import rank_comparison, rank_frame, ranks_of, run_label, shift_frame
 from suite.record import Record
 
 if TYPE_CHECKING:
@@ -94,13 +94,16 @@ def rank_map_figure(record: Record) -> Figure:
     return figure
 
 
-def rank_comparison_figure(records: Sequence[Record]) -> Figure:
+def rank_comparison_figure(records: Sequence[Record], labels: Mapping[str, str] | None = None) -> Figure:
     """Mean effective rank per weight of several runs, a bar where the no-signal value lies.
+
+    Args:
+        labels: run id -> what the run is called; method and beginning of the id otherwise.
 
     Raises:
         DataError: one of the runs has no low-rank part.
     """
-    summary = rank_comparison(ranks_of(records), "weight").set_index("weight")
+    summary = rank_comparison(ranks_of(records), "weight", labels).set_index("weight")
     names = [name for name in summary.columns if not name.endswith(" no-signal")]
     styles = looks(names)
     figure = new_figure(2.6 + 0.9 * len(summary), 3.2)
@@ -115,23 +118,26 @@ def rank_comparison_figure(records: Sequence[Record]) -> Figure:
             unnamed = ""
     axes.set_xticks(range(len(summary)), list(summary.index))
     plain_axes(axes, xlabel="weight", ylabel="mean effective rank", title="Rank kept per weight")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.06 * float(axes.get_ylim()[1]))
     legend_beside(figure, axes)
     return figure
 
 
-def update_figure(records: Sequence[Record]) -> Figure:
+def update_figure(records: Sequence[Record], labels: Mapping[str, str] | None = None) -> Figure:
     """Size of each task's update (left) and cumulative shift from the pretrained weights (right), one line per run.
 
     Frobenius norm over all adapted layers jointly, the suite's reading of the CoDyRA page's tables 5 and 6.
+
+    Args:
+        labels: as in ``rank_comparison_figure``.
     """
     frame = shift_frame(records)
-    labels = [f"{method} {str(run)[:6]}" for run, method in zip(frame["run"], frame["method"], strict=True)]
-    frame = frame.assign(label=labels)
+    names = [run_label(str(run), str(method), labels) for run, method in zip(frame["run"], frame["method"], strict=True)]
+    frame = frame.assign(label=names)
     tasks = list(dict.fromkeys(frame["task"]))
     figure = new_figure(2.8 + 0.55 * 2 * len(tasks) + 2.0, 3.4)
     left, right = figure.subplots(1, 2)
-    for label, look in looks(labels).items():
+    for label, look in looks(names).items():
         part = frame[frame["label"] == label].set_index("task").reindex(tasks)
         for axes, column in ((left, "update"), (right, "cumulative")):
             line = {"color": look.colour, "marker": look.marker, "linestyle": look.line}

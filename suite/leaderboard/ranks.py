@@ -60,16 +60,22 @@ def rank_summary(frame: pd.DataFrame, by: str) -> pd.DataFrame:
     return frame.groupby(by, sort=False)[columns].mean(numeric_only=False).reset_index()
 
 
-def rank_comparison(frame: pd.DataFrame, by: str) -> pd.DataFrame:
+def run_label(run: str, method: str, labels: Mapping[str, str] | None = None) -> str:
+    """What tables and pictures call a run: its label where one is given, else method and beginning of the run id."""
+    return (labels or {}).get(run, f"{method} {run[:6]}")
+
+
+def rank_comparison(frame: pd.DataFrame, by: str, labels: Mapping[str, str] | None = None) -> pd.DataFrame:
     """``rank_summary`` with a pair of columns per run: what it kept, and what it would have kept without any signal.
 
     Args:
         frame: as ``ranks_of`` makes it.
+        labels: run id -> name of its column.
     """
     parts = []
     for (run, method), part in frame.groupby(KEY, sort=False):
         summary = rank_summary(part, by).set_index(by)
-        name = f"{method} {str(run)[:6]}"
+        name = run_label(str(run), str(method), labels)
         parts.append(summary.rename(columns={"effective_rank": name, "no_signal_rank": f"{name} no-signal"}))
     return pd.concat(parts, axis=1).reset_index()
 

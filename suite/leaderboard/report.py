@@ -2,62 +2,63 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 
-from suite.errors import SuiteError
-from suite.leaderboard.figures import cell_array, task_curves_figure
-from suite.leaderboard.ledger import LEDGERS, published_values
-from suite.leaderboard.rank_figures import rank_comparison_figure, rank_map_figure, update_figure
+from suite.leaderboard.ledger import LEDGERS
+from suite.leaderboard.report_pictures import MatrixView, Picture, matrix_view, stream_pictures, study_pictures
+from suite.leaderboard.reproduction import RECOMPUTED, reproduction_frame
 from suite.leaderboard.run_set import RunSet
-from suite.leaderboard.standing import board, contestants, row_labels
-from suite.leaderboard.study_figures import history_figure, importance_figure, slices_figure, study_frame
-from suite.leaderboard.table import metric_columns
-from suite.leaderboard.tradeoff_figures import cost_figure, critical_difference_figure, tradeoff_figure, tradeoff_frame
+from suite.leaderboard.standing import board, row_labels
+from suite.leaderboard.study_figures import flat_config, parameters_of, study_frame
+from suite.leaderboard.table import leaderboard_frame, metric_columns
 from suite.record import Record
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 GROUP = ["benchmark", "setting", "data_fingerprint", "scoring"]
-COSTS = {"trainable_parameters": "trainable", "wall_seconds": "seconds", "peak_gib": "GiB", "carried_bytes": "carried bytes"}
-RANKS = {"effective_rank": "effective rank", "no_signal_rank": "no-signal rank"}
-ABOUT = {"n": "n", "unfinished": "unfinished", "budget": "budget", "selection": "selection", "optimism": "optimism"}
-MOST_CURVES = 8  # rows per picture of lines; more cannot be told apart
+MIB = 2**20
+# Column of the frame -> its head here and what its values are divided by.
+BESIDE: Mapping[str, tuple[str, float]] = {
+    "n": ("n", 1),
+    "effective_rank": ("effective rank", 1),
+    "no_signal_rank": ("no-signal rank", 1),
+    "wall_seconds": ("seconds", 1),
+    "peak_gib": ("GiB", 1),
+    "trainable_parameters": ("trainable", 1),
+    "carried_bytes": ("carried MiB", MIB),
+    "budget": ("budget", 1),
+    "selection": ("selection", 1),
+    "commit": ("commit", 1),
+    "unfinished": ("unfinished", 1),
+}
+SAID_ONCE = {"budget": "budget per task", "commit": "commit", "selection": "chosen by"}  # no column where all rows agree
+LEDGER = ("method", "metric", "published", "own", "n", "difference", "tolerance", "verdict", "setting", "order", "backbone", "source")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One table cell: what is shown, and what it is sorted by."""
+    """One table cell: what is shown, and what it is sorted by; an empty value stays last in both directions."""
 
     text: str
     value: float | str
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A drawing as an SVG data URI with the text that stands for it."""
-
-    source: str
-    text: str
-
-
-@dataclass(frozen=True)
-class MatrixView:
-    """A row's mean test accuracy matrix: cells as (text, share of 100 or None, just learned)."""
+class Row:
+    """A row of the leaderboard with what opens below the table: matrix, settings, which runs."""
 
     label: str
-    tasks: Sequence[str]
-    lines: Sequence[tuple[str, Sequence[tuple[str, float | None, bool]]]]
+    method: str
+    mark: str
+    cells: Sequence[Cell]
+    matrix: MatrixView | None
+    settings: str
+    runs: str
 
 
 @dataclass(frozen=True)
@@ -66,22 +67,23 @@ class Section:
 
     anchor: str
     title: str
+    data: str
     benchmark: str
     columns: Sequence[str]
-    rows: Sequence[tuple[str, str, Sequence[Cell]]]  # standing, label, cells
+    rows: Sequence[Row]
+    notes: Sequence[str]
     pictures: Sequence[Picture]
-    matrices: Sequence[MatrixView]
-    winner: str
-    winner_settings: str
-    published: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    published: Sequence[Sequence[Cell]]
 
 
 @dataclass(frozen=True)
 class StudyView:
-    """A study: how its trial was chosen, and its pictures."""
+    """A study: how its trials ended, which was chosen how, and its pictures."""
 
     name: str
-    notes: str
+    ended: str
+    columns: Sequence[str]
+    chosen: Sequence[Sequence[Cell]]
     pictures: Sequence[Picture]
 
 
@@ -102,6 +104,7 @@ def report_html(
     from jinja2 import Environment, select_autoescape
 
     frame = board(runs, convention, selection_rule=selection_rule)
+    frame["label"] = pd.concat([pd.Series(row_labels(part), part.index) for _, part in frame.groupby(GROUP, sort=False)])
     source = files("suite.leaderboard").joinpath("report.html").read_text(encoding="utf-8")
     template = Environment(autoescape=select_autoescape(default_for_string=True), trim_blocks=True, lstrip_blocks=True).from_string(source)
     sections = [_section(number, part, runs) for number, (_, part) in enumerate(frame.groupby(GROUP, sort=False))]
@@ -111,59 +114,85 @@ def report_html(
         environment=_environment(runs.records),
         counts=f"Runs: {len(runs.records)}, rows: {len(frame)}, streams: {len(sections)}",
         convention=convention or "each benchmark's own",
+        ledger=LEDGER,
         made=made,
     )
 
 
 def _section(number: int, part: pd.DataFrame, runs: RunSet) -> Section:
     known = {record.run_id: record for record in runs.records}
-    labels = row_labels(part)
+    labels = [str(label) for label in part["label"]]
     groups = {
         label: [known[name] for name in str(names).split(",") if name]
         for label, names in zip(labels, part["runs"], strict=True)
     }
     finished = {label: found for label, found in groups.items() if found}
-    first = part.iloc[0]
     metrics = [name for name in metric_columns(part) if part[name].notna().any()]
-    columns = ["method", *metrics, *_shown({**RANKS, **COSTS, **ABOUT}, part).values(), "settings"]
-    best = next((label for label, standing in zip(labels, part["standing"], strict=True) if standing == "best"), labels[0])
-    benchmark = str(first["benchmark"])
+    beside = _columns_beside(part)
+    first = part.iloc[0]
+    benchmark, scoring = str(first["benchmark"]), str(first["scoring"])
+    rows = [
+        _row(label, row, metrics, beside, groups[label])
+        for label, row in zip(labels, part.to_dict("records"), strict=True)
+    ]
     return Section(
         anchor=f"stream-{number}",
         title=f"{benchmark}: {first['setting']}",
+        data=f"data {first['data_fingerprint']}" + (f", scoring {scoring}" if scoring else ""),
         benchmark=benchmark,
-        columns=columns,
-        rows=[_table_row(row, metrics, part) for row in part.to_dict("records")],
-        pictures=_pictures(part, finished, runs, metrics),
-        matrices=[_matrix(label, found) for label, found in finished.items()],
-        winner=best,
-        winner_settings=_settings(finished[best][0]) if best in finished else "",
-        published=_published(benchmark),
+        columns=["method", *metrics, *(BESIDE[name][0] for name in beside)],
+        rows=rows,
+        notes=[f"{text}: {value}" for name, text in SAID_ONCE.items() if (value := _only(part[name]))],
+        pictures=stream_pictures(part, finished, runs, metrics),
+        published=_published(benchmark, [record for found in finished.values() for record in found]),
     )
 
 
-def _table_row(row: Mapping[Any, Any], metrics: Sequence[str], part: pd.DataFrame) -> tuple[str, str, list[Cell]]:
+def _columns_beside(part: pd.DataFrame) -> list[str]:
+    """Columns that say something in this part, without those whose one value stands below the table."""
+    told = [name for name in BESIDE if any(not _blank(value) for value in part[name])]
+    return [name for name in told if not (name in SAID_ONCE and _only(part[name]))]
+
+
+def _only(values: pd.Series) -> str:
+    """The value when all rows have the same, else nothing."""
+    found = {str(value) for value in values}
+    return found.pop() if len(found) == 1 and not _blank(next(iter(found))) else ""
+
+
+def _row(label: str, row: Mapping[Any, Any], metrics: Sequence[str], beside: Sequence[str], found: Sequence[Record]) -> Row:
     cells = [Cell(_with_spread(row[name], row[f"{name} std"]), _sortable(row[name])) for name in metrics]
-    cells += [_cell(row[name]) for name in _shown({**RANKS, **COSTS, **ABOUT}, part)]
-    cells.append(Cell(str(row["settings_hash"])[:8], str(row["settings_hash"])))
-    return str(row["standing"]), str(row["method"]), cells
-
-
-def _shown(columns: Mapping[str, str], part: pd.DataFrame) -> dict[str, str]:
-    """Columns that say something in this part."""
-    return {name: title for name, title in columns.items() if any(not _blank(value) for value in part[name])}
+    cells += [_cell(row[name], BESIDE[name][1]) for name in beside]
+    told = f"Seeds {row['seeds']}; runs {str(row['runs']).replace(',', ', ')}; commit {row['commit'] or 'unknown'}." if found else ""
+    return Row(
+        label=label,
+        method=str(row["method"]),
+        mark={"best": "best", "not separable": "not separable from it"}.get(str(row["standing"]), ""),
+        cells=cells,
+        matrix=matrix_view(found) if found else None,
+        settings=_settings(found[0]) if found else "",
+        runs=told,
+    )
 
 
 def _blank(value: Any) -> bool:
     return value in ("", "none") or (isinstance(value, float) and math.isnan(value))
 
 
-def _cell(value: Any) -> Cell:
+def _cell(value: Any, scale: float = 1) -> Cell:
     if isinstance(value, str):
         return Cell(value, value)
     if math.isnan(value):
-        return Cell("-", -math.inf)
-    return Cell(f"{value:,.0f}" if value == int(value) else f"{value:,.1f}" if value >= 10 else f"{value:.2f}", float(value))
+        return Cell("-", "")
+    shown = value / scale
+    text = f"{shown:,.0f}" if shown == int(shown) else f"{shown:,.1f}" if abs(shown) >= 10 else f"{shown:.2f}"
+    return Cell(text, float(value))
+
+
+def _setting(value: Any) -> Cell:
+    """A hyperparameter with all its digits."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return Cell(f"{value:g}", float(value)) if is_number else Cell(str(value), str(value))
 
 
 def _with_spread(mean: float, spread: float) -> str:
@@ -172,66 +201,8 @@ def _with_spread(mean: float, spread: float) -> str:
     return f"{mean:.1f}" if math.isnan(spread) else f"{mean:.1f} ± {spread:.1f}"
 
 
-def _sortable(value: float) -> float:
-    return -math.inf if math.isnan(value) else float(value)
-
-
-def _pictures(part: pd.DataFrame, finished: Mapping[str, Sequence[Record]], runs: RunSet, metrics: Sequence[str]) -> list[Picture]:
-    if not finished:
-        return []
-    title = str(part.iloc[0]["benchmark"])
-    known = {record.run_id: record for record in runs.records}
-    few = dict(list(finished.items())[:MOST_CURVES])
-    firsts = [found[0] for found in few.values()]
-    ranked = [record for record in firsts if any(result.effective_rank for result in record.results)]
-    moved = [record for record in firsts if any(result.update_norm for result in record.results)]
-    learned = tradeoff_frame(list(finished.items()))
-    chosen = part[[not math.isnan(value) for value in part["zscl.last"]]] if "zscl.last" in part else part.iloc[:0]
-    wanted: list[tuple[str, Callable[[], Figure], bool]] = [
-        (f"{title}: plasticity against retention, one mark per row", lambda: tradeoff_figure(learned, title), len(learned) > 0),
-        (f"{title}: accuracy on each task after every task", lambda: task_curves_figure(few), True),
-        (
-            f"{title}: mean ranks over tasks with their critical difference",
-            lambda: critical_difference_figure(contestants(part, known, runs.last_outcomes), title),
-            len(finished) > 2,
-        ),
-        (f"{title}: last accuracy against time and parameters", lambda: cost_figure(chosen, "zscl.last", title), len(chosen) > 1),
-        (f"{title}: effective rank per weight beside its no-signal value", lambda: rank_comparison_figure(ranked), bool(ranked)),
-        (f"{title}: effective rank per layer and weight", lambda: rank_map_figure(ranked[0]), bool(ranked)),
-        (f"{title}: size of each task's update and cumulative shift", lambda: update_figure(moved), bool(moved)),
-    ]
-    return [picture for text, draw, there in wanted if there and (picture := _drawn(text, draw)) is not None]
-
-
-def _drawn(text: str, draw: Callable[[], Figure]) -> Picture | None:
-    """The picture, or None where the rows do not allow it (too few, or judged on different examples)."""
-    try:
-        figure = draw()
-    except SuiteError:
-        return None
-    return Picture(_svg(figure, text), text)
-
-
-def _svg(figure: Figure, salt: str) -> str:
-    """Data URI with text as text: small, and readable by screen readers."""
-    import matplotlib as mpl
-
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _matrix(label: str, records: Sequence[Record]) -> MatrixView:
-    values = np.mean([cell_array(record.test) for record in records], axis=0)
-    tasks = records[0].tasks
-    names = ["before", *(f"after {name}" for name in tasks)]
-    lines = [
-        (name, [("-" if math.isnan(v) else f"{v:.0f}", None if math.isnan(v) else v / 100, column == row - 1) for column, v in enumerate(line)])
-        for row, (name, line) in enumerate(zip(names, values, strict=False))
-    ]
-    shown = label if len(records) == 1 else f"{label}, mean of {len(records)}"
-    return MatrixView(shown, tasks, lines)
+def _sortable(value: float) -> float | str:
+    return "" if math.isnan(value) else float(value)
 
 
 def _settings(record: Record) -> str:
@@ -239,10 +210,14 @@ def _settings(record: Record) -> str:
     return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
 
 
-def _published(benchmark: str) -> list[Mapping[str, Any]]:
+def _published(benchmark: str, records: Sequence[Record]) -> list[list[Cell]]:
+    """The ledger's lines with the verdict on these runs, those that own runs speak to first."""
     if benchmark not in LEDGERS:
         return []
-    return [{str(key): value for key, value in row.items()} for row in published_values(benchmark).to_dict("records")]
+    frames = [leaderboard_frame(records, name) for name in RECOMPUTED]
+    judged = reproduction_frame(pd.concat(frames, ignore_index=True), records, [benchmark])
+    judged = judged.rename(columns={"published method": "method"}).sort_values("own", na_position="last", kind="stable")
+    return [[_cell(row[name]) for name in LEDGER] for row in judged[list(LEDGER)].fillna(math.nan).to_dict("records")]
 
 
 def _studies(records: Sequence[Record], frame: pd.DataFrame, importances: Mapping[str, pd.DataFrame]) -> list[StudyView]:
@@ -251,32 +226,32 @@ def _studies(records: Sequence[Record], frame: pd.DataFrame, importances: Mappin
 
 
 def _study(name: str, trials: Sequence[Record], frame: pd.DataFrame, importance: pd.DataFrame | None) -> StudyView:
-    table = study_frame(trials)
-    how = "; ".join(
-        f"{row['method']} {str(row['settings_hash'])[:8]} chosen among {row['trials']} finished trials by {row['selection']}, "
-        f"optimism {row['optimism']:.1f} points"
-        for _, row in frame[frame["study"] == name].iterrows()
-    )
-    wanted: list[tuple[str, Callable[[], Figure]]] = []
-    if importance is not None and len(importance):
-        wanted.append(("importance of settings", lambda: importance_figure(importance, name)))
-    if len(table) > 1:
-        wanted.append(("best value so far per trial", lambda: history_figure(table, name)))
-        wanted.append(("every varied setting against validation accuracy", lambda: slices_figure(table, name)))
-    pictures = [p for text, draw in wanted if (p := _drawn(f"study {name}: {text}", draw)) is not None]
-    return StudyView(name, how, pictures)
+    states = [record.status for record in trials]
+    varied = parameters_of(study_frame(trials))
+    known = {record.run_id: record for record in trials}
+    chosen = []
+    for row in frame.to_dict("records"):
+        runs = [known[run] for run in str(row["runs"]).split(",") if run in known]
+        if not runs:
+            continue
+        settings = flat_config(runs[0].config)
+        about = [_cell(row["label"]), _cell(float(row["trials"])), _cell(row["selection"]), _cell(float(row["optimism"]))]
+        chosen.append([*about, *(_setting(settings.get(field, "-")) for field in varied)])
+    ended = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    columns = ["chosen", "among", "by", "optimism, points", *varied]
+    return StudyView(name, f"Runs: {ended}.", columns, chosen, study_pictures(name, trials, importance))
 
 
 def _environment(records: Sequence[Record]) -> list[tuple[str, str]]:
     """What the runs were made with; several values where they differ."""
     found: dict[str, set[str]] = {}
     for record in records:
-        facts = {
+        facts: dict[str, str] = {
             "commit": (record.commit or "unknown") + (" (changed files)" if record.dirty else ""),
             "code version": record.code_version,
             "data fingerprint": f"{record.benchmark} {record.data_fingerprint[:12]}",
             "carrier": record.carrier,
-            **{f"{key}": str(value) for key, value in record.hardware.items()},
+            **{str(key): str(value) for key, value in record.hardware.items()},
             **record.versions,
         }
         for key, value in facts.items():

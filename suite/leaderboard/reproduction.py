@@ -12,6 +12,7 @@ import pandas as pd
 from suite.leaderboard.ledger import BACKBONES, LEDGERS, published_values
 from suite.record import Record
 
+RECOMPUTED = ("zscl", "trace", "treelora")  # conventions that hold every metric of the ledger
 INSIDE, OUTSIDE, NOT_ATTEMPTED = "inside tolerance", "outside tolerance", "not attempted"
 
 

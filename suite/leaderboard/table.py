@@ -173,11 +173,14 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _sorted(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """By benchmark and setting, the best last accuracy (or first metric) first."""
+    """By benchmark and setting, the best last accuracy or overall performance (else first metric) of the benchmark first."""
     if frame.empty:
         return frame
-    order = frame.sort_values(["benchmark", "setting", headline(metrics)], ascending=[True, True, False], na_position="last", kind="stable")
-    return order.reset_index(drop=True)
+    parts = []
+    for _, part in frame.sort_values(["benchmark", "setting"], kind="stable").groupby(["benchmark", "setting"], sort=False):
+        measured = [name for name in metrics if part[name].notna().any()]
+        parts.append(part.sort_values(headline(measured or metrics), ascending=False, na_position="last", kind="stable"))
+    return pd.concat(parts, ignore_index=True)
 
 
 def metric_columns(frame: pd.DataFrame) -> list[str]:

@@ -100,6 +100,8 @@ def _keys(figure: Figure, axes: Axes, colours: dict[str, str], shapes: dict[str,
 
 def cost_figure(frame: pd.DataFrame, metric: str, title: str) -> Figure:
     """A metric of the leaderboard's rows against wall time (left) and trainable parameters (right)."""
+    from matplotlib.ticker import FuncFormatter
+
     figure = new_figure(9.0, 3.6)
     styles = looks(frame["method"])
     left, right = figure.subplots(1, 2, sharey=True)
@@ -113,6 +115,7 @@ def cost_figure(frame: pd.DataFrame, metric: str, title: str) -> Figure:
         elif column == "trainable_parameters":
             axes.set_xscale("symlog", linthresh=1e4)
             axes.minorticks_off()
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize=SMALL, frameon=False)
     return figure

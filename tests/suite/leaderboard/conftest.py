@@ -42,7 +42,7 @@ def result(row: int, task: str | None, slots: Sequence[str]) -> TaskResult:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record() -> Callable[..., Record]:
     """``make_record("codyra", seed=1, rows=...)``; three tasks t1, t2, t3 unless told otherwise; any field may be given."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -33,15 +34,16 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture
-def page_file(make_record: Callable[..., Record], tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def page_file(make_record: Callable[..., Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = [
         make_record(method, seed, rows=[[50.0] * 3, [last, 50, 50], [last, last, 50], [last] * 3], run_id=f"{method}{seed}", settings_hash=method)
         for method, last in (("codyra", 70.0), ("lora", 9.0), ("olora", 60.0), ("replay", 80.0))
         for seed in (0, 1)
     ]
+    records.append(make_record("unfinished", 0, rows=[[50.0] * 3], run_id="u", settings_hash="u", status="stopped", reason="told to"))
     records.append(make_record(NASTY, 0, run_id="nasty", settings_hash="nasty", benchmark="other", study=NASTY, trial=0))
-    file = tmp_path / "report.html"
+    file = tmp_path_factory.mktemp("page") / "report.html"
     file.write_text(report_html(RunSet(records), {}, made="today"))
     return file
 
@@ -61,8 +63,8 @@ def page(browser: Any, page_file: Path) -> Iterator[Any]:
 
 
 def first_column(page: Any) -> list[str]:
-    cells = page.locator("section[data-benchmark=b] table.board").first.locator("tbody tr:visible td:first-child")
-    return [cell.get_attribute("data-value") for cell in cells.all()]
+    cells = page.locator("section[data-benchmark=b] table.board").first.locator("tbody tr:visible .name")
+    return [cell.inner_text() for cell in cells.all()]
 
 
 def test_columns_sort_by_number_both_ways(page: Any) -> None:
@@ -70,24 +72,39 @@ def test_columns_sort_by_number_both_ways(page: Any) -> None:
     head = table.locator("th", has_text="zscl.last").first
     head.locator("button").click()
     assert head.get_attribute("aria-sort") == "descending"
-    assert first_column(page) == ["replay", "codyra", "olora", "lora"]
+    assert first_column(page) == ["replay", "codyra", "olora", "lora", "unfinished"]
     head.locator("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
-    assert first_column(page) == ["lora", "olora", "codyra", "replay"]
-    name = table.locator("th").first
+    assert first_column(page) == ["lora", "olora", "codyra", "replay", "unfinished"]  # what was not measured stays last
+    name = table.locator("thead th").first
     name.locator("button").click()
-    assert first_column(page) == ["replay", "olora", "lora", "codyra"]
+    assert name.get_attribute("aria-sort") == "ascending"  # words begin with a, numbers with the largest
+    assert first_column(page) == ["codyra", "lora", "olora", "replay", "unfinished"]
     assert head.get_attribute("aria-sort") == "none"
 
 
 def test_filters_say_what_is_left(page: Any) -> None:
     page.get_by_label("Rows that contain").fill("lora")
     assert sorted(first_column(page)) == ["lora", "olora"]
-    assert page.locator("#shown").inner_text() == "2 of 5 rows"
+    assert page.locator("#shown").inner_text() == "2 of 6 rows"
+    assert not page.locator("section[data-benchmark=other]").is_visible()
     page.get_by_label("Rows that contain").fill("")
     page.get_by_label("Benchmark").select_option("other")
     assert not page.locator("section[data-benchmark=b]").is_visible()
-    assert page.locator("#shown").inner_text() == "1 of 5 rows"
+    assert page.locator("#shown").inner_text() == "1 of 6 rows"
+    page.get_by_label("Rows that contain").fill("nobody")
+    assert page.get_by_text("No row holds what the filters ask for.").is_visible()
+
+
+def test_rows_behind_the_best_can_be_hidden(browser: Any, make_runs: Callable[..., RunSet], tmp_path: Path) -> None:
+    file = tmp_path / "standing.html"
+    file.write_text(report_html(make_runs({"good": 0.9, "same": 0.9, "bad": 0.3}, seeds=2), {}, made="today"))
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    page.get_by_label("only the best").check()
+    assert sorted(first_column(page)) == ["good", "same"]
+    assert page.locator(".marked .tag").all_inner_texts() == ["best", "not separable from it"]
+    page.close()
 
 
 def test_everything_is_reachable_by_keyboard(page: Any) -> None:
@@ -122,7 +139,59 @@ def test_pictures_are_drawn_and_described(page: Any) -> None:
 def test_names_cannot_become_markup(page: Any, page_file: Path) -> None:
     assert page.evaluate("window.broken") is None
     assert NASTY in page.locator("section[data-benchmark=other]").inner_text()
+    assert NASTY in page.locator("#studies").inner_text()
     assert "<script>window" not in page_file.read_text()
+
+
+def test_dollars_in_names_are_no_formulas(make_record: Callable[..., Record]) -> None:
+    tasks = ["$x_{", "a$b$", "t3"]
+    records = [make_record(method, 0, run_id=method, settings_hash=method, benchmark="$\\frac{", tasks=tasks) for method in ("one", "two")]
+    assert "$\\frac{: size of each" in report_html(RunSet(records), {}, made="today")
+
+
+def test_nothing_is_loaded_from_anywhere(page_file: Path) -> None:
+    """No reference to a file or host: pictures are data, styles and scripts are in the page."""
+    text = page_file.read_text()
+    assert not re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(?!data:|#|\{)[^"'\s)]+""", text)
+    assert "http" not in re.sub(r"data:image/[^\"]+|http-equiv", "", text)
+
+
+def test_rows_say_what_was_left_out_and_open_their_settings(page: Any) -> None:
+    section = page.locator("section[data-benchmark=b]")
+    assert "seed 0 stopped after 0 of 3" in section.locator("tr", has_text="unfinished").last.inner_text()
+    details = section.locator("details").first
+    assert details.get_attribute("open") is not None
+    assert "batch_size: 4" in details.inner_text()
+    assert details.locator("td.learned").all_inner_texts() == ["80", "80", "80"]
+    section.locator("summary", has_text="codyra").press("Enter")
+    assert section.locator("details", has_text="codyra").first.get_attribute("open") is not None
+
+
+def test_other_data_is_another_table(make_record: Callable[..., Record]) -> None:
+    text = report_html(RunSet([make_record(), make_record(seed=1, run_id="x", data_fingerprint="e" * 64)]), {}, made="today")
+    assert ("data " + "f" * 12 in text) and ("data " + "e" * 12 in text)
+    assert "streams: 2" in text
+
+
+def test_published_numbers_stand_beside_own_ones(make_record: Callable[..., Record]) -> None:
+    config = make_record("codyra", hyperparameters={"rank": 16, "placement": "qkvoinout"}).config
+    config = {**config, "backbone": {"name": "open-clip", "model": "ViT-B-16", "pretrained": "openai"}}
+    own = make_record("codyra", config=config, benchmark="xtail", setting={"order": "I", "shots": 16})
+    text = report_html(RunSet([own]), {}, made="today")
+    assert "outside tolerance" in text
+    assert "not attempted" in text
+    assert "CoDyRA" in text
+
+
+def test_a_dark_page_is_asked_for_by_the_system(browser: Any, page_file: Path) -> None:
+    grounds = []
+    for scheme in ("light", "dark"):
+        context = browser.new_context(color_scheme=scheme)
+        page = context.new_page()
+        page.goto(page_file.as_uri())
+        grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        context.close()
+    assert grounds == ["rgb(255, 255, 255)", "rgb(21, 23, 27)"]
 
 
 def test_a_page_of_a_hundred_runs_is_small_and_quick(

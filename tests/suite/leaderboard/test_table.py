@@ -91,6 +91,12 @@ def test_methods_are_sorted_by_last_within_a_benchmark(make_record: Callable[...
     assert list(frame["method"]) == ["x", "codyra", "lora"]
 
 
+def test_every_benchmark_is_sorted_by_its_own_headline(make_record: Callable[..., Record]) -> None:
+    text = {"benchmark": "text", "metrics": ["trace.op", "trace.bwt"]}
+    records = [make_record("low", rows=shifted(ROWS, -9), **text), make_record("high", **text), make_record("image")]
+    assert list(leaderboard_frame(records)["method"]) == ["image", "high", "low"]
+
+
 def test_budget_is_shown_as_steps_or_epochs() -> None:
     assert budget_text({"steps": 8, "epochs": None, "batch_size": 4}) == "8 steps x 4"
     assert budget_text({"steps": None, "epochs": 2.5, "batch_size": 4}) == "2.5 epochs x 4"
