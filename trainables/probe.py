@@ -86,7 +86,7 @@ def _measured(config: RunConfig, data_root: Path, device_name: str, threads: int
     seconds, trainable = [], 0
     for index in sorted({0, len(stream) // 2, len(stream) - 1}):
         steps = trainer.step_count(index)
-        taken = trainer.sample_steps(index, min(steps, WARM_UP + SAMPLED))
+        taken = trainer.sample_steps(index, min(steps, WARM_UP + SAMPLED)).seconds
         seconds.append(statistics.median(taken[WARM_UP:] or taken))
         trainable = max(trainable, trainer.method.facts().trainable_parameters)
     evaluate = trainer.sample_evaluation()

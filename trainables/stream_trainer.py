@@ -41,6 +41,14 @@ class TaskReport:
     outcomes: Scores
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Some steps of one task: seconds of each, and seconds of all that were spent waiting for batches."""
+
+    seconds: list[float]
+    waited: float
+
+
 @dataclass
 class StreamTrainer:
     """Trains ``method`` on ``learner``'s stream; iterate over ``rows`` to do it task by task.
@@ -113,26 +121,26 @@ class StreamTrainer:
         )
         return TaskReport(result, outcomes)
 
-    def sample_steps(self, index: int, count: int) -> list[float]:
-        """Seconds of each of the first ``count`` steps of a task, ended as after its last one: for forecasts, not for results."""
+    def sample_steps(self, index: int, count: int) -> Sample:
+        """The first ``count`` steps of a task, ended as after its last one: for forecasts and measurements, not for results."""
         self.learner.begin_task(index)
         task = self.stream.tasks[index]
         context = TaskContext(index, task, self.step_count(index), self.training.batch_size, self.learner, self.random)
         if not self.method.trains:
-            return [0.0] * count
-        seconds = []
+            return Sample([0.0] * count, 0.0)
+        seconds: list[float] = []
         with own_stream(self.learner.device):
             self.method.begin_task(context)
-            steps = self._task_step(context)
+            steps, feed = self._task_step(context), self._feed(context, count)
             start = time.perf_counter()
-            for step_index, parts in enumerate(self._feed(context, count)):
+            for step_index, parts in enumerate(feed):
                 steps(step_index, learning_rate(self.training, step_index, context.steps), parts).item()  # waits for the device
                 seconds.append(time.perf_counter() - start)
                 start = time.perf_counter()
             self.method.end_task(context)
         self.journal.add(self.method.merged)
         self.method.merged.clear()
-        return seconds
+        return Sample(seconds, feed.waited)
 
     def sample_evaluation(self) -> float:
         """Seconds of evaluating every task on both splits."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -34,12 +34,12 @@ class ClipConfig(BackboneConfig):
         text_to_image_loss: add the loss over the images of the batch (CoDyRA release, ``codyra`` loss of the paper's page);
             never used when only the text encoder is adapted.
         text_to_image_norm: divide that loss by the number of seen and current classes (release) or by the images.
-        eval_batch_size: images per forward pass in evaluation.
+        eval_batch_size: images per forward pass in evaluation; null = 512 on a GPU, 128 on a CPU, whose caches hold no more.
     """
 
     text_to_image_loss: bool = True
     text_to_image_norm: Literal["classes", "images"] = "classes"
-    eval_batch_size: int = Field(512, ge=1)
+    eval_batch_size: Annotated[int, Field(ge=1)] | None = None
 
 
 class MiniClipConfig(ClipConfig):
@@ -129,6 +129,7 @@ class ClipLearner:
         self.tasks = [task for task in stream.tasks if isinstance(task, ImageTask)]
         self.pixels = PixelStore(self.tasks, device)
         self.prompts = ClassPrompts(self.tasks, tokenize, device)
+        self.eval_batch_size = config.eval_batch_size or (512 if device.type == "cuda" else 128)
         self.current = 0
         self._plain = False
         self._frozen_text: dict[tuple[int, ...], Tensor] = {}
@@ -247,7 +248,7 @@ class ClipLearner:
     def _evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
         """The images of all tasks in one pass; the device is waited for once, at its end."""
         embedded = self._class_embeddings()
-        batches = self.pixels.eval_batches(tasks, split, self.config.eval_batch_size)
+        batches = self.pixels.eval_batches(tasks, split, self.eval_batch_size)
         images = torch.cat([self.encode_images(pixels) for pixels in batches])
         best, spaces = [], []
         for index, own in zip(tasks, images.split([len(self.pixels.labels(index, split)) for index in tasks]), strict=True):
@@ -280,7 +281,7 @@ class ClipLearner:
         if self._classes is not None and self._classes[0] == state and not self._plain:
             return self._classes[1]
         sets = self.prompts.eval_tokens()
-        embedded = torch.cat([self.encode_texts(part) for part in sets.tokens.split(self.config.eval_batch_size)])
+        embedded = torch.cat([self.encode_texts(part) for part in sets.tokens.split(self.eval_batch_size)])
         total = torch.zeros(sets.count, embedded.shape[1], device=self.device, dtype=embedded.dtype)
         classes = F.normalize(total.index_add_(0, sets.owner, embedded), dim=-1)
         self._classes = (state, classes)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from suite import __version__
+from suite.cli import perf_speed as perf_speed  # adds its commands to perf_app
 from suite.cli.analysis import ranks, significance
 from suite.cli.artifacts import export, replay, rescore
 from suite.cli.data import data_app

@@ -14,27 +14,6 @@ perf_app = typer.Typer(no_args_is_help=True, help="Measure speed and memory as r
 
 
 @perf_app.command()
-def step(
-    backbone: Annotated[str, typer.Option("--backbone", help="mini-clip, or an open_clip architecture name.")] = "mini-clip",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 32,
-    repeats: Annotated[int, typer.Option("--repeats", min=3)] = 15,
-    device: Annotated[str, typer.Option("--device")] = "auto",
-    threads: Annotated[int, typer.Option("--threads", min=1)] = 1,
-) -> None:
-    """Training step and evaluation: every token through every block against the fast forward.
-
-    Examples:
-
-        codyra-suite perf step
-
-        codyra-suite perf step --backbone ViT-B-16-quickgelu --batch-size 4
-    """
-    from trainables.perf_step import measure_step
-
-    print_rows(measure_step(backbone, batch_size, repeats, device, threads))
-
-
-@perf_app.command()
 def data(
     images: Annotated[int, typer.Option("--images", min=128, help="JPEG files to decode, cache and read.")] = 512,
     size: Annotated[int, typer.Option("--size", min=8, help="Pixels per side in the cache.")] = 224,

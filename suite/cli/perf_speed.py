@@ -1,0 +1,184 @@
+"""Commands ``perf step``, ``eval``, ``stream``, ``profile`` and ``packing``: the fast path against the plain reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from suite.cli.perf import perf_app, print_rows
+from suite.cli.run import DeviceOption
+
+if TYPE_CHECKING:
+    from trainables.perf_trainers import Workload
+
+BackboneOption = Annotated[str, typer.Option("--backbone", help="mini-clip, or an open_clip architecture name (noise images).")]
+MethodOption = Annotated[str, typer.Option("--method", help="Method whose step is taken.")]
+BatchOption = Annotated[int, typer.Option("--batch-size", min=1)]
+PrecisionOption = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    typer.Option("--precision", help="Of the fast side; auto = bf16 on a GPU. The plain side is always fp32."),
+]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
+RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Both sides in turn, so many times.")]
+ShareOption = Annotated[float, typer.Option("--test-share", min=0.0001, max=1, help="Of X-TAIL's test images.")]
+
+
+@perf_app.command()
+def step(
+    backbone: BackboneOption = "mini-clip",
+    method: MethodOption = "codyra",
+    batch_size: BatchOption = 32,
+    precision: PrecisionOption = "auto",
+    rounds: RoundsOption = 5,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Training step: time and memory of the fast path against the plain reference, and the arithmetic floor.
+
+    Examples:
+
+        codyra-suite perf step
+
+        codyra-suite perf step --backbone ViT-B-16-quickgelu --batch-size 64
+    """
+    from trainables.perf_step import measure_step
+
+    work = _workload(backbone, method, device, precision, batch_size, threads)
+    print_rows(measure_step(work, rounds))
+
+
+@perf_app.command(name="eval")
+def evaluation(
+    backbone: BackboneOption = "mini-clip",
+    tasks: Annotated[int, typer.Option("--tasks", min=1, help="First tasks of the stream.")] = 8,
+    test_share: ShareOption = 0.01,
+    precision: PrecisionOption = "auto",
+    rounds: RoundsOption = 5,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Evaluation of the tasks' test images: against the plain reference, and against the images' bare forward pass.
+
+    Examples:
+
+        codyra-suite perf eval
+
+        codyra-suite perf eval --backbone ViT-B-16-quickgelu --tasks 10 --test-share 0.1
+    """
+    from trainables.perf_step import measure_evaluation
+
+    work = _workload(backbone, "codyra", device, precision, 32, threads, tasks=tasks, test_share=test_share)
+    print_rows(measure_evaluation(work, rounds))
+
+
+@perf_app.command()
+def stream(
+    backbone: BackboneOption = "mini-clip",
+    method: MethodOption = "codyra",
+    tasks: Annotated[int, typer.Option("--tasks", min=1, help="First tasks of the stream.")] = 4,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps per task.")] = 60,
+    batch_size: BatchOption = 32,
+    test_share: ShareOption = 0.01,
+    precision: PrecisionOption = "auto",
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """A whole stream with its evaluations, once by the plain reference and once by the fast path.
+
+    Examples:
+
+        codyra-suite perf stream
+
+        codyra-suite perf stream --backbone ViT-B-16-quickgelu --tasks 10 --steps 500 --test-share 1
+    """
+    from trainables.perf_step import measure_stream
+
+    work = _workload(backbone, method, device, precision, batch_size, threads, steps=steps, tasks=tasks, test_share=test_share)
+    print_rows(measure_stream(work))
+
+
+@perf_app.command()
+def profile(
+    backbone: BackboneOption = "mini-clip",
+    method: MethodOption = "codyra",
+    batch_size: BatchOption = 32,
+    precision: PrecisionOption = "auto",
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Kernels or operations to name.")] = 12,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Where a training step's time goes: the most expensive kernels, the gaps between them, waiting for data.
+
+    Examples:
+
+        codyra-suite perf profile
+
+        codyra-suite perf profile --backbone ViT-B-16-quickgelu --batch-size 64 --method replay
+    """
+    import os
+
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # torch's profiler tells its own news otherwise
+    from trainables.perf_profile import profile_steps
+
+    work = _workload(backbone, method, device, precision, batch_size, threads)
+    found = profile_steps(work, rows)
+    on_gpu = work.device.type == "cuda"
+    for name, milliseconds, calls in found.top:
+        typer.echo(f"{milliseconds:9.3f} ms {calls:7.1f} calls per step  {name[:90]}")
+    typer.echo(f"a step takes {1000 * found.seconds:.2f} ms without the profiler; with it:")
+    typer.echo(f"{100 * (1 - found.busy):5.1f} % of the time {'no kernel ran on the GPU' if on_gpu else 'was spent between operations'}")
+    typer.echo(f"{100 * found.waited:5.1f} % of the time without the profiler was spent waiting for batches")
+
+
+@perf_app.command()
+def packing(
+    backbone: BackboneOption = "mini-clip",
+    method: MethodOption = "codyra",
+    batch_size: BatchOption = 32,
+    precision: PrecisionOption = "auto",
+    most: Annotated[int, typer.Option("--most", min=1, help="Largest number of trials at once.")] = 4,
+    device: DeviceOption = "auto",
+) -> None:
+    """Steps per second of 1, 2, 4 ... trials side by side on one device.
+
+    Examples:
+
+        codyra-suite perf packing
+
+        codyra-suite perf packing --backbone ViT-B-16-quickgelu --batch-size 64 --most 8
+    """
+    from trainables.perf_packing import best_count, measure_packing
+
+    found = measure_packing(_workload(backbone, method, device, precision, batch_size, 1), most)
+    for row in found:
+        typer.echo(f"{row.count:3d} at once: {row.steps_per_second:9.1f} steps/s together, a trial's step takes {row.slowdown:.2f} times as long")
+    best = best_count(found)
+    typer.echo("a single trial fills the device; run one at a time" if best == 1 else f"{best} trials at once are worth it here")
+
+
+def _workload(
+    backbone: str,
+    method: str,
+    device: str,
+    precision: str,
+    batch_size: int,
+    threads: int,
+    *,
+    steps: int = 100,
+    tasks: int = 1,
+    test_share: float = 0.01,
+) -> Workload:
+    import torch
+
+    from suite.errors import ConfigError, unknown_name
+    from suite.registry import METHODS
+    from trainables.perf_trainers import Workload
+    from trainables.run import choose_device
+
+    torch.set_num_threads(threads)
+    if method not in METHODS:
+        raise unknown_name("method", method, sorted(METHODS), where="--method")
+    if method == "zero-shot":
+        raise ConfigError("--method zero-shot: does not learn, so it has no step to measure; name another method.")
+    return Workload(choose_device(device), backbone, method, precision, batch_size, steps, tasks, test_share)

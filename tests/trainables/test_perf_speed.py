@@ -1,0 +1,85 @@
+"""What the speed commands measure: both sides do the same work, floors are floors, shares are shares."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from suite.benchmarks.image_facts import stream_facts
+from suite.cli.main import app
+from trainables.perf_packing import Packing, best_count
+from trainables.perf_profile import _covered, profile_steps
+from trainables.perf_step import measure_evaluation, measure_step, measure_stream
+from trainables.perf_trainers import Workload, clip_of
+
+CPU = torch.device("cpu")
+
+
+def test_both_sides_learn_the_same() -> None:
+    work = Workload(CPU, steps=10)
+    losses = []
+    for plain in (True, False):
+        trainer = work.trainer(work.stream(), plain=plain)
+        assert (clip_of(trainer).plain, trainer.plain) == (plain, plain)
+        losses.append(next(trainer.rows(0)).result.train_loss)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_noise_has_xtails_tasks_and_class_names() -> None:
+    stream = Workload(CPU, "ViT-B-16-quickgelu", tasks=2, test_share=0.001).stream()
+    assert list(stream.task_names) == stream_facts("xtail")["orders"]["I"][:2]
+    assert stream.fingerprint() == Workload(CPU, "ViT-B-16-quickgelu", tasks=2, test_share=0.001).stream().fingerprint()
+    assert [len(task.test) for task in stream.tasks] == [3, 2]
+
+
+def test_a_step_is_slower_than_its_floor_and_keeps_fewer_activations_than_the_plain_one() -> None:
+    step, floor, memory = measure_step(Workload(CPU), 1)
+    assert step.ratio == pytest.approx(step.plain / step.fast)
+    assert floor.plain == step.fast
+    assert 0 < floor.fast < floor.plain
+    assert memory.ratio > 1
+
+
+def test_evaluation_and_stream_have_their_rows() -> None:
+    against, share = measure_evaluation(Workload(CPU, tasks=2), 1)
+    assert "images" in against.note
+    assert share.fast > 0
+    (row,) = measure_stream(Workload(CPU, tasks=2, steps=4))
+    assert row.ratio == pytest.approx(row.plain / row.fast)
+    assert "2 tasks x 4 steps" in row.note
+
+
+def test_overlapping_spans_count_once() -> None:
+    assert _covered([(5, 6), (0, 2), (1, 3), (1, 2)]) == 4
+    assert _covered([]) == 0
+
+
+def test_a_profile_names_operations_and_shares() -> None:
+    found = profile_steps(Workload(CPU), 5)
+    assert len(found.top) == 5
+    assert [spent for _, spent, _ in found.top] == sorted((spent for _, spent, _ in found.top), reverse=True)
+    assert "aten::mm" in {name for name, _, _ in found.top}
+    assert 0 < found.busy <= 1
+    assert 0 <= found.waited < 1
+
+
+@pytest.mark.parametrize(("rates", "best"), [((10, 10.5, 40), 1), ((10, 18, 19), 2), ((10, 18, 30), 4)])
+def test_doubling_must_bring_a_tenth(rates: tuple[float, ...], best: int) -> None:
+    assert best_count([Packing(2**power, rate, 1.0) for power, rate in enumerate(rates)]) == best
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["step", "--method", "zero-shot"], "has no step to measure"),
+        (["profile", "--method", "codira"], "nearest: 'codyra'"),
+        (["stream", "--backbone", "ViT-B-15"], "nearest: 'ViT-B-16'"),
+    ],
+)
+def test_wrong_input_is_refused_in_one_sentence(arguments: list[str], words: str) -> None:
+    from suite.errors import ConfigError
+
+    result = CliRunner().invoke(app, ["perf", *arguments])
+    assert isinstance(result.exception, ConfigError)
+    assert words in str(result.exception)

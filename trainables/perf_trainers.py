@@ -1,0 +1,104 @@
+"""What speed is measured on: one method on a stream, learned by the fast step and by the plain reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from suite.backbones.clip import ClipLearner, MiniClipConfig, OpenClipConfig, is_open_clip_model
+from suite.benchmarks.image_facts import class_facts, stream_facts
+from suite.benchmarks.mini import MiniXtailConfig
+from suite.benchmarks.stream import ImageExamples, ImageTask, Protocol, Stream
+from suite.config import TrainingConfig, validate
+from suite.errors import unknown_name
+from suite.randomness import RandomStreams, numpy_generator
+from suite.registry import METHODS
+from trainables.method import MethodConfig
+from trainables.stream_trainer import StreamTrainer
+
+SHOTS = 16
+SIDE = 224
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A run in everything but its images.
+
+    Attributes:
+        backbone: ``mini-clip`` on the embedded domains, or an open_clip architecture with random weights on noise that has
+            X-TAIL's tasks, class names and 16 images per class: speed does not depend on what the numbers are.
+        precision: of the fast side; ``auto`` = bf16 on a GPU that has it, else fp32. The plain side is always fp32.
+        tasks: the first so many of the stream.
+        test_share: of X-TAIL's test images; validation has a tenth of them. Embedded domains are used whole.
+    """
+
+    device: torch.device
+    backbone: str = "mini-clip"
+    method: str = "codyra"
+    precision: str = "auto"
+    batch_size: int = 32
+    steps: int = 100
+    tasks: int = 1
+    test_share: float = 0.01
+
+    def fast_precision(self) -> str:
+        """What ``auto`` means here."""
+        if self.precision != "auto":
+            return self.precision
+        return "bf16" if self.device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+    def stream(self) -> Stream:
+        """Made anew in every call, equal every time.
+
+        Raises:
+            ConfigError: an unknown architecture.
+        """
+        if self.backbone == "mini-clip":
+            whole = MiniXtailConfig().stream(Protocol.UNION)
+            return Stream(whole.name, whole.tasks[: self.tasks], whole.protocol, whole.metrics)
+        if not is_open_clip_model(self.backbone):
+            import open_clip
+
+            raise unknown_name("open_clip model", self.backbone, ["mini-clip", *open_clip.list_models()], where="--backbone")
+        facts, names = stream_facts("xtail"), class_facts("xtail")
+        order = facts["orders"]["I"][: self.tasks]
+        tasks = [noise_task(key, tuple(names[key]["names"]), round(self.test_share * int(facts["sets"][key]["test"]))) for key in order]
+        return Stream("xtail-noise", tasks, Protocol.UNION, ("zscl.last",))
+
+    def trainer(self, stream: Stream, *, plain: bool) -> StreamTrainer:
+        """A trainer over a fresh network."""
+        mini = self.backbone == "mini-clip"
+        backbone = MiniClipConfig() if mini else OpenClipConfig(model=self.backbone, pretrained=None)
+        torch.manual_seed(0)  # open_clip's random weights
+        learner = backbone.build(stream, self.device)
+        assert isinstance(learner, ClipLearner)
+        learner.plain = plain
+        precision = "fp32" if plain else self.fast_precision()
+        fields: dict[str, Any] = {"steps": self.steps, "batch_size": self.batch_size, "precision": precision, "eval_precision": precision}
+        quick = {"kappa_levels": max(2, self.steps // 10)} if self.method == "codyra" else {}
+        method = METHODS[self.method].model_validate({"name": self.method, **quick})
+        assert isinstance(method, MethodConfig)
+        training = validate(TrainingConfig, fields, where="perf")
+        return StreamTrainer(learner, method.build(), training, RandomStreams(0), plain=plain)
+
+
+def clip_of(trainer: StreamTrainer) -> ClipLearner:
+    """The learner of a workload's trainer."""
+    assert isinstance(trainer.learner, ClipLearner)
+    return trainer.learner
+
+
+def noise_task(name: str, classes: tuple[str, ...], tests: int) -> ImageTask:
+    """A task of ``classes`` whose images are noise."""
+    random = numpy_generator("perf", name)
+
+    def examples(count: int, split: str) -> ImageExamples:
+        pixels = random.integers(0, 256, (count, 3, SIDE, SIDE), dtype=np.uint8)
+        return ImageExamples(pixels, np.arange(count) % len(classes), tuple(f"{name}/{split}/{place}" for place in range(count)))
+
+    template = ("a photo of a {}.",)
+    train = examples(SHOTS * len(classes), "train")
+    return ImageTask(name, train, examples(max(1, tests // 10), "validation"), examples(max(1, tests), "test"), classes, template, template, "crop")
