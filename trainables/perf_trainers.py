@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from suite.backbones.clip import ClipLearner, MiniClipConfig, OpenClipConfig, is_open_clip_model
+from suite.backbones.clip import ClipLearner, MiniClipConfig, OpenClipConfig, open_clip_models
 from suite.benchmarks.image_facts import class_facts, stream_facts
 from suite.benchmarks.mini import MiniXtailConfig
 from suite.benchmarks.stream import ImageExamples, ImageTask, Protocol, Stream
@@ -59,10 +59,8 @@ class Workload:
         if self.backbone == "mini-clip":
             whole = MiniXtailConfig().stream(Protocol.UNION)
             return Stream(whole.name, whole.tasks[: self.tasks], whole.protocol, whole.metrics)
-        if not is_open_clip_model(self.backbone):
-            import open_clip
-
-            raise unknown_name("open_clip model", self.backbone, ["mini-clip", *open_clip.list_models()], where="--backbone")
+        if self.backbone not in open_clip_models():
+            raise unknown_name("open_clip model", self.backbone, ["mini-clip", *open_clip_models()], where="--backbone")
         facts, names = stream_facts("xtail"), class_facts("xtail")
         order = facts["orders"]["I"][: self.tasks]
         tasks = [noise_task(key, tuple(names[key]["names"]), round(self.test_share * int(facts["sets"][key]["test"]))) for key in order]

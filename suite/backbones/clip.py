@@ -71,11 +71,12 @@ class OpenClipConfig(ClipConfig):
         return ClipLearner(self, stream, device, network, tokenize)
 
 
-def is_open_clip_model(name: str) -> bool:
-    """True for the name of an open_clip architecture."""
+def open_clip_models() -> list[str]:
+    """Names of all open_clip architectures."""
     import open_clip
 
-    return name in open_clip.list_models()
+    names: list[str] = open_clip.list_models()
+    return names
 
 
 def load_open_clip(model: str, pretrained: str | None) -> tuple[nn.Module, Tokenizer]:

@@ -10,9 +10,9 @@ Row = tuple[str, str, str]
 
 def placement_rows(model: str) -> list[Row]:
     """(placement weight, module, shape) for ``mini-clip``, an open_clip architecture, ``mini-lm`` or a causal LM."""
-    from suite.backbones.clip import is_open_clip_model, load_open_clip
+    from suite.backbones.clip import load_open_clip, open_clip_models
 
-    if model == "mini-clip" or is_open_clip_model(model):
+    if model == "mini-clip" or model in open_clip_models():
         from suite.backbones.pretrain_clip import load_mini_clip
 
         network = load_mini_clip()[0] if model == "mini-clip" else load_open_clip(model, None)[0]
