@@ -14,18 +14,20 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from suite.backbones.answer_loss import IGNORED, answer_loss
 from suite.backbones.generation import Decoding, generate
 from suite.backbones.learner import BackboneConfig, Batch, Learner, Outcomes, Output, freeze, place_slots
 from suite.backbones.lm_network import (
     MINI_LM,
+    AnswerHead,
     end_tokens,
-    kept_positions,
     load_causal_lm,
     raise_to_fp32,
     require_tokens,
     windows,
 )
 from suite.backbones.text_store import TextStore
+from suite.backbones.transfer import send
 from suite.benchmarks.stream import Protocol, Split, Stream
 from suite.data.text import Boundary, TextEncoder, Tokenizer, training_batch
 from suite.errors import ConfigError
@@ -108,6 +110,7 @@ class CausalLearner:
         self.tokenizer = tokenizer
         self.network = network.to(device).eval()
         self.slots: dict[str, Slot] = adapt_decoder(self.network)
+        self.head = AnswerHead(self.network)
         freeze(self.network)
         if config.gradient_checkpointing:
             self.network.activation_checkpointing_enable({"use_reentrant": False})
@@ -118,6 +121,8 @@ class CausalLearner:
         self.end = end_tokens(network, tokenizer)
         self.current: int | None = None
         self._tokens_laid_out = self._tokens_kept = 0
+        # A GPU records a step for every shape it meets: few shapes there, no padding elsewhere.
+        self.pad_multiple, self.answer_multiple = (64, 16) if device.type == "cuda" else (1, 1)
 
     def place(self, placement: Placement) -> list[Slot]:
         here = {name.split(".")[2] for name in self.slots}
@@ -146,22 +151,34 @@ class CausalLearner:
         label_space: Literal["own", "seen"] = "own",
     ) -> Batch:
         examples = [self.texts.training(task)[row] for task, row in zip(tasks.tolist(), rows.tolist(), strict=True)]
-        inputs = training_batch(examples, self.pad, multiple=self.config.pad_multiple)
+        inputs = training_batch(examples, self.pad, multiple=max(self.config.pad_multiple, self.pad_multiple))
         self._tokens_laid_out += inputs["input_ids"].numel()
         self._tokens_kept += sum(len(example.ids) for example in examples)
-        return Batch(tasks, rows, {name: value.to(self.device) for name, value in inputs.items()}, label_space)
+        width = -(-max(example.answer_tokens for example in examples) // self.answer_multiple) * self.answer_multiple
+        width = min(width, inputs["input_ids"].shape[1] - 1)  # nothing predicts a first token
+        learned = inputs["input_ids"].masked_fill(~inputs.pop("supervised"), IGNORED)
+        inputs["answer_ids"] = learned[:, -width:].contiguous()
+        return Batch(tasks, rows, {name: send(value, self.device) for name, value in inputs.items()}, label_space)
+
+    def signature(self, batch: Batch) -> tuple[object, ...]:
+        """Equal for batches whose forward passes run the same kernels: rows, tokens, answer window."""
+        return tuple(batch.inputs["input_ids"].shape), batch.inputs["answer_ids"].shape[1]
 
     def forward(self, batch: Batch) -> Output:
         if not self.network.training:
             self.network.train()  # dropout of branches and gradient checkpointing; the backbone itself has no dropout
         inputs = dict(batch.inputs)
-        supervised = inputs.pop("supervised")
-        with self._storage_autocast(), kept_positions(self.network, supervised.roll(-1, dims=1)):
-            logits = self.network(**inputs, use_cache=False).logits[0]  # (answer tokens, vocabulary)
-        return Output(F.cross_entropy(logits.float(), inputs["input_ids"][supervised]), logits)
+        answers = inputs.pop("answer_ids")  # (n, window), the rest ignored
+        apart = self.head.can_do_apart(answers.numel())
+        with self._storage_autocast(), self.head.window(answers.shape[1], apart=apart) as hidden:
+            logits = self.network(**inputs, use_cache=False).logits  # (n, window, vocabulary), empty if apart
+            if apart:
+                loss = answer_loss(hidden[0].flatten(0, 1), self.head.weight, answers.flatten())
+                return Output(loss, lambda: hidden[0] @ self.head.weight.T)
+        return Output(F.cross_entropy(logits.flatten(0, 1).float(), answers.flatten(), ignore_index=IGNORED), lambda: logits)
 
     def distil_logits(self, batch: Batch, output: Output) -> Tensor:
-        return output.logits
+        return output.logits[batch.inputs["answer_ids"] != IGNORED]
 
     @torch.no_grad()
     def evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:

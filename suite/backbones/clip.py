@@ -190,7 +190,7 @@ class ClipLearner:
         loss = F.cross_entropy(logits, targets)
         if len(involved) == 1 and self.config.text_to_image_loss and self._adapted("vision"):
             loss = loss + self._text_to_image(logits, targets, involved[0])
-        return Output(loss, logits)
+        return Output(loss, lambda: logits)
 
     def distil_logits(self, batch: Batch, output: Output) -> Tensor:
         return output.logits

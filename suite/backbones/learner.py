@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -41,10 +41,20 @@ class Batch:
 
 @dataclass(frozen=True)
 class Output:
-    """Result of a forward pass: mean task loss (scalar) and logits ((n, classes) or (answer tokens, vocabulary))."""
+    """Result of a forward pass.
+
+    Attributes:
+        loss: mean task loss, a scalar.
+        compute_logits: the logits, which a loss over a large vocabulary does without.
+    """
 
     loss: Tensor
-    logits: Tensor
+    compute_logits: Callable[[], Tensor]
+
+    @property
+    def logits(self) -> Tensor:
+        """(n, classes), or (n, answer window, vocabulary), ends of short answers aligned."""
+        return self.compute_logits()
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from suite.backbones.answer_loss import LOGITS_AT_ONCE
 from suite.data.text import Tokenizer
 from suite.errors import ConfigError
 from suite.lowrank.decoder import AdaptedProjection, placement_rows
 from suite.lowrank.layer import Slot
 
 Loaded = TypeVar("Loaded")
+CHANGED_LOGITS = ("final_logit_softcapping", "logits_scaling", "logit_scale")  # of configs whose logits are not the product alone
 MINI_LM = Path(__file__).parent / "weights" / "mini_lm"
 
 
@@ -85,21 +87,46 @@ def _from_cache_or_hub(model: str, load: Callable[[str, bool], Loaded], needed: 
         ) from None
 
 
-@contextmanager
-def kept_positions(network: Any, keep: Tensor) -> Iterator[None]:
-    """Let the vocabulary projection see only the positions ``keep`` (n, length) of the hidden states, as one row.
+class AnswerHead:
+    """Lets the vocabulary projection of a network see only the positions that predict answers.
 
-    The logits become (1, kept, vocabulary): a small share of the work and memory when prompts are longer than answers.
+    A small share of the work and memory when prompts are longer than answers. With ``apart`` the projection sees nothing at all:
+    the hidden states are kept for a loss that does without logits.
     """
 
-    def gather(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (inputs[0][keep][None], *inputs[1:])
+    def __init__(self, network: Any) -> None:
+        self.network = network
+        self.projection: nn.Module = network.get_output_embeddings()
 
-    handle = network.get_output_embeddings().register_forward_pre_hook(gather)
-    try:
-        yield
-    finally:
-        handle.remove()
+    @property
+    def weight(self) -> Tensor:
+        """(vocabulary, width) of the projection."""
+        found = self.projection.weight
+        assert isinstance(found, Tensor)
+        return found
+
+    def can_do_apart(self, rows: int) -> bool:
+        """True when the projection is a frozen plain matrix and the logits of ``rows`` positions are worth avoiding."""
+        layer, config = self.projection, self.network.config
+        if not isinstance(layer, nn.Linear) or layer.bias is not None or layer.weight.requires_grad:
+            return False
+        changed = any(getattr(config, name, None) not in (None, 1, 1.0) for name in CHANGED_LOGITS)
+        return not changed and rows * layer.weight.shape[0] > LOGITS_AT_ONCE
+
+    @contextmanager
+    def window(self, count: int, *, apart: bool) -> Iterator[list[Tensor]]:
+        """For one forward pass: the last ``count`` tokens are predicted; the list receives their hidden states (n, count, width)."""
+        kept: list[Tensor] = []
+
+        def cut(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            kept.append(inputs[0][:, -count - 1 : -1])
+            return (kept[0][:, :0] if apart else kept[0], *inputs[1:])
+
+        handle = self.projection.register_forward_pre_hook(cut)
+        try:
+            yield kept
+        finally:
+            handle.remove()
 
 
 def windows(network: Any, prompt_tokens: int, answer_tokens: int) -> tuple[int, int]:

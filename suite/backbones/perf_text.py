@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from suite.backbones.answer_loss import IGNORED
 from suite.backbones.causal_lm import CausalLearner, LanguageModelConfig
 from suite.backbones.generation import generate
 from suite.backbones.learner import Batch
@@ -87,9 +88,10 @@ def stock_answer(learner: CausalLearner, prompt: Ids, limit: int) -> list[int]:
 def loss_everywhere(learner: CausalLearner, batch: Batch) -> Tensor:
     """The learner's loss the plain way: logits at every position, then those of the answers are picked."""
     inputs = dict(batch.inputs)
-    supervised = inputs.pop("supervised")
-    logits = learner.network(**inputs, use_cache=False).logits[:, :-1][supervised[:, 1:]]
-    return F.cross_entropy(logits.float(), inputs["input_ids"][supervised])
+    answers = inputs.pop("answer_ids")
+    logits = learner.network(**inputs, use_cache=False).logits
+    targets = F.pad(answers, (logits.shape[1] - answers.shape[1], 0), value=IGNORED)[:, 1:]
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
 
 
 def _padding(learner: CausalLearner, task: int, name: str, batch_size: int) -> PerfRow:

@@ -169,6 +169,8 @@ def _workload(
     tasks: int = 1,
     test_share: float = 0.01,
 ) -> Workload:
+    import logging
+
     import torch
 
     from suite.errors import ConfigError, unknown_name
@@ -176,6 +178,7 @@ def _workload(
     from trainables.perf_trainers import Workload
     from trainables.run import choose_device
 
+    logging.disable(logging.WARNING)  # open_clip warns of random weights, which are meant here
     torch.set_num_threads(threads)
     if method not in METHODS:
         raise unknown_name("method", method, sorted(METHODS), where="--method")

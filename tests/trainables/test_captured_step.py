@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,12 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from suite.backbones.causal_lm import CausalLearner, MiniLMConfig
 from suite.backbones.clip import ClipLearner
+from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.benchmarks.stream import Stream
+from suite.config import TrainingConfig
+from suite.randomness import RandomStreams
 from suite.registry import METHODS
 from trainables.captured_step import TaskStep
 from trainables.method import MethodConfig
@@ -199,3 +204,23 @@ def test_a_step_that_cannot_be_recorded_goes_on_eagerly_and_says_so(
     assert len(lines) == 3  # one for each task
     assert "not permitted when stream is capturing" in lines[0]
     assert "more of it" not in lines[0]
+
+
+def text_trainer(name: str) -> StreamTrainer:
+    """Two text tasks; rows and answers in the few shapes a GPU is given."""
+    learner = MiniLMConfig().build(MiniTraceConfig(tasks=("Py150", "FOMC")).build(Path()), torch.device("cpu"))
+    assert isinstance(learner, CausalLearner)
+    learner.pad_multiple, learner.answer_multiple = 64, 16
+    return StreamTrainer(learner, config_of(name).build(), TrainingConfig(steps=12, batch_size=4, lr=3e-3), RandomStreams(0))
+
+
+@pytest.mark.parametrize("name", ["codyra", "olora", "replay"])
+def test_text_steps_of_one_shape_can_be_replayed(
+    name: str, recording: list[Replayed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replayed = learn(text_trainer(name))
+    assert sum(graph.times for graph in recording) > 5
+    monkeypatch.setattr(TaskStep, "_obstacle", lambda self: "it was asked for")
+    eager = learn(text_trainer(name))
+    assert replayed[0] == eager[0]
+    assert all(torch.equal(replayed[1][key], value) for key, value in eager[1].items())
