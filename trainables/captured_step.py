@@ -95,6 +95,8 @@ class TaskStep:
         self.group = group
         self.optimizer = DeviceAdamW(method.parameter_groups(), training, self.learner.device)
         self.eager_because = self._obstacle()
+        if self.eager_because and self.learner.device.type == "cuda":
+            self._tell_why()
         self._seen: Counter[Hashable] = Counter()
         self._recorded: dict[Hashable, _Recorded] = {}
         self._pool: Any = None
@@ -152,9 +154,12 @@ class TaskStep:
                 self._recorded[key] = self._record(parts, work)
             except RuntimeError as error:
                 self.eager_because = f"recording failed: {str(error).splitlines()[0]}"
-                log.warning("task '%s': steps run one kernel at a time, %s", self.context.task.name, self.eager_because)
+                self._tell_why()
                 return work(parts)
         return self._recorded[key].replay(parts)
+
+    def _tell_why(self) -> None:
+        log.warning("task '%s': steps run one kernel at a time, %s", self.context.task.name, self.eager_because)
 
     def _record(self, parts: list[Part], work: Callable[[list[Part]], Tensor]) -> _Recorded:
         """The step's kernels on copies of its batches; nothing runs. Gradients of the graph live in its own memory."""

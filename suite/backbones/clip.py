@@ -183,7 +183,7 @@ class ClipLearner:
         involved = self._involved(batch)
         space = self.prompts.label_space(involved)
         texts = self._train_texts(involved, space)
-        logits = self._scale() * images @ texts.T  # (n, classes of the involved tasks)
+        logits = self._scale() * self._similarity(images, texts)  # (n, classes of the involved tasks)
         targets = batch.inputs["labels"] + space.offsets[batch.inputs["tasks"]]
         if batch.label_space == "own" and len(involved) > 1:
             logits = logits.masked_fill(space.foreign(batch.inputs["tasks"]), -torch.inf)
