@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import statistics
 import time
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from suite.backbones.learner import BackboneConfig
@@ -21,7 +23,8 @@ from trainables.method import MethodConfig
 from trainables.run import choose_device
 from trainables.stream_trainer import StreamTrainer
 
-WARM_UP, SAMPLED = 3, 8  # steps per probed task
+WARM_UP, SAMPLED = 4, 8  # steps per probed task; the fourth is where a GPU records
+EVALUATION_SECONDS = 60.0  # evaluations that would take longer are extrapolated from smaller ones
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Probe:
 
     Attributes:
         steps: optimizer steps of each task; ``step_seconds``: of one step, median over the probed tasks' samples.
-        evaluate_seconds: of all tasks on both splits; a stream does this after every task.
+        begin_seconds: by how much a task's first steps take longer than others.
+        evaluate_seconds: of the evaluations after all tasks together.
         host_bytes, device_bytes: peaks over steps and evaluation; the device's is 0 on a CPU.
         examples: test and validation examples, for the size of outcomes.
     """
@@ -39,6 +43,7 @@ class Probe:
     steps: tuple[int, ...]
     build_seconds: float
     step_seconds: float
+    begin_seconds: float
     evaluate_seconds: float
     host_bytes: int
     device_bytes: int
@@ -48,7 +53,8 @@ class Probe:
     @property
     def run_seconds(self) -> float:
         """Of a whole stream; the shared zero-shot row is not part of it."""
-        return self.build_seconds + sum(self.steps) * self.step_seconds + self.tasks * self.evaluate_seconds
+        learning = sum(self.steps) * self.step_seconds + sum(1 for steps in self.steps if steps) * self.begin_seconds
+        return self.build_seconds + learning + self.evaluate_seconds
 
 
 def probe(config: RunConfig, data_root: Path, device: str, threads: int) -> Probe:
@@ -83,21 +89,50 @@ def _measured(config: RunConfig, data_root: Path, device_name: str, threads: int
     trainer = StreamTrainer(backbone.build(stream, device), method_config.build(), config.training, RandomStreams(config.seed))
     built = time.perf_counter() - start
     reset_peak(device)
-    seconds, trainable = [], 0
+    seconds, begins, trainable = [], [], 0
     for index in sorted({0, len(stream) // 2, len(stream) - 1}):
         steps = trainer.step_count(index)
         taken = trainer.sample_steps(index, min(steps, WARM_UP + SAMPLED)).seconds
         seconds.append(statistics.median(taken[WARM_UP:] or taken))
+        begins.append(max(0.0, sum(taken[:WARM_UP]) - len(taken[:WARM_UP]) * seconds[-1]))
         trainable = max(trainable, trainer.method.facts().trainable_parameters)
-    evaluate = trainer.sample_evaluation()
+    evaluate = _evaluation_seconds(trainer)
     return Probe(
         tasks=len(stream),
         steps=tuple(trainer.step_count(index) if trainer.method.trains else 0 for index in range(len(stream))),
         build_seconds=built,
         step_seconds=statistics.mean(seconds),
+        begin_seconds=statistics.mean(begins),
         evaluate_seconds=evaluate,
         host_bytes=peak_bytes(),
         device_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0,
         trainable_parameters=trainable,
         examples=sum(len(task.test) + len(task.validation) for task in stream.tasks),
     )
+
+
+def _evaluation_seconds(trainer: StreamTrainer) -> float:
+    """Of the evaluations after every task together: some sets of tasks are measured, the others follow from their examples."""
+    stream = trainer.stream
+    sizes = [len(task.test) + len(task.validation) for task in stream.tasks]
+    judged = [stream.judged_after(done) for done in range(1, len(stream) + 1)]
+    smallest = min(range(len(sizes)), key=sizes.__getitem__)
+    wanted = [[smallest], *(list(judged[place]) for place in (0, len(judged) // 2, -1))]
+    measured: dict[int, float] = {}
+    for tasks in sorted(wanted, key=lambda some: sum(sizes[task] for task in some)):
+        examples = sum(sizes[task] for task in tasks)
+        if examples in measured:
+            continue
+        if measured and max(seconds / count for count, seconds in measured.items()) * examples > EVALUATION_SECONDS:
+            break
+        measured[examples] = trainer.sample_evaluation(tasks)
+    return sum(seconds_of(sum(sizes[task] for task in tasks), measured) for tasks in judged)
+
+
+def seconds_of(examples: int, measured: Mapping[int, float]) -> float:
+    """Seconds of an evaluation of ``examples`` between the measured ones; beyond the largest, in proportion to it."""
+    largest = max(measured)
+    if examples > largest:
+        return measured[largest] * examples / largest
+    known = sorted(measured)
+    return float(np.interp(examples, known, [measured[count] for count in known]))

@@ -36,13 +36,14 @@ def plan(
     """
     import json as text
 
-    from suite.cli.sweeping import read_sweep
+    from suite.cli.sweeping import check_first_trial, read_sweep
     from suite.record import atomic_write
     from suite.tuning.forecast import as_json, forecast
     from suite.tuning.points import spanning_points
     from trainables.probe import probe
 
     config = read_sweep(file)
+    check_first_trial(config)
     machine = _machine(address, out, config)
     threads = max(1, int(config.resources.cpus))
     probes = []
@@ -89,15 +90,16 @@ def _show(config: StudyConfig, found: Forecast) -> None:
         "one run": f"{_duration(mean)} ({_duration(least)} to {_duration(most)} over the space)",
         "runs at a time": str(found.at_a_time),
         "wall clock": _duration(found.wall_seconds),
+        "CPU-hours": f"{found.cpu_hours:.2f}",
         "GPU-hours": f"{found.gpu_hours:.2f}" if config.resources.gpus else "none",
         "peak memory of a run": f"{found.peak_bytes / 2**30:.2f} GiB",
         f"runs that fit one {where}": str(found.per_device),
         "disk, at most": f"{found.disk_bytes / 2**30:.2f} GiB",
     }
     for name, value in rows.items():
-        typer.echo(f"{name:24}{value}")
+        typer.echo(f"{name:26}{value}")
     fields = ", ".join(f"{key}: {value:g}" for key, value in packing(config, found).items())
-    typer.echo(f"{'packing':24}resources: {{{fields}}}")
+    typer.echo(f"{'packing':26}resources: {{{fields}}}")
 
 
 def _duration(seconds: float) -> str:

@@ -64,13 +64,13 @@ def submit(
 
         codyra-suite submit sweep.yaml --address http://127.0.0.1:8265 --resume --no-env --no-follow
     """
-    from suite.cli.sweeping import read_sweep
+    from suite.cli.sweeping import check_first_trial, read_sweep
     from suite.tuning import submission
     from suite.tuning.working_folder import build_working_folder, runtime_environment
 
     study = read_sweep(file)
     _check_places(study, file, tracking)
-    _check_first_trial(study)
+    check_first_trial(study)
     environment = {**VARIABLES, **_read_variables(variables or [])}
     given = {"--out": out, "--data-root": data_root, "--tracking": tracking}
     flags = {"--resume": resume, "--accept-changes": accept_changes}
@@ -96,15 +96,6 @@ def submit(
         except KeyboardInterrupt:
             code = 130
     raise typer.Exit(code)
-
-
-def _check_first_trial(study: StudyConfig) -> None:
-    """What ``sweep`` finds out about the run's own fields before it begins; an earlier study to start from is on the cluster."""
-    from suite.tuning.study import StudySource
-
-    with tempfile.TemporaryDirectory(prefix="codyra-submit-") as scratch:
-        source = StudySource(study.model_copy(update={"warm_start": None}), Path(scratch))
-        source.trial_config(source.first_values())
 
 
 def _check_places(study: StudyConfig, file: Path, tracking: str | None) -> None:

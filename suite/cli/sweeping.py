@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,13 @@ def read_sweep(file: Path) -> StudyConfig:
     """
     fields = load_yaml(file)
     return validate(StudyConfig, {"name": file.stem, **fields}, where=str(file))
+
+
+def check_first_trial(study: StudyConfig) -> None:
+    """What ``sweep`` finds out about the run's own fields before it begins; without an earlier study to start from."""
+    with tempfile.TemporaryDirectory(prefix="codyra-first-") as scratch:
+        source = StudySource(study.model_copy(update={"warm_start": None}), Path(scratch))
+        source.trial_config(source.first_values())
 
 
 def run_study(

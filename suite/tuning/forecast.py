@@ -60,6 +60,7 @@ class Forecast:
     trainable_parameters: tuple[int, int]
     run_seconds: tuple[float, float, float]
     wall_seconds: float
+    cpu_hours: float
     gpu_hours: float
     peak_bytes: int
     at_a_time: int
@@ -95,6 +96,7 @@ def forecast(config: StudyConfig, probes: Sequence[Probed], machine: Machine) ->
         trainable_parameters=(min(p.trainable_parameters for p in probes), max(p.trainable_parameters for p in probes)),
         run_seconds=(seconds[0], mean, seconds[-1]),
         wall_seconds=mean * runs / max(1, min(at_a_time, runs)),
+        cpu_hours=mean * runs * asked_cpus / HOUR,
         gpu_hours=mean * runs * asked_gpus / HOUR,
         peak_bytes=peak,
         at_a_time=at_a_time,

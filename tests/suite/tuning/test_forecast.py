@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from suite.config import RunConfig, validate
 from suite.errors import SuiteError
+from suite.randomness import RandomStreams
 from suite.tuning.forecast import FIXED_SECONDS, GIB, RECORD_BYTES, Machine, forecast, packing, run_bytes
 from suite.tuning.points import spanning_points
 from suite.tuning.study_config import StudyConfig
-from trainables.probe import probe
+from trainables.probe import Probe, _evaluation_seconds, probe, seconds_of
 from trainables.run import Surroundings, execute
+from trainables.stream_trainer import StreamTrainer
 
 RUN = {"benchmark": {"name": "mini-mtil", "domains": ["shapes", "faces"], "shots": 4}, "training": {"steps": 30}}
 MACHINE = Machine(cpus=16, gpus=4, host_bytes=int(64 * GIB), device_bytes=int(80 * GIB), free_disk_bytes=int(100 * GIB))
@@ -48,6 +51,7 @@ def test_golden_bill() -> None:
     assert found.at_a_time == 8  # CPUs: 16 / 2; GPUs: 4 / 0.25 = 16
     assert found.wall_seconds == 3 * 3600
     assert found.gpu_hours == 24 * 0.25
+    assert found.cpu_hours == 24 * 2
     assert found.per_device == 4  # 0.9 x 80 / 18
     assert packing(config, found) == {"cpus": 2, "gpus": 0.25}
     assert found.disk_bytes == 24 * (10 * 4_000_000 + 11 * 10_000 + RECORD_BYTES)
@@ -74,6 +78,37 @@ def test_the_impossible_is_refused_with_the_numbers(fields: dict[str, Any], made
     with pytest.raises(SuiteError, match=message) as error:
         forecast(study(**fields), [made], MACHINE)
     assert "\n" not in str(error.value)
+
+
+def test_evaluations_follow_from_the_measured_ones() -> None:
+    measured = {10: 2.0, 30: 4.0}
+    assert [seconds_of(count, measured) for count in (10, 20, 30, 60)] == [2.0, 3.0, 4.0, 8.0]
+    assert seconds_of(5, {20: 1.0}) == 1.0  # never less than the smallest that was measured
+
+
+def test_a_run_is_its_building_its_steps_its_beginnings_and_its_evaluations() -> None:
+    found = Probe(3, (10, 0, 20), 1.0, 0.5, 2.0, 7.0, 1, 0, 1, 1)
+    assert found.run_seconds == 1.0 + 30 * 0.5 + 2 * 2.0 + 7.0
+
+
+def test_answers_are_charged_for_learned_tasks_only() -> None:
+    """mini-trace judges 1, 2, 3, 4 tasks: about half of four times all of them."""
+    tasks = ["C-STANCE", "FOMC", "NumGLUE-cm", "NumGLUE-ds"]
+    fields = {"benchmark": {"name": "mini-trace", "tasks": tasks}, "method": {"name": "lora"}, "training": {"steps": 2}}
+    config = validate(RunConfig, fields, where="test")
+    torch.set_num_threads(1)
+    whole = measured_evaluation(config, lambda stream: range(len(stream)))
+    own = measured_evaluation(config, None)
+    assert 0.3 * whole < own < 0.9 * whole
+
+
+def measured_evaluation(config: RunConfig, judged: Any) -> float:
+    """Seconds of all evaluations of a run; ``judged`` stands for the stream's own rule if given."""
+    stream = config.benchmark.build(Path())  # type: ignore[attr-defined]
+    if judged is not None:
+        object.__setattr__(stream, "judged_after", lambda done: judged(stream))
+    trainer = StreamTrainer(config.backbone.build(stream, torch.device("cpu")), config.method.build(), config.training, RandomStreams(0))  # type: ignore[attr-defined]
+    return _evaluation_seconds(trainer)
 
 
 def test_points_span_what_trials_cost() -> None:
