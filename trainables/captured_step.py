@@ -153,7 +153,8 @@ class TaskStep:
             try:
                 self._recorded[key] = self._record(parts, work)
             except RuntimeError as error:
-                self.eager_because = f"recording failed: {str(error).splitlines()[0]}"
+                cause = error.__context__ or error  # ending a broken recording raises an error of its own
+                self.eager_because = f"recording failed: {str(cause).splitlines()[0]}"
                 self._tell_why()
                 return work(parts)
         return self._recorded[key].replay(parts)
