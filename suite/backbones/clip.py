@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from suite.backbones.class_prompts import Candidates, ClassPrompts, LabelSpace
-from suite.backbones.clip_forward import encode_images, encode_texts
+from suite.backbones.clip_forward import QuickGelu, encode_images, encode_texts, replace_quick_gelu
 from suite.backbones.learner import BackboneConfig, Batch, Learner, Outcomes, Output, freeze, place_slots
 from suite.backbones.pixels import PixelStore
 from suite.benchmarks.stream import ImageTask, Protocol, Split, Stream
@@ -126,6 +126,8 @@ class ClipLearner:
             **adapt_open_clip_tower(_tower(network.visual), "vision", causal=False),
             **adapt_open_clip_tower(_tower(network), "text", causal=True),
         }
+        for tower in (network.visual, network):
+            replace_quick_gelu(_tower(tower))
         freeze(self.network)
         self.tasks = [task for task in stream.tasks if isinstance(task, ImageTask)]
         self.pixels = PixelStore(self.tasks, device)
@@ -146,6 +148,9 @@ class ClipLearner:
     def plain(self, plain: bool) -> None:
         self._plain = plain
         compute_plainly(self.network, plain)
+        for module in self.network.modules():
+            if isinstance(module, QuickGelu):
+                module.plain = plain
 
     def place(self, placement: Placement) -> list[Slot]:
         return place_slots(self.slots, placement)

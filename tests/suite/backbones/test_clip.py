@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from suite.backbones.class_prompts import ClassPrompts
 from suite.backbones.clip import ClipLearner, MiniClipConfig
+from suite.backbones.clip_forward import QuickGelu, replace_quick_gelu
 from suite.backbones.mini_tokenizer import MiniTokenizer, vocabulary_of
 from suite.backbones.pixels import random_resized_crop
 from suite.backbones.pretrain_clip import load_mini_clip
@@ -205,3 +206,27 @@ def test_dropout_of_live_branches_is_off_in_evaluation(learner: ClipLearner) -> 
         slot.branch("task").dropout = 0.9
     assert np.array_equal(learner.evaluate("test", [0])[0].scores, plain)
     assert all(slot.branch("task").training for slot in learner.slots.values())
+
+
+def test_quick_gelu_is_open_clips() -> None:
+    """Values and gradients, also far out where one side is flat."""
+    from open_clip.transformer import QuickGELU
+
+    x = torch.linspace(-30, 30, 401, requires_grad=True)
+    ours, theirs = QuickGelu(), QuickGELU()
+    assert torch.allclose(ours(x), theirs(x), atol=1e-6)
+    (a,), (b,) = (torch.autograd.grad(layer(x).sum(), x) for layer in (ours, theirs))
+    assert torch.allclose(a, b, atol=1e-5)
+    ours.plain = True
+    assert torch.equal(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_quick_gelu_takes_its_place_only_where_it_was(quick: bool) -> None:
+    vision = {"image_size": 16, "patch_size": 8, "width": 16, "layers": 2, "head_width": 8}
+    text = {"context_length": 8, "vocab_size": 32, "width": 16, "heads": 2, "layers": 2}
+    network = open_clip.CLIP(embed_dim=8, vision_cfg=vision, text_cfg=text, quick_gelu=quick)
+    for tower in (network.visual, network):
+        replace_quick_gelu(tower.transformer.resblocks)
+    found = [type(module) for module in network.modules() if "gelu" in type(module).__name__.lower()]
+    assert found == [QuickGelu if quick else torch.nn.GELU] * 4
