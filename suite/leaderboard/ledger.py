@@ -18,34 +18,41 @@ class Ledger:
 
     Attributes:
         metrics: printed name -> metric of ``suite.metrics.conventions`` it corresponds to.
-        own: what an own row's setting must hold to be comparable.
+        own: what the setting of an own run must be to be comparable.
     """
 
     files: tuple[str, ...]
     benchmark: str
     setting: str
     metrics: Mapping[str, str]
-    own: str = ""
+    own: Mapping[str, str]
 
 
 ZSCL = {"Transfer": "zscl.transfer", "Average": "zscl.average", "Last": "zscl.last"}
-# The page's "Forgetting" on TRACE fits TreeLoRA's code (clipped, divided by T); on X-TAIL its convention is not stated.
+TRACE = {"OP": "trace.op", "BWT": "trace.bwt"}
+# The CoDyRA page's "Forgetting" on TRACE and the MoRAM page's "BWT" without sign, equal values, fit TreeLoRA's code (clipped, divided
+# by T); on X-TAIL the convention is not stated.
+TREELORA = {"OP": "trace.op", "Forgetting": "treelora.forgetting", "BWT_abs": "treelora.forgetting"}
+
+
+def _images(shots: str) -> dict[str, str]:
+    return {"shots": shots, "data": "complete"}
+
+
 LEDGERS: Mapping[str, Ledger] = MappingProxyType(
     {
-        "mtil": Ledger(("clip_mtil_fullshot.csv",), "MTIL", "full-shot", ZSCL, "shots all"),
-        "mtil-5shot": Ledger(("clip_codyra_project_page.csv",), "MTIL", "5-shot", ZSCL, "shots 5"),
-        "mtil-16shot": Ledger(("clip_mtil_16shot.csv",), "MTIL", "16-shot", ZSCL, "shots 16"),
-        "xtail": Ledger(("clip_xtail.csv", "clip_codyra_project_page.csv"), "X-TAIL", "16-shot", ZSCL, "shots 16"),
-        "trace": Ledger(("trace.csv",), "TRACE", "5000 train/task; standard order", {"OP": "trace.op", "BWT": "trace.bwt"}),
-        "trace-500": Ledger(
-            ("trace.csv",), "TRACE", "8 tasks standard order; mean of 3 runs", {"OP": "trace.op", "Forgetting": "treelora.forgetting"}
-        ),
+        "mtil": Ledger(("clip_mtil_fullshot.csv",), "MTIL", "full-shot", ZSCL, _images("all")),
+        "mtil-5shot": Ledger(("clip_codyra_project_page.csv",), "MTIL", "5-shot", ZSCL, _images("5")),
+        "mtil-16shot": Ledger(("clip_mtil_16shot.csv",), "MTIL", "16-shot", ZSCL, _images("16")),
+        "xtail": Ledger(("clip_xtail.csv", "clip_codyra_project_page.csv"), "X-TAIL", "16-shot", ZSCL, _images("16")),
+        "trace": Ledger(("trace.csv",), "TRACE", "5000 train/task; standard order", TRACE, {"scoring": "trace"}),
+        "trace-500": Ledger(("trace.csv",), "TRACE", "8 tasks standard order; mean of 3 runs", TREELORA, {"scoring": "treelora"}),
     }
 )
-# Printed backbone -> what the name of the same one holds here, in lower case.
+# Printed backbone -> what model and weights of the same one hold here, in lower case.
 BACKBONES: Mapping[str, str] = MappingProxyType(
     {
-        "CLIP ViT-B/16": "vit-b-16",
+        "CLIP ViT-B/16": "vit-b-16-quickgelu openai",
         "LLaMA-2-7B-Chat": "llama-2-7b-chat",
         "LLaMA-2-13B-Chat": "llama-2-13b-chat",
         "LLaMA-3-1B-Instruct": "llama-3.2-1b-instruct",

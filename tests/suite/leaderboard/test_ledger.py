@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -60,15 +61,22 @@ def test_tolerances_name_what_exists() -> None:
         assert ((values["method"] == rule["published_method"]) & (values["metric"] == rule["metric"])).any(), dict(rule)
 
 
+OPENAI = {"name": "open-clip", "model": "ViT-B-16-quickgelu", "pretrained": "openai"}
+
+
 @pytest.fixture
 def xtail_run(make_record: Callable[..., Record]) -> Callable[..., Record]:
     """A run of CoDyRA on xtail whose matrix has the given constant accuracy."""
 
-    def make(accuracy: float, *, order: str = "I", model: str = "ViT-B-16-quickgelu", rank: int = 16) -> Record:
-        record = make_record("codyra", rows=[[accuracy] * 3] * 4, hyperparameters={"rank": rank, "placement": "qkvoinout"})
-        config: dict[str, Any] = {**record.config, "backbone": {"name": "open-clip", "model": model, "pretrained": "openai"}}
-        setting = {"order": order, "shots": 16}
-        return record.model_copy(update={"benchmark": "xtail", "setting": setting, "config": config})
+    def make(
+        accuracy: float, *, rank: int = 16, setting: dict[str, Any] | None = None, backbone: dict[str, Any] | None = None, **fields: Any
+    ) -> Record:
+        record = make_record(
+            "codyra", rows=[[accuracy] * 3] * 4, hyperparameters={"rank": rank, "placement": "qkvoinout"}, benchmark="xtail", **fields
+        )
+        config: dict[str, Any] = {**record.config, "backbone": {**OPENAI, **(backbone or {})}}
+        whole = {"order": "I", "shots": 16, "data": "complete", **(setting or {})}
+        return record.model_copy(update={"setting": whole, "config": config})
 
     return make
 
@@ -90,9 +98,53 @@ def test_verdicts_compare_with_the_tolerance(xtail_run: Callable[..., Record]) -
     assert (row["own"], row["n"], row["runs"]) == (72.0, 1, record.run_id)
 
 
-@pytest.mark.parametrize("fields", [{"order": "II"}, {"model": "ViT-L-14"}, {"rank": 8}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"setting": {"order": "II"}},
+        {"setting": {"shots": 160}},
+        {"setting": {"data": "partial"}},
+        {"backbone": {"model": "ViT-L-14-quickgelu"}},
+        {"backbone": {"pretrained": "metaclip_400m"}},
+        {"backbone": {"pretrained": None}},
+        {"rank": 8},
+    ],
+    ids=str,
+)
 def test_what_is_not_comparable_is_not_attempted(fields: dict[str, Any], xtail_run: Callable[..., Record]) -> None:
     assert set(verdicts(xtail_run(72.0, **fields)).values()) == {NOT_ATTEMPTED}
+
+
+def test_of_equally_many_runs_the_newest_is_judged_and_not_the_one_that_fits_best(xtail_run: Callable[..., Record]) -> None:
+    fits = xtail_run(71.5, run_id="fits", settings_hash="x")
+    newest = xtail_run(50.0, run_id="newest", settings_hash="y", started_at=datetime(2026, 2, 1, tzinfo=UTC))
+    for records in ([fits, newest], [newest, fits]):
+        frame = reproduction_frame(leaderboard_frame(records, "zscl"), records, ["xtail"])
+        assert set(frame[frame["published method"] == "CoDyRA"]["runs"]) == {"newest"}
+
+
+@pytest.mark.parametrize(("benchmark", "scoring"), [("trace", "trace"), ("trace-500", "treelora")])
+def test_text_scored_by_another_rule_is_not_comparable(benchmark: str, scoring: str, make_record: Callable[..., Record]) -> None:
+    """The TRACE paper counts raw equality, the sources of the 500-row numbers accept any answer that begins with the target."""
+
+    def attempted(rule: str) -> bool:
+        record = make_record("lora", benchmark=benchmark, setting={"order": 1, "scoring": rule}, scoring=rule)
+        record.config["backbone"] = {"name": "causal-lm", "model": "meta-llama/Llama-2-7b-chat-hf"}
+        frame = reproduction_frame(leaderboard_frame([record], "trace"), [record], [benchmark])
+        return bool((frame["verdict"] != NOT_ATTEMPTED).any())
+
+    assert [attempted(rule) for rule in ("strict", "trace", "treelora")] == [rule == scoring for rule in ("strict", "trace", "treelora")]
+
+
+def test_the_forgetting_of_both_pages_is_read() -> None:
+    """The CoDyRA page prints "Forgetting", the MoRAM page the same values as "BWT" without sign."""
+    values = published_values("trace-500")
+    values = values[values["metric"] == "treelora.forgetting"]
+    by_page = {page: values[values["source"].str.contains(page)].set_index(["backbone", "method"])["value"] for page in ("CoDyRA", "MoRAM")}
+    assert [len(page) for page in by_page.values()] == [30, 30]
+    both = by_page["CoDyRA"].index.intersection(by_page["MoRAM"].index)
+    assert len(both) == 27
+    assert (by_page["CoDyRA"][both] == by_page["MoRAM"][both]).all()
 
 
 def test_methods_without_a_tolerance_are_listed_too(xtail_run: Callable[..., Record]) -> None:
