@@ -24,6 +24,7 @@ from suite.record import Cells, Record, Status, atomic_write, read_record, write
 from suite.run_mirror import RunMirror
 from trainables.checkpoint import Checkpoints
 from trainables.method import MethodConfig
+from trainables.precision import set_product_precision
 from trainables.stream_trainer import EVALUATED, StepListener, StreamTrainer, TaskReport
 from trainables.untouched import require_published, zero_shot_row
 from trainables.worker_group import ALONE, WorkerGroup
@@ -155,7 +156,7 @@ class _Run:
         backbone, method_config = config.backbone, config.method
         assert isinstance(backbone, BackboneConfig)
         assert isinstance(method_config, MethodConfig)
-        _set_precision(config)
+        set_product_precision(config.training)
         trainer = StreamTrainer(
             backbone.build(stream, device),
             method_config.build(),
@@ -298,7 +299,3 @@ def choose_device(name: str) -> torch.device:
         return torch.device(name)
     except RuntimeError:
         raise ConfigError(f"device: '{name}' is not a device; use 'auto', 'cpu', 'cuda' or 'cuda:0'.") from None
-
-
-def _set_precision(config: RunConfig) -> None:
-    torch.backends.cuda.matmul.allow_tf32 = config.training.precision == "tf32"

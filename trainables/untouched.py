@@ -14,14 +14,14 @@ from suite.generations import read_generations, write_generations
 from suite.identity import code_version
 from suite.outcomes import read_outcomes, write_outcomes
 from suite.record import TaskResult, atomic_write
+from trainables.precision import evaluation_precision
 from trainables.stream_trainer import EVALUATED, Scores, StreamTrainer, TaskReport
 
 
 def zero_shot_row(trainer: StreamTrainer, config: RunConfig, fingerprint: str, out: Path) -> TaskReport:
-    """Row 0, measured once per backbone, data and code and shared by all runs below ``out``."""
-    fields = config.resolved()
-    precision = fields["training"]["precision"]
-    key = canonical_hash([fields["backbone"], fingerprint, code_version(), precision])
+    """Row 0, measured once per backbone, data, code and precision of evaluation and shared by all runs below ``out``."""
+    precision = evaluation_precision(config.training, trainer.learner.device)
+    key = canonical_hash([config.resolved()["backbone"], fingerprint, code_version(), precision])
     folder = out / "zero_shot" / key
     if not (folder / "outcomes.npz").is_file():
         _measure(trainer, folder)
