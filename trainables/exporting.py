@@ -35,8 +35,7 @@ def export_run(
         fitting = "open_clip" if is_clip else "hf or peft"
         raise ConfigError(f"export: run {run.record.run_id} has a {'CLIP' if is_clip else 'language model'}; use --format {fitting}.")
     written = {"open_clip": _open_clip, "hf": _hf, "peft": _peft}[format](run, to / run.record.run_id)
-    examples = sum(len(task.test) for task in run.learner.stream.tasks)
-    return written.files, differing_examples(replace(run, learner=written.learner)), examples
+    return written.files, *differing_examples(replace(run, learner=written.learner))
 
 
 @dataclass(frozen=True)

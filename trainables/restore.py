@@ -16,8 +16,10 @@ from suite.lowrank.journal import Journal
 from suite.outcomes import read_outcomes
 from suite.randomness import RandomStreams
 from suite.record import Record, read_record
+from trainables.captured_step import autocast
 from trainables.checkpoint import Checkpoints
 from trainables.method import MethodConfig
+from trainables.precision import evaluation_precision, set_product_precision
 from trainables.run import choose_device
 
 
@@ -76,9 +78,13 @@ def restore(folder: Path, data_root: Path, device: str = "auto") -> RestoredRun:
 
 
 @torch.no_grad()
-def differing_examples(run: RestoredRun) -> int:
-    """Test examples whose score differs from the stored outcome of the run's last row."""
+def differing_examples(run: RestoredRun) -> tuple[int, int]:
+    """Test examples whose score differs from the stored outcome of the run's last row, and how many were compared."""
     stored, row = read_outcomes(run.folder), run.record.tasks_done
-    tasks = range(len(run.record.tasks))
-    found = run.learner.evaluate("test", tasks)
-    return sum(int(np.count_nonzero(~np.isclose(stored[("test", row, t)], found[t].scores, atol=0.1))) for t in tasks)
+    training, learner = run.config.training, run.learner
+    tasks = learner.stream.judged_after(row)
+    set_product_precision(training)
+    with autocast(learner.device, evaluation_precision(training, learner.device)):
+        found = learner.evaluate("test", tasks)
+    pairs = [(stored["test", row, task], outcomes.scores) for task, outcomes in zip(tasks, found, strict=True)]
+    return sum(int(np.count_nonzero(~np.isclose(*pair, atol=0.1))) for pair in pairs), sum(len(old) for old, _ in pairs)

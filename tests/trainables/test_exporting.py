@@ -1,0 +1,32 @@
+"""Exported weights are judged as the run judged itself: in its precision, on the tasks that it had evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from suite.config import RunConfig, validate
+from trainables.exporting import export_run
+from trainables.run import Surroundings, execute
+
+
+def test_a_bf16_run_is_judged_in_bf16(
+    make_config: Callable[..., RunConfig], surroundings: Surroundings, tmp_path: Path
+) -> None:
+    record = execute(make_config("lora", training={"precision": "bf16"}), surroundings)
+    _, differing, examples = export_run(record.run_id, "open_clip", tmp_path, surroundings.out, surroundings.data_root, "cpu")
+    assert (differing, examples) == (0, 580)
+
+
+def test_a_stopped_text_run_is_judged_on_what_it_learned(tmp_path: Path) -> None:
+    """After one task a text stream has answered that task alone."""
+    fields = {
+        "benchmark": {"name": "mini-trace", "tasks": ["C-STANCE", "ScienceQA"]},
+        "method": {"name": "lora", "rank": 2},
+        "training": {"steps": 2, "batch_size": 4},
+    }
+    config = validate(RunConfig, fields, where="test")
+    record = execute(config, Surroundings(tmp_path, tmp_path, "cpu"), lambda report: report.row < 1)
+    assert record.tasks_done == 1
+    _, differing, examples = export_run(record.run_id, "hf", tmp_path, tmp_path, tmp_path, "cpu")
+    assert (differing, examples) == (0, 24)
