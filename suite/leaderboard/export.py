@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from suite.errors import unknown_name
 from suite.record import atomic_write
 
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 
@@ -32,12 +34,13 @@ def to_csv(frame: pd.DataFrame) -> str:
 
 
 def to_json(frame: pd.DataFrame) -> str:
-    """List of rows, null for what was not measured."""
-    return frame.to_json(orient="records", indent=1) + "\n"
+    """List of rows at full precision, null for what was not measured."""
+    rows = [{key: None if value != value else value for key, value in row.items()} for row in frame.to_dict("records")]
+    return json.dumps(rows, indent=1, allow_nan=False) + "\n"
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
-    """A pipe table; pipes and angle brackets of names are escaped."""
+    """A pipe table; what would become markup in names is escaped."""
     lines = ["| " + " | ".join(_markdown(name) for name in frame.columns) + " |", "|" + "---|" * len(frame.columns)]
     lines += ["| " + " | ".join(_markdown(_text(value)) for value in row) + " |" for row in frame.itertuples(index=False)]
     return "\n".join(lines) + "\n"
@@ -72,10 +75,10 @@ def latex_escape(text: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([|\\*_`<>])", r"\\\1", str(text)).replace("\n", " ")
+    return re.sub(r"([|\\*_`<>\[\]&~])", r"\\\1", str(text)).replace("\n", " ")
 
 
 def _text(value: Any) -> str:
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
+        return "" if math.isnan(value) else f"{value:.0f}" if value.is_integer() else f"{value:.6g}"
     return str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from io import StringIO
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from suite.errors import SuiteError
-from suite.leaderboard.export import FORMS, latex_escape, to_csv, to_html, to_latex, to_markdown
+from suite.leaderboard.export import FORMS, latex_escape, to_csv, to_html, to_json, to_latex, to_markdown
 from suite.leaderboard.table import budget_text, leaderboard_frame, metric_columns, task_columns
 from suite.record import Cells, Record
 
@@ -110,7 +111,10 @@ def test_hostile_names_are_escaped(make_record: Callable[..., Record]) -> None:
     assert "<script>" not in to_html(frame)
     assert "<script>" not in to_markdown(frame).replace(r"\<script\>", "")
     assert latex_escape("a_b%c&d") == r"a\_b\%c\&d"
-    assert r"a\_b\%c\&d" in to_latex(frame)
+    assert r"\textless{}script\textgreater{}" in to_latex(frame)
+    assert r"a\_b\%c\&d\textbar{}e" in to_latex(frame)
+    assert r"a\_b%c\&d\|e" in to_markdown(frame)
+    assert r"\[a\](b)" in to_markdown(leaderboard_frame([make_record("[a](b)")]))
     assert to_markdown(frame).splitlines()[2].count(" | ") == len(frame.columns) - 1
     read = pd.read_csv(StringIO(to_csv(frame)))
     assert read["method"][0] == HOSTILE
@@ -122,6 +126,21 @@ def test_every_form_holds_every_row(form: str, make_record: Callable[..., Record
     assert "lora" in text
     assert "codyra" in text
     assert "nan" not in text.lower().replace("nanosecond", "")
+
+
+def test_json_holds_full_precision_and_null_for_what_was_not_measured(make_record: Callable[..., Record]) -> None:
+    frame = leaderboard_frame([make_record(rows=[[100 / 3] * 3, [200 / 3] * 3, [100 / 7] * 3, [100 / 9] * 3])])
+    frame["p_vs_best"] = 1e-30
+    (row,) = json.loads(to_json(frame))
+    assert (row["zscl.last"], row["p_vs_best"], row["zscl.last std"]) == (frame["zscl.last"][0], 1e-30, None)
+    assert list(row) == COLUMNS
+
+
+@pytest.mark.parametrize("form", [to_markdown, to_latex, to_html])
+def test_counts_are_shown_whole(form: Callable[[pd.DataFrame], str]) -> None:
+    shown = form(pd.DataFrame({"trainable_parameters": [4425984.0, 149620736.0], "zscl.last": [83.3333333, 50.0]}))
+    assert all(text in shown for text in ("4425984", "149620736", "83.3333", "50"))
+    assert "e+0" not in shown
 
 
 def test_orders_are_pooled_on_request_only(make_record: Callable[..., Record]) -> None:
