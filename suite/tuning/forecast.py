@@ -86,11 +86,12 @@ def forecast(config: StudyConfig, probes: Sequence[Probed], machine: Machine) ->
     fixed = TRAIN_FIXED_SECONDS if config.carrier == "train" or resources.workers > 1 else FIXED_SECONDS
     seconds = sorted(probe.run_seconds + fixed for probe in probes)
     mean = sum(seconds) / len(seconds)
-    runs = config.budget.trials * seeds
+    trials = int(min(config.budget.trials, config.search_space().size()))
+    runs = trials * seeds
     peak = max(probe.device_bytes if asked_gpus else probe.host_bytes for probe in probes)
     memory = machine.device_bytes if asked_gpus else machine.host_bytes
     result = Forecast(
-        trials=config.budget.trials,
+        trials=trials,
         runs=runs,
         tasks=probes[0].tasks,
         trainable_parameters=(min(p.trainable_parameters for p in probes), max(p.trainable_parameters for p in probes)),

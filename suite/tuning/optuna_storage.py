@@ -173,6 +173,12 @@ def _earlier_points(config: StudyConfig) -> list[dict[str, Any]]:
     return points[: config.warm_start.trials]
 
 
+class _Grid(optuna.samplers.GridSampler):
+    """Optuna's grid without its end: it would stop Optuna's own loop at the last point, and there is none to stop."""
+
+    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Nothing: the budget ends a study, or a suggestion that repeats too often."""
+
 
 def make_sampler(config: StudyConfig, space: Space | SpaceUnion, *, number: int = 0) -> BaseSampler:
     """The sampler by name for trial ``number``; sequences that must not be drawn anew (QMC, grid) have the study's seed.
@@ -200,4 +206,4 @@ def make_sampler(config: StudyConfig, space: Space | SpaceUnion, *, number: int 
             case "random":
                 return optuna.samplers.RandomSampler(seed=seed)
             case "grid":
-                return optuna.samplers.GridSampler({k: list(v) for k, v in space.grid().items()}, seed=whole)
+                return _Grid({k: list(v) for k, v in space.grid().items()}, seed=whole)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,10 @@ class Parameter:
     def size(self) -> float:
         """Number of values; infinite for a continuous range."""
         return math.inf
+
+    def each(self) -> Sequence[Value]:
+        """Its values, where they can be counted."""
+        raise TypeError(f"{type(self).__name__} has no list of values")
 
     def text(self) -> str:
         """The range as the tree shows it."""
@@ -84,6 +88,9 @@ class IntUniform(Parameter):
     def size(self) -> float:
         return float(self.high - self.low + 1)
 
+    def each(self) -> Sequence[Value]:
+        return range(self.low, self.high + 1)
+
     def text(self) -> str:
         return f"{self.low} to {self.high}, whole{', log' if self.log else ''}"
 
@@ -100,6 +107,9 @@ class Choice(Parameter):
 
     def size(self) -> float:
         return float(len(self.values))
+
+    def each(self) -> Sequence[Value]:
+        return self.values
 
     def text(self) -> str:
         return " | ".join(str(value) for value in self.values)
@@ -166,20 +176,20 @@ class Space:
 
     def size(self) -> float:
         """Number of points; infinite if any parameter is continuous."""
-        return float(sum(1 for _ in self._points())) if all(p.size() < math.inf for p in self.parameters.values()) else math.inf
+        if any(parameter.size() == math.inf for parameter in self.parameters.values()):
+            return math.inf
+        return self._count(tuple(self.parameters), {})
 
-    def _points(self, done: int = 0, values: Mapping[str, Value] | None = None) -> Iterator[Mapping[str, Value]]:
-        values = values or {}
-        if done == len(self.parameters):
-            yield values
-            return
-        name = list(self.parameters)[done]
-        parameter = self.parameters[name]
-        if all(values.get(other) in allowed for other, allowed in parameter.conditions.items()):
-            for value in _values(parameter):
-                yield from self._points(done + 1, {**values, name: value})
-        else:
-            yield from self._points(done + 1, values)
+    def _count(self, names: tuple[str, ...], values: Mapping[str, Value]) -> float:
+        """Points of the parameters ``names`` under drawn ``values``; only what others depend on is gone through one by one."""
+        if not names:
+            return 1.0
+        parameter, rest = self.parameters[names[0]], names[1:]
+        if not all(values.get(other) in allowed for other, allowed in parameter.conditions.items()):
+            return self._count(rest, values)
+        if not any(names[0] in self.parameters[name].conditions for name in rest):
+            return parameter.size() * self._count(rest, values)
+        return sum(self._count(rest, {**values, names[0]: value}) for value in parameter.each())
 
     def tree(self) -> str:
         """One line per parameter, indented below what it depends on."""
@@ -221,7 +231,3 @@ class SpaceUnion:
     def size(self) -> float:
         """Number of points; infinite if any space is."""
         return sum(space.size() for space in self.spaces.values())
-
-
-def _values(parameter: Parameter) -> Sequence[Value]:
-    return parameter.values if isinstance(parameter, Choice) else range(int(parameter.size()))

@@ -61,7 +61,7 @@ class StudySource:
             if run.part == 0 or self.spent() is None:
                 return run
             self._end(run.trial, "PRUNED", f"{self.spent()} is spent after {run.part} of {len(self._open[run.trial].parts)} seeds")
-        if self.store.unique_trials() < self.config.budget.trials and self.spent() is None:
+        if self.store.unique_trials() < min(self.config.budget.trials, self.space.size()) and self.spent() is None:
             fresh = self._fresh()
             if fresh is not None:
                 return fresh

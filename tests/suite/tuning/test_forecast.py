@@ -57,6 +57,10 @@ def test_golden_bill() -> None:
     assert found.disk_bytes == 24 * (10 * 4_000_000 + 11 * 10_000 + RECORD_BYTES)
 
 
+def test_a_space_has_no_more_trials_than_points() -> None:
+    assert forecast(study(space="probe", budget={"trials": 100}), [Made(1.0)], MACHINE).trials == 36
+
+
 def test_a_run_that_fills_the_card_is_not_packed() -> None:
     found = forecast(study(resources={"gpus": 1}), [Made(10.0, device_bytes=int(60 * GIB))], MACHINE)
     assert found.per_device == 1

@@ -75,10 +75,10 @@ def test_budget_counts_different_configurations(tmp_path: Path) -> None:
 
 
 def test_equal_content_is_given_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A space of two points: the third suggestion repeats one, is told its twin's fate, and the space is exhausted."""
+    """A point that is asked for twice is told its twin's fate; when the space has no other point, the study is over."""
     tiny = Space("lora", {"method.rank": choice(4, 8)})
     monkeypatch.setattr(StudyConfig, "search_space", lambda self: tiny)
-    source = StudySource(study_config(sampler="random", budget={"trials": 10}), tmp_path)
+    source = StudySource(study_config(sampler="random", points=[{"method.rank": 4}] * 2, budget={"trials": 10}), tmp_path)
     given = []
     while not isinstance(suggestion := source.suggest(), str):
         given.append(suggestion.config.config_hash())
@@ -182,6 +182,8 @@ def test_conditions_are_honoured_and_counted() -> None:
         },
     )
     assert space.size() == 4
+    counted = Space("lora", {"method.rank": IntUniform(4, 8), "method.alpha": choice(1, 2, 3).when(method__rank=(7, 8))})
+    assert counted.size() == 3 + 2 * 3
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [space.suggest(study.ask()) for _ in range(40)]
     assert all(("method.gate_lr_multiplier" in d) == (d["method.gate_update"] == "adamw") for d in drawn)
@@ -191,6 +193,19 @@ def test_conditions_are_honoured_and_counted() -> None:
 def test_samplers_that_cannot_honour_conditions_refuse(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="sampler 'gp' cannot honour the conditions"):
         StudySource(study_config(space="codyra", sampler="gp"), tmp_path)
+
+
+def test_a_grid_is_tried_whole_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optuna's own grid stops its loop when the last point is told, and raises where the loop is not its own."""
+    tiny = Space("lora", {"method.rank": choice(4, 8), "method.placement": choice("q", "k")})
+    monkeypatch.setattr(StudyConfig, "search_space", lambda self: tiny)
+    source = StudySource(study_config(space="probe", sampler="grid", budget={"trials": 9}), tmp_path)
+    given = []
+    while not isinstance(suggestion := source.suggest(), str):
+        given.append(suggestion.config.config_hash())
+        source.ended(suggestion, view(ROWS), None)
+    assert len(given) == len(set(given)) == 4
+    assert states(source) == ["COMPLETE"] * 4
 
 
 def test_condition_on_a_later_parameter_is_refused() -> None:
