@@ -78,6 +78,7 @@ def published_values(benchmark: str) -> pd.DataFrame:
     chosen["metric"] = chosen["metric"].map(dict(ledger.metrics))
     fractions = chosen["setting"].str.endswith("fraction")
     chosen["value"] = chosen["value"].where(~fractions, chosen["value"] * 100.0)
+    chosen["setting"] = chosen["setting"].str.removesuffix("; fraction").str.removesuffix("; percent")
     return chosen[columns].reset_index(drop=True)
 
 

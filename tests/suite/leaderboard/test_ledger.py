@@ -25,6 +25,7 @@ def test_values_are_percent_with_a_source(benchmark: str) -> None:
     assert set(values["metric"]) <= set(METRICS)
     assert values["source"].str.len().gt(10).all()
     assert values["value"].abs().max() <= 100
+    assert not values["setting"].str.contains("fraction|percent").any()  # all are percent by now, whatever was printed
     scores = values[values["metric"].str.endswith((".op", ".last"))]["value"]
     assert scores.min() > 5  # a fraction that was not scaled would be below 1
     assert set(values["backbone"]) <= set(BACKBONES)
