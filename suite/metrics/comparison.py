@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from suite.errors import SuiteError
 
 Vector = NDArray[np.float64]
+SAME_DECIMALS = 9  # scores that agree so far are equal: the rest is rounding of their sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ def friedman(scores: ArrayLike, *, higher_is_better: bool = True, alpha: float =
     """Friedman test over tasks with Nemenyi's critical difference. Source: Demsar 2006, JMLR 7, section 3.2.2.
 
     Args:
-        scores: (n tasks, k methods), one score per task and method.
+        scores: (n tasks, k methods), one score per task and method; equal to nine decimals = a tie.
 
     Raises:
         SuiteError: fewer than 3 methods or 2 tasks, or a score that is not finite.
@@ -73,6 +74,7 @@ def friedman(scores: ArrayLike, *, higher_is_better: bool = True, alpha: float =
         row, column = (int(index) for index in np.argwhere(~np.isfinite(table))[0])
         raise SuiteError(f"Friedman ranks: method {column} has no score on task {row}; leave out one of the two.")
     tasks, methods = table.shape
+    table = table.round(SAME_DECIMALS)
     ranks = rankdata(-table if higher_is_better else table, axis=1)
     difference = nemenyi_difference(methods, tasks, alpha)
     if (ranks == ranks[0, 0]).all():  # every task a tie: SciPy would divide 0 by 0

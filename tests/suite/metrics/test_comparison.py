@@ -79,6 +79,13 @@ def test_ties_everywhere_mean_no_difference() -> None:
     assert ranks.mean_ranks.tolist() == [2.0, 2.0, 2.0]
 
 
+def test_scores_equal_but_for_rounding_are_ties() -> None:
+    """Means of equal outcomes differ in the last bit when they are added up in another order."""
+    scores = np.array([[70.0 + 1e-14 * draw, 70.0, 60.0] for draw in (-1, 1, 1, 1)])
+    assert len(set(scores[:, 0])) == 2
+    assert friedman(scores).mean_ranks.tolist() == [1.5, 1.5, 3.0]
+
+
 def test_friedman_refuses_what_it_cannot_rank() -> None:
     with pytest.raises(SuiteError, match="compare two methods with a paired test"):
         friedman(np.zeros((5, 2)))
