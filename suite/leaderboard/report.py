@@ -104,7 +104,9 @@ def report_html(
     from jinja2 import Environment, select_autoescape
 
     frame = board(runs, convention, selection_rule=selection_rule)
-    frame["label"] = pd.concat([pd.Series(row_labels(part), part.index) for _, part in frame.groupby(GROUP, sort=False)])
+    frame["label"] = ""
+    for _, part in frame.groupby(GROUP, sort=False):
+        frame.loc[part.index, "label"] = row_labels(part)
     source = files("suite.leaderboard").joinpath("report.html").read_text(encoding="utf-8")
     template = Environment(autoescape=select_autoescape(default_for_string=True), trim_blocks=True, lstrip_blocks=True).from_string(source)
     sections = [_section(number, part, runs) for number, (_, part) in enumerate(frame.groupby(GROUP, sort=False))]

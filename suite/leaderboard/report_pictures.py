@@ -18,7 +18,7 @@ from suite.leaderboard.rank_figures import rank_comparison_figure, rank_map_figu
 from suite.leaderboard.run_set import RunSet
 from suite.leaderboard.selection import headline
 from suite.leaderboard.standing import contestants
-from suite.leaderboard.study_figures import history_figure, importance_figure, slices_figure, study_frame
+from suite.leaderboard.study_figures import history_figure, importance_figure, parameters_of, slices_figure, study_frame
 from suite.leaderboard.tradeoff_figures import cost_figure, critical_difference_figure, tradeoff_figure, tradeoff_frame
 from suite.record import Record
 
@@ -110,7 +110,8 @@ def study_pictures(name: str, trials: Sequence[Record], importance: pd.DataFrame
     if importance is not None and len(importance):
         wanted.append(("importance of settings", lambda: importance_figure(importance, name), True))
     wanted.append(("best validation value so far per trial", lambda: history_figure(table, name), several))
-    wanted.append(("every varied setting against validation accuracy", lambda: slices_figure(table, name), several))
+    varied = several and bool(parameters_of(table))
+    wanted.append(("every varied setting against validation accuracy", lambda: slices_figure(table, name), varied))
     return _drawn(f"study {name}: ", wanted)
 
 

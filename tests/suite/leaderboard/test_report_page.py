@@ -143,6 +143,19 @@ def test_names_cannot_become_markup(page: Any, page_file: Path) -> None:
     assert "<script>window" not in page_file.read_text()
 
 
+def test_a_study_without_a_finished_trial_is_said(make_record: Callable[..., Record]) -> None:
+    text = report_html(RunSet([make_record(rows=[], status="failed", reason="nan", study="s", trial=0)]), {}, made="today")
+    assert "Runs: 1 failed. No trial has finished." in text
+
+
+def test_a_study_that_varied_nothing_has_no_slices(make_record: Callable[..., Record]) -> None:
+    """The same trial before and after the code was changed."""
+    records = [make_record(run_id=code, study="s", trial=0, code_version=code) for code in ("old", "new")]
+    text = report_html(RunSet(records), {}, made="today")
+    assert "study s: best validation value so far per trial" in text
+    assert "every varied setting" not in text
+
+
 def test_dollars_in_names_are_no_formulas(make_record: Callable[..., Record]) -> None:
     tasks = ["$x_{", "a$b$", "t3"]
     records = [make_record(method, 0, run_id=method, settings_hash=method, benchmark="$\\frac{", tasks=tasks) for method in ("one", "two")]
