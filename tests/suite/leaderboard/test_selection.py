@@ -69,6 +69,16 @@ def test_seeds_count_by_their_mean_and_unfinished_trials_do_not(
     assert found["b0"].trials == 2
 
 
+def test_a_validation_cell_that_was_not_measured_does_not_count_as_zero(make_record: Callable[..., Record]) -> None:
+    """Nothing is known of the first trial's second task: it is neither 0 nor left out of the mean."""
+    cells: dict[str, list[float | None]] = {"unknown": [99.0, None], "low": [20.0, 10.0], "lower": [10.0, 10.0]}
+    records = [
+        make_record(tasks=["t1", "t2"], rows=[START, [first, 10.0], [first, second]], run_id=name, settings_hash=name, study="s")
+        for name, (first, second) in cells.items()
+    ]
+    assert list(select_trials(records, "current-task")) == ["low"]
+
+
 def test_unknown_rule_is_named(trials: list[Record]) -> None:
     with pytest.raises(ConfigError, match="'orakle' is not a selection rule.*nearest: 'oracle'"):
         select_trials(trials, "orakle")
