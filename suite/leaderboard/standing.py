@@ -39,10 +39,13 @@ def board(
 
 
 def row_labels(frame: pd.DataFrame) -> list[str]:
-    """Method and the beginning of the settings' hash per row; the code version's too where that is not unique."""
-    short = [f"{row['method']} {str(row['settings_hash'])[:6]}" for row in frame.to_dict("records")]
-    codes = [str(code)[:4] for code in frame["code_version"]]
-    return [label if short.count(label) == 1 else f"{label} {code}" for label, code in zip(short, codes, strict=True)]
+    """Method and the beginning of the settings' hash per row; the code version's too, then all of both, until it is unique."""
+    rows = frame.to_dict("records")
+    labels = [f"{row['method']} {str(row['settings_hash'])[:6]}" for row in rows]
+    for digits in ({"settings_hash": 6, "code_version": 4}, {"settings_hash": None, "code_version": None}):
+        longer = [" ".join([row["method"], *(str(row[name])[:end] for name, end in digits.items())]) for row in rows]
+        labels = [label if labels.count(label) == 1 else more for label, more in zip(labels, longer, strict=True)]
+    return labels
 
 
 def contestants(frame: pd.DataFrame, records: Mapping[str, Record], outcomes: Loader) -> list[Contestant]:

@@ -12,7 +12,7 @@ from suite.errors import DataError, SuiteError
 from suite.leaderboard.comparison import Contestant, against_best, compare, contestant, pairwise_frame, ranks_over_tasks
 from suite.leaderboard.run_set import RunSet
 from suite.leaderboard.significance import groups_of_rows, rank_table, variance_frame
-from suite.leaderboard.standing import board, with_standing
+from suite.leaderboard.standing import board, row_labels, with_standing
 from suite.record import Record
 
 TRIALS = 2000
@@ -136,6 +136,18 @@ def test_the_best_is_marked_with_what_cannot_be_told_from_it(make_runs: Callable
     assert standing["bad"] == "behind"
     p_values = dict(zip(frame["method"], frame["p_vs_best"], strict=True))
     assert p_values["bad"] < LEVEL <= min(p_values["good"], p_values["same"])
+
+
+def test_settings_whose_hashes_begin_alike_are_different_rows(make_runs: Callable[..., RunSet]) -> None:
+    runs = make_runs({"good": 0.8, "bad": 0.3})
+    config = {**runs.records[0].config, "method": {"name": "codyra"}}
+    hashes = ("aaaaaa11", "aaaaaa22")
+    records = [
+        record.model_copy(update={"config": config, "settings_hash": found}) for record, found in zip(runs.records, hashes, strict=True)
+    ]
+    frame = board(RunSet(records, runs.loaders))
+    assert list(frame["standing"]) == ["best", "behind"]
+    assert row_labels(frame) == ["codyra aaaaaa11 v", "codyra aaaaaa22 v"]
 
 
 def test_rows_of_other_data_or_without_outcomes_are_not_marked(make_runs: Callable[..., RunSet], make_record: Callable[..., Record]) -> None:
