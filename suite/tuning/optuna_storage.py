@@ -51,8 +51,15 @@ class TrialStore:
         Every trial has a generator of its own, from the study's seed and the trial's number: a study that was killed and
         resumed draws what the undisturbed one draws, as far as its sampler does not learn from the order of results.
         """
-        self._study.sampler = make_sampler(self._config, self._space, number=len(self.trials()))
+        trials = self.trials()
+        number = next((trial.number for trial in trials if trial.state is TrialState.WAITING), len(trials))
+        self._study.sampler = make_sampler(self._config, self._space, number=number)
         return self._study.ask()
+
+    def again(self, number: int) -> Trial:
+        """A trial whose driver died before all its parameters were drawn; those that it has stay."""
+        self._study.sampler = make_sampler(self._config, self._space, number=number)
+        return Trial(self._study, self._trial(number)._trial_id)
 
     def note_config(self, number: int, config: RunConfig) -> None:
         self.note(number, CONTENT, config.config_hash())
@@ -94,13 +101,13 @@ class TrialStore:
         return [trial.number for trial in self.trials() if trial.state is TrialState.RUNNING]
 
     def unique_trials(self) -> int:
-        """Trials that are not repetitions."""
+        """Trials that were begun and are not repetitions."""
         waiting = TrialState.WAITING
         return sum(DUPLICATE not in trial.user_attrs and trial.state is not waiting for trial in self.trials())
 
-    def number_of(self, content: str) -> int | None:
-        """The trial that first had this content."""
-        return next((trial.number for trial in self.trials() if trial.user_attrs.get(CONTENT) == content), None)
+    def first_with(self, content: str) -> int:
+        """The trial that first had this content, which some trial has."""
+        return next(trial.number for trial in self.trials() if trial.user_attrs.get(CONTENT) == content)
 
     def config_of(self, number: int) -> dict[str, Any] | None:
         text = self._trial(number).user_attrs.get(CONFIG)

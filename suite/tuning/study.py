@@ -9,13 +9,16 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from suite.config import RunConfig, apply_overrides, validate
 from suite.tuning.objectives import Objective, ValidationView
-from suite.tuning.optuna_storage import MOST_REPEATS, TrialStore
+from suite.tuning.optuna_storage import DUPLICATE, MOST_REPEATS, TrialStore
 from suite.tuning.source import Suggestion
 from suite.tuning.study_config import StudyConfig
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
 
 HOUR, GIB = 3600.0, 2.0**30
 
@@ -72,20 +75,36 @@ class StudySource:
         for number in self.store.running():
             fields = self.store.config_of(number)
             if fields is None:
-                self.store.tell(number, "FAIL", reason="the driver died before the trial had a configuration")
+                found = self._named(self.store.again(number))
             else:
-                yield self._opened(number, validate(RunConfig, fields, where=f"trial {number}"))
+                found = self._first(number, validate(RunConfig, fields, where=f"trial {number}"))
+            if found is not None:
+                yield found
 
     def _fresh(self) -> Suggestion | None:
         """A configuration that the study has not had; None when the space seems exhausted."""
         for _ in range(MOST_REPEATS):
-            trial = self.store.ask()
-            config = self.trial_config(self.space.suggest(trial))
-            twin = self.store.number_of(config.config_hash())
-            self.store.note_config(trial.number, config)
-            if twin is None:
-                return self._opened(trial.number, config)
-            self._repeat(trial.number, twin)
+            found = self._named(self.store.ask())
+            if found is not None:
+                return found
+        return None
+
+    def _named(self, trial: Trial) -> Suggestion | None:
+        config = self.trial_config(self.space.suggest(trial))
+        self.store.note_config(trial.number, config)
+        return self._first(trial.number, config)
+
+    def _first(self, number: int, config: RunConfig) -> Suggestion | None:
+        """The trial's first run; None for the same content again, which is not trained but gets its twin's fate."""
+        twin = self.store.first_with(config.config_hash())
+        if twin == number:
+            return self._opened(number, config)
+        self.store.note(number, DUPLICATE, twin)
+        state, views, reason = self.store.fate(twin)
+        if state in ("COMPLETE", "PRUNED", "FAIL"):
+            self._tell(number, state, views, reason)  # type: ignore[arg-type]
+        else:
+            self._twins.setdefault(twin, []).append(number)
         return None
 
     def _opened(self, number: int, config: RunConfig) -> Suggestion:
@@ -155,20 +174,13 @@ class StudySource:
     def _end(self, number: int, state: Literal["COMPLETE", "PRUNED", "FAIL"], reason: str | None) -> None:
         views = self._open.pop(number).views
         for each in (number, *self._twins.pop(number, ())):
-            self._tell(each, number, state, views, reason)
+            self._tell(each, state, views, reason)
         if self.config.keep == "front":
             self._drop_checkpoints()
 
     def _tell(
-        self,
-        number: int,
-        original: int,
-        state: Literal["COMPLETE", "PRUNED", "FAIL"],
-        views: list[ValidationView],
-        reason: str | None,
+        self, number: int, state: Literal["COMPLETE", "PRUNED", "FAIL"], views: list[ValidationView], reason: str | None
     ) -> None:
-        if number != original:
-            self.store.note(number, "duplicate_of", original)
         if views:
             self.store.note_views(number, views)
         if state != "COMPLETE":
@@ -181,14 +193,6 @@ class StudySource:
         limits = self.config.constraints.items()
         self.store.constrain(number, {name: limit.violation(_mean(Objective(name), views)) for name, limit in limits})
         self.store.tell(number, "COMPLETE", values=values)
-
-    def _repeat(self, number: int, twin: int) -> None:
-        """The same content again is not trained again: it gets its twin's fate, at once or when that is known."""
-        state, views, reason = self.store.fate(twin)
-        if state == "RUNNING":
-            self._twins.setdefault(twin, []).append(number)
-        elif state in ("COMPLETE", "PRUNED", "FAIL"):
-            self._tell(number, twin, state, views, reason)  # type: ignore[arg-type]
 
     def _drop_checkpoints(self) -> None:
         """Of every ended trial that is not on the front; records, outcomes and generations stay."""

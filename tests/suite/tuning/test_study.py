@@ -15,6 +15,7 @@ from suite.config import validate
 from suite.errors import ConfigError
 from suite.registry import METHODS, SPACES
 from suite.tuning.objectives import Objective, ValidationView, validation_view
+from suite.tuning.optuna_storage import TrialStore
 from suite.tuning.space import Choice, IntUniform, LogUniform, Space, choice
 from suite.tuning.stopping import StoppingConfig
 from suite.tuning.study import StudySource
@@ -115,6 +116,47 @@ def test_killed_driver_gives_its_running_trials_out_again(tmp_path: Path) -> Non
     assert (again.trial, again.config) == (second.trial, second.config)
     after.ended(again, view(ROWS), None)
     assert states(after) == ["COMPLETE", "COMPLETE"]
+
+
+def test_a_killed_driver_gives_no_content_out_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repetitions of a running trial wait for its fate; they still do after a restart."""
+    tiny = Space("lora", {"method.rank": choice(4, 8)})
+    monkeypatch.setattr(StudyConfig, "search_space", lambda self: tiny)
+    points = [{"method.rank": rank} for rank in (4, 4, 8)]
+    config = study_config(points=points, budget={"trials": 2})
+    before = StudySource(config, tmp_path)
+    given = [before.suggest(), before.suggest()]
+    assert [s.trial for s in given if not isinstance(s, str)] == [0, 2]
+    after = StudySource(config, tmp_path)
+    again = []
+    while not isinstance(suggestion := after.suggest(), str):
+        again.append(suggestion.trial)
+        after.ended(suggestion, view(ROWS), None)
+    assert again == [0, 2]
+    assert [trial.user_attrs.get("duplicate_of") for trial in after.store.trials()] == [None, 0, None]
+    assert states(after) == ["COMPLETE"] * 3
+
+
+def test_a_driver_that_died_between_two_writes_loses_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(self: object, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    point = {"method.kappa_max": 0.05, "method.placement": "inout"}
+    with monkeypatch.context() as killed:
+        killed.setattr(TrialStore, "note_config", die)
+        with pytest.raises(KeyboardInterrupt):
+            StudySource(study_config(points=[point]), tmp_path).suggest()
+    again = StudySource(study_config(points=[point]), tmp_path).suggest()
+    assert not isinstance(again, str)
+    resolved = again.config.resolved()["method"]
+    assert (again.trial, resolved["kappa_max"], resolved["placement"]) == (0, 0.05, "inout")
+
+
+def test_points_that_leave_something_open_are_filled_in_independently(tmp_path: Path) -> None:
+    points = [{"method.placement": name} for name in ("inout", "qkvo", "qkvoinout")]
+    source = StudySource(study_config(points=points), tmp_path)
+    found = [source.suggest() for _ in points]
+    assert len({s.config.resolved()["method"]["kappa_max"] for s in found if not isinstance(s, str)}) == 3
 
 
 def test_same_sampler_seed_same_suggestions(tmp_path: Path) -> None:
