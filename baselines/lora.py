@@ -57,6 +57,8 @@ class Lora(Method):
         self.slots = learner.place(self.config.placement)
 
     def begin_task(self, context: TaskContext) -> None:
+        if self.config.dropout:  # masks come from torch's own generators, on whichever device the branch is
+            torch.manual_seed(int(torch.randint(2**62, (), generator=context.random["dropout"])))
         for slot in self.slots:
             if BRANCH not in slot.branches:
                 branch = fresh_branch(slot, self.config.rank, context.random["init"], scale=self.config.scale)

@@ -70,6 +70,18 @@ def test_carry_keeps_branch_and_optimizer(make_trainer: Callable[..., StreamTrai
     assert float(trainer.optimizer_state["0/step"]) == 2 * steps == 16
 
 
+def test_dropout_follows_the_seed_alone(make_trainer: Callable[..., StreamTrainer]) -> None:
+    """Equal seeds give equal masks, whatever was drawn before; only the generator ``dropout`` moves them."""
+
+    def last_loss(seed: int) -> float | None:
+        trainer = make_trainer(LoraConfig(dropout=0.5))
+        trainer.random.generators["dropout"] = RandomStreams(seed)["dropout"]
+        torch.rand(3)
+        return list(trainer.rows(0))[-1].result.train_loss
+
+    assert last_loss(0) == last_loss(0) != last_loss(1)
+
+
 def test_update_norms_agree_between_policies(make_trainer: Callable[..., StreamTrainer]) -> None:
     """Size of each task's update and the cumulative shift do not depend on whether updates are merged or stacked."""
     merged = [r.result for r in make_trainer(LoraConfig(between="merge")).rows(0)]

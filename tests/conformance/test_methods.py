@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -99,11 +100,19 @@ def test_carried_bytes_are_the_bytes_of_the_state(name: str, make_trainer: Calla
     assert result.costs.carried_bytes == tensor_bytes([*state.values(), *branches.values()])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        *((name, {}) for name in NAMES),
+        ("lora", {"between": "carry", "dropout": 0.5}),
+        ("lora", {"between": "stack"}),
+        ("replay", {"selection": "balanced"}),
+    ],
+)
 def test_stopped_and_resumed_run_equals_whole_run(
-    name: str, make_config: Callable[..., RunConfig], tmp_path: Path
+    name: str, fields: dict[str, Any], make_config: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
-    config = make_config(name)
+    config = make_config(name, **fields)
     whole = execute(config, Surroundings(tmp_path / "whole", tmp_path, "cpu"))
     parts = Surroundings(tmp_path / "parts", tmp_path, "cpu")
     for last in (0, 1, 2):
@@ -142,5 +151,3 @@ def test_degenerate_setting_equals_its_parent(
     for _ in zip(one.rows(0), other.rows(0), strict=True):
         for name, slot in one.learner.slots.items():
             assert torch.equal(slot.weight, other.learner.slots[name].weight), name
-
-
