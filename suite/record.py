@@ -6,6 +6,7 @@ Metrics are functions of the record and are never stored as the only copy.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -117,9 +118,18 @@ class Record(BaseModel):
 
 
 def atomic_write(path: Path, data: bytes) -> None:
-    """Write ``data`` so that a reader or a crash sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write ``data`` so that a reader or a crash sees the old file or the new one, never a part.
+
+    Raises:
+        DataError: no file can stand at ``path``, or none may be written there.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except (IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError) as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror}); give the path of a file in a folder of yours.") from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

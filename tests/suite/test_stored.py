@@ -77,6 +77,19 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_place_that_takes_no_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match=r"folder: cannot be written \(Is a directory\); give the path of a file"):
+        atomic_write(tmp_path / "folder", b"x")
+    with pytest.raises(DataError, match=r"below: cannot be written \((File exists|Not a directory)\)"):
+        atomic_write(tmp_path / "file" / "below", b"x")
+    with pytest.raises(DataError, match=r"deep: cannot be written \((File exists|Not a directory)\)"):
+        atomic_write(tmp_path / "file" / "below" / "deep", b"x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
 def test_identity_depends_on_config_data_and_code(make_config: Callable[..., RunConfig]) -> None:
     config = make_config("lora")
     assert run_id(config, "a") == run_id(config, "a")
