@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import pickle
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -110,7 +111,7 @@ def _idx_array(file: Path, stamp: str) -> NDArray[np.uint8]:
     """uint8 array of an IDX file: (n, height, width) for images, (n,) for labels; ``stamp`` only keys the memory."""
     try:
         data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{file}: cannot be read ({error}); pull mnist again.") from None
     magic, dimensions = IDX_HEADERS["idx1" if "idx1" in file.name else "idx3"]
     shape = tuple(int(size) for size in np.frombuffer(data[4 : 4 + 4 * dimensions], dtype=">u4"))

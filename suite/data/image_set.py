@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +52,28 @@ def random_parts(items: ImageItems, share: float = 0.8) -> tuple[ImageItems, Ima
 
 def read_lines(path: Path) -> list[str]:
     """Stripped, non-empty lines of a list file; DataError when there are none."""
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
     if not lines:
         raise DataError(f"{path}: is empty; restore the data set's own list file.")
     return lines
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object of a JSON file; DataError for anything else."""
+    try:
+        content = json.loads(_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"{path}: is not valid JSON ({error}); restore it.") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: holds a {type(content).__name__} instead of an object with lists; restore it.")
+    return content
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as text ({error}); restore it.") from None
 
 
 def listed_files(folder: Path, suffixes: Sequence[str] = (".jpg",)) -> list[str]:
@@ -78,3 +97,12 @@ def read_mat(path: Path, key: str) -> NDArray[Any]:
     if key not in content:
         raise DataError(f"{path}: has no variable '{key}'; restore the data set's own file.")
     return np.atleast_1d(content[key])
+
+
+def read_mat_numbers(path: Path, key: str, most: int | None = None) -> list[int]:
+    """A variable of a MATLAB file that is a list of numbers from 1 to ``most``; DataError when it is anything else."""
+    values = read_mat(path, key)
+    if values.dtype.kind not in "iuf" or not values.size or values.min() < 1 or values.max() > (most or values.max()):
+        upper = f" to {most}" if most else ""
+        raise DataError(f"{path}: its variable '{key}' is no list of numbers from 1{upper}; restore the data set's own file.")
+    return [int(value) for value in values.ravel()]

@@ -5,14 +5,13 @@ Nothing is decoded. Sources: KaiyangZhou/CoOp (DATASETS.md, datasets/*.py) and R
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from suite.benchmarks.image_facts import class_facts
-from suite.data.image_set import ImageSet
+from suite.data.image_set import ImageSet, read_json
 from suite.data.items import FileSource, ImageItems, image_items
 from suite.data.layouts import Need, locate
 from suite.data.readers_torchvision import read_aircraft, read_mnist
@@ -63,12 +62,9 @@ def read_coop(root: Path, name: str) -> ImageSet:
 
 def _read_split(path: Path) -> dict[str, list[Any]]:
     """The three lists of a split file, every row checked to be [relative path, label, class name]."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: is not valid JSON ({error}); restore CoOp's split file.") from None
+    content = read_json(path)
     for part in ("train", "val", "test"):
-        if not isinstance(content, dict) or not isinstance(content.get(part), list):
+        if not isinstance(content.get(part), list):
             raise DataError(f"{path}: has no list '{part}'; restore CoOp's split file.")
         for number, row in enumerate(content[part]):
             if not (isinstance(row, list) and len(row) == 3 and _is_row(*row)):
@@ -96,9 +92,9 @@ def _class_names(path: Path, content: dict[str, list[Any]]) -> tuple[str, ...]:
                     f"{path}: {part} gives '{item}' label {label} with the class name '{name}', but label {label} is "
                     f"'{names[label]}' elsewhere; restore CoOp's split file."
                 )
-    missing = sorted(set(range(max(names, default=0) + 1)) - set(names))
-    if missing:
-        raise DataError(f"{path}: has no image of label {missing[0]}; restore CoOp's split file.")
+    missing = next((label for label in range(len(names)) if label not in names), None)
+    if missing is not None:
+        raise DataError(f"{path}: has no image of label {missing}; restore CoOp's split file.")
     return tuple(names[label] for label in range(len(names)))
 
 

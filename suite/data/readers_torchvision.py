@@ -6,14 +6,12 @@ Sources: torchvision.datasets and Thunderbeee/ZSCL, mtil/src/datasets/collection
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from suite.benchmarks.image_facts import class_facts
 from suite.data.array_sources import cifar_class_names, cifar_items, idx_items
-from suite.data.image_set import ImageSet, listed_files, random_parts, read_lines, read_mat
+from suite.data.image_set import ImageSet, listed_files, random_parts, read_json, read_lines, read_mat, read_mat_numbers
 from suite.data.items import FileSource, ImageItems, image_items
 from suite.data.layouts import Place, locate
 from suite.errors import DataError
@@ -93,14 +91,12 @@ def _eurosat(root: Path) -> ImageSet:
 def _flowers(root: Path) -> ImageSet:
     """Label = value of ``imagelabels.mat`` minus 1; parts from ``setid.mat`` (trnid, valid, tstid)."""
     place = locate(root, "flowers", ("jpg", "imagelabels.mat", "setid.mat"))
-    labels = read_mat(place.require("imagelabels.mat"), "labels").astype(int) - 1
+    labels = read_mat_numbers(place.require("imagelabels.mat"), "labels")
     source = FileSource(place.require("jpg"))
 
     def part(key: str) -> ImageItems:
-        numbers = read_mat(place.require("setid.mat"), key).astype(int).tolist()
-        if max(numbers) > len(labels):
-            raise DataError(f"{place.require('setid.mat')}: names image {max(numbers)} of {len(labels)}; restore the file.")
-        return image_items([f"image_{number:05d}.jpg" for number in numbers], [labels[n - 1] for n in numbers], source)
+        numbers = read_mat_numbers(place.require("setid.mat"), key, most=len(labels))
+        return image_items([f"image_{number:05d}.jpg" for number in numbers], [labels[n - 1] - 1 for n in numbers], source)
 
     names = tuple(class_facts("mtil")["flowers"]["names"])
     return ImageSet("flowers", place.folder, names, part("trnid"), part("valid"), part("tstid"))
@@ -109,7 +105,7 @@ def _flowers(root: Path) -> ImageSet:
 def _food(root: Path) -> ImageSet:
     place = locate(root, "food", ("images", "meta/train.json", "meta/test.json"))
     source = FileSource(place.require("images"))
-    lists = {part: _read_json(place.require(f"meta/{part}.json")) for part in ("train", "test")}
+    lists = {part: _image_lists(place.require(f"meta/{part}.json")) for part in ("train", "test")}
     classes = sorted(lists["train"])
 
     def part(name: str) -> ImageItems:
@@ -145,8 +141,8 @@ def _oxfordpet(root: Path) -> ImageSet:
     def part(name: str) -> ImageItems:
         path = place.require(f"annotations/{name}.txt")
         rows = [line.split() for line in read_lines(path) if not line.startswith("#")]
-        if any(len(row) != 4 for row in rows):
-            raise DataError(f"{path}: has lines without four columns (image, class, species, breed); restore the file.")
+        if any(len(row) != 4 or not row[1].isdecimal() for row in rows):
+            raise DataError(f"{path}: has lines without the columns image, class, species, breed; restore the file.")
         for image, label, *_ in rows:
             names.setdefault(int(label) - 1, " ".join(word.title() for word in image.rsplit("_", 1)[0].split("_")))
         return image_items([f"{row[0]}.jpg" for row in rows], [int(row[1]) - 1 for row in rows], source)
@@ -162,7 +158,10 @@ def _stanfordcars(root: Path) -> ImageSet:
     source = FileSource(place.folder)
 
     def part(name: str) -> ImageItems:
-        rows = read_mat(place.require(annotations[name]), "annotations")
+        path = place.require(annotations[name])
+        rows = read_mat(path, "annotations")
+        if not {"fname", "class"} <= set(rows.dtype.names or ()):
+            raise DataError(f"{path}: its variable 'annotations' has no fields 'fname' and 'class'; restore the file.")
         return image_items([f"cars_{name}/{row['fname']}" for row in rows], [int(row["class"]) - 1 for row in rows], source)
 
     names = tuple(str(name) for name in read_mat(place.require("devkit/cars_meta.mat"), "class_names"))
@@ -217,13 +216,11 @@ def _spaced(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name.replace("_", " ") for name in names)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: is not valid JSON ({error}); restore it.") from None
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: must map class names to lists of images; restore it.")
+def _image_lists(path: Path) -> dict[str, list[str]]:
+    content = read_json(path)
+    for images in content.values():
+        if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
+            raise DataError(f"{path}: must map class names to lists of images; restore it.")
     return content
 
 

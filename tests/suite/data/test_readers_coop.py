@@ -109,12 +109,17 @@ def gap(split: Rows) -> str:
     return "has no image of label 5"
 
 
+def far_label(split: Rows) -> str:
+    split["train"].append(["banded/new.jpg", 10**11, "new"])
+    return "has no image of label 47"
+
+
 def twice(split: Rows) -> str:
     split["train"].append(split["train"][0])
     return "is listed twice in one split"
 
 
-@pytest.mark.parametrize("plant", [other_name, outside, absolute, text_label, no_list, empty_list, gap, twice])
+@pytest.mark.parametrize("plant", [other_name, outside, absolute, text_label, no_list, empty_list, gap, far_label, twice])
 def test_malformed_split_files(coop_root: Path, tmp_path: Path, plant: Callable[[Rows], str]) -> None:
     root = tmp_path / "root"
     shutil.copytree(coop_root / "dtd", root / "dtd")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import shutil
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets as tv
+from scipy.io import savemat
 
 from suite.benchmarks.image_facts import class_facts, stream_facts
 from suite.data import array_sources
@@ -251,7 +253,7 @@ def no_mat(root: Path) -> tuple[str, str]:
 def bad_columns(root: Path) -> tuple[str, str]:
     path = root / "oxford-iiit-pet" / "annotations" / "test.txt"
     path.write_text("Abyssinian_1 1\n")
-    return "oxfordpet", "lines without four columns"
+    return "oxfordpet", "lines without the columns"
 
 
 def broken_json(root: Path) -> tuple[str, str]:
@@ -263,6 +265,56 @@ def cut_binary(root: Path) -> tuple[str, str]:
     path = root / "cifar-100-binary" / "test.bin"
     path.write_bytes(path.read_bytes()[:-5])
     return "cifar100", "is not made of rows of 3074 bytes"
+
+
+def worded_label(root: Path) -> tuple[str, str]:
+    path = root / "oxford-iiit-pet" / "annotations" / "test.txt"
+    path.write_text(path.read_text().replace("_101 1 ", "_101 one "))
+    return "oxfordpet", r"test\.txt: has lines without the columns"
+
+
+def other_encoding(root: Path) -> tuple[str, str]:
+    (root / "fgvc-aircraft-2013b" / "data" / "images_variant_val.txt").write_bytes(b"\xff\xfe7")
+    return "aircraft", r"images_variant_val\.txt: cannot be read as text"
+
+
+def damaged_gzip(root: Path) -> tuple[str, str]:
+    path = root / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
+    data = bytearray(gzip.compress(path.read_bytes()))
+    data[10] |= 0x06  # a kind of block that does not exist
+    path.with_name(f"{path.name}.gz").write_bytes(data)
+    path.unlink()
+    return "mnist", r"ubyte\.gz: cannot be read \(.*\); pull mnist again"
+
+
+def worded_flowers(root: Path) -> tuple[str, str]:
+    savemat(root / "flowers-102" / "imagelabels.mat", {"labels": np.asarray(["a", "b"], dtype=object)})
+    return "flowers", r"imagelabels\.mat: its variable 'labels' is no list of numbers from 1;"
+
+
+def flower_before_the_first(root: Path) -> tuple[str, str]:
+    savemat(root / "flowers-102" / "setid.mat", {key: np.asarray([[0, 1]]) for key in ("trnid", "valid", "tstid")})
+    return "flowers", r"setid\.mat: its variable 'trnid' is no list of numbers from 1 to 408;"
+
+
+def no_flower(root: Path) -> tuple[str, str]:
+    savemat(root / "flowers-102" / "setid.mat", {key: np.zeros((1, 0)) for key in ("trnid", "valid", "tstid")})
+    return "flowers", r"setid\.mat: its variable 'trnid' is no list of numbers"
+
+
+def plain_annotations(root: Path) -> tuple[str, str]:
+    savemat(root / "stanford_cars" / "devkit" / "cars_train_annos.mat", {"annotations": np.asarray([1, 2, 3])})
+    return "stanfordcars", r"cars_train_annos\.mat: its variable 'annotations' has no fields"
+
+
+def counted_food(root: Path) -> tuple[str, str]:
+    (root / "food-101" / "meta" / "train.json").write_text('{"apple_pie": 750}')
+    return "food", r"train\.json: must map class names to lists of images"
+
+
+def deep_json(root: Path) -> tuple[str, str]:
+    (root / "food-101" / "meta" / "train.json").write_text("[" * 100_000)
+    return "food", r"train\.json: is not valid JSON"
 
 
 FAULTS = [
@@ -277,6 +329,15 @@ FAULTS = [
     bad_columns,
     broken_json,
     cut_binary,
+    worded_label,
+    other_encoding,
+    damaged_gzip,
+    worded_flowers,
+    flower_before_the_first,
+    no_flower,
+    plain_annotations,
+    counted_food,
+    deep_json,
 ]
 
 
