@@ -68,12 +68,14 @@ def learner(mini_stream: Stream) -> ClipLearner:
 
 @pytest.fixture
 def make_trainer(mini_stream: Stream) -> Callable[..., StreamTrainer]:
-    """``make_trainer(method config, stream=..., seed=..., **training)``: a trainer over a fresh network."""
+    """``make_trainer(method config, stream=..., seed=..., plain=..., **training)``: a trainer over a fresh network."""
 
-    def make(config: MethodConfig, *, stream: Stream = mini_stream, seed: int = 0, **training: Any) -> StreamTrainer:
+    def make(
+        config: MethodConfig, *, stream: Stream = mini_stream, seed: int = 0, plain: bool = False, **training: Any
+    ) -> StreamTrainer:
         budget = TrainingConfig(**{"steps": 8, "batch_size": 8, "lr": 3e-3, **training})
         built = MiniClipConfig().build(stream, torch.device("cpu"))
-        return StreamTrainer(built, config.build(), budget, RandomStreams(seed))
+        return StreamTrainer(built, config.build(), budget, RandomStreams(seed), plain=plain)
 
     return make
 

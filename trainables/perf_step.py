@@ -31,7 +31,7 @@ def measure_step(work: Workload, rounds: int) -> list[PerfRow]:
         for trainer, taken in zip((plain, fast), times, strict=True):
             taken += trainer.sample_steps(0, WARM_UP + TIMED).seconds[WARM_UP:]
     slow, quick = (1000 * statistics.median(taken) for taken in times)
-    floor, note = _floor(fast, work)
+    floor, note = _floor(work, stream)
     what = "peak memory" if work.device.type == "cuda" else "activations kept"
     how = f"{work.fast_precision()} against fp32"
     return [
@@ -87,15 +87,15 @@ def measure_stream(work: Workload) -> list[PerfRow]:
     return [PerfRow("stream", seconds[0], seconds[1], "s", seconds[0] / seconds[1], note)]
 
 
-def _floor(trainer: StreamTrainer, work: Workload) -> tuple[float, str]:
+def _floor(work: Workload, stream: Stream) -> tuple[float, str]:
     """Milliseconds that the forward pass and as many operations again for the inputs' gradients take at the speed of a large product."""
-    learner = clip_of(trainer)
+    trainer = work.trainer(stream, plain=False)
+    learner = trainer.learner
     learner.begin_task(0)
-    rows = torch.arange(work.batch_size) % len(trainer.stream.tasks[0].train)
+    rows = torch.arange(work.batch_size) % len(stream.tasks[0].train)
     batch = learner.batch(torch.zeros_like(rows), rows, trainer.random["augment"])
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        learner.encode_images(batch.inputs["pixels"])
-        learner.encode_texts(learner.prompts.label_space((0,)).tokens)
+        learner.forward(batch)
     operations = 2 * counter.get_total_flops()
     rate = matmul_rate(work.device, torch.bfloat16 if work.fast_precision() == "bf16" else torch.float32)
     note = f"{operations / 1e9:,.1f} GFLOP at {rate / 1e12:,.2f} TFLOP/s"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from suite.backbones.causal_lm import CausalLMConfig, MiniLMConfig
 from suite.backbones.clip import ClipLearner, MiniClipConfig, OpenClipConfig, open_clip_models
+from suite.backbones.learner import BackboneConfig
 from suite.benchmarks.image_facts import class_facts, stream_facts
 from suite.benchmarks.mini import MiniXtailConfig
+from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.benchmarks.stream import ImageExamples, ImageTask, Protocol, Stream
 from suite.config import TrainingConfig, validate
-from suite.errors import unknown_name
+from suite.errors import ConfigError, unknown_name
 from suite.randomness import RandomStreams, numpy_generator
 from suite.registry import METHODS
 from trainables.method import MethodConfig
@@ -28,8 +32,9 @@ class Workload:
     """A run in everything but its images.
 
     Attributes:
-        backbone: ``mini-clip`` on the embedded domains, or an open_clip architecture with random weights on noise that has
-            X-TAIL's tasks, class names and 16 images per class: speed does not depend on what the numbers are.
+        backbone: ``mini-clip`` on the embedded domains; an open_clip architecture with random weights on noise that has
+            X-TAIL's tasks, class names and 16 images per class: speed does not depend on what the numbers are; ``mini-lm``, or a
+            causal language model by hub id or folder, on the embedded text tasks.
         precision: of the fast side; ``auto`` = bf16 on a GPU that has it, else fp32. The plain side is always fp32.
         tasks: the first so many of the stream.
         test_share: of X-TAIL's test images; validation has a tenth of them. Embedded domains are used whole.
@@ -50,6 +55,11 @@ class Workload:
             return self.precision
         return "bf16" if self.device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
 
+    @property
+    def reads_text(self) -> bool:
+        """True for a language model; what is no folder and no hub id is taken for an open_clip architecture."""
+        return self.backbone == "mini-lm" or "/" in self.backbone or Path(self.backbone).is_dir()
+
     def stream(self) -> Stream:
         """Made anew in every call, equal every time.
 
@@ -59,8 +69,11 @@ class Workload:
         if self.backbone == "mini-clip":
             whole = MiniXtailConfig().stream(Protocol.UNION)
             return Stream(whole.name, whole.tasks[: self.tasks], whole.protocol, whole.metrics)
+        if self.reads_text:
+            whole = MiniTraceConfig().build(Path())
+            return Stream(whole.name, whole.tasks[: self.tasks], whole.protocol, whole.metrics, scoring=whole.scoring)
         if self.backbone not in open_clip_models():
-            raise unknown_name("open_clip model", self.backbone, ["mini-clip", *open_clip_models()], where="--backbone")
+            raise unknown_name("backbone", self.backbone, ["mini-clip", "mini-lm", *open_clip_models()], where="--backbone")
         facts, names = stream_facts("xtail"), class_facts("xtail")
         order = facts["orders"]["I"][: self.tasks]
         tasks = [noise_task(key, tuple(names[key]["names"]), round(self.test_share * int(facts["sets"][key]["test"]))) for key in order]
@@ -68,12 +81,8 @@ class Workload:
 
     def trainer(self, stream: Stream, *, plain: bool) -> StreamTrainer:
         """A trainer over a fresh network."""
-        mini = self.backbone == "mini-clip"
-        backbone = MiniClipConfig() if mini else OpenClipConfig(model=self.backbone, pretrained=None)
         torch.manual_seed(0)  # open_clip's random weights
-        learner = backbone.build(stream, self.device)
-        assert isinstance(learner, ClipLearner)
-        learner.plain = plain
+        learner = self._backbone().build(stream, self.device)
         precision = "fp32" if plain else self.fast_precision()
         fields: dict[str, Any] = {"steps": self.steps, "batch_size": self.batch_size, "precision": precision, "eval_precision": precision}
         quick = {"kappa_levels": max(2, self.steps // 10)} if self.method == "codyra" else {}
@@ -83,9 +92,20 @@ class Workload:
         return StreamTrainer(learner, method.build(), training, RandomStreams(0), plain=plain)
 
 
+    def _backbone(self) -> BackboneConfig:
+        if self.reads_text:
+            return MiniLMConfig() if self.backbone == "mini-lm" else CausalLMConfig(model=self.backbone)
+        return MiniClipConfig() if self.backbone == "mini-clip" else OpenClipConfig(model=self.backbone, pretrained=None)
+
+
 def clip_of(trainer: StreamTrainer) -> ClipLearner:
-    """The learner of a workload's trainer."""
-    assert isinstance(trainer.learner, ClipLearner)
+    """The learner of a workload's trainer.
+
+    Raises:
+        ConfigError: a language model, whose answers ``perf text`` measures.
+    """
+    if not isinstance(trainer.learner, ClipLearner):
+        raise ConfigError("--backbone: a language model generates answers; measure it with 'codyra-suite perf text'.")
     return trainer.learner
 
 

@@ -55,7 +55,7 @@ class StreamTrainer:
 
     Attributes:
         journal: what was merged so far; part of every checkpoint.
-        plain: take the reference step instead of the fast one.
+        plain: learn and evaluate by the plain reference instead of the fast ways.
         optimizer_state: tensors of the last optimizer when the method carries it over tasks.
         untouched: outcomes of row 0; a method that does not train repeats them instead of measuring the same network again.
     """
@@ -73,6 +73,7 @@ class StreamTrainer:
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.learner.slots)
+        self.learner.plain = self.plain
         self.method.attach(self.learner, self.random)
         steps = [self.step_count(index) for index in range(len(self.stream))]
         self.method.check_budget(self.stream.task_names, steps)

@@ -29,9 +29,10 @@ from suite.backbones.lm_network import (
 from suite.backbones.text_store import TextStore
 from suite.backbones.transfer import send
 from suite.benchmarks.stream import Protocol, Split, Stream
-from suite.data.text import Boundary, TextEncoder, Tokenizer, training_batch
+from suite.data.text import Boundary, Ids, TextEncoder, Tokenizer, training_batch
 from suite.errors import ConfigError
 from suite.lowrank.decoder import adapt_decoder, module_paths
+from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.layer import Slot
 from suite.lowrank.placement import Placement
 from suite.metrics.text_scores import score
@@ -120,9 +121,20 @@ class CausalLearner:
         self.pad: int = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self.end = end_tokens(network, tokenizer)
         self.current: int | None = None
+        self._plain = False
         self._tokens_laid_out = self._tokens_kept = 0
         # A GPU records a step for every shape it meets: few shapes there, no padding elsewhere.
         self.pad_multiple, self.answer_multiple = (64, 16) if device.type == "cuda" else (1, 1)
+
+    @property
+    def plain(self) -> bool:
+        """The reference for comparisons: logits of every token, branch by branch, answers one by one by the stock ``generate``."""
+        return self._plain
+
+    @plain.setter
+    def plain(self, plain: bool) -> None:
+        self._plain = plain
+        compute_plainly(self.network, plain)
 
     def place(self, placement: Placement) -> list[Slot]:
         here = {name.split(".")[2] for name in self.slots}
@@ -169,6 +181,8 @@ class CausalLearner:
             self.network.train()  # dropout of branches and gradient checkpointing; the backbone itself has no dropout
         inputs = dict(batch.inputs)
         answers = inputs.pop("answer_ids")  # (n, window), the rest ignored
+        if self.plain:
+            return self._forward_plainly(inputs, answers)
         apart = self.head.can_do_apart(answers.numel())
         with self._storage_autocast(), self.head.window(answers.shape[1], apart=apart) as hidden:
             logits = self.network(**inputs, use_cache=False).logits  # (n, window, vocabulary), empty if apart
@@ -177,18 +191,44 @@ class CausalLearner:
                 return Output(loss, lambda: hidden[0] @ self.head.weight.T)
         return Output(F.cross_entropy(logits.flatten(0, 1).float(), answers.flatten(), ignore_index=IGNORED), lambda: logits)
 
+    def _forward_plainly(self, inputs: dict[str, Tensor], answers: Tensor) -> Output:
+        with self._storage_autocast():
+            logits = self.network(**inputs, use_cache=False).logits[:, :-1]
+        window = answers.shape[1]
+        targets = F.pad(answers, (logits.shape[1] - window, 0), value=IGNORED)
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+        return Output(loss, lambda: logits[:, -window:])
+
     def distil_logits(self, batch: Batch, output: Output) -> Tensor:
         return output.logits[batch.inputs["answer_ids"] != IGNORED]
 
-    @torch.no_grad()
     def evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
-        self.network.eval()
         prompts = [row.ids for task in tasks for row in self.texts.prompts(task, split)]
         limits = [self.texts.limit(task) for task in tasks for _ in self.texts.prompts(task, split)]
-        with self._storage_autocast():
-            ids = generate(self.network, prompts, limits, self.decoding(), self.device)
-        answers = iter(self.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        answers = iter(self.tokenizer.batch_decode(self.answers(prompts, limits), skip_special_tokens=True, clean_up_tokenization_spaces=False))
         return [self._outcomes(task, split, answers) for task in tasks]
+
+    @torch.no_grad()
+    def answers(self, prompts: Sequence[Ids], limits: Sequence[int]) -> list[list[int]]:
+        """Generated ids of each prompt, at most so many, without the end token."""
+        self.network.eval()
+        with self._storage_autocast():
+            if self.plain:
+                return self._stock_answers(prompts, limits)
+            return generate(self.network, prompts, limits, self.decoding(), self.device)
+
+    def _stock_answers(self, prompts: Sequence[Ids], limits: Sequence[int]) -> list[list[int]]:
+        """Greedy answers up to each one's first end token, by the ``generate`` of transformers."""
+        found = []
+        for prompt, limit in zip(prompts, limits, strict=True):
+            ids = torch.from_numpy(prompt)[None].to(self.device)
+            answer = self.network.generate(
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit, do_sample=False, pad_token_id=self.pad
+            )
+            tokens: list[int] = answer[0, ids.shape[1] :].tolist()
+            ends = [place for place, token in enumerate(tokens) if token in self.end]
+            found.append(tokens[: ends[0]] if ends else tokens)
+        return found
 
     def _outcomes(self, task: int, split: Split, answers: Iterator[str]) -> Outcomes:
         """Scores of one task; takes as many of ``answers`` as its split has rows."""

@@ -78,8 +78,8 @@ class ClassPrompts:
         evaluation = [_filled(task.eval_templates, name) for task in tasks for name in task.class_names]
         starts = [sum(self.sizes[:index]) for index in range(len(tasks) + 1)]
         self._train_prompts = [prompts[0] for prompts in train]
-        tokens = _cut(tokenize(self._train_prompts)).to(device)
-        self._train = [_cut(tokens[begin:end]) for begin, end in pairwise(starts)]
+        tokens = tokenize(self._train_prompts)
+        self._train = [_cut(tokens[begin:end]).to(device) for begin, end in pairwise(starts)]
         order: dict[tuple[str, ...], int] = {}
         self._set_of_class = torch.tensor([order.setdefault(prompts, len(order)) for prompts in evaluation])
         self._starts = starts

@@ -77,12 +77,17 @@ class Outcomes:
 
 
 class Learner(Protocol):
-    """What the stream trainer and the methods may ask of a backbone."""
+    """What the stream trainer and the methods may ask of a backbone.
+
+    Attributes:
+        plain: compute as everybody writes it; the reference that the fast ways are compared and timed with.
+    """
 
     stream: Stream
     network: nn.Module
     slots: dict[str, Slot]  # every adaptable linear map by name, in network order
     device: torch.device
+    plain: bool
 
     def place(self, placement: Placement) -> list[Slot]:
         """The slots a placement names; ConfigError when it names none."""

@@ -8,13 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from suite.backbones.answer_loss import IGNORED
 from suite.backbones.causal_lm import CausalLearner, LanguageModelConfig
-from suite.backbones.generation import generate
-from suite.backbones.learner import Batch
 from suite.benchmarks.stream import Stream
 from suite.costs import peak_bytes, reset_peak
 from suite.data.buckets import length_bucketed_order, padding_share
@@ -34,8 +30,8 @@ def measure_text(
     """Three rows per task (padding, training, generation), then generation over all tasks together.
 
     padding: share of padding in batches of ``batch_size``, random order against length buckets, in percent.
-    training: own tokens per second, random batches with logits everywhere against buckets with logits at answers.
-    generation: new tokens per second of at most ``prompts`` test prompts, the stock ``generate`` one by one against
+    training: own tokens per second, the plain learner on random batches against the fast one on buckets.
+    generation: new tokens per second of at most ``prompts`` test prompts, the stock ``generate`` one by one (plain learner) against
     cached batches; the note says whether both gave equal answers.
     """
     learner = backbone.build(stream, device)
@@ -57,41 +53,14 @@ def measure_text(
 
 def compare_generation(learner: CausalLearner, prompts: Sequence[Ids], limit: int) -> tuple[int, Any, bool]:
     """(new tokens, seconds one by one and batched, equal answers?) of greedy decoding up to ``limit`` tokens."""
-    learner.network.eval()
-    decoding = learner.decoding()
-
-    def one_by_one() -> list[list[int]]:
-        return [stock_answer(learner, prompt, limit) for prompt in prompts]
-
-    def batched() -> list[list[int]]:
-        return generate(learner.network, prompts, [limit] * len(prompts), decoding, learner.device)
-
-    stock_answer(learner, prompts[0], 2)
-    generate(learner.network, prompts[:2], [2, 2][: len(prompts)], decoding, learner.device)
-    plain, plain_seconds = _timed(one_by_one, learner.device)
-    fast, fast_seconds = _timed(batched, learner.device)
-    return sum(map(len, fast)), np.array([plain_seconds, fast_seconds]), plain == fast
-
-
-@torch.no_grad()
-def stock_answer(learner: CausalLearner, prompt: Ids, limit: int) -> list[int]:
-    """Answer ids of one prompt by the ``generate`` of transformers, up to its first end token."""
-    ids = torch.from_numpy(prompt)[None].to(learner.device)
-    answer = learner.network.generate(
-        ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit, do_sample=False, pad_token_id=learner.pad
-    )
-    found: list[int] = answer[0, ids.shape[1] :].tolist()
-    ends = [place for place, token in enumerate(found) if token in learner.end]
-    return found[: ends[0]] if ends else found
-
-
-def loss_everywhere(learner: CausalLearner, batch: Batch) -> Tensor:
-    """The learner's loss the plain way: logits at every position, then those of the answers are picked."""
-    inputs = dict(batch.inputs)
-    answers = inputs.pop("answer_ids")
-    logits = learner.network(**inputs, use_cache=False).logits
-    targets = F.pad(answers, (logits.shape[1] - answers.shape[1], 0), value=IGNORED)[:, 1:]
-    return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
+    found, seconds = [], []
+    for plain in (True, False):
+        learner.plain = plain
+        learner.answers(prompts[:2], [2, 2][: len(prompts)])
+        ids, taken = _timed(lambda: learner.answers(prompts, [limit] * len(prompts)), learner.device)
+        found.append(ids)
+        seconds.append(taken)
+    return sum(map(len, found[1])), np.array(seconds), found[0] == found[1]
 
 
 def _padding(learner: CausalLearner, task: int, name: str, batch_size: int) -> PerfRow:
@@ -116,23 +85,25 @@ def _training(learner: CausalLearner, task: int, name: str, batch_size: int) -> 
     random, bucketed = _orders(lengths, batch_size)
     for slot in learner.slots.values():
         slot.branches[BRANCH] = fresh_branch(slot, RANK, generator)
-    plain = _training_speed(learner, task, random, lambda batch: loss_everywhere(learner, batch))
-    fast = _training_speed(learner, task, bucketed, lambda batch: learner.forward(batch).loss)
+    learner.plain = True
+    plain = _training_speed(learner, task, random)
+    learner.plain = False
+    fast = _training_speed(learner, task, bucketed)
     for slot in learner.slots.values():
         del slot.branches[BRANCH]
     return PerfRow(f"{name}: training", plain, fast, "tokens/s", fast / plain)
 
 
-def _training_speed(learner: CausalLearner, task: int, order: Sequence[Tensor], loss: Callable[[Batch], Tensor]) -> float:
+def _training_speed(learner: CausalLearner, task: int, order: Sequence[Tensor]) -> float:
     """Own tokens per second of forward and backward over the first batches of ``order``."""
     order = order[:TRAIN_BATCHES]
     batches = [learner.batch(torch.full_like(rows, task), rows, torch.Generator()) for rows in order]
 
     def once() -> None:
         for batch in batches:
-            loss(batch).backward()
+            learner.forward(batch).loss.backward()
 
-    loss(batches[0]).backward()
+    learner.forward(batches[0]).loss.backward()
     _, seconds = _timed(once, learner.device)
     return sum(int(batch.inputs["attention_mask"].sum()) for batch in batches) / seconds
 

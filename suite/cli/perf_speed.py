@@ -12,7 +12,7 @@ from suite.cli.run import DeviceOption
 if TYPE_CHECKING:
     from trainables.perf_trainers import Workload
 
-BackboneOption = Annotated[str, typer.Option("--backbone", help="mini-clip, or an open_clip architecture name (noise images).")]
+BackboneOption = Annotated[str, typer.Option("--backbone", help="mini-clip, mini-lm, an open_clip architecture (noise images), or a language model's folder or hub id.")]
 MethodOption = Annotated[str, typer.Option("--method", help="Method whose step is taken.")]
 BatchOption = Annotated[int, typer.Option("--batch-size", min=1)]
 PrecisionOption = Annotated[
@@ -41,6 +41,8 @@ def step(
         codyra-suite perf step
 
         codyra-suite perf step --backbone ViT-B-16-quickgelu --batch-size 64
+
+        codyra-suite perf step --backbone mini-lm --batch-size 8
     """
     from trainables.perf_step import measure_step
 
