@@ -5,6 +5,7 @@ Every default stands in exactly one place: a method's in its config class, a bud
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ class BenchmarkConfig(BaseModel):
         untouched_tolerance: points by which a measured value may differ before a run is refused.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     backbone: ClassVar[Mapping[str, Any]] = {}
     budget: ClassVar[Mapping[str, Any]] = {}
     untouched: ClassVar[Mapping[str, float]] = {}
@@ -46,7 +47,7 @@ class BenchmarkConfig(BaseModel):
 class TrainingConfig(BaseModel):
     """Budget and optimizer of every task; the same for all methods of a comparison unless a config says otherwise."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: Annotated[int, Field(ge=1)] | None = None  # optimizer steps per task
     epochs: Annotated[float, Field(gt=0)] | None = None  # or passes over the task's rows; "task" epochs if both are None
@@ -88,7 +89,7 @@ class RunConfig(BaseModel):
             return value
         fields = dict(value)
         benchmark = _config_class(BENCHMARKS, fields["benchmark"], "benchmark")
-        given = _named(fields.get("backbone") or {})
+        given = _named(fields.get("backbone") or {}, "backbone")
         same = given.get("name") in (None, benchmark.backbone.get("name"))
         fields["backbone"] = {**benchmark.backbone, **given} if same else given
         training = fields.get("training") or {}
@@ -129,14 +130,17 @@ def canonical_hash(value: Any) -> str:
     return text_hash([json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)])[:16]
 
 
-def _named(value: Any) -> dict[str, Any]:
+def _named(value: Any, where: str) -> dict[str, Any]:
+    """``value`` as fields: a model's, a mapping, or the name alone."""
     if isinstance(value, BaseModel):
         return value.model_dump()
-    return {"name": value} if isinstance(value, str) else dict(value)
+    if isinstance(value, str | Mapping):
+        return {"name": value} if isinstance(value, str) else dict(value)
+    raise ConfigError(f"{where}: {value!r} is neither a name nor a mapping of fields; write it as {where}: {{name: ...}}.")
 
 
 def _config_class(registry: Registry, value: Any, where: str) -> type[Any]:
-    name = value if isinstance(value, str) else getattr(value, "name", None) if isinstance(value, BaseModel) else dict(value).get("name")
+    name = _named(value, where).get("name")
     if not isinstance(name, str):
         raise ConfigError(f"{where}.name: is missing; use one of {', '.join(sorted(registry))}.")
     if name not in registry:
@@ -148,7 +152,7 @@ def _config_class(registry: Registry, value: Any, where: str) -> type[Any]:
 def _validated(registry: Registry, value: Any, where: str) -> Any:
     if isinstance(value, BaseModel):
         return value
-    return _config_class(registry, value, where).model_validate(_named(value))
+    return _config_class(registry, value, where).model_validate(_named(value, where))
 
 
 def _budget_without_clash(budget: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +187,7 @@ def apply_overrides(fields: dict[str, Any], overrides: Iterable[str]) -> dict[st
     Raises:
         ConfigError: a pair without '=' or a key that goes through a plain value.
     """
-    result: dict[str, Any] = json.loads(json.dumps(fields))
+    result = copy.deepcopy(fields)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
@@ -233,6 +237,8 @@ def validate(model: type[Model], fields: Mapping[str, Any], *, where: str) -> Mo
     except ValidationError as error:
         clauses = [_clause(dict(problem), fields) for problem in error.errors(include_url=False)]
         raise ConfigError(f"{where}: " + "; ".join(dict.fromkeys(clauses)) + ".") from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _clause(problem: dict[str, Any], fields: Mapping[str, Any]) -> str:
@@ -261,5 +267,5 @@ def _allowed_keys(fields: Mapping[str, Any], parents: list[str]) -> list[str]:
     if parents[0] in tables:
         given = fields.get(parents[0]) or {}
         default = _config_class(BENCHMARKS, fields["benchmark"], "benchmark").backbone if parents[0] == "backbone" else {}
-        return sorted(_config_class(tables[parents[0]], {**default, **_named(given)}, parents[0]).model_fields)
+        return sorted(_config_class(tables[parents[0]], {**default, **_named(given, parents[0])}, parents[0]).model_fields)
     return []

@@ -19,7 +19,7 @@ from suite.randomness import RandomStreams
 class MethodConfig(BaseModel):
     """Base of all method configs: frozen, unknown keys refused, ranges in the types, defaults only here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
 

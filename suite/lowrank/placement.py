@@ -6,9 +6,10 @@ Written ``[encoder:]weights[@first-last]``: ``qkvo``, ``vision:qkvoinout``, ``te
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_serializer, model_validator
 
 from suite.errors import nearest
 
@@ -31,7 +32,18 @@ class Placement(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str | Mapping | Placement):
+            raise ValueError("is not a placement; write it as text, such as qkvo or vision:inout@0-5")
         return parse(value) if isinstance(value, str) else value
+
+    @field_validator("weights")
+    @classmethod
+    def _in_order(cls, weights: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [word for word in weights if word not in WEIGHTS]
+        if unknown or not weights:
+            what = f"'{unknown[0]}' is not a weight" if unknown else "names no weight"
+            raise ValueError(f"{what}; use some of {', '.join(WEIGHTS)}")
+        return tuple(word for word in WEIGHTS if word in weights)
 
     @model_serializer
     def _to_text(self) -> str:
@@ -66,7 +78,7 @@ def parse(text: str) -> dict[str, Any]:
     encoder = form["encoder"] or "all"
     if encoder not in ENCODERS:
         raise ValueError(f"'{encoder}' is not an encoder; use one of {', '.join(ENCODERS)} in placement '{text}'")
-    fields: dict[str, Any] = {"weights": tuple(word for word in WEIGHTS if word in words), "encoder": encoder}
+    fields: dict[str, Any] = {"weights": tuple(words), "encoder": encoder}
     if form["first"] is not None:
         first, last = int(form["first"]), int(form["last"] or form["first"])
         if first > last:

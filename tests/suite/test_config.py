@@ -21,6 +21,12 @@ def test_resolved_config_feeds_back_unchanged(make_config: Callable[..., RunConf
     assert again.config_hash() == config.config_hash()
 
 
+def test_a_placement_is_one_text_however_it_is_written(make_config: Callable[..., RunConfig]) -> None:
+    config = make_config("codyra", placement={"weights": ["out", "v", "q"]})
+    assert config.resolved()["method"]["placement"] == "qvout"
+    assert config == make_config("codyra", placement="qvout")
+
+
 def test_benchmark_fills_backbone_and_budget() -> None:
     config = run_config("mini-xtail", method="lora", seed=None, settings=[])
     resolved = config.resolved()
@@ -79,6 +85,18 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("batch", {"settings": ["training.batch_size=0"]}, "training.batch_size"),
     ("levels", {"settings": ["method.kappa_levels=1"]}, "method.kappa_levels"),
     ("null rank", {"settings": ["method.rank=null"]}, "method.rank"),
+    ("infinite rate", {"settings": ["training.lr=inf"]}, "training.lr: .*finite"),
+    ("infinite threshold", {"settings": ["method.kappa_max=.inf"]}, "method.kappa_max: .*finite"),
+    ("no rate at all", {"settings": ["training.lr=nan"]}, "training.lr: .*finite"),
+    ("a date", {"settings": ["benchmark.order=2024-01-01"]}, "benchmark.order"),
+    ("method as list", {"settings": ["method=[lora]"]}, r"config: method: \['lora'\] is neither a name nor a mapping"),
+    ("method as number", {"settings": ["method=7"]}, "config: method: 7 is neither a name nor a mapping"),
+    ("backbone as number", {"settings": ["backbone=7"]}, "config: backbone: 7 is neither a name nor a mapping"),
+    ("benchmark as number", {"settings": ["benchmark=7"]}, "config: benchmark: 7 is neither a name nor a mapping"),
+    ("training as number", {"settings": ["training=7"]}, "config: training: "),
+    ("placement as list", {"settings": ["method.placement=[q]"]}, r"method.placement: .*write it as text.*\(is \['q'\]\)"),
+    ("weight of a mapping", {"settings": ["method.placement={weights: [q, zz]}"]}, "method.placement.weights: .*'zz'.*q, k, v, o, in, out"),
+    ("no weight", {"settings": ["method.placement={weights: []}"]}, "method.placement.weights: names no weight"),
 ]
 
 
@@ -102,6 +120,8 @@ def test_all_problems_come_together() -> None:
         ("- a\n- b", "holds a list"),
         ("benchmark: {nam: x}", "benchmark.name: is missing"),
         ("method: lora", "benchmark: is missing"),
+        ("benchmark: {name: mini-mtil, order: 2024-01-01}", "benchmark.order"),
+        ("benchmark: 3", "benchmark: 3 is neither"),
         ("benchmark: !!python/object:os.system {}", "is not valid YAML"),
     ],
 )
