@@ -24,7 +24,7 @@ from suite.record import Cells, Record, Status, atomic_write, read_record, write
 from suite.run_mirror import RunMirror
 from trainables.checkpoint import Checkpoints
 from trainables.method import MethodConfig
-from trainables.precision import set_product_precision
+from trainables.precision import fix_order_of_sums, set_product_precision
 from trainables.stream_trainer import EVALUATED, StepListener, StreamTrainer, TaskReport
 from trainables.untouched import require_published, zero_shot_row
 from trainables.worker_group import ALONE, WorkerGroup
@@ -157,6 +157,7 @@ class _Run:
         assert isinstance(backbone, BackboneConfig)
         assert isinstance(method_config, MethodConfig)
         set_product_precision(config.training)
+        fix_order_of_sums(device)
         trainer = StreamTrainer(
             backbone.build(stream, device),
             method_config.build(),
@@ -266,6 +267,7 @@ class _Run:
             write_outcomes(self.outcomes, self.prepared.folder)
             write_generations(self.texts, self.prepared.folder)
             write_record(self.record, self.prepared.folder)
+            self.checkpoints.drop_state(row - 1)
             self.mirror.push(self.prepared.folder)
 
     def _checkpoint(self, trainer: StreamTrainer, report: TaskReport) -> None:

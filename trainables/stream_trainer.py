@@ -25,6 +25,7 @@ from trainables.captured_step import Part, StepRunner, TaskStep, autocast
 from trainables.checkpoint import optimizer_tensors, restore_optimizer
 from trainables.method import Method, TaskContext
 from trainables.plain_step import PlainStep
+from trainables.precision import evaluation_precision
 from trainables.worker_group import ALONE, WorkerGroup
 
 EVALUATED: tuple[Split, ...] = ("validation", "test")
@@ -147,7 +148,7 @@ class StreamTrainer:
         """Seconds of evaluating ``tasks`` on both splits, as after a task: nothing is remembered from another evaluation."""
         self.learner.begin_task(len(self.stream) - 1)
         start = time.perf_counter()
-        with autocast(self.learner.device, self._evaluation_precision()):
+        with autocast(self.learner.device, evaluation_precision(self.training, self.learner.device)):
             for split in EVALUATED:
                 self.learner.evaluate(split, tasks)
         return time.perf_counter() - start
@@ -223,19 +224,13 @@ class StreamTrainer:
         if self.on_step:
             self.on_step(context.index, index + 1, context.steps, value)
 
-    def _evaluation_precision(self) -> str:
-        if self.training.eval_precision != "auto":
-            return self.training.eval_precision
-        device = self.learner.device
-        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else self.training.precision
-
     def _evaluate(self, meter: CostMeter, tasks_done: int) -> Scores:
         judged = self.stream.judged_after(tasks_done)
         if self.untouched is not None and not self.method.trains:
             return {split: [found[t] if t in judged else None for t in range(len(found))] for split, found in self.untouched.items()}
         start = time.perf_counter()
         outcomes: Scores = {}
-        with autocast(self.learner.device, self._evaluation_precision()):
+        with autocast(self.learner.device, evaluation_precision(self.training, self.learner.device)):
             for split in EVALUATED:
                 own = self.group.own(judged) if tasks_done else judged  # row 0 is measured by the first worker alone
                 found = dict(zip(own, self.learner.evaluate(split, own), strict=True)) if own else {}

@@ -43,7 +43,8 @@ class _AnswerLoss(torch.autograd.Function):
             level = logits.logsumexp(dim=1, keepdim=True)
             total += ((level - logits.gather(1, target)) * counts).sum()
             share = logits.sub_(level).exp_()
-            share.scatter_add_(1, target, torch.full_like(level, -1.0))
+            # Not scatter_add_, which has no kernel of fixed order on GPUs.
+            share.index_put_((torch.arange(len(share), device=share.device), target[:, 0]), -share.new_ones(()), accumulate=True)
             share *= counts / count
             gradient[piece] = share.to(weight.dtype) @ weight
         ctx.save_for_backward(gradient)

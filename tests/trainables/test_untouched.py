@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-import torch
 
-from suite.config import RunConfig, TrainingConfig
+from suite.config import RunConfig
 from suite.errors import DataError
-from trainables.precision import evaluation_precision, set_product_precision
 from trainables.run import Surroundings, execute
 
 
@@ -49,29 +47,3 @@ def test_runs_share_a_row_of_the_precision_they_ask_for(
         execute(make_config("zero-shot", training=training), surroundings)
         rows[name] = set((surroundings.out / "zero_shot").glob("*")) - before
     assert [len(made) for made in rows.values()] == [1, 0, 1, 0]
-
-
-@pytest.mark.parametrize(
-    ("training", "on_cpu", "on_gpu"),
-    [
-        ({}, "fp32", "bf16"),
-        ({"eval_precision": "fp32"}, "fp32", "fp32"),
-        ({"precision": "bf16", "eval_precision": "fp32"}, "fp32", "fp32"),
-        ({"precision": "tf32", "eval_precision": "fp32"}, "tf32", "tf32"),
-        ({"precision": "tf32"}, "tf32", "bf16"),
-    ],
-)
-def test_evaluation_precision_is_the_one_in_use(
-    training: dict[str, str], on_cpu: str, on_gpu: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    config = TrainingConfig.model_validate(training)
-    assert evaluation_precision(config, torch.device("cpu")) == on_cpu
-    assert evaluation_precision(config, torch.device("cuda")) == on_gpu
-
-
-def test_fp32_means_fp32_in_products_and_convolutions() -> None:
-    """Torch by itself rounds the inputs of convolutions on GPUs to tf32."""
-    for precision, allowed in (("tf32", True), ("fp32", False)):
-        set_product_precision(TrainingConfig.model_validate({"precision": precision}))
-        assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (allowed, allowed)

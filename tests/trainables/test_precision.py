@@ -1,0 +1,56 @@
+"""What a run's arithmetic is set to: precision of products and evaluations, order of sums."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from suite.config import TrainingConfig
+from trainables.precision import evaluation_precision, fix_order_of_sums, set_product_precision
+
+
+@pytest.fixture(autouse=True)
+def _torch_as_it_was() -> Iterator[None]:
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize(
+    ("training", "on_cpu", "on_gpu"),
+    [
+        ({}, "fp32", "bf16"),
+        ({"eval_precision": "fp32"}, "fp32", "fp32"),
+        ({"precision": "bf16", "eval_precision": "fp32"}, "fp32", "fp32"),
+        ({"precision": "tf32", "eval_precision": "fp32"}, "tf32", "tf32"),
+        ({"precision": "tf32"}, "tf32", "bf16"),
+    ],
+)
+def test_evaluation_precision_is_the_one_in_use(
+    training: dict[str, str], on_cpu: str, on_gpu: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    config = TrainingConfig.model_validate(training)
+    assert evaluation_precision(config, torch.device("cpu")) == on_cpu
+    assert evaluation_precision(config, torch.device("cuda")) == on_gpu
+
+
+def test_fp32_means_fp32_in_products_and_convolutions() -> None:
+    """Torch by itself rounds the inputs of convolutions on GPUs to tf32."""
+    for precision, allowed in (("tf32", True), ("fp32", False)):
+        set_product_precision(TrainingConfig.model_validate({"precision": precision}))
+        assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (allowed, allowed)
+
+
+def test_a_gpu_is_given_sums_of_fixed_order_and_a_cpu_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")  # of the user, kept
+    fix_order_of_sums(torch.device("cpu"))
+    assert not torch.are_deterministic_algorithms_enabled()
+    fix_order_of_sums(torch.device("cuda"))
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
