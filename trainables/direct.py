@@ -11,7 +11,7 @@ import torch
 from ray import tune
 
 from suite.config import RunConfig, validate
-from suite.errors import SuiteError
+from suite.errors import DataError, SuiteError
 from suite.record import Record
 from suite.tuning.objectives import validation_view
 from suite.tuning.ray_session import Resources
@@ -85,13 +85,13 @@ def surroundings_of(config: dict[str, Any], carrier: str) -> Surroundings:
 
 
 def ending(error: Exception) -> dict[str, Any]:
-    """The last result of a run that cannot go on: a mistake, too little memory, or a full disk.
+    """The last result of a run that cannot go on: a mistake, missing data, too little memory, or a full disk.
 
     Raises:
         Exception: ``error`` itself when it is none of these; the carrier's retries deal with it.
     """
     if isinstance(error, SuiteError):
-        return {"error": str(error), "done": True}
+        return {"error": str(error), "no_data": isinstance(error, DataError), "done": True}
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return {"error": f"no space left to write {error.filename or 'a file'}", "disk_full": True, "done": True}
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):

@@ -56,11 +56,13 @@ def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str |
             nonlocal ended
             ended += 1
             progress.done(ended)
-            if sink is not None and view is not None:
+
+        def on_record(view: ValidationView) -> None:
+            if sink is not None:
                 sink.log_folder(carriage.out / "runs" / view.run_id, None)
                 logged.add(view.run_id)
 
-        carriage.on_end = on_end
+        carriage.on_record, carriage.on_end = on_record, on_end
         carry_out(source, carriage)
     if sink is not None:
         attach_run_pictures(sink, [read_record(carriage.out / "runs" / name) for name in sorted(logged)], carriage.out)

@@ -65,10 +65,12 @@ def run_study(
 
         def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
             progress.done(source.store.ended_trials(), source.best_note())
-            if sink is not None and view is not None:
+
+        def on_record(view: ValidationView) -> None:
+            if sink is not None:
                 sink.log_folder(carriage.out / "runs" / view.run_id, parent)
 
-        carriage.on_end = on_end
+        carriage.on_record, carriage.on_end = on_record, on_end
         carriage.on_retry = _say_retry
         carry_out(source, carriage)
     if sink is not None and parent is not None:

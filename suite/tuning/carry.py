@@ -36,7 +36,8 @@ class Carriage:
         carrier: ``auto`` takes Ray Train for several workers, else the direct one.
         storage: URI that run folders are mirrored to.
         selection: rule that the runs' records name for tables.
-        on_end: told after the source, in the driver: tracking, progress.
+        on_record: told of every stored run before the source is, so that a driver killed in between does both again: tracking.
+        on_end: told after the source: progress.
         on_retry: told of the runs that ran out of memory before they are run again, with the larger resources.
     """
 
@@ -46,8 +47,8 @@ class Carriage:
     address: str | None = None
     resources: Resources = field(default_factory=Resources)
     concurrency: int | None = None
+    on_record: Callable[[ValidationView], None] | None = None
     on_end: EndListener | None = None
-    on_row: Callable[[int, ValidationView], None] | None = None
     on_retry: Callable[[list[Suggestion], Resources], None] | None = None
     carrier: Literal["auto", "direct", "train"] = "auto"
     storage: str | None = None
@@ -63,7 +64,8 @@ def carry_out(source: RunSource, carriage: Carriage) -> None:
     A run that ran out of memory is carried once more, after all others, with a larger share.
 
     Raises:
-        SuiteError: Ray is not there or too small; the disk is full (what is finished is stored).
+        SuiteError: Ray is not there or too small, the disk is full, a study's data is missing, an objective is undefined; what is
+            finished is stored.
     """
     with _plain_disk_errors(), ray_session(carriage.address, carriage.resources) as fitting:
         bridge = _fit(source, carriage, fitting, carriage.resources.larger())
@@ -183,6 +185,14 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
     bridge = _Bridge()
     views: dict[str, ValidationView] = {}
 
+    @contextmanager
+    def halting() -> Iterator[None]:
+        """A mistake that no run can do anything about ends them all."""
+        try:
+            yield
+        except SuiteError as error:
+            bridge.halted = bridge.halted or str(error)
+
     def end(trial: Trial, reason: str | None, *, stopped: bool = False) -> None:
         run = bridge.runs.pop(trial.trial_id, None)
         if run is None:
@@ -193,20 +203,26 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
         view = views.get(trial.trial_id)
         if reason is not None and view is None:
             view = _left_behind(carriage.out, run, source.study)
-        if view is not None:
-            folder = carriage.out / "runs" / view.run_id
-            RunMirror(carriage.storage).pull(folder)
-            if stopped or reason is not None:
-                view = validation_view(mark_ended(folder, "stopped" if stopped else "failed", reason))
-        source.ended(run, view, reason)
-        if carriage.on_end:
-            carriage.on_end(run, view, reason)
+        with halting():
+            if view is not None:
+                folder = carriage.out / "runs" / view.run_id
+                RunMirror(carriage.storage).pull(folder)
+                if stopped or reason is not None:
+                    view = validation_view(mark_ended(folder, "stopped" if stopped else "failed", reason))
+                if carriage.on_record:
+                    carriage.on_record(view)
+            source.ended(run, view, reason)
+            if carriage.on_end:
+                carriage.on_end(run, view, reason)
 
     class SourceSearcher(Searcher):
         def suggest(self, trial_id: str) -> Any:
-            found = "finished" if bridge.halted else bridge.again.pop() if bridge.again else source.suggest()
+            found: Suggestion | Literal["finished", "wait"] = "finished"
+            if not bridge.halted:
+                with halting():
+                    found = bridge.again.pop() if bridge.again else source.suggest()
             if isinstance(found, str):
-                return Searcher.FINISHED if found == "finished" and not bridge.runs else None  # one that runs may come back
+                return None if bridge.runs else Searcher.FINISHED  # one that runs may come back, or others wait for it
             bridge.runs[trial_id] = found
             return _trial_settings(found, source.study, carriage)
 
@@ -232,20 +248,17 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
                 return str(TrialScheduler.STOP)
             for begun in (False, True):
                 bridge.deaths.pop((run.trial, run.part, begun), None)
-            if view.status == "running" and not source.may_go_on(run, view):
-                end(trial, None, stopped=True)
-                return str(TrialScheduler.STOP)
-            return str(TrialScheduler.CONTINUE)
+            with halting():
+                if view.status == "running" and not source.may_go_on(run, view):
+                    end(trial, None, stopped=True)
+                    return str(TrialScheduler.STOP)
+            return str(TrialScheduler.STOP if bridge.halted else TrialScheduler.CONTINUE)
 
     class Ears(Callback):
-        def on_trial_result(self, iteration: int, trials: Any, trial: Trial, result: dict[str, Any], **info: Any) -> None:
-            if "view" in result and carriage.on_row and trial.trial_id in bridge.runs:
-                carriage.on_row(bridge.runs[trial.trial_id].trial, ValidationView.from_text(result["view"]))
-
         def on_trial_complete(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
             error = trial.last_result.get("error")
-            if trial.last_result.get("disk_full"):
-                bridge.halted = FULL_DISK.format(reason=error)
+            if trial.last_result.get("disk_full") or (trial.last_result.get("no_data") and source.study is not None):
+                bridge.halted = FULL_DISK.format(reason=error) if trial.last_result.get("disk_full") else error
                 bridge.runs.pop(trial.trial_id, None)  # neither ended nor lost: --resume goes on with it
                 return
             if "view" in trial.last_result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -101,6 +101,16 @@ class Objective:
     @property
     def maximize(self) -> bool:
         return self.name in METRICS and METRICS[self.name].higher_is_better
+
+    def require_defined(self, view: ValidationView) -> None:
+        """Refuse a metric that the stream behind a running ``view`` leaves undefined, as far as its rows show.
+
+        Raises:
+            SuiteError: too few tasks, or the metric needs cells that the protocol does not measure.
+        """
+        shown, count = view.rows[-1], len(view.tasks)
+        rows = [[0.0 if cell is not None or task < done else None for task, cell in enumerate(shown)] for done in range(1, count + 1)]
+        self.value(replace(view, rows=[view.rows[0], *rows]))
 
     def value(self, view: ValidationView) -> float:
         """The objective of a finished run."""

@@ -126,6 +126,9 @@ class StudySource:
         return "" if best is None else f"best {self.objectives[0].name} {best:.2f}"
 
     def may_go_on(self, run: Suggestion, view: ValidationView) -> bool:
+        """As ``RunSource`` says; raises SuiteError before much is trained when an objective will have no value."""
+        for needed in (*self.objectives, *(Objective(name) for name in self.config.constraints)):
+            needed.require_defined(view)
         self._see(run, view)
         if run.trial not in self._open or self.spent() is not None:
             return False

@@ -1,0 +1,118 @@
+"""What Ray's plug-ins make of events, without a Ray: waiting, halting, the order in which others are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from suite.config import validate
+from suite.errors import SuiteError
+from suite.tuning.carry import Carriage, _Bridge, _bridge
+from suite.tuning.objectives import ValidationView
+from suite.tuning.ray_session import Resources
+from suite.tuning.study import StudySource
+from suite.tuning.study_config import StudyConfig
+
+RUN = {"benchmark": {"name": "mini-mtil", "domains": ["shapes", "faces", "digits"]}}
+TASKS = ("a", "b", "c")
+
+
+def study(folder: Path, **fields: Any) -> StudySource:
+    base = {"name": "s", "run": RUN, "space": "codyra-quick", "budget": {"trials": 2}}
+    return StudySource(validate(StudyConfig, {**base, **fields}, where="sweep.yaml"), folder)
+
+
+def view(rows: list[list[float | None]], status: str = "running", tasks: tuple[str, ...] = TASKS) -> ValidationView:
+    return ValidationView("r", status, None, tasks, rows, 10, 4.0, 0, 1.0, 5)
+
+
+def event(name: str, found: ValidationView | None = None, **result: Any) -> Any:
+    """A trial of Tune with its last result, as far as the plug-ins look."""
+    if found is not None:
+        result["view"] = found.as_text()
+    return SimpleNamespace(trial_id=name, last_result=result)
+
+
+def carried(source: StudySource, out: Path, *names: str, larger: Resources | None = None, **hooks: Any) -> _Bridge:
+    bridge = _bridge(source, Carriage(out, out, **hooks), larger)
+    for name in names:
+        assert isinstance(bridge.searcher.suggest(name), dict)
+    return bridge
+
+
+def decision(bridge: _Bridge, trial: Any) -> str:
+    return str(bridge.scheduler.on_trial_result(None, trial, trial.last_result))
+
+
+def test_nobody_waits_for_a_seed_that_needs_more_memory(tmp_path: Path) -> None:
+    """Its trial is open but not running: the round ends, and the next one carries it with a larger share."""
+    bridge = carried(study(tmp_path, seeds=[0, 1], budget={"trials": 1}), tmp_path, "one", larger=Resources(memory_gib=2))
+    bridge.callback.on_trial_complete(0, [], event("one", error="out of memory: 1 GiB"))
+    assert [run.part for run in bridge.too_large] == [0]
+    assert bridge.searcher.suggest("two") == "FINISHED"
+
+
+def test_the_next_seed_is_waited_for(tmp_path: Path) -> None:
+    bridge = carried(study(tmp_path, seeds=[0, 1], budget={"trials": 1}), tmp_path, "one")
+    assert bridge.searcher.suggest("two") is None
+
+
+def test_records_are_tracked_before_their_trial_is_told(tmp_path: Path) -> None:
+    """A driver killed between the two gives the trial out again on --resume and tracks its record then."""
+    source = study(tmp_path)
+    told: list[str] = []
+    bridge = carried(source, tmp_path, "one", on_record=lambda _: told.append(source.store.trials()[0].state.name))
+    bridge.callback.on_trial_complete(0, [], event("one", view([[50.0] * 3] * 4, "finished")))
+    assert told == ["RUNNING"]
+    assert source.store.trials()[0].state.name == "COMPLETE"
+
+
+@pytest.mark.parametrize(
+    ("objective", "tasks", "rows"),
+    [
+        ("codyra.forgetting", ("a",), [[50.0]]),
+        ("zscl.transfer", TASKS, [[50.0] * 3, [80.0, None, None]]),
+    ],
+    ids=["too few tasks", "cells that a protocol leaves out"],
+)
+@pytest.mark.parametrize("place", ["objectives", "constraints"])
+def test_an_undefined_metric_ends_a_sweep_before_much_is_trained(
+    objective: str, tasks: tuple[str, ...], rows: list[list[float | None]], place: str, tmp_path: Path
+) -> None:
+    fields: dict[str, Any] = {"objectives": [objective]} if place == "objectives" else {"constraints": {objective: {"most": 1}}}
+    bridge = carried(study(tmp_path, **fields), tmp_path, "one")
+    assert decision(bridge, event("one", view(rows, tasks=tasks))) == "STOP"
+    assert bridge.halted is not None and "\n" not in bridge.halted
+    assert bridge.searcher.suggest("two") is None
+    bridge.callback.on_trial_complete(0, [], event("one", view(rows, tasks=tasks)))
+    assert bridge.searcher.suggest("two") == "FINISHED"
+
+
+def test_defined_metrics_go_on(tmp_path: Path) -> None:
+    bridge = carried(study(tmp_path, objectives=["zscl.last", "gem.bwt"]), tmp_path, "one")
+    untouched: list[float | None] = [50.0] * 3
+    for rows in ([untouched], [untouched, [80.0, None, None]]):
+        assert decision(bridge, event("one", view(rows))) == "CONTINUE"
+
+
+def test_missing_data_ends_a_study_and_spends_none_of_its_trials(tmp_path: Path) -> None:
+    source = study(tmp_path)
+    bridge = carried(source, tmp_path, "one")
+    bridge.callback.on_trial_complete(0, [], event("one", error="data xtail: 14 files are missing.", no_data=True))
+    assert bridge.halted == "data xtail: 14 files are missing."
+    assert bridge.searcher.suggest("two") == "FINISHED"
+    assert [trial.state.name for trial in source.store.trials()] == ["RUNNING"]
+
+
+def test_a_tracker_that_refuses_ends_a_sweep_in_its_own_words(tmp_path: Path) -> None:
+    def refuse(_: ValidationView) -> None:
+        raise SuiteError("tracking 'x': no permission to write.")
+
+    source = study(tmp_path)
+    bridge = carried(source, tmp_path, "one", on_record=refuse)
+    bridge.callback.on_trial_complete(0, [], event("one", view([[50.0] * 3] * 4, "finished")))
+    assert bridge.halted == "tracking 'x': no permission to write."
+    assert source.store.running() == [0]
