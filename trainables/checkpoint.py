@@ -1,4 +1,4 @@
-"""State at a task boundary, in two safetensors files per task: what was merged (kept) and the rest (only the last kept).
+"""State at a task boundary, in two safetensors files per task: what was merged (kept) and the rest (only the last one kept).
 
 The backbone itself is never stored: W_0 plus the merged factors, replayed in order, is the network bit for bit.
 """
@@ -31,7 +31,7 @@ class Checkpoints:
     def save(
         self, row: int, journal: Journal, method: Method, random: RandomStreams, optimizer: dict[str, Tensor]
     ) -> None:
-        """Write both files of task ``row``, then drop the state of the task before."""
+        """Write both files of task ``row``; the state of the task before stays until ``drop_state``."""
         merged = {f"{name}/{part}": getattr(f, part) for name, f in journal.tasks[-1].items() for part in ("a", "b")}
         self._write(f"merged_{row}", merged, {})
         branches, layout = branch_tensors(journal.slots)
@@ -40,7 +40,10 @@ class Checkpoints:
         tensors |= {f"random/{key}": value for key, value in random.state().items()}
         tensors |= {f"optimizer/{key}": value for key, value in optimizer.items()}
         self._write(f"state_{row}", tensors, {"branches": json.dumps(layout)})
-        self._path(f"state_{row - 1}").unlink(missing_ok=True)
+
+    def drop_state(self, row: int) -> None:
+        """Forget how to go on from after task ``row``: for when a record says that a later one is finished."""
+        self._path(f"state_{row}").unlink(missing_ok=True)
 
     def load(self, rows: int, journal: Journal, method: Method, random: RandomStreams) -> dict[str, Tensor]:
         """Bring network, branches, method and generators to the state after ``rows`` tasks; returns optimizer tensors.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import pytest
 
 from suite.config import RunConfig
 from suite.errors import DataError
+from suite.outcomes import write_outcomes
 from suite.record import Record, read_record
 from trainables.run import Surroundings, execute
 
@@ -90,6 +92,30 @@ def test_lost_checkpoint_goes_back_to_the_last_whole_one(
     folder = surroundings.out / "runs" / whole.run_id / "checkpoints"
     (folder / "state_2.safetensors").unlink()
     assert numbers(execute(config, surroundings)) == numbers(whole)
+
+
+def test_an_end_between_checkpoint_and_record_costs_one_task(
+    make_config: Callable[..., RunConfig], surroundings: Surroundings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full after the second task's checkpoint was written: only that task is learned again."""
+    config = make_config("codyra")
+    whole = execute(config, Surroundings(tmp_path / "whole", tmp_path, "cpu"))
+
+    def full(outcomes: dict[tuple[str, int, int], object], folder: Path) -> Path:
+        if any(row == 2 for _, row, _ in outcomes):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_outcomes(outcomes, folder)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trainables.run.write_outcomes", full)
+        with pytest.raises(OSError, match="No space"):
+            execute(config, surroundings)
+    rows: list[int] = []
+    again = execute(config, surroundings, lambda report: bool(rows.append(report.row)) or True)
+    assert rows == [2, 3]
+    assert numbers(again) == numbers(whole)
+    kept = {path.name for path in (surroundings.out / "runs" / whole.run_id / "checkpoints").iterdir()}
+    assert kept == {"state_3.safetensors", *(f"merged_{row}.safetensors" for row in (1, 2, 3))}
 
 
 def test_damaged_checkpoint_is_named(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
