@@ -19,7 +19,11 @@ SPLIT_SEED = 42  # ZSCL, mtil/src/datasets/collections.py: random_split with gen
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Class names (position = label) and the official parts; ``validation`` is None where the set has no such part."""
+    """Class names (position = label) and the official parts, which share no image; ``validation`` is None without such a part.
+
+    Raises:
+        DataError: labels without a class name, or an image in two parts.
+    """
 
     name: str
     folder: Path
@@ -29,12 +33,20 @@ class ImageSet:
     test: ImageItems
 
     def __post_init__(self) -> None:
-        for part in (self.train, self.validation, self.test):
-            if part is not None and len(part) and not 0 <= int(part.labels.min()) <= int(part.labels.max()) < self.classes:
+        seen: set[str] = set()
+        for part in (self.test, self.train, *([] if self.validation is None else [self.validation])):
+            if len(part) and not 0 <= int(part.labels.min()) <= int(part.labels.max()) < self.classes:
                 raise DataError(
                     f"{self.folder}: '{self.name}' has labels {part.labels.min()} to {part.labels.max()} "
                     f"but {self.classes} class names; restore its list files."
                 )
+            shared = seen.intersection(part.ids)
+            if shared:
+                raise DataError(
+                    f"{self.folder}: '{self.name}' lists {len(shared)} images in two of train, validation and test, first "
+                    f"'{min(shared)}'; restore its list files."
+                )
+            seen.update(part.ids)
 
     @property
     def classes(self) -> int:

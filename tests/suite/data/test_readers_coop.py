@@ -114,12 +114,19 @@ def far_label(split: Rows) -> str:
     return "has no image of label 47"
 
 
+def chosen_on_test(split: Rows) -> str:
+    split["val"].append(split["test"][0])
+    return "lists 1 images in two of train, validation and test"
+
+
 def twice(split: Rows) -> str:
     split["train"].append(split["train"][0])
     return "is listed twice in one split"
 
 
-@pytest.mark.parametrize("plant", [other_name, outside, absolute, text_label, no_list, empty_list, gap, far_label, twice])
+@pytest.mark.parametrize(
+    "plant", [other_name, outside, absolute, text_label, no_list, empty_list, gap, far_label, chosen_on_test, twice]
+)
 def test_malformed_split_files(coop_root: Path, tmp_path: Path, plant: Callable[[Rows], str]) -> None:
     root = tmp_path / "root"
     shutil.copytree(coop_root / "dtd", root / "dtd")

@@ -317,6 +317,12 @@ def deep_json(root: Path) -> tuple[str, str]:
     return "food", r"train\.json: is not valid JSON"
 
 
+def learned_and_judged(root: Path) -> tuple[str, str]:
+    labels = root / "dtd" / "dtd" / "labels"
+    (labels / "train1.txt").write_text((labels / "train1.txt").read_text() + (labels / "test1.txt").read_text().split("\n")[0])
+    return "dtd", r"'dtd' lists 1 images in two of train, validation and test, first 'banded/banded_0003\.jpg'"
+
+
 FAULTS = [
     drop_class,
     extra_class,
@@ -338,6 +344,7 @@ FAULTS = [
     plain_annotations,
     counted_food,
     deep_json,
+    learned_and_judged,
 ]
 
 
