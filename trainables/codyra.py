@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from suite.backbones.learner import Learner
 from suite.errors import ConfigError
@@ -100,17 +100,16 @@ class Codyra(Method):
         for slot, gate in zip(self.slots, self._gates, strict=True):
             slot.branches[BRANCH] = fresh_branch(slot, config.rank, context.random["init"], gate=gate)
 
-    def gates(self) -> list[Tensor]:
+    def gates(self) -> list[nn.Parameter]:
         """The importance weights of all slots, (rank,) each."""
         return [gate for slot in self.slots if (gate := slot.branch(BRANCH).gate) is not None]
 
     def parameter_groups(self) -> list[ParameterGroup]:
+        """Gates that step by their plain gradient are there too, at rate 0: counted, clipped and summed over workers like the rest."""
         branches = [slot.branch(BRANCH) for slot in self.slots]
-        groups = [ParameterGroup([p for branch in branches for p in (branch.a, branch.b)])]
-        if self.config.gate_update == "adamw":
-            gates = [branch.gate for branch in branches if branch.gate is not None]
-            groups.append(ParameterGroup(gates, self.config.gate_lr_multiplier))
-        return groups
+        factors = [p for branch in branches for p in (branch.a, branch.b)]
+        multiplier = self.config.gate_lr_multiplier if self.config.gate_update == "adamw" else 0.0
+        return [ParameterGroup(factors), ParameterGroup(self.gates(), multiplier)]
 
     def before_step(self, index: int, lr: float) -> None:
         kappa = self.thresholds[index]
@@ -127,7 +126,6 @@ class Codyra(Method):
             for gate in self.gates():
                 if gate.grad is not None:
                     gate -= self._gate_rate * gate.grad
-                    gate.grad = None
         threshold_(self._gates, self._kappa, self.config.threshold_op)
 
     def end_task(self, context: TaskContext) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.errors import ConfigError
+from suite.randomness import RandomStreams
 from trainables.codyra import Codyra, CodyraConfig, threshold_, threshold_schedule
 from trainables.method import Step, TaskContext
 from trainables.stream_trainer import StreamTrainer
@@ -133,12 +134,11 @@ def test_kappa_zero_equals_gated_lora(make_trainer: Callable[..., StreamTrainer]
 
 
 def test_prox_sgd_moves_gates_by_the_plain_gradient(make_trainer: Callable[..., StreamTrainer]) -> None:
-    """One step: w <- w - lr grad; the optimizer holds A and B alone."""
+    """One step: w <- w - lr grad."""
     trainer = make_trainer(CodyraConfig(gate_update="prox_sgd", kappa_levels=3, placement="vision:q", kappa_max=0.0))
     method = trainer.method
     assert isinstance(method, Codyra)
     method.begin_task(TaskContext(0, trainer.stream.tasks[0], 8, 8, trainer.learner, trainer.random))
-    assert len(method.parameter_groups()) == 1
     gates = method.gates()
     before = [gate.detach().clone() for gate in gates]
     for gate in gates:
@@ -146,6 +146,28 @@ def test_prox_sgd_moves_gates_by_the_plain_gradient(make_trainer: Callable[..., 
     method.before_step(0, 0.5)
     method.after_step(Step(0, 8, 0.5, [], []))
     assert all(torch.equal(new, old - 1.0) for new, old in zip(gates, before, strict=True))
+
+
+def test_prox_sgd_gates_are_the_optimizers_that_leaves_them_alone(make_trainer: Callable[..., StreamTrainer]) -> None:
+    """They count as trainable, and workers add up and clip the gradients of what the optimizer holds; AdamW does not move them."""
+    counts, kept = [], []
+    for update in ("adamw", "prox_sgd"):
+        config = CodyraConfig(gate_update=update, gate_lr_multiplier=0.0, kappa_levels=3, kappa_max=0.0)
+        trainer = make_trainer(config, weight_decay=0.1)
+        method = trainer.method
+        assert isinstance(method, Codyra)
+        end_task = method.end_task
+
+        def look(context: TaskContext, method: Codyra = method, end_task: Callable[[TaskContext], None] = end_task) -> None:
+            assert all(gate.grad is not None for gate in method.gates())
+            kept.append(torch.stack(method.gates()).detach().clone())
+            end_task(context)
+
+        method.end_task = look  # type: ignore[method-assign]
+        counts.append(next(trainer.rows(0)).result.costs.trainable_parameters)
+    assert counts[0] == counts[1]
+    begun = RandomStreams(0)["gate"]
+    assert all(torch.equal(gates, torch.randn(gates.shape, generator=begun)) for gates in kept[1:])
 
 
 def test_kappa_times_lr_prunes_less(make_trainer: Callable[..., StreamTrainer]) -> None:
