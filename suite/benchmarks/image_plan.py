@@ -127,16 +127,19 @@ def found_counts(image_set: ImageSet) -> dict[str, int]:
 
 
 def fact_differences(family: Family, plan: TaskPlan) -> Iterator[str]:
-    """Sizes and, where the shipped list was verified, class names that are not those of the benchmark."""
+    """Sizes and, where the shipped list was verified, class names that are not those of the benchmark.
+
+    mnist has no names on disk: its names are always the shipped ones, wrapped as the config says.
+    """
     facts = stream_facts(family)["sets"][plan.name]
     for part in ("train", "validation", "test"):
         if plan.found[part] != (facts[part] or 0):
             expected = f"{facts[part] or 0} ({facts['counts']})"
             yield f"the {part} part on disk has {plan.found[part]} images instead of {expected}"
     shipped = class_facts(family)[plan.name]
-    if shipped["status"] == "verified":
+    if shipped["status"] == "verified" and plan.name != "mnist":
         for label, (ours, theirs) in enumerate(zip(plan.class_names, shipped["names"], strict=True)):
-            if ours.replace("_", " ") not in (theirs.replace("_", " "), f"{theirs}?"):
+            if ours.replace("_", " ") != theirs.replace("_", " "):
                 yield f"class {label} is named '{ours}' instead of '{theirs}'"
 
 

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,12 @@ def test_shipped_facts_notice_what_is_missing_of_the_real_sets(coop_root: Path) 
     found = verify(CONFIG, coop_root)
     assert Finding("aircraft", "the test part on disk has 100 images instead of 3333 (official)") in found
     assert {finding.task for finding in found} == set(CONFIG.task_names(coop_root))
+
+
+@pytest.mark.parametrize("fields", [{"mnist_double_wrap": False}, {"underscore_to_space": True}, {"prompts": "rail-generic"}])
+def test_every_reading_of_the_names_agrees_with_the_shipped_facts(coop_root: Path, fields: dict[str, Any]) -> None:
+    config = XtailConfig.model_validate({"shots": 2, **fields})
+    assert [finding for finding in verify(config, coop_root) if "part on disk" not in finding.what] == []
 
 
 def missing_file(root: Path) -> tuple[str, str]:
