@@ -7,6 +7,7 @@ labels in order. Written on one machine and verified on another it proves that b
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from suite.benchmarks.image_plan import PlannedBenchmark, TaskPlan
 from suite.benchmarks.stream import SPLITS, text_hash
 from suite.data.items import ImageItems
 from suite.errors import DataError
+from suite.record import atomic_write
 
 SCHEMA = 1
 SHOWN = 3  # identities named in one finding
@@ -76,12 +78,9 @@ def manifest_of(benchmark: PlannedBenchmark, data_root: Path) -> Manifest:
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
-    """JSON, compressed when the name ends in ``.gz``; written beside and moved into place."""
+    """JSON, compressed when the name ends in ``.gz``; DataError when no file can stand at ``path``."""
     content = manifest.model_dump_json(indent=None).encode() + b"\n"
-    part = path.with_name(path.name + ".part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    part.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
-    part.replace(path)
+    atomic_write(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -95,7 +94,7 @@ def read_manifest(path: Path) -> Manifest:
         manifest = Manifest.model_validate_json(content)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such manifest; write one with 'codyra-suite data manifest'.") from None
-    except (OSError, EOFError, ValidationError):
+    except (OSError, EOFError, zlib.error, ValidationError):
         raise DataError(f"{path}: is not a manifest; write one with 'codyra-suite data manifest'.") from None
     if manifest.version != SCHEMA:
         raise DataError(f"{path}: has schema {manifest.version}, this code reads {SCHEMA}; write it again.")

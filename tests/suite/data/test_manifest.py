@@ -172,6 +172,14 @@ def test_manifest_files_that_cannot_be_used(manifest: Manifest, tmp_path: Path) 
     with pytest.raises(DataError, match="does not have the digest"):
         read_manifest(path)
     broken = tmp_path / "manifest.json.gz"
-    broken.write_bytes(gzip.compress(b"{}")[:-4])
-    with pytest.raises(DataError, match="is not a manifest"):
-        read_manifest(broken)
+    whole = gzip.compress(b"{}")
+    for content in (whole[:-4], whole[:10] + b"\x07" + whole[11:]):  # cut off; a kind of block that does not exist
+        broken.write_bytes(content)
+        with pytest.raises(DataError, match="is not a manifest"):
+            read_manifest(broken)
+
+
+def test_manifest_is_not_written_over_a_folder(manifest: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot be written \(Is a directory\)"):
+        write_manifest(manifest, tmp_path)
+    assert not list(tmp_path.parent.glob(f"{tmp_path.name}.*"))
