@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 
 from suite.benchmarks.stream import Stream, text_hash
 from suite.errors import ConfigError, nearest, unknown_name
+from suite.record import atomic_write
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -179,6 +180,12 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: holds a {type(value).__name__}; a config is a mapping of keys to values.")
     return value
+
+
+def write_config(config: RunConfig, folder: Path) -> None:
+    """The resolved config as ``config.yaml`` beside a run's record, to be fed back."""
+    text = yaml.safe_dump(config.resolved(), sort_keys=False, allow_unicode=True)
+    atomic_write(folder / "config.yaml", text.encode())
 
 
 def apply_overrides(fields: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

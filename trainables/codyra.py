@@ -125,7 +125,7 @@ class Codyra(Method):
         if self.config.gate_update == "prox_sgd":
             for gate in self.gates():
                 if gate.grad is not None:
-                    gate -= self._gate_rate * gate.grad
+                    gate.sub_(self._gate_rate * gate.grad)
         threshold_(self._gates, self._kappa, self.config.threshold_op)
 
     def end_task(self, context: TaskContext) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from suite.benchmarks.stream import Stream, TextTask
-from suite.config import RunConfig, validate
+from suite.config import RunConfig, validate, write_config
 from suite.errors import ConfigError, DataError
 from suite.generations import read_generations, write_generations
 from suite.metrics.text_scores import score_examples
@@ -23,7 +23,7 @@ from trainables.run import Surroundings, prepare
 
 
 def rescore(name: str, scoring: str, out: Path, data_root: Path) -> Record:
-    """The record of run ``name`` under ``scoring``, stored below ``out``; one that is there already is returned.
+    """The record of run ``name`` under ``scoring``, stored below ``out``; one that is there already is returned unless ``name`` has gone on since.
 
     Raises:
         ConfigError: the run answers no prompts, or has this scoring already.
@@ -39,7 +39,9 @@ def rescore(name: str, scoring: str, out: Path, data_root: Path) -> Record:
     _require_data(record, _with_scoring(record.config, record.scoring), data_root)
     prepared = prepare(config, Surroundings(out, data_root))
     if (prepared.folder / "record.json").is_file():
-        return read_record(prepared.folder)
+        there = read_record(prepared.folder)
+        if there.status == "finished" or (record.status != "finished" and record.tasks_done <= there.tasks_done):
+            return there
     texts = read_generations(folder, record.tasks_done)
     outcomes = _scores(record, prepared.stream, texts, scoring)
     update = {
@@ -55,6 +57,7 @@ def rescore(name: str, scoring: str, out: Path, data_root: Path) -> Record:
         "test": _matrix(record.test, outcomes, "test"),
     }
     rescored = record.model_copy(update=update)
+    write_config(config, prepared.folder)
     write_outcomes(outcomes, prepared.folder)
     write_generations(texts, prepared.folder)
     write_record(rescored, prepared.folder)

@@ -42,8 +42,8 @@ def find_run(name: str, out: Path) -> Path:
     """
     if (Path(name) / "record.json").is_file():
         return Path(name)
-    found = sorted(path.parent for path in (out / "runs").glob(f"{name}*/record.json"))
-    if len(found) == 1:
+    found = sorted(path.parent for path in (out / "runs").glob("*/record.json") if path.parent.name.startswith(name))
+    if len(found) == 1 and name:
         return found[0]
     if found:
         raise ConfigError(f"run '{name}': {len(found)} runs begin like this; give more of the id.")

@@ -10,23 +10,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-import yaml
 
 from suite.backbones.learner import BackboneConfig
+from suite.backbones.text_embeddings import EmbedsTexts
 from suite.benchmarks.stream import SPLITS, Stream, text_hash
-from suite.config import RunConfig
+from suite.config import RunConfig, write_config
 from suite.errors import ConfigError, DataError, TrainingDiverged
 from suite.generations import read_generations, write_generations
 from suite.identity import code_version, commit_and_dirty, hardware, run_id, versions
 from suite.outcomes import Key, Scores, read_outcomes, write_outcomes
 from suite.randomness import RandomStreams
-from suite.record import Cells, Record, Status, atomic_write, read_record, write_record
+from suite.record import Cells, Record, Status, read_record, write_record
 from suite.run_mirror import RunMirror
 from trainables.checkpoint import Checkpoints
 from trainables.method import MethodConfig
 from trainables.precision import fix_order_of_sums, set_product_precision
 from trainables.stream_trainer import EVALUATED, StepListener, StreamTrainer, TaskReport
-from trainables.untouched import require_published, zero_shot_row
+from trainables.untouched import require_published, untouched_folder, zero_shot_row
 from trainables.worker_group import ALONE, WorkerGroup
 
 
@@ -166,13 +166,14 @@ class _Run:
             self.surroundings.on_step,
             self.surroundings.group,
         )
+        shared = untouched_folder(config, stream.fingerprint(), device, self.surroundings.out)
+        if isinstance(trainer.learner, EmbedsTexts):
+            trainer.learner.embeddings.shelf = shared
         self.record = (self._resumed(stored, trainer) if stored else None) or self._begun(device)
         start = self.record.tasks_done
         try:
             if not self.record.test:
-                untouched = self.surroundings.group.from_first(
-                    lambda: zero_shot_row(trainer, config, stream.fingerprint(), self.surroundings.out)
-                )
+                untouched = self.surroundings.group.from_first(lambda: zero_shot_row(trainer, shared))
                 trainer.untouched = untouched.outcomes
                 if not self.surroundings.accept_zero_shot:
                     require_published(config, untouched, stream.task_names)
@@ -219,8 +220,7 @@ class _Run:
     def _begun(self, device: torch.device) -> Record:
         config, stream = self.prepared.config, self.prepared.stream
         commit, dirty = commit_and_dirty()
-        text = yaml.safe_dump(config.resolved(), sort_keys=False, allow_unicode=True)
-        atomic_write(self.prepared.folder / "config.yaml", text.encode())
+        write_config(config, self.prepared.folder)
         return Record(
             run_id=self.prepared.run_id,
             config=config.resolved(),
@@ -293,11 +293,16 @@ def choose_device(name: str) -> torch.device:
     Raises:
         ConfigError: a device that this machine lacks.
     """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"device: '{name}' is asked for but this machine has no usable GPU; use 'cpu' or 'auto'.")
+        return torch.device("cuda" if gpus else "cpu")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"device: '{name}' is not a device; use 'auto', 'cpu', 'cuda' or 'cuda:0'.") from None
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device: '{name}' is not a device; use 'auto', 'cpu', 'cuda' or 'cuda:0'.")
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        there = f"cuda:0 to cuda:{gpus - 1}" if gpus else "no usable GPU"
+        raise ConfigError(f"device: '{name}' is asked for but this machine has {there}; use one it has, 'cpu' or 'auto'.")
+    return device

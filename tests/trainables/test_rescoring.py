@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from suite.config import RunConfig, validate
+from suite.config import RunConfig, load_yaml, validate
 from suite.errors import ConfigError, DataError
 from suite.outcomes import read_outcomes
 from suite.record import Record
@@ -56,6 +56,23 @@ def test_the_first_run_stays_and_a_second_call_changes_nothing(trained: tuple[Re
     assert rescore(record.run_id, "trace", out, out) == first
     assert (out / "runs" / first.run_id / "record.json").stat().st_mtime_ns == stamp
     assert (out / "runs" / record.run_id / "record.json").read_bytes() == before
+
+
+def test_a_run_that_has_gone_on_is_scored_again(tmp_path: Path) -> None:
+    here = Surroundings(tmp_path, tmp_path, "cpu")
+    stopped = execute(config(), here, lambda report: report.row < 1)
+    early = rescore(stopped.run_id, "trace", tmp_path, tmp_path)
+    assert (early.status, early.tasks_done) == ("stopped", 1)
+    execute(config(), here)
+    late = rescore(stopped.run_id, "trace", tmp_path, tmp_path)
+    assert (late.run_id, late.status, late.tasks_done) == (early.run_id, "finished", 2)
+
+
+def test_the_config_of_the_other_rule_lies_beside_the_record(trained: tuple[Record, Path]) -> None:
+    record, out = trained
+    again = rescore(record.run_id, "treelora", out, out)
+    fields = load_yaml(out / "runs" / again.run_id / "config.yaml")
+    assert validate(RunConfig, fields, where="test") == config("treelora")
 
 
 def test_what_cannot_be_scored_again_is_named(trained: tuple[Record, Path], tmp_path: Path) -> None:

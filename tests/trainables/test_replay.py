@@ -1,0 +1,46 @@
+"""A replay says what differs: it neither breaks off nor overlooks rows that one side lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from suite.config import RunConfig
+from suite.errors import ConfigError
+from suite.outcomes import read_outcomes, write_outcomes
+from suite.record import write_record
+from trainables.replay import replay_run
+from trainables.restore import find_run
+from trainables.run import Surroundings, execute
+
+
+def test_a_run_whose_zero_shot_row_was_accepted_can_be_repeated(
+    make_config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config("lora")
+    monkeypatch.setattr(type(config.benchmark), "untouched", {"mean": 99.0})
+    record = execute(config, Surroundings(tmp_path, tmp_path, "cpu", accept_zero_shot=True))
+    assert replay_run(record.run_id, tmp_path, tmp_path, "cpu").agrees
+
+
+def test_cells_and_outcomes_that_one_side_lacks_differ(make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    """The stored run has an evaluation less and an evaluation more than its repetition."""
+    record = execute(make_config("zero-shot"), Surroundings(tmp_path, tmp_path, "cpu"))
+    folder = tmp_path / "runs" / record.run_id
+    outcomes = read_outcomes(folder)
+    moved = outcomes.pop(("test", 3, 0))
+    write_outcomes({**outcomes, ("test", 4, 0): moved}, folder)
+    test = [list(line) for line in record.test]
+    test[3][0] = None
+    write_record(record.model_copy(update={"test": [*test, test[3]]}), folder)
+    verdict = replay_run(record.run_id, tmp_path, tmp_path, "cpu")
+    assert (verdict.agrees, verdict.differing, verdict.largest_gap) == (False, 2 * len(moved), 0.0)
+
+
+@pytest.mark.parametrize("name", ["/nowhere/at/all", "", "*", "["])
+def test_no_run_is_guessed(name: str, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    execute(make_config("zero-shot"), Surroundings(tmp_path, tmp_path, "cpu"))
+    with pytest.raises(ConfigError, match="no such run|more of the id"):
+        find_run(name, tmp_path)
