@@ -46,6 +46,8 @@ def measure_evaluation(work: Workload, rounds: int) -> list[PerfRow]:
     stream = work.stream()
     plain, fast = (work.trainer(stream, plain=plain) for plain in (True, False))
     learner = clip_of(fast)
+    for trainer in (plain, fast):
+        trainer.sample_steps(0, 1)  # an evaluation as after a task: encoders that learn have changed
     batches = list(learner.pixels.eval_batches(range(len(stream)), "test", learner.eval_batch_size))
 
     @torch.no_grad()
@@ -56,7 +58,7 @@ def measure_evaluation(work: Workload, rounds: int) -> list[PerfRow]:
 
     def evaluate(trainer: StreamTrainer) -> Callable[[], None]:
         def once() -> None:
-            trainer.learner.begin_task(0)  # forget the class embeddings
+            trainer.learner.begin_task(0)  # forget what the last call embedded
             with autocast(work.device, trainer.training.precision):
                 trainer.learner.evaluate("test", range(len(stream)))
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from suite.backbones.learner import Outcomes
 from suite.config import RunConfig, canonical_hash
 from suite.errors import DataError
@@ -18,11 +20,14 @@ from trainables.precision import evaluation_precision
 from trainables.stream_trainer import EVALUATED, Scores, StreamTrainer, TaskReport
 
 
-def zero_shot_row(trainer: StreamTrainer, config: RunConfig, fingerprint: str, out: Path) -> TaskReport:
-    """Row 0, measured once per backbone, data, code and precision of evaluation and shared by all runs below ``out``."""
-    precision = evaluation_precision(config.training, trainer.learner.device)
-    key = canonical_hash([config.resolved()["backbone"], fingerprint, code_version(), precision])
-    folder = out / "zero_shot" / key
+def untouched_folder(config: RunConfig, fingerprint: str, device: torch.device, out: Path) -> Path:
+    """Where runs below ``out`` on equal backbone, data, code and precision of evaluation share what the untouched backbone says."""
+    precision = evaluation_precision(config.training, device)
+    return out / "zero_shot" / canonical_hash([config.resolved()["backbone"], fingerprint, code_version(), precision])
+
+
+def zero_shot_row(trainer: StreamTrainer, folder: Path) -> TaskReport:
+    """Row 0, measured once and kept in ``folder``."""
     if not (folder / "outcomes.npz").is_file():
         _measure(trainer, folder)
     # Read back even by the run that measured it: stored scores are rounded, and every run must see the same.

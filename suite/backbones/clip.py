@@ -17,6 +17,7 @@ from suite.backbones.class_prompts import Candidates, ClassPrompts, LabelSpace
 from suite.backbones.clip_forward import QuickGelu, encode_images, encode_texts, replace_quick_gelu
 from suite.backbones.learner import BackboneConfig, Batch, Learner, Outcomes, Output, freeze, place_slots
 from suite.backbones.pixels import PixelStore
+from suite.backbones.text_embeddings import TextEmbeddings
 from suite.benchmarks.stream import ImageTask, Protocol, Split, Stream
 from suite.errors import ConfigError
 from suite.lowrank.frozen_map import compute_plainly
@@ -135,8 +136,7 @@ class ClipLearner:
         self.eval_batch_size = config.eval_batch_size or (512 if device.type == "cuda" else 128)
         self.current = 0
         self._plain = False
-        self._frozen_text: dict[tuple[int, ...], Tensor] = {}
-        self._classes: tuple[tuple[object, ...], Tensor] | None = None
+        self.embeddings = TextEmbeddings([slot for name, slot in self.slots.items() if name.startswith("text")], device)
 
     @property
     def plain(self) -> bool:
@@ -157,8 +157,7 @@ class ClipLearner:
 
     def begin_task(self, index: int) -> None:
         self.current = index
-        self._classes = None
-        self._frozen_text.clear()
+        self.embeddings.begin_task()
 
     def lengths(self, task: int) -> NDArray[np.int64] | None:
         return None
@@ -183,7 +182,6 @@ class ClipLearner:
         return tuple(range(self.current + 1)) if batch.label_space == "seen" else _distinct(batch.tasks)
 
     def forward(self, batch: Batch) -> Output:
-        self._classes = None
         images = self.encode_images(batch.inputs["pixels"])
         involved = self._involved(batch)
         space = self.prompts.label_space(involved)
@@ -217,10 +215,7 @@ class ClipLearner:
             return self.encode_texts(self.prompts.tokenized_again(involved))
         if self._adapted("text"):
             return self.encode_texts(space.tokens)
-        if involved not in self._frozen_text:
-            with torch.no_grad():
-                self._frozen_text[involved] = self.encode_texts(space.tokens)
-        return self._frozen_text[involved]
+        return self.embeddings.get(f"classes of {involved}", space.tokens, lambda: self.encode_texts(space.tokens))
 
     def _adapted(self, encoder: str) -> bool:
         slots = (slot for name, slot in self.slots.items() if name.startswith(encoder))
@@ -283,20 +278,15 @@ class ClipLearner:
 
         Both splits of a row share it.
         """
-        state = self._text_state()
-        if self._classes is not None and self._classes[0] == state and not self._plain:
-            return self._classes[1]
+        if self.plain:
+            return self._embed_classes()
+        return self.embeddings.get("all classes", self.prompts.eval_tokens().tokens, self._embed_classes)
+
+    def _embed_classes(self) -> Tensor:
         sets = self.prompts.eval_tokens()
         embedded = torch.cat([self.encode_texts(part) for part in sets.tokens.split(self.eval_batch_size)])
         total = torch.zeros(sets.count, embedded.shape[1], device=self.device, dtype=embedded.dtype)
-        classes = F.normalize(total.index_add_(0, sets.owner, embedded), dim=-1)
-        self._classes = (state, classes)
-        return classes
-
-    def _text_state(self) -> tuple[object, ...]:
-        """Changes with what is merged or loaded into the text encoder and with the precision; steps forget the classes themselves."""
-        slots = (slot for name, slot in self.slots.items() if name.startswith("text"))
-        return (torch.is_autocast_enabled(self.device.type), *((slot.weight._version, len(slot.branches)) for slot in slots))
+        return F.normalize(total.index_add_(0, sets.owner, embedded), dim=-1)
 
     def facts(self) -> dict[str, Any]:
         return {}

@@ -93,7 +93,7 @@ class Learner(Protocol):
         """The slots a placement names; ConfigError when it names none."""
 
     def begin_task(self, index: int) -> None:
-        """Called before any batch of task ``index``: prompts of seen classes are embedded by the model as it is now."""
+        """Called before any batch of task ``index``, which will change the network."""
 
     def batch(
         self, tasks: Tensor, rows: Tensor, generator: torch.Generator, label_space: Literal["own", "seen"] = "own"

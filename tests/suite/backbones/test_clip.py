@@ -98,16 +98,6 @@ def test_only_the_image_loss_when_only_the_text_encoder_is_adapted(learner: Clip
     assert torch.allclose(output.loss, F.cross_entropy(output.logits, batch.inputs["labels"]))
 
 
-def test_frozen_text_is_embedded_once_per_task(learner: ClipLearner) -> None:
-    adapt(learner, "vision:q")
-    learner.begin_task(0)
-    space = learner.prompts.label_space((0,))
-    assert learner._train_texts((0,), space) is learner._train_texts((0,), space)
-    kept = learner._train_texts((0,), space)
-    learner.begin_task(1)
-    assert learner._train_texts((0,), space) is not kept
-
-
 def test_mixed_rows_are_judged_among_their_own_classes(learner: ClipLearner) -> None:
     adapt(learner)
     learner.begin_task(2)
