@@ -49,8 +49,11 @@ class Place:
         return found
 
 
-def locate(root: Path, name: str, needs: tuple[Need, ...]) -> Place:
+def locate(root: Path, name: str, needs: tuple[Need, ...], pulled_as: str | None = None) -> Place:
     """The first folder of ``name`` below ``root`` that holds everything in ``needs``.
+
+    Args:
+        pulled_as: the name under which 'data pull' gets all of ``needs``; None = ``name``.
 
     Raises:
         DataError: nothing found; says which folders and files were looked for and how to get them.
@@ -70,12 +73,12 @@ def locate(root: Path, name: str, needs: tuple[Need, ...]) -> Place:
     if not lacking:
         raise DataError(
             f"{root}: data set '{name}' is missing: looked for a folder {looked} with {wanted}; "
-            f"run 'codyra-suite data pull {name}' or correct the data root."
+            f"run 'codyra-suite data pull {pulled_as or name}' or correct the data root."
         )
     found, missing = min(lacking.items(), key=lambda entry: len(entry[1]))
     raise DataError(
         f"{root / found}: data set '{name}' is incomplete: lacks {', '.join(missing)} (looked for a folder {looked} "
-        f"with {wanted}); run 'codyra-suite data pull {name}', which loads or names what is missing."
+        f"with {wanted}); run 'codyra-suite data pull {pulled_as or name}', which loads or names what is missing."
     )
 
 

@@ -15,16 +15,24 @@ from suite.data.readers_torchvision import read_torchvision
 from suite.data.unpack import unpack
 from suite.errors import DataError, unknown_name
 
+MTIL = ("mtil", "mtil-5shot", "mtil-16shot")
 FileProgress = Callable[[str], BytesProgress]
 """Called with a file's name; returns what is told about its bytes."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One data set by its name in ``layouts.FOLDERS``; ``split`` is its X-TAIL name when CoOp's split file is wanted too."""
+    """One data set as MTIL or X-TAIL reads it.
+
+    Attributes:
+        name: its name in ``layouts.FOLDERS``.
+        split: its X-TAIL name when X-TAIL is to read it.
+        both: X-TAIL is to read it, and MTIL as well.
+    """
 
     name: str
     split: str | None = None
+    both: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Pulled:
 
 
 def wanted_sets(names: Sequence[str]) -> list[Wanted]:
-    """Data sets behind names of benchmarks (``mtil``, ``xtail``), MTIL or X-TAIL ids.
+    """Data sets behind names of benchmarks (``mtil``, ``xtail``), MTIL or X-TAIL ids; an id that both have means both.
 
     Raises:
         ConfigError: for any other name.
@@ -45,17 +53,13 @@ def wanted_sets(names: Sequence[str]) -> list[Wanted]:
     wanted: dict[str, Wanted] = {}
     places = {name: SPLIT_FILES[name].place if name in SPLIT_FILES else name for name in stream_facts("xtail")["sets"]}
     for name in names:
-        if name.split("-")[0] == "mtil":
-            for each in FOLDERS:
-                wanted.setdefault(each, Wanted(each))
-        elif name == "xtail":
-            wanted.update({place: Wanted(place, each) for each, place in places.items()})
-        elif name in places:
-            wanted[places[name]] = Wanted(places[name], name)
-        elif name in FOLDERS:
-            wanted.setdefault(name, Wanted(name))
-        else:
-            raise unknown_name("data set that can be pulled", name, ["mtil", "xtail", *FOLDERS, *places])
+        sets = [Wanted(each) for each in FOLDERS if name in (*MTIL, each)]
+        sets += [Wanted(place, each) for each, place in places.items() if name in ("xtail", each)]
+        if not sets:
+            raise unknown_name("data set that can be pulled", name, {*MTIL, "xtail", *FOLDERS, *places})
+        for new in sets:
+            old = wanted.get(new.name, new)
+            wanted[new.name] = Wanted(new.name, old.split or new.split, old.both or old.split != new.split)
     return list(wanted.values())
 
 
@@ -74,6 +78,10 @@ def pull(wanted: Wanted, root: Path, mirror: str | None = None, progress: FilePr
             _load(wanted.name, root, mirror, progress)
         except Unreachable as error:
             return Pulled(wanted.name, "missing", str(error))
+        except OSError as error:
+            raise DataError(
+                f"{error.filename or root}: cannot be written ({error.strerror}); name another folder with --data-root."
+            ) from None
         state = "loaded"
     problem = _images_problem(root, wanted)
     if not problem and wanted.split in SPLIT_FILES:
@@ -92,7 +100,7 @@ def _load(name: str, root: Path, mirror: str | None, progress: FileProgress | No
 def _images_problem(root: Path, wanted: Wanted) -> str:
     """Why the images cannot be read; empty when they can. X-TAIL needs fewer files of a set than MTIL does."""
     try:
-        if wanted.split in SPLIT_FILES:
+        if wanted.split in SPLIT_FILES and not wanted.both:
             locate(root, wanted.name, (SPLIT_FILES[wanted.split].images,))
         else:
             read_torchvision(root, wanted.name)
@@ -117,5 +125,5 @@ def _split_problem(root: Path, name: str, mirror: str | None) -> str:
         read_coop(root, name)
     except DataError as error:
         page = download_facts()["split_files"][name]
-        return f"{error} CoOp's split file is at {page}; save it as {place.folder / split.file}."
+        return f"{error} CoOp's split file, which X-TAIL alone needs, is at {page}; save it as {place.folder / split.file}."
     return ""

@@ -50,7 +50,7 @@ def read_coop(root: Path, name: str) -> ImageSet:
         return read_mnist(root, tuple(class_facts("mtil")["mnist"]["names"]))
     split = SPLIT_FILES[name]
     needs: tuple[Need, ...] = (split.images, split.file)
-    place = locate(root, split.place, needs)
+    place = locate(root, split.place, needs, name)
     images = place.require(split.images)
     source = FileSource(images.parent if name in STARTS_ABOVE else images)
     path = place.require(split.file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import re
 import shutil
 import tarfile
 import threading
@@ -22,6 +23,7 @@ from suite.benchmarks import image_facts
 from suite.benchmarks.image_facts import download_facts, stream_facts
 from suite.data.fetch import Unreachable, fetch
 from suite.data.pull import Pulled, Wanted, pull, wanted_sets
+from suite.data.readers_coop import SPLIT_FILES, read_coop
 from suite.data.readers_torchvision import read_torchvision
 from suite.data.unpack import unpack
 from suite.errors import ConfigError, DataError
@@ -231,6 +233,34 @@ def test_coop_layout_is_enough_for_xtail(coop_root: Path) -> None:
     assert {result.state for result in results} == {"there"}
 
 
+def test_both_readings_are_complete_before_a_shared_set_is_there(coop_root: Path, tmp_path: Path) -> None:
+    """X-TAIL needs no labels of dtd, MTIL does."""
+    shutil.copytree(coop_root / "dtd", tmp_path / "dtd")
+    shutil.rmtree(tmp_path / "dtd" / "labels")
+    (xtail,) = (each for each in wanted_sets(["xtail"]) if each.name == "dtd")
+    assert pull(xtail, tmp_path, "file:///nowhere") == Pulled("dtd", "there")
+    for names in (["dtd"], ["mtil", "xtail"], ["xtail", "mtil-5shot"]):
+        (both,) = (each for each in wanted_sets(names) if each.name == "dtd")
+        assert pull(both, tmp_path, "file:///nowhere").state == "missing"
+
+
+@pytest.mark.parametrize("name", list(SPLIT_FILES))
+def test_the_pull_that_an_error_names_says_what_is_missing(name: str, torchvision_root: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read_coop(torchvision_root, name)
+    named = re.search(r"codyra-suite data pull (\w+)", str(caught.value))
+    assert named is not None
+    (result,) = (pull(wanted, torchvision_root, "file:///nowhere") for wanted in wanted_sets([named[1]]))
+    assert result.state == "missing"
+    assert SPLIT_FILES[name].file in result.note
+
+
+def test_root_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "root").write_text("")
+    with pytest.raises(DataError, match=r"root.*: cannot be written \(Not a directory\); name another folder"):
+        pull(Wanted("eurosat"), tmp_path / "root", "file:///nowhere")
+
+
 def test_nothing_is_reached_and_nothing_is_left(tmp_path: Path) -> None:
     result = pull(Wanted("eurosat"), tmp_path / "root", "file:///nowhere")
     assert result.state == "missing"
@@ -242,9 +272,13 @@ def test_names(trees: ModuleType) -> None:
     assert len(wanted_sets(["mtil-5shot"])) == 11
     assert wanted_sets(["oxford_flowers"]) == [Wanted("flowers", "oxford_flowers")]
     assert wanted_sets(["flowers"]) == [Wanted("flowers")]
+    assert wanted_sets(["flowers", "oxford_flowers"]) == [Wanted("flowers", "oxford_flowers", both=True)]
+    assert wanted_sets(["dtd", "dtd"]) == [Wanted("dtd", "dtd", both=True)]
     assert len(wanted_sets(["mtil", "xtail"])) == 11
     with pytest.raises(ConfigError, match=r"'dtdd' is not a data set that can be pulled.*nearest: 'dtd'"):
         wanted_sets(["dtdd"])
+    with pytest.raises(ConfigError, match=r"'mtil-7shot' is not a data set that can be pulled"):
+        wanted_sets(["mtil-7shot"])
 
 
 def test_every_download_has_a_checksum() -> None:
