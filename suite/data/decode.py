@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from suite.data.items import ImageItems, ImageSource
 from suite.errors import DataError
@@ -61,7 +61,8 @@ def decode_raw(source: ImageSource, item: str, raw: bytes, size: int, geometry: 
             square = to_square(to_rgb(image, source.where(item)), size, geometry)
             aspect = image.width / image.height
     except UNREADABLE as error:
-        reason = " ".join(str(error).split())
+        # Pillow's own words name an object in memory and no cause
+        reason = "no known format" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
         raise DataError(
             f"{source.where(item)}: cannot be read as an image ({reason}); replace the file with an intact copy."
         ) from None

@@ -120,7 +120,7 @@ def truncated_png(root: Path) -> str:
 
 def not_an_image(root: Path) -> str:
     (root / "domain_0" / "train" / "class_1" / "0.png").write_text("hello")
-    return r"class_1/0\.png: cannot be read as an image"
+    return r"class_1/0\.png: cannot be read as an image \(no known format\); replace"
 
 
 def foreign_file(root: Path) -> str:
