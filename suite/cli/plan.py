@@ -36,14 +36,13 @@ def plan(
     """
     import json as text
 
-    from suite.cli.sweeping import check_first_trial, read_sweep
+    from suite.cli.sweeping import read_sweep
     from suite.record import atomic_write
     from suite.tuning.forecast import as_json, forecast
     from suite.tuning.points import spanning_points
     from trainables.probe import probe
 
     config = read_sweep(file)
-    check_first_trial(config)
     machine = _machine(address, out, config)
     threads = max(1, int(config.resources.cpus))
     probes = []

@@ -64,13 +64,12 @@ def submit(
 
         codyra-suite submit sweep.yaml --address http://127.0.0.1:8265 --resume --no-env --no-follow
     """
-    from suite.cli.sweeping import check_first_trial, read_sweep
+    from suite.cli.sweeping import read_sweep
     from suite.tuning import submission
     from suite.tuning.working_folder import build_working_folder, runtime_environment
 
     study = read_sweep(file)
     _check_places(study, file, tracking)
-    check_first_trial(study)
     environment = {**VARIABLES, **_read_variables(variables or [])}
     given = {"--out": out, "--data-root": data_root, "--tracking": tracking}
     flags = {"--resume": resume, "--accept-changes": accept_changes}

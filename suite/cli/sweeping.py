@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,29 +19,31 @@ from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.hypervolume import history
 from suite.tuning.objectives import ValidationView
-from suite.tuning.ray_session import Resources
+from suite.tuning.optuna_storage import earlier_points, some_point
+from suite.tuning.ray_session import Resources, ray_session
 from suite.tuning.source import Suggestion
-from suite.tuning.study import StudySource
+from suite.tuning.study import StudySource, point_config
 from suite.tuning.study_config import StudyConfig
 
 SHOWN_REASONS = 3
+FILE = "sweep.yaml"  # the study's own copy
+FIXED = ("space", "objectives")  # Optuna has their names and directions
 
 
 def read_sweep(file: Path) -> StudyConfig:
-    """The study that a sweep file describes.
+    """The study that a sweep file describes, and whose space and ``run`` make a trial.
 
     Raises:
         ConfigError: all problems of the file in one message.
     """
     fields = load_yaml(file)
-    return validate(StudyConfig, {"name": file.stem, **fields}, where=str(file))
-
-
-def check_first_trial(study: StudyConfig) -> None:
-    """What ``sweep`` finds out about the run's own fields before it begins; without an earlier study to start from."""
-    with tempfile.TemporaryDirectory(prefix="codyra-first-") as scratch:
-        source = StudySource(study.model_copy(update={"warm_start": None}), Path(scratch))
-        source.trial_config(source.first_values())
+    try:
+        config = validate(StudyConfig, {"name": file.stem, **fields}, where=str(file))
+        point_config(config, some_point(config))
+    except ConfigError as error:
+        named = str(error).startswith(f"{file}: ")
+        raise error if named else ConfigError(f"{file}: {error}") from None
+    return config
 
 
 def run_study(
@@ -55,13 +56,15 @@ def run_study(
     """
     from suite.tracking.mlflow_sink import open_sink
 
-    folder = carriage.out.resolve() / "studies" / config.name
-    _keep_file(config, folder, resume=resume, accept_changes=accept_changes)
-    source = StudySource(config, folder, carriage.out.resolve() / "runs")
-    source.trial_config(source.first_values())
+    folder, fields = carriage.out.resolve() / "studies" / config.name, config.model_dump(mode="json")
+    _may_begin(config.name, folder / FILE, fields, resume=resume, accept_changes=accept_changes)
+    if not resume:
+        earlier_points(config)
     sink = None if tracking == "none" else open_sink(tracking, carriage.out)
-    parent = sink.log_study(config.name, config.model_dump(mode="json")) if sink else None
-    with WorkProgress(f"study {config.name}", total=config.budget.trials) as progress:
+    with ray_session(carriage.address, config.resources), WorkProgress(f"study {config.name}", config.budget.trials) as progress:
+        atomic_write(folder / FILE, yaml.safe_dump(fields, sort_keys=False).encode())
+        source = StudySource(config, folder, carriage.out.resolve() / "runs")
+        parent = sink.log_study(config.name, fields) if sink else None
 
         def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
             progress.done(source.store.ended_trials(), source.best_note())
@@ -86,21 +89,25 @@ def _say_retry(runs: list[Suggestion], larger: Resources) -> None:
     typer.echo(f"out of memory: trials {numbers} run once more with resources: {{{fields}}}", err=True)
 
 
-def _keep_file(config: StudyConfig, folder: Path, *, resume: bool, accept_changes: bool) -> None:
-    path = folder / "sweep.yaml"
-    fields = config.model_dump(mode="json")
-    if path.is_file():
-        if not resume:
-            raise ConfigError(f"study '{config.name}' exists below {folder.parent}; add --resume to go on, or rename it.")
-        changed = changed_fields(load_yaml(path), fields)
-        if changed and not accept_changes:
-            raise ConfigError(
-                f"study '{config.name}': the sweep file has changed since it began: {'; '.join(changed)}; undo that, add "
-                "--accept-changes, or rename the study."
-            )
-    elif resume:
-        raise ConfigError(f"study '{config.name}': nothing to resume below {folder.parent}; leave out --resume to begin it.")
-    atomic_write(path, yaml.safe_dump(fields, sort_keys=False).encode())
+def _may_begin(name: str, path: Path, fields: dict[str, Any], *, resume: bool, accept_changes: bool) -> None:
+    """Refuse to begin a study that exists, to resume one that does not, and to resume one under another file."""
+    studies = path.parent.parent
+    if not path.is_file():
+        if resume:
+            raise ConfigError(f"study '{name}': nothing to resume below {studies}; leave out --resume to begin it.")
+        return
+    if not resume:
+        raise ConfigError(f"study '{name}' exists below {studies}; add --resume to go on, or rename it.")
+    before = load_yaml(path)
+    fixed = changed_fields({key: before[key] for key in FIXED}, {key: fields[key] for key in FIXED})
+    if fixed:
+        raise ConfigError(f"study '{name}': its trials were told under other {' and '.join(FIXED)} ({'; '.join(fixed)}); rename it.")
+    changed = changed_fields(before, fields)
+    if changed and not accept_changes:
+        raise ConfigError(
+            f"study '{name}': the sweep file has changed since it began: {'; '.join(changed)}; undo that, add --accept-changes, or "
+            "rename the study."
+        )
 
 
 def changed_fields(before: Any, after: Any, prefix: str = "") -> list[str]:

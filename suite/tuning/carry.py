@@ -64,8 +64,7 @@ def carry_out(source: RunSource, carriage: Carriage) -> None:
     A run that ran out of memory is carried once more, after all others, with a larger share.
 
     Raises:
-        SuiteError: Ray is not there or too small, the disk is full, a study's data is missing, an objective is undefined; what is
-            finished is stored.
+        SuiteError: no Ray or a small one, a full disk, missing data, an undefined objective; what is finished is stored.
     """
     with _plain_disk_errors(), ray_session(carriage.address, carriage.resources) as fitting:
         bridge = _fit(source, carriage, fitting, carriage.resources.larger())

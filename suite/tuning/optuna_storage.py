@@ -42,7 +42,7 @@ class TrialStore:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.set_metric_names([objective.name for objective in objectives])
         if not self._study.trials:
-            for point in (*config.points, *_earlier_points(config)):
+            for point in (*config.points, *earlier_points(config)):
                 self._study.enqueue_trial(dict(point))
 
     def ask(self) -> Trial:
@@ -137,12 +137,6 @@ class TrialStore:
         best = max if self._study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else min
         return best(values) if values else None
 
-    @staticmethod
-    def probe(space: Space | SpaceUnion) -> dict[str, Any]:
-        """A point of the space, drawn outside the study."""
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-        return dict(space.suggest(study.ask()))
-
     def trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
@@ -154,11 +148,23 @@ def _views(trial: FrozenTrial) -> list[ValidationView]:
     return [ValidationView.from_dict(fields) for fields in json.loads(trial.user_attrs.get(VIEWS, "[]"))]
 
 
-def _earlier_points(config: StudyConfig) -> list[dict[str, Any]]:
-    """Parameters of an earlier study's best trials: its front, then by its first objective.
+def some_point(config: StudyConfig) -> dict[str, Any]:
+    """A point of the study's space, drawn outside the study, for its sampler to be able to draw one too.
 
     Raises:
-        ConfigError: there is no study, or it has no complete trial.
+        ConfigError: the sampler cannot honour the space.
+    """
+    space = config.search_space()
+    make_sampler(config, space)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return dict(space.suggest(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()))
+
+
+def earlier_points(config: StudyConfig) -> list[dict[str, Any]]:
+    """Parameters of an earlier study's best trials that lie in this one's space: its front, then by its first objective.
+
+    Raises:
+        ConfigError: there is no study, or it has no complete trial in this space.
     """
     if config.warm_start is None:
         return []
@@ -167,16 +173,25 @@ def _earlier_points(config: StudyConfig) -> list[dict[str, Any]]:
         raise ConfigError(f"warm_start.study: no {DATABASE} in {folder}; give the folder of a study, such as codyra-runs/studies/demo.")
     storage = f"sqlite:///{folder / DATABASE}"
     earlier = optuna.load_study(study_name=optuna.get_all_study_names(storage)[0], storage=storage)
-    complete = [trial for trial in earlier.get_trials(deepcopy=False) if trial.state is TrialState.COMPLETE]
-    if not complete:
-        raise ConfigError(f"warm_start.study: {folder} has no complete trial; name another study or leave warm_start out.")
+    known = config.search_space().parameters
+    shared = {
+        trial.number: {name: value for name, value in trial.params.items() if name in known}
+        for trial in earlier.get_trials(deepcopy=False)
+        if trial.state is TrialState.COMPLETE
+    }
+    fitting = {n for n, point in shared.items() if point and all(known[name].contains(value) for name, value in point.items())}
+    if not fitting:
+        raise ConfigError(
+            f"warm_start.study: {folder} has no complete trial in space '{config.space}'; name another study or leave warm_start out."
+        )
+    complete = [trial for trial in earlier.get_trials(deepcopy=False) if trial.number in fitting]
     sign = -1 if earlier.directions[0] is optuna.study.StudyDirection.MAXIMIZE else 1
     front = {trial.number for trial in earlier.best_trials}
     ranked = sorted(complete, key=lambda trial: (trial.number not in front, sign * trial.values[0]))
     points: list[dict[str, Any]] = []
     for trial in ranked:
-        if trial.params not in points:
-            points.append(dict(trial.params))
+        if shared[trial.number] not in points:
+            points.append(shared[trial.number])
     return points[: config.warm_start.trials]
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from suite.errors import SuiteError
 
+ANSWER_SECONDS = 10.0
 OBJECT_STORE_BYTES = 200 * 2**20  # results are small; Ray's default would take a third of the memory
 
 
@@ -32,6 +34,13 @@ class Resources(BaseModel):
     gpus: Annotated[float, Field(ge=0)] = 0.0
     workers: Annotated[int, Field(ge=1)] = 1
     memory_gib: Annotated[float, Field(gt=0)] | None = None
+
+    @field_validator("gpus")
+    @classmethod
+    def _whole_or_a_share(cls, gpus: float) -> float:
+        if gpus > 1 and not gpus.is_integer():
+            raise ValueError(f"'{gpus:g}' is more than one GPU and not whole; use a share below 1 or a whole number")
+        return gpus
 
     def larger(self) -> Resources | None:
         """Twice the memory share, for a run that ran out; None when it has whole cards and no bound already."""
@@ -59,6 +68,7 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[int]:
         return
     try:
         if place:
+            _require_somebody(place)
             ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
         else:
             ray.init(
@@ -68,7 +78,7 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[int]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise SuiteError(
             f"Ray at '{place or 'local'}' does not answer ({' '.join(str(error).split())[:150]}); check --address or RAY_ADDRESS, "
             "or leave both out to use this machine."
@@ -77,6 +87,17 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[int]:
         yield _fitting(ray.cluster_resources(), resources)
     finally:
         ray.shutdown()
+
+
+def _require_somebody(place: str) -> None:
+    """Ray itself would try for minutes where nobody listens.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, colon, port = place.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
 
 
 def cluster_resources(address: str, resources: Resources) -> dict[str, float]:

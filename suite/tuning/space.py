@@ -41,6 +41,10 @@ class Parameter:
         """Its values, where they can be counted."""
         raise TypeError(f"{type(self).__name__} has no list of values")
 
+    def contains(self, value: Any) -> bool:
+        """True if ``value`` is one that could be drawn."""
+        return value in self.each()
+
     def text(self) -> str:
         """The range as the tree shows it."""
         return type(self).__name__
@@ -56,6 +60,9 @@ class Uniform(Parameter):
     def suggest(self, trial: BaseTrial, name: str) -> Value:
         return trial.suggest_float(name, self.low, self.high)
 
+    def contains(self, value: Any) -> bool:
+        return _lies_between(self.low, value, self.high)
+
     def text(self) -> str:
         return f"{self.low:g} to {self.high:g}"
 
@@ -69,6 +76,9 @@ class LogUniform(Parameter):
 
     def suggest(self, trial: BaseTrial, name: str) -> Value:
         return trial.suggest_float(name, self.low, self.high, log=True)
+
+    def contains(self, value: Any) -> bool:
+        return _lies_between(self.low, value, self.high)
 
     def text(self) -> str:
         return f"{self.low:g} to {self.high:g}, log"
@@ -209,6 +219,12 @@ class SpaceUnion:
 
     is_conditional = True
 
+    @property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """All that may be drawn, under the names that Optuna sees."""
+        own = {f"{name}/{key}": found for name, space in self.spaces.items() for key, found in space.parameters.items()}
+        return {"space": Choice(tuple(self.spaces)), **own}
+
     def suggest(self, trial: BaseTrial) -> dict[str, Value]:
         """``space`` and ``<space>/<dotted key>`` -> value."""
         name = str(trial.suggest_categorical("space", tuple(self.spaces)))
@@ -231,3 +247,11 @@ class SpaceUnion:
     def size(self) -> float:
         """Number of points; infinite if any space is."""
         return sum(space.size() for space in self.spaces.values())
+
+
+def _lies_between(low: float, value: Any, high: float) -> bool:
+    """Also for a number that YAML 1.1 reads as text, such as 5e-3."""
+    try:
+        return not isinstance(value, bool) and low <= float(value) <= high
+    except (TypeError, ValueError):
+        return False

@@ -116,10 +116,6 @@ class StudySource:
         """The study's run config with the suggested values put in, with the first seed."""
         return point_config(self.config, values)
 
-    def first_values(self) -> dict[str, Any]:
-        """Some point of the space, to find a wrong config before anything starts."""
-        return self.store.probe(self.space)
-
     def best_note(self) -> str:
         """The best value of the first objective so far."""
         best = self.store.best_value()
@@ -215,11 +211,12 @@ def point_config(config: StudyConfig, values: Mapping[str, Any]) -> RunConfig:
         ConfigError: the values and the fixed fields do not make a run.
     """
     method, fields = config.search_space().fields(values)
-    run = {"method": {"name": method, **config.methods.get(method, {})}, **config.run}
+    fixed = config.methods.get(method) or config.run.get("method")
+    run = {**config.run, "method": {**(fixed if isinstance(fixed, dict) else {}), "name": method}}
     if config.seeds:
         run["seed"] = config.seeds[0]
     pairs = [f"{key}={json.dumps(value)}" for key, value in fields.items()]
-    return validate(RunConfig, apply_overrides(run, pairs), where=f"study '{config.name}'")
+    return validate(RunConfig, apply_overrides(run, pairs), where="run")
 
 
 def _mean(objective: Objective, views: list[ValidationView]) -> float:

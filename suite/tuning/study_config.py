@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from suite.errors import unknown_name
 from suite.registry import SPACES
 from suite.tuning.objectives import Objective
 from suite.tuning.ray_session import Resources
@@ -48,6 +50,8 @@ class Limit(BaseModel):
     def _says_something(self) -> Limit:
         if self.most is None and self.least is None:
             raise ValueError("a constraint says 'most', 'least' or both")
+        if self.most is not None and self.least is not None and self.most < self.least:
+            raise ValueError(f"no value is at most {self.most:g} and at least {self.least:g}; correct one of them")
         return self
 
     def violation(self, value: float) -> float:
@@ -58,7 +62,8 @@ class Limit(BaseModel):
 
 
 class WarmStart(BaseModel):
-    """Settings of an earlier study's best trials, tried first (trained anew: their numbers are not taken over).
+    """Settings of an earlier study's best trials that lie in this study's space, tried first (trained anew: their numbers are
+    not taken over); what they leave open is drawn.
 
     Attributes:
         study: folder of that study (the one with ``optuna.db``).
@@ -132,16 +137,47 @@ class StudyConfig(BaseModel):
             Objective(name)
         return names
 
+    @field_validator("space", "seeds", "objectives")
+    @classmethod
+    def _no_repetition(cls, values: Any) -> Any:
+        twice = [value for value, count in Counter(values).items() if count > 1] if isinstance(values, tuple) else []
+        if twice:
+            raise ValueError(f"'{twice[0]}' is named twice; name it once")
+        return values
+
     @model_validator(mode="after")
     def _fits_together(self) -> StudyConfig:
         if not isinstance(self.space, str) and "method" in self.run:
             raise ValueError("run.method and several spaces exclude each other; put fixed fields under methods.<name>")
         if isinstance(self.space, str) and self.methods:
             raise ValueError("methods is for several spaces; with one put fixed fields under run.method")
+        searched = sorted({SPACES[name].method for name in _names(self.space)})
+        for name in self.methods:
+            if name not in searched:
+                raise unknown_name("searched method", name, searched, where="methods")
+        given = self.run.get("method")
+        given = given.get("name") if isinstance(given, dict) else given
+        if given is not None and given not in searched:
+            raise ValueError(f"run.method.name: '{given}' is not the method of space '{self.space}'; it searches '{searched[0]}'")
+        if self.seeds is not None and "seed" in self.run:
+            raise ValueError("run.seed and seeds exclude each other; leave run.seed out")
+        if self.sampler == "grid" and (self.points or self.warm_start):
+            raise ValueError("sampler 'grid' tries every point of the space; leave out points and warm_start")
         if self.budget.gpu_hours is not None and not self.resources.gpus:
             raise ValueError("budget.gpu_hours needs resources.gpus above 0; use budget.wall_seconds on CPUs")
         if self.carrier == "direct" and self.resources.workers > 1:
             raise ValueError("carrier 'direct' has one worker; use 'train' or 'auto' for resources.workers above 1")
+        return self
+
+    @model_validator(mode="after")
+    def _points_lie_in_the_space(self) -> StudyConfig:
+        known = self.search_space().parameters
+        for place, point in enumerate(self.points):
+            for key, value in point.items():
+                if key not in known:
+                    raise unknown_name("searched field", key, known, where=f"points.{place}")
+                if not known[key].contains(value):
+                    raise ValueError(f"points.{place}.{key}: '{value}' lies outside the space; allowed are {known[key].text()}")
         return self
 
     def search_space(self) -> Space | SpaceUnion:

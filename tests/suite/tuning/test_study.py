@@ -159,6 +159,13 @@ def test_points_that_leave_something_open_are_filled_in_independently(tmp_path: 
     assert len({s.config.resolved()["method"]["kappa_max"] for s in found if not isinstance(s, str)}) == 3
 
 
+def test_fields_of_the_searched_method_need_no_name(tmp_path: Path) -> None:
+    suggestion = StudySource(study_config(run={**RUN, "method": {"kappa_levels": 7}}), tmp_path).suggest()
+    assert not isinstance(suggestion, str)
+    method = suggestion.config.resolved()["method"]
+    assert (method["name"], method["kappa_levels"]) == ("codyra", 7)
+
+
 def test_same_sampler_seed_same_suggestions(tmp_path: Path) -> None:
     def hashes(folder: str, seed: int) -> list[str]:
         source = StudySource(study_config(sampler_seed=seed), tmp_path / folder)
@@ -297,9 +304,30 @@ def test_grace_tasks_protect() -> None:
     assert rule.should_stop(view([[0.0] * 3] * 3, "running"), {1: view(ROWS)})
 
 
+def test_values_of_a_space_are_told_from_others() -> None:
+    log, whole, one = LogUniform(1e-3, 0.1), IntUniform(4, 8), choice("q", None)
+    assert all(log.contains(value) for value in (1e-3, 0.1, "5e-3"))
+    assert not any(log.contains(value) for value in (0.2, "high", None, True))
+    assert whole.contains(8) and not whole.contains(9) and not whole.contains(4.5)
+    assert one.contains(None) and not one.contains("k")
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"points": [{"method.kapa_max": 0.01}]}, r"points.0: 'method.kapa_max' is not .* \(nearest: 'method.kappa_max'\)"),
+        ({"points": [{}, {"method.kappa_max": 5.0}]}, "points.1.method.kappa_max: '5.0' lies outside the space; allowed are 0.001 to 0.1, log"),
+        ({"points": [{"method.placement": "zz"}]}, "points.0.method.placement: 'zz' lies outside"),
+        ({"points": [{"space": "olora"}], "space": ["codyra", "lora"]}, "points.0.space: 'olora' lies outside the space; allowed are codyra"),
+        ({"seeds": [1, 2, 1]}, "seeds: '1' is named twice"),
+        ({"objectives": ["zscl.last", "zscl.last"]}, "objectives: 'zscl.last' is named twice"),
+        ({"space": ["lora", "lora"]}, "space.*'lora' is named twice"),
+        ({"seeds": [0], "run": {**RUN, "seed": 3}}, "run.seed and seeds exclude each other"),
+        ({"run": {**RUN, "method": "lora"}}, "'lora' is not the method of space 'codyra-quick'; it searches 'codyra'"),
+        ({"space": ["codyra", "lora"], "methods": {"lroa": {}}}, "methods: 'lroa' is not a searched method.*nearest: 'lora'"),
+        ({"space": "probe", "sampler": "grid", "points": [{"method.rank": 4}]}, "tries every point"),
+        ({"constraints": {"zscl.last": {"most": 1, "least": 2}}}, "no value is at most 1 and at least 2"),
+        ({"resources": {"gpus": 1.5}}, "resources.gpus: '1.5' is more than one GPU and not whole"),
         ({"space": "codira"}, "nearest: 'codyra'"),
         ({"objectives": ["zscl.lost"]}, "is not a objective|is not an objective"),
         ({"sampler": "bayes"}, "sampler"),

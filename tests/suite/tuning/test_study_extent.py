@@ -12,7 +12,7 @@ from suite.config import validate
 from suite.errors import ConfigError
 from suite.tuning.objectives import ValidationView
 from suite.tuning.source import Suggestion
-from suite.tuning.space import IntUniform, Space, SpaceUnion, choice
+from suite.tuning.space import IntUniform, LogUniform, Space, SpaceUnion, choice
 from suite.tuning.study import StudySource
 from suite.tuning.study_config import StudyConfig
 
@@ -125,6 +125,21 @@ def test_warm_start_tries_the_earlier_best_first(tmp_path: Path) -> None:
         study_config(name="t", warm_start={"study": str(tmp_path / "early"), "trials": 2}, budget={"trials": 3}), tmp_path / "late"
     )
     assert [given(later).config.resolved()["method"] for _ in range(2)] == [settings[1], settings[3]]
+
+
+def test_a_warm_start_takes_what_lies_in_the_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual second look is a narrower one: the best trial outside of it is no start, one inside is."""
+    earlier = StudySource(study_config(points=[{"method.kappa_max": 0.09}, {"method.kappa_max": 0.005}]), tmp_path / "early")
+    for last in (90, 60):
+        earlier.ended(given(earlier), view(last), None)
+    narrow = Space("codyra", {"method.kappa_max": LogUniform(1e-3, 1e-2)})
+    monkeypatch.setattr(StudyConfig, "search_space", lambda self: narrow)
+    config = study_config(name="t", warm_start={"study": str(tmp_path / "early")}, budget={"trials": 1})
+    assert given(StudySource(config, tmp_path / "late")).config.resolved()["method"]["kappa_max"] == 0.005
+    narrower = Space("codyra", {"method.kappa_max": LogUniform(1e-4, 1e-3)})
+    monkeypatch.setattr(StudyConfig, "search_space", lambda self: narrower)
+    with pytest.raises(ConfigError, match="no complete trial in space"):
+        StudySource(config, tmp_path / "none")
 
 
 def test_warm_start_from_nothing_is_refused(tmp_path: Path) -> None:

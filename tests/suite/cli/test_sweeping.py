@@ -1,0 +1,68 @@
+"""The sweep file before anything happens: every mistake is one sentence that names the file, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from suite.cli.main import app
+from suite.cli.sweeping import FILE, _may_begin, read_sweep
+from suite.errors import ConfigError, SuiteError
+
+SWEEP: dict[str, Any] = {
+    "name": "night",
+    "run": {"benchmark": {"name": "mini-mtil", "domains": ["shapes", "digits"]}, "method": {"name": "codyra"}},
+    "space": "codyra-quick",
+    "budget": {"trials": 2},
+}
+RUN = SWEEP["run"]
+
+
+def write(folder: Path, **fields: Any) -> Path:
+    path = folder / "night.yaml"
+    path.write_text(yaml.safe_dump({**SWEEP, **fields}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "message"),
+    [
+        ({"run": {**RUN, "method": {"name": "codyra", "rnak": 4}}}, [], "night.yaml: run: method.rnak: unknown key"),
+        ({"run": {**RUN, "benchmark": "mini-mitl"}}, [], "benchmark.name: 'mini-mitl' is not a benchmark"),
+        ({"run": {**RUN, "training": {"stepz": 4}}}, [], "night.yaml: run: training.stepz: unknown key"),
+        ({"space": "codyra", "sampler": "gp"}, [], "night.yaml: sampler 'gp' cannot honour"),
+        ({"sampler": "grid"}, [], "night.yaml: sampler 'grid': method.kappa_max is"),
+        ({"points": [{"method.kapa_max": 1}]}, [], "night.yaml: points.0: 'method.kapa_max' is not"),
+        ({"warm_start": {"study": "none"}}, [], "warm_start.study: no optuna.db in none"),
+        ({}, ["--address", "127.0.0.1:9"], "Ray at '127.0.0.1:9' does not answer"),
+    ],
+)
+def test_a_mistake_leaves_no_study_behind(
+    fields: dict[str, Any], options: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the corrected file would be refused as one that has changed since the study began."""
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["sweep", write(tmp_path, **fields).name, "--tracking", "none", *options])
+    assert isinstance(done.exception, SuiteError), done.exception
+    assert message in str(done.exception) and "\n" not in str(done.exception)
+    assert not (tmp_path / "codyra-runs").exists()
+
+
+def test_what_a_study_has_told_cannot_be_renamed_under_it(tmp_path: Path) -> None:
+    """Optuna keeps the direction of the first file: a forgetting told later would be maximised."""
+    copy = tmp_path / "studies" / "night" / FILE
+    copy.parent.mkdir(parents=True)
+    before = read_sweep(write(tmp_path)).model_dump(mode="json")
+    copy.write_text(yaml.safe_dump(before))
+    longer = read_sweep(write(tmp_path, budget={"trials": 3})).model_dump(mode="json")
+    _may_begin("night", copy, longer, resume=True, accept_changes=True)
+    with pytest.raises(ConfigError, match="budget.trials: 2 -> 3"):
+        _may_begin("night", copy, longer, resume=True, accept_changes=False)
+    for fields in ({"objectives": ["codyra.forgetting"]}, {"space": "codyra"}):
+        other = read_sweep(write(tmp_path, **fields)).model_dump(mode="json")
+        with pytest.raises(ConfigError, match="its trials were told under other space and objectives"):
+            _may_begin("night", copy, other, resume=True, accept_changes=True)
