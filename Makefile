@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3.14 python3 python,\
 	$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(name))))
 
-.PHONY: help setup demo test test-slow lint format lock docs-figures clean
+.PHONY: help setup demo test test-slow test-gpu lint format lock docs-figures clean
 
 help: ## Show this list.
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test: setup ## The tests: at most 10 minutes on 2 cores.
 
 test-slow: setup ## The slow tests: killed processes, whole commands, packaging.
 	@$(BIN)/python -m pytest -m "slow and not gpu"
+
+test-gpu: setup ## The tests that need a CUDA device; they skip without one.
+	@$(BIN)/python -m pytest -m gpu
 
 lint: setup ## Ruff and mypy.
 	@$(BIN)/ruff check .
