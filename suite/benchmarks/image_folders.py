@@ -12,7 +12,7 @@ from suite.benchmarks.image_plan import TaskPlan, decode_now, plan_all, planned_
 from suite.benchmarks.stream import ImageExamples, Protocol, Split, Stream
 from suite.config import BenchmarkConfig
 from suite.data.cache import ImageCache, cache_root
-from suite.data.draws import class_rows, draw_shots, hold_out, rest_of
+from suite.data.draws import class_rows, draw_beside, hold_out, rest_of
 from suite.data.folders import FolderDomain, find_domains, read_domain
 from suite.data.items import ImageItems
 from suite.errors import DataError
@@ -22,7 +22,7 @@ class ImageFoldersConfig(BenchmarkConfig):
     """Every folder below ``folder`` is a task; its classes are the folders of its ``train`` part.
 
     Validation images are held out of train, ``validation_share`` of each class and at least one; few-shot training sets
-    are drawn from what is left. Both draws depend on (domain, class, draw_seed) alone.
+    are drawn from what is left. Shots depend on (domain, class, shots, draw_seed) alone, not on ``validation_share``.
     """
 
     backbone: ClassVar[Mapping[str, Any]] = {"name": "mini-clip"}
@@ -100,5 +100,5 @@ class ImageFoldersConfig(BenchmarkConfig):
                     f"{self.shots or 1} training images per class; add images or lower benchmark.shots or "
                     "benchmark.validation_share."
                 )
-        train = left if self.shots is None else left.take(draw_shots(left, self.shots, key=key))
+        train = left if self.shots is None else domain.train.take(draw_beside(domain.train, self.shots, key=key))
         return train, domain.train.take(validation)

@@ -45,6 +45,17 @@ def hold_out(
     return np.asarray(chosen, dtype=np.int64)
 
 
+def draw_beside(items: ImageItems, shots: int, *, key: tuple[object, ...]) -> NDArray[np.int64]:
+    """Rows of a few-shot training set from the far end of the order in which ``hold_out`` takes validation rows.
+
+    So which shots are drawn does not depend on how much is held out, as long as both fit into every class.
+    """
+    chosen: list[int] = []
+    for label, rows in class_rows(items):
+        chosen += sorted(shuffled(rows, *key, "validation", label)[-shots:], key=items.ids.__getitem__)
+    return np.asarray(chosen, dtype=np.int64)
+
+
 def draw_shots(
     items: ImageItems, shots: int, *, key: tuple[object, ...], fill: bool = False, spare: int = 0
 ) -> NDArray[np.int64]:

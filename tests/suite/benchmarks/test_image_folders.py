@@ -83,6 +83,14 @@ def test_shots_are_drawn_beside_validation(root: Path) -> None:
     assert not set(more.train.ids) & set(more.validation.ids)
 
 
+def test_shots_do_not_depend_on_how_much_is_held_out(root: Path) -> None:
+    tasks = [first_task(root, shots=3, validation_share=share, draw_seed=seed) for seed in range(5) for share in (0.1, 0.5)]
+    assert [len(task.validation) for task in tasks] == [3, 9] * 5
+    for little, much in zip(tasks[::2], tasks[1::2], strict=True):
+        assert little.train.ids == much.train.ids
+        assert set(little.validation.ids) < set(much.validation.ids)
+
+
 def test_templates_and_protocol(root: Path) -> None:
     config = ImageFoldersConfig(templates=("a {}.", "the {}."), protocol="union", domains=("domain_1", "domain_0"))
     stream = config.build(root)
