@@ -123,10 +123,15 @@ def cache(
     """
     from suite.benchmarks.image_plan import all_caches, plan_all
     from suite.cli.data_work import announce, build_shown, check_caches, remove_caches
+    from suite.errors import ConfigError
 
+    if plan and (rebuild or check):
+        raise ConfigError(
+            f"data cache: --plan only counts, so {'--rebuild' if rebuild else '--check'} would do nothing; use one."
+        )
     config = planned_benchmark(benchmark, settings or [])
     caches: list[ImageCache] = all_caches(config, plan_all(config, data_root))
-    if rebuild and not plan:
+    if rebuild:
         remove_caches(caches)
     announce(caches)
     if not plan:

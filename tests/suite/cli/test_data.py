@@ -98,6 +98,9 @@ def test_names_and_fields_are_checked(tmp_path: Path) -> None:
         call("manifest", "mini-mtil", "--out", tmp_path / "m.json")
     with pytest.raises(ConfigError, match="order"):
         call("verify", "xtail", "--set", "order=III")
+    for option in ("--rebuild", "--check"):
+        with pytest.raises(ConfigError, match=f"--plan only counts, so {option} would do nothing"):
+            call("cache", "xtail", "--plan", option)
 
 
 def test_mistake_is_one_line_and_exit_code_two(tmp_path: Path, repository: Path) -> None:
