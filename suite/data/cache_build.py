@@ -47,7 +47,6 @@ def build(cache: ImageCache, progress: Progress | None = None, workers: int | No
     Raises:
         DataError: missing or unreadable images, or not enough room on the disk.
     """
-    _make_folder(cache.root)
     with _locked(cache.root / f"{cache.folder.name}.lock"):
         if cache.is_built:
             return
@@ -176,20 +175,18 @@ def _require_room(cache: ImageCache, part: Path) -> None:
         )
 
 
-def _make_folder(root: Path) -> None:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"{root}: cannot be made for the image cache ({error.strerror}); set CODYRA_SUITE_CACHE to "
-            "a folder that can be written."
-        ) from None
-
-
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Held by one process at a time; the system lets go of it when the process dies."""
-    with path.open("w", encoding="utf-8") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise DataError(
+            f"{error.filename}: cannot be made for the image cache ({error.strerror}); set CODYRA_SUITE_CACHE to "
+            "a folder that can be written."
+        ) from None
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -251,6 +251,10 @@ def test_cache_folder_that_cannot_be_made(items: ImageItems, tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"cannot be made for the image cache .*CODYRA_SUITE_CACHE"):
         build(make_cache(items, tmp_path / "file" / "cache"))
+    cache = make_cache(items, tmp_path / "cache")
+    (cache.root / f"{cache.folder.name}.lock").mkdir(parents=True)  # as unwritable as a folder of another user
+    with pytest.raises(DataError, match=r"\.lock: cannot be made for the image cache .*CODYRA_SUITE_CACHE"):
+        build(cache)
 
 
 def test_only_one_of_two_builders_works(items: ImageItems, tmp_path: Path) -> None:
