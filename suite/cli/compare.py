@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from suite.cli.pictures import attach_run_pictures
+from suite.cli.sweeping import say_waiting
 from suite.config import RunConfig
 from suite.errors import ConfigError
 from suite.record import read_record
@@ -65,6 +66,7 @@ def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str |
         carriage.on_record, carriage.on_end = on_record, on_end
         carry_out(source, carriage)
     if sink is not None:
+        say_waiting(sink)
         attach_run_pictures(sink, [read_record(carriage.out / "runs" / name) for name in sorted(logged)], carriage.out)
     return [f"{_title(configs[trial])}: {reason}" for trial, reason in source.failures.items()]
 

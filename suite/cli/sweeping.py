@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 import yaml
@@ -24,6 +24,9 @@ from suite.tuning.ray_session import Resources, ray_session
 from suite.tuning.source import Suggestion
 from suite.tuning.study import StudySource, point_config
 from suite.tuning.study_config import StudyConfig
+
+if TYPE_CHECKING:
+    from suite.tracking.mlflow_sink import MlflowSink
 
 SHOWN_REASONS = 3
 FILE = "sweep.yaml"  # the study's own copy
@@ -75,11 +78,27 @@ def run_study(
 
         carriage.on_record, carriage.on_end = on_record, on_end
         carriage.on_retry = _say_retry
-        carry_out(source, carriage)
+        try:
+            carry_out(source, carriage)
+        finally:
+            if sink is not None and parent is not None:
+                sink.end_study(parent, finished=not source.store.running())
     if sink is not None and parent is not None:
         attach_study(sink, parent, source, carriage.out)
+    if sink is not None:
+        say_waiting(sink)
     print_front(source)
     return source
+
+
+def say_waiting(sink: MlflowSink) -> None:
+    """One line about records that MLflow did not take yet; silent when there are none."""
+    if sink.waiting:
+        typer.echo(
+            f"tracking '{sink.uri}': does not answer; {sink.waiting} records wait in {sink.spool} and are delivered by the next command "
+            "with the same --out.",
+            err=True,
+        )
 
 
 def _say_retry(runs: list[Suggestion], larger: Resources) -> None:

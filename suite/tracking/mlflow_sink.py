@@ -59,14 +59,30 @@ class MlflowSink:
         self._experiment: str | None = None
 
     def log_study(self, name: str, config: Mapping[str, Any]) -> str | None:
-        """Parent run of study ``name``; None when the server is away (its children find or make it later)."""
+        """Parent run of study ``name``, which is going on; None when the server is away (its children find or make it later)."""
 
         def write() -> str:
             run = self._study(name)
             self._batch(run, params=_flat(config))
+            if run.info.status != "RUNNING":
+                self.client.update_run(run.info.run_id, "RUNNING")
             return str(run.info.run_id)
 
         return self._try(write)
+
+    def end_study(self, parent: str, *, finished: bool) -> bool:
+        """Say that the study behind a parent run is over, or was interrupted; False when the server is away."""
+
+        def write() -> bool:
+            self.client.set_terminated(parent, "FINISHED" if finished else "KILLED")
+            return True
+
+        return bool(self._try(write))
+
+    @property
+    def waiting(self) -> int:
+        """Records that could not be delivered yet."""
+        return len(list(self.spool.glob("*.json")))
 
     def log_run(self, record: Record, folder: Path, parent: str | None) -> bool:
         """Write a record with its files; False when it was spooled instead."""
@@ -135,7 +151,7 @@ class MlflowSink:
         state = f"{record.status}/{record.tasks_done}"
         with self._alone():
             run = self._find(RUN_ID, record.run_id) or self._created(record)
-        tags = _study_tags(record, parent or self._parent(record, run))
+        tags = _study_tags(record, self._parent(record, run, parent))
         before = run.data.tags.get(STORED)
         if before == state:
             self._batch(run, tags=tags)
@@ -145,19 +161,19 @@ class MlflowSink:
         for path in sorted(folder.iterdir()):
             if path.is_file() and not path.name.startswith("."):
                 self.client.log_artifact(run.info.run_id, str(path))
-        self._batch(run, tags={**_tags(record), **tags, STORED: state})
         self.client.set_terminated(run.info.run_id, END_STATUS[record.status], _millis(record, end=True))
+        self._batch(run, tags={**_tags(record), **tags, STORED: state})  # last: it says that all the rest is there
         return str(run.info.run_id)
 
     def _created(self, record: Record) -> Run:
         name = f"{record.benchmark} {record.config['method']['name']} seed {record.config['seed']}"
         return self._create({RUN_ID: record.run_id, "codyra.kind": "run"}, name, _millis(record))
 
-    def _parent(self, record: Record, run: Run) -> str | None:
-        """The study's parent run for a child that was logged while the server was away from the study."""
-        if record.study is None or "mlflow.parentRunId" in run.data.tags:
+    def _parent(self, record: Record, run: Run, given: str | None) -> str | None:
+        """The record's own study, also when another study reuses it; None for a run that has its parent."""
+        if "mlflow.parentRunId" in run.data.tags:
             return None
-        return str(self._study(record.study).info.run_id)
+        return given if record.study is None else str(self._study(record.study).info.run_id)
 
     def _study(self, name: str) -> Run:
         with self._alone():

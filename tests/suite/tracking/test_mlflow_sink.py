@@ -67,6 +67,50 @@ def test_statuses_are_mlflows(finished: tuple[Record, Path], sink: MlflowSink) -
         assert (run.info.status, run.data.tags["status"], run.data.tags["reason"]) == (expected, status, "why")
 
 
+def test_a_driver_killed_before_the_end_of_a_run_ends_it_later(
+    finished: tuple[Record, Path], sink: MlflowSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(sink.client, "set_terminated", die)
+        with pytest.raises(KeyboardInterrupt):
+            sink.log_run(*finished, None)
+    sink.log_run(*finished, None)
+    run = sink._find("codyra.run_id", finished[0].run_id)
+    assert run is not None
+    assert run.info.status == "FINISHED"
+    assert len(sink.client.get_metric_history(run.info.run_id, "test/shapes")) == 4
+
+
+def test_a_study_runs_while_it_is_carried_out(sink: MlflowSink) -> None:
+    for finished, expected in ((False, "KILLED"), (True, "FINISHED")):
+        parent = sink.log_study("night", {"name": "night"})
+        assert parent is not None
+        assert sink.client.get_run(parent).info.status == "RUNNING"
+        assert sink.end_study(parent, finished=finished)
+        assert sink.client.get_run(parent).info.status == expected
+
+
+def test_a_run_stays_with_the_study_that_made_it(finished: tuple[Record, Path], sink: MlflowSink) -> None:
+    """Another study with the same configuration reuses the record; the run shall not change hands in MLflow."""
+    record = finished[0].model_copy(update={"study": "first", "trial": 0})
+    parents = {name: sink.log_study(name, {"name": name}) for name in ("first", "second")}
+    for name in ("first", "second"):
+        sink.log_run(record, finished[1], parents[name])
+    run = sink._find("codyra.run_id", record.run_id)
+    assert run is not None
+    assert run.data.tags["mlflow.parentRunId"] == parents["first"]
+
+
+def test_what_waits_is_counted(finished: tuple[Record, Path], tmp_path: Path) -> None:
+    sink = MlflowSink("http://127.0.0.1:9", tmp_path / "spool", patience_seconds=0.0)
+    assert sink.waiting == 0
+    sink.log_run(*finished, None)
+    assert sink.waiting == 1
+
+
 def test_filters_select_by_tag(finished: tuple[Record, Path], sink: MlflowSink) -> None:
     record, folder = finished
     sink.log_run(record, folder, None)
