@@ -6,6 +6,7 @@ import json
 import zlib
 from pathlib import Path
 
+from suite.errors import DataError
 from suite.record import atomic_write
 
 FILE = "generations.json.z"  # zlib-compressed JSON: key split/row/task -> answers in the order of the split
@@ -18,9 +19,16 @@ def write_generations(texts: dict[str, list[str]], folder: Path) -> None:
 
 
 def read_generations(folder: Path, rows: int) -> dict[str, list[str]]:
-    """Answers of rows 0 to ``rows``; empty for a run that generated none."""
+    """Answers of rows 0 to ``rows``; empty for a run that generated none.
+
+    Raises:
+        DataError: the file is damaged.
+    """
     path = folder / FILE
     if not path.is_file():
         return {}
-    texts: dict[str, list[str]] = json.loads(zlib.decompress(path.read_bytes()))
+    try:
+        texts: dict[str, list[str]] = json.loads(zlib.decompress(path.read_bytes()))
+    except (zlib.error, ValueError) as error:
+        raise DataError(f"{path}: is damaged ({error}); remove the run's folder and run again.") from None
     return {key: value for key, value in texts.items() if int(key.split("/")[1]) <= rows}

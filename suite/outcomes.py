@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,8 +48,9 @@ def unpack(data: bytes, *, where: str, row: int | None = None) -> dict[Key, Scor
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             names = [name for name in arrays.files if not name.endswith("/count")]
             return {_key(name): _scores(name, arrays) for name in names if row is None or _key(name)[1] == row}
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{where}: is not an outcomes file ({error}); run again to rebuild it.") from None
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).partition(".")[0]
+        raise DataError(f"{where}: is not an outcomes file ({reason}); remove the run's folder and run again.") from None
 
 
 def write_outcomes(outcomes: Mapping[Key, Scores], folder: Path) -> Path:

@@ -200,6 +200,7 @@ class _Run:
             rows -= 1
         try:
             outcomes = read_outcomes(self.prepared.folder) if stored.test else {}
+            self.texts = read_generations(self.prepared.folder, rows)
         except DataError:
             return None
         if rows > 0:

@@ -27,8 +27,10 @@ def untouched_folder(config: RunConfig, fingerprint: str, device: torch.device, 
 
 
 def zero_shot_row(trainer: StreamTrainer, folder: Path) -> TaskReport:
-    """Row 0, measured once and kept in ``folder``."""
-    if not (folder / "outcomes.npz").is_file():
+    """Row 0, measured once and kept in ``folder``; what is damaged there is measured again."""
+    try:
+        return _shared_row(folder, len(trainer.stream))
+    except DataError:
         _measure(trainer, folder)
     # Read back even by the run that measured it: stored scores are rounded, and every run must see the same.
     return _shared_row(folder, len(trainer.stream))
@@ -68,13 +70,16 @@ def _measure(trainer: StreamTrainer, folder: Path) -> None:
 
 
 def _shared_row(folder: Path, tasks: int) -> TaskReport:
-    stored: dict[str, Any] = json.loads((folder / "row.json").read_bytes())
-    scores, texts, ties = read_outcomes(folder), read_generations(folder, 0), iter(stored["ties"])
-    outcomes: Scores = {
-        split: [
-            Outcomes(scores[(split, 0, task)], tuple(texts.get(f"{split}/0/{task}", ())), next(ties))
-            for task in range(tasks)
-        ]
-        for split in EVALUATED
-    }
-    return TaskReport(TaskResult.model_validate(stored["result"]), outcomes)
+    try:
+        stored: dict[str, Any] = json.loads((folder / "row.json").read_bytes())
+        scores, texts, ties = read_outcomes(folder), read_generations(folder, 0), iter(stored["ties"])
+        outcomes: Scores = {
+            split: [
+                Outcomes(scores[(split, 0, task)], tuple(texts.get(f"{split}/0/{task}", ())), next(ties))
+                for task in range(tasks)
+            ]
+            for split in EVALUATED
+        }
+        return TaskReport(TaskResult.model_validate(stored["result"]), outcomes)
+    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        raise DataError(f"{folder}: holds no whole row ({error}); remove it.") from None

@@ -5,6 +5,8 @@ Only light modules are imported here, so that ``--help`` is quick; every command
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Annotated
 
@@ -26,6 +28,9 @@ from suite.cli.run import compare, run
 from suite.cli.study import sweep
 from suite.cli.submit import submit
 from suite.errors import SuiteError
+
+# What a place can have against being written to: no permission, no folder, no room.
+UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOSPC, errno.EDQUOT}
 
 app = typer.Typer(
     name="codyra-suite",
@@ -81,6 +86,13 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         typer.echo(f"codyra-suite: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in UNUSABLE or "--debug" in sys.argv:
+            raise
+        place, reason = error.filename or "a file", os.strerror(error.errno)
+        advice = "name a folder that can be written and has room, the same command goes on"
+        typer.echo(f"codyra-suite: {place}: {reason}; {advice}.", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("codyra-suite: interrupted; what was finished is kept, the same command goes on from there.", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -122,8 +123,6 @@ BAD = [
 def test_a_mistake_is_one_line_and_leaves_nothing(
     arguments: list[str], message: str, cli: Cli, tmp_path: Path
 ) -> None:
-    import re
-
     code, out, err = cli(*arguments)
     assert code == 2
     assert out == ""
@@ -132,6 +131,16 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert err.count("\n") == 1
     assert "Traceback" not in err
     assert list(tmp_path.rglob("record.json")) == []
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_a_place_that_takes_no_run_is_named(out: str, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    code, text, err = cli("run", "mini-mtil", "--method", "lora", "--tracking", "none", "--out", out, *QUICK)
+    assert (code, text, err.count("\n")) == (2, "", 1)
+    assert re.search("codyra-suite: file.*: Not a directory; name a folder that can be written", err)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_unknown_option_and_command_are_usage_errors(cli: Cli) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from suite.config import RunConfig
+from suite.config import RunConfig, validate
 from suite.errors import DataError
+from suite.generations import read_generations
 from suite.outcomes import write_outcomes
 from suite.record import Record, read_record
 from trainables.run import Surroundings, execute
@@ -155,3 +156,35 @@ def test_zero_shot_row_is_measured_once(make_config: Callable[..., RunConfig], s
     other = execute(make_config("olora"), surroundings)
     assert other.test[0] == first.test[0]
     assert [p.stat().st_mtime_ns for p in (surroundings.out / "zero_shot").iterdir()] == [stamp]
+
+
+@pytest.mark.parametrize(
+    ("file", "data"), [("row.json", b""), ("row.json", b"[]"), ("row.json", None), ("outcomes.npz", b""), ("outcomes.npz", b"x")]
+)
+def test_damaged_zero_shot_row_is_measured_again(
+    file: str, data: bytes | None, make_config: Callable[..., RunConfig], surroundings: Surroundings
+) -> None:
+    first = execute(make_config("zero-shot"), surroundings)
+    (place,) = (path for path in (surroundings.out / "zero_shot").rglob(file))
+    place.unlink()
+    if data is not None:
+        place.write_bytes(data)
+    other = execute(make_config("zero-shot", seed=1), surroundings)
+    assert other.test == first.test
+    assert execute(make_config("zero-shot", seed=2), surroundings).results[0] == other.results[0]
+
+
+def test_damaged_answers_start_the_run_again(tmp_path: Path) -> None:
+    fields = {
+        "benchmark": {"name": "mini-trace", "tasks": ["C-STANCE", "ScienceQA"]},
+        "method": {"name": "lora", "rank": 2},
+        "training": {"steps": 2, "batch_size": 4},
+    }
+    config, here = validate(RunConfig, fields, where="test"), Surroundings(tmp_path, tmp_path, "cpu")
+    record = execute(config, here, lambda report: report.row < 1)
+    file = tmp_path / "runs" / record.run_id / "generations.json.z"
+    file.write_bytes(file.read_bytes()[:-9])
+    rows: list[int] = []
+    assert execute(config, here, lambda report: bool(rows.append(report.row)) or True).status == "finished"
+    assert rows == [0, 1, 2]
+    assert set(read_generations(file.parent, 2)) >= {"test/1/0", "test/2/1"}
