@@ -104,7 +104,7 @@ def compare(first: Contestant, second: Contestant, *, resamples: int = 10_000) -
     flat = np.concatenate([task[0] for task in differences])
     owners = np.repeat(np.arange(len(differences)), [task.shape[1] for task in differences])
     draws = numpy_generator("comparison", first.label, second.label)
-    interval = paired_bootstrap(flat, np.zeros_like(flat), draws, tasks=owners, resamples=resamples)
+    interval = paired_bootstrap(flat, np.zeros_like(flat), draws, tasks=owners, resamples=resamples, confidence=1.0 - LEVEL)
     return Difference(mean, interval.low, interval.high, p, len(shared), "examples")
 
 

@@ -27,10 +27,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0.0 or self.high < 0.0
-
 
 @dataclass(frozen=True)
 class McNemar:
@@ -57,10 +53,8 @@ def paired_differences(first: ArrayLike, second: ArrayLike) -> Vector:
     return a - b
 
 
-def _groups(differences: Vector, tasks: ArrayLike | None) -> list[Vector]:
-    """Differences by task; one group when ``tasks`` is None."""
-    if tasks is None:
-        return [differences]
+def _groups(differences: Vector, tasks: ArrayLike) -> list[Vector]:
+    """Differences by task."""
     labels = np.asarray(tasks)
     if labels.shape != differences.shape:
         raise SuiteError(f"paired test: {labels.size} task labels for {differences.size} examples; give one each.")
@@ -84,10 +78,10 @@ def _resampled_means(differences: Vector, resamples: int, generator: np.random.G
 
 def _widened(group: Vector, means: Vector) -> Vector:
     """Means spread out by sqrt(n / (n - 1)): resampling alone is too narrow by that factor, which alarms too often
-    for a task of few examples. Source: Hesterberg 2015, The American Statistician 69, 371-386.
+    for a task of few examples. NaN for a single one. Source: Hesterberg 2015, The American Statistician 69, 371-386.
     """
     size = group.size
-    factor = math.sqrt(size / (size - 1)) if size > 1 else 1.0
+    factor = math.sqrt(size / (size - 1)) if size > 1 else math.nan
     return np.asarray(group.mean() + factor * (means - group.mean()))
 
 
@@ -96,15 +90,15 @@ def paired_bootstrap(
     second: ArrayLike,
     generator: np.random.Generator,
     *,
-    tasks: ArrayLike | None = None,
-    resamples: int = 10_000,
-    confidence: float = 0.95,
+    tasks: ArrayLike,
+    resamples: int,
+    confidence: float,
 ) -> Interval:
-    """Percentile bootstrap interval of the mean paired difference.
+    """Percentile bootstrap interval of the paired difference: mean over tasks of the mean within a task, as in zscl.last.
 
-    With ``tasks`` (a label per example) the number is the mean over tasks of the mean within a task, as in zscl.last,
-    and examples are drawn within their task. Source: Efron and Tibshirani 1993, chapter 13, with the small-sample
-    correction of ``_widened``.
+    ``tasks`` gives a label per example; examples are drawn within their task. Both bounds are NaN where a task has one
+    example, whose spread nobody knows. Source: Efron and Tibshirani 1993, chapter 13, with the small-sample correction of
+    ``_widened``.
 
     Raises:
         SuiteError: unpaired or non-finite scores, no resamples, confidence outside (0, 1).
@@ -119,11 +113,11 @@ def paired_bootstrap(
     return Interval(float(np.mean([group.mean() for group in groups])), float(low), float(high))
 
 
-def mcnemar(first: ArrayLike, second: ArrayLike, *, mid_p: bool = True) -> McNemar:
-    """Two-sided McNemar test on right/wrong outcomes, exact binomial or mid-p.
+def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
+    """Two-sided McNemar test on right/wrong outcomes, mid-p.
 
     Under the null only_first ~ Binomial(discordant, 1/2). Mid-p counts the observed outcome half; it holds the 5 %
-    level closely where the exact test stays below it.
+    level closely where the exact binomial test stays below it.
     Source: Fagerland, Lydersen and Laake 2013, doi 10.1186/1471-2288-13-91.
 
     Raises:
@@ -134,60 +128,16 @@ def mcnemar(first: ArrayLike, second: ArrayLike, *, mid_p: bool = True) -> McNem
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     differences = paired_differences(a, b)
     if not (np.isin(a, (0.0, 1.0)).all() and np.isin(b, (0.0, 1.0)).all()):
-        raise SuiteError("McNemar: outcomes must be 0 or 1; use the sign-flip test for graded scores.")
+        raise SuiteError(
+            "McNemar: outcomes must be 0 or 1; graded scores are compared by their differences, as "
+            "suite.leaderboard.comparison does and 'codyra-suite significance' prints."
+        )
     only_first, only_second = int((differences > 0).sum()), int((differences < 0).sum())
     fewer, discordant = min(only_first, only_second), only_first + only_second
-    tail = 2.0 * float(binom.cdf(fewer, discordant, 0.5))
-    p = min(1.0, tail)
-    if mid_p:
-        # With equal counts both tails contain the observed outcome, which must be counted once.
-        observed = float(binom.pmf(fewer, discordant, 0.5))
-        p = 1.0 - observed / 2.0 if only_first == only_second else tail - observed
+    observed = float(binom.pmf(fewer, discordant, 0.5))
+    # With equal counts both tails contain the observed outcome, which must be counted once.
+    p = 1.0 - observed / 2.0 if only_first == only_second else 2.0 * float(binom.cdf(fewer, discordant, 0.5)) - observed
     return McNemar(p if discordant else 1.0, only_first, only_second)
-
-
-def _flipped_sums(weights: Vector, flips: int, generator: np.random.Generator) -> Vector:
-    """Sums of ``weights`` under random signs, (flips,). ``weights`` holds no zeros."""
-    values, counts = np.unique(np.abs(weights), return_counts=True)
-    if values.size <= FEW_VALUES:
-        positive = generator.binomial(counts, 0.5, size=(flips, values.size))
-        return np.asarray((2 * positive - counts) @ values)
-    per_chunk = max(1, CHUNK_CELLS // weights.size)
-    sums = [
-        generator.integers(0, 2, size=(min(per_chunk, flips - start), weights.size), dtype=np.int8) @ (2.0 * weights)
-        for start in range(0, flips, per_chunk)
-    ]
-    return np.asarray(np.concatenate(sums) - weights.sum())
-
-
-def sign_flip(
-    first: ArrayLike,
-    second: ArrayLike,
-    generator: np.random.Generator,
-    *,
-    tasks: ArrayLike | None = None,
-    flips: int = 10_000,
-) -> float:
-    """Two-sided p value of the paired permutation test for graded scores: each difference keeps or changes its sign.
-
-    All 2^m sign patterns of the m non-zero differences when they are no more than ``flips``; otherwise ``flips`` random
-    ones and p = (1 + hits) / (1 + flips). With ``tasks`` the statistic is the mean of task means.
-
-    Raises:
-        SuiteError: unpaired or non-finite scores, no flips.
-    """
-    if flips < 1:
-        raise SuiteError(f"sign-flip test: flips is {flips}; use at least 1.")
-    groups = _groups(paired_differences(first, second), tasks)
-    weights = np.concatenate([group / (group.size * len(groups)) for group in groups])
-    weights = weights[weights != 0]
-    observed = abs(float(weights.sum()))
-    slack = 1e-12 * float(np.abs(weights).sum())  # sums of the same numbers in another order must count as equal
-    if weights.size <= int(math.log2(flips)):
-        patterns = (np.arange(2**weights.size)[:, None] >> np.arange(weights.size)) & 1
-        return float((np.abs((2 * patterns - 1) @ weights) >= observed - slack).mean())
-    hits = int((np.abs(_flipped_sums(weights, flips, generator)) >= observed - slack).sum())
-    return (1 + hits) / (1 + flips)
 
 
 def holm(p_values: ArrayLike) -> Vector:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 import suite.metrics.statistics as statistics
 from suite.errors import SuiteError
-from suite.metrics.statistics import holm, mcnemar, paired_bootstrap, sign_flip
+from suite.metrics.statistics import Interval, holm, mcnemar, paired_bootstrap
 
 TRIALS = 2000
 BITS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=60)
@@ -20,6 +20,16 @@ BITS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max
 
 def generator(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+def bootstrap(first, second, draws: np.random.Generator, *, tasks=None, resamples: int = 10_000) -> Interval:
+    """95 %, one task unless told otherwise."""
+    labels = np.zeros(len(first)) if tasks is None else tasks
+    return paired_bootstrap(first, second, draws, tasks=labels, resamples=resamples, confidence=0.95)
+
+
+def excludes_zero(interval: Interval) -> bool:
+    return interval.low > 0.0 or interval.high < 0.0
 
 
 def outcomes(only_first: int, only_second: int, both: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -31,19 +41,19 @@ def outcomes(only_first: int, only_second: int, both: int = 0) -> tuple[np.ndarr
 def test_bootstrap_of_a_known_difference() -> None:
     """Difference of proportions with variance known: the interval's half width is 1.96 standard errors."""
     first, second = outcomes(300, 200, 500)
-    interval = paired_bootstrap(first, second, generator(), resamples=20_000)
+    interval = bootstrap(first, second, generator(), resamples=20_000)
     error = float(np.std(first - second) / math.sqrt(1000))
     assert interval.mean == pytest.approx(0.1)
     assert interval.low == pytest.approx(0.1 - 1.96 * error, abs=0.002)
     assert interval.high == pytest.approx(0.1 + 1.96 * error, abs=0.002)
-    assert interval.excludes_zero
+    assert excludes_zero(interval)
 
 
 def test_bootstrap_by_counts_equals_bootstrap_by_examples(monkeypatch) -> None:
     first, second = outcomes(70, 50, 200)
-    fast = paired_bootstrap(first, second, generator(), resamples=40_000)
+    fast = bootstrap(first, second, generator(), resamples=40_000)
     monkeypatch.setattr(statistics, "FEW_VALUES", 0)
-    plain = paired_bootstrap(first, second, generator(), resamples=40_000)
+    plain = bootstrap(first, second, generator(), resamples=40_000)
     assert fast.mean == plain.mean
     assert (fast.low, fast.high) == pytest.approx((plain.low, plain.high), abs=0.004)
 
@@ -51,9 +61,9 @@ def test_bootstrap_by_counts_equals_bootstrap_by_examples(monkeypatch) -> None:
 def test_bootstrap_in_chunks_covers_every_resample(monkeypatch) -> None:
     scores = generator(1).uniform(0, 100, 200)
     monkeypatch.setattr(statistics, "CHUNK_CELLS", 1000)
-    small = paired_bootstrap(scores, np.zeros(200), generator(), resamples=1003)
+    small = bootstrap(scores, np.zeros(200), generator(), resamples=1003)
     monkeypatch.setattr(statistics, "CHUNK_CELLS", 10**7)
-    whole = paired_bootstrap(scores, np.zeros(200), generator(), resamples=1003)
+    whole = bootstrap(scores, np.zeros(200), generator(), resamples=1003)
     assert (small.low, small.high) == pytest.approx((whole.low, whole.high), abs=1e-9)
 
 
@@ -61,32 +71,29 @@ def test_tasks_weigh_equally_however_many_examples_they_have() -> None:
     first = np.array([1.0] * 10 + [0.0] * 990)
     tasks = ["small"] * 10 + ["large"] * 990
     second = np.zeros(1000)
-    assert paired_bootstrap(first, second, generator()).mean == pytest.approx(0.01)
-    by_task = paired_bootstrap(first, second, generator(), tasks=tasks)
+    assert bootstrap(first, second, generator()).mean == pytest.approx(0.01)
+    by_task = bootstrap(first, second, generator(), tasks=tasks)
     assert (by_task.mean, by_task.low, by_task.high) == (0.5, 0.5, 0.5)  # nothing varies within a task
-    assert sign_flip(first, second, generator(), tasks=tasks) == sign_flip(first, second, generator())
 
 
 def test_same_seed_same_interval_other_seed_another() -> None:
     scores = generator(1).uniform(0, 100, 50), generator(2).uniform(0, 100, 50)
-    assert paired_bootstrap(*scores, generator(3)) == paired_bootstrap(*scores, generator(3))
-    assert paired_bootstrap(*scores, generator(3)) != paired_bootstrap(*scores, generator(4))
-    assert sign_flip(*scores, generator(3)) == sign_flip(*scores, generator(3))
+    assert bootstrap(*scores, generator(3)) == bootstrap(*scores, generator(3))
+    assert bootstrap(*scores, generator(3)) != bootstrap(*scores, generator(4))
 
 
 @pytest.mark.parametrize(
-    ("only_first", "only_second", "exact", "mid"),
+    ("only_first", "only_second", "mid"),
     [
-        # by hand: 2 * sum of binomial terms / 2^n, mid-p = exact - point probability
-        (1, 5, 14 / 64, 8 / 64),
-        (0, 6, 2 / 64, 1 / 64),
-        (3, 3, 1.0, 1 - 0.5 * 20 / 64),
-        (0, 0, 1.0, 1.0),
+        # by hand: 2 * sum of binomial terms / 2^n - point probability
+        (1, 5, 8 / 64),
+        (0, 6, 1 / 64),
+        (3, 3, 1 - 0.5 * 20 / 64),
+        (0, 0, 1.0),
     ],
 )
-def test_mcnemar_by_hand(only_first, only_second, exact, mid) -> None:
+def test_mcnemar_by_hand(only_first, only_second, mid) -> None:
     first, second = outcomes(only_first, only_second, both=4)
-    assert mcnemar(first, second, mid_p=False).p == pytest.approx(exact)
     result = mcnemar(first, second)
     assert result.p == pytest.approx(mid)
     assert (result.only_first, result.only_second) == (only_first, only_second)
@@ -95,42 +102,13 @@ def test_mcnemar_by_hand(only_first, only_second, exact, mid) -> None:
 @given(BITS)
 def test_mcnemar_against_scipy_and_symmetry(pairs) -> None:
     first, second = (np.array(column) for column in zip(*pairs, strict=True))
-    exact = mcnemar(first, second, mid_p=False)
-    discordant = exact.only_first + exact.only_second
+    found = mcnemar(first, second)
+    discordant = found.only_first + found.only_second
     if discordant:
-        assert exact.p == pytest.approx(binomtest(exact.only_first, discordant).pvalue)
-    assert mcnemar(second, first).p == mcnemar(first, second).p <= exact.p + 1e-12
-
-
-@given(BITS)
-def test_sign_flip_on_outcomes_is_the_exact_mcnemar_test(pairs) -> None:
-    first, second = (np.array(column) for column in zip(*pairs, strict=True))
-    exact = mcnemar(first, second, mid_p=False)
-    if exact.only_first + exact.only_second <= 13:  # all 2^13 = 8192 patterns are enumerated
-        assert sign_flip(first, second, generator()) == pytest.approx(exact.p)
-
-
-def test_sign_flip_by_hand() -> None:
-    # differences 1, 2, 3: |sum| >= 6 in 2 of 8 patterns; differences 1, 2, -3: every pattern reaches |0|
-    assert sign_flip([1, 2, 3], [0, 0, 0], generator()) == 2 / 8
-    assert sign_flip([1, 2, 0], [0, 0, 3], generator()) == 1.0
-    assert sign_flip([5, 5], [5, 5], generator()) == 1.0
-
-
-def test_random_flips_agree_with_all_patterns(monkeypatch) -> None:
-    differences = generator(5).normal(0.5, 1.0, 12)
-    exact = sign_flip(differences, np.zeros(12), generator(), flips=2**12)
-    random = sign_flip(differences, np.zeros(12), generator(), flips=4000)
-    monkeypatch.setattr(statistics, "FEW_VALUES", 0)
-    monkeypatch.setattr(statistics, "CHUNK_CELLS", 120)
-    plain = sign_flip(differences, np.zeros(12), generator(), flips=4000)
-    assert random == pytest.approx(exact, abs=0.03)
-    assert plain == pytest.approx(exact, abs=0.03)
-
-
-def alarm_rate(p_values: list[float]) -> float:
-    assert len(p_values) == TRIALS
-    return float(np.mean(np.array(p_values) < 0.05))
+        half = 0.5 if found.only_first == found.only_second else 1.0  # of the observed outcome, which lies in both tails then
+        expected = binomtest(found.only_first, discordant).pvalue - half * binom.pmf(found.only_first, discordant, 0.5)
+        assert found.p == pytest.approx(expected)
+    assert mcnemar(second, first).p == found.p
 
 
 def null_outcomes(draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -150,45 +128,40 @@ def null_scores(draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 # The simulated rate has a standard error of 0.5 points; a bound of 1.5 points is 3 of them. Seeds are fixed.
 def test_false_alarms_of_mcnemar() -> None:
     draws = generator(10)
-    rate = alarm_rate([mcnemar(*null_outcomes(draws)).p for _ in range(TRIALS)])
-    assert rate == pytest.approx(0.05, abs=0.015)
+    rate = np.mean([mcnemar(*null_outcomes(draws)).p < 0.05 for _ in range(TRIALS)])
+    assert float(rate) == pytest.approx(0.05, abs=0.015)
 
 
 def test_false_alarms_of_the_bootstrap_on_outcomes() -> None:
     draws = generator(11)
-    intervals = (paired_bootstrap(*null_outcomes(draws), draws, resamples=2000) for _ in range(TRIALS))
-    assert float(np.mean([interval.excludes_zero for interval in intervals])) == pytest.approx(0.05, abs=0.015)
+    intervals = (bootstrap(*null_outcomes(draws), draws, resamples=2000) for _ in range(TRIALS))
+    assert float(np.mean([excludes_zero(interval) for interval in intervals])) == pytest.approx(0.05, abs=0.015)
 
 
 def test_false_alarms_of_the_bootstrap_on_scores() -> None:
     draws = generator(12)
-    intervals = (paired_bootstrap(*null_scores(draws), draws, resamples=1000) for _ in range(TRIALS))
-    assert float(np.mean([interval.excludes_zero for interval in intervals])) == pytest.approx(0.05, abs=0.015)
-
-
-def test_false_alarms_of_sign_flips() -> None:
-    draws = generator(13)
-    rate = alarm_rate([sign_flip(*null_scores(draws), draws, flips=999) for _ in range(TRIALS)])
-    assert rate == pytest.approx(0.05, abs=0.015)
+    intervals = (bootstrap(*null_scores(draws), draws, resamples=1000) for _ in range(TRIALS))
+    assert float(np.mean([excludes_zero(interval) for interval in intervals])) == pytest.approx(0.05, abs=0.015)
 
 
 def test_false_alarms_by_task() -> None:
     draws = generator(14)
     tasks = np.repeat(np.arange(5), [20, 30, 150, 300, 500])
-    p_values, alarms = [], []
-    for _ in range(TRIALS):
-        pair = null_outcomes(draws)
-        p_values.append(sign_flip(*pair, draws, tasks=tasks, flips=999))
-        alarms.append(paired_bootstrap(*pair, draws, tasks=tasks, resamples=1000).excludes_zero)
-    assert alarm_rate(p_values) == pytest.approx(0.05, abs=0.015)
-    assert float(np.mean(alarms)) == pytest.approx(0.05, abs=0.015)
+    intervals = (bootstrap(*null_outcomes(draws), draws, tasks=tasks, resamples=1000) for _ in range(TRIALS))
+    assert float(np.mean([excludes_zero(interval) for interval in intervals])) == pytest.approx(0.05, abs=0.015)
 
 
-def test_the_tests_see_a_real_difference() -> None:
+def test_the_interval_sees_a_real_difference() -> None:
     draws = generator(15)
     first, second = null_scores(draws)
-    assert sign_flip(first + 5.0, second, draws) < 0.001
-    assert paired_bootstrap(first + 5.0, second, draws).excludes_zero
+    assert excludes_zero(bootstrap(first + 5.0, second, draws))
+
+
+def test_one_example_has_no_interval() -> None:
+    interval = bootstrap([100.0, 100.0, 0.0], [0.0, 0.0, 0.0], generator(), tasks=["lonely", "two", "two"])
+    assert interval.mean == 75.0
+    assert math.isnan(interval.low)
+    assert math.isnan(interval.high)
 
 
 def test_holm_by_hand() -> None:
@@ -210,16 +183,16 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(SuiteError, match=r"shapes \(2,\) and \(3,\)"):
         mcnemar([0, 1], [0, 1, 1])
     with pytest.raises(SuiteError, match="non-empty"):
-        sign_flip([], [], generator())
+        mcnemar([], [])
     with pytest.raises(SuiteError, match="NaN"):
-        paired_bootstrap([1.0, np.nan], [0.0, 0.0], generator())
-    with pytest.raises(SuiteError, match="use the sign-flip test"):
+        bootstrap([1.0, np.nan], [0.0, 0.0], generator())
+    with pytest.raises(SuiteError, match="graded scores are compared by their differences"):
         mcnemar([0.5, 1], [1, 1])
     with pytest.raises(SuiteError, match="confidence 95"):
-        paired_bootstrap([1.0], [0.0], generator(), confidence=95)
+        paired_bootstrap([1.0], [0.0], generator(), tasks=["a"], resamples=1, confidence=95)
+    with pytest.raises(SuiteError, match="resamples 0"):
+        bootstrap([1.0], [0.0], generator(), resamples=0)
     with pytest.raises(SuiteError, match="1 task labels for 2 examples"):
-        sign_flip([1, 2], [0, 0], generator(), tasks=["a"])
-    with pytest.raises(SuiteError, match="flips is 0"):
-        sign_flip([1], [0], generator(), flips=0)
+        bootstrap([1, 2], [0, 0], generator(), tasks=["a"])
     with pytest.raises(SuiteError, match="from 0 to 1"):
         holm([0.1, np.nan])
