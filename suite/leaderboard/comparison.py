@@ -44,18 +44,16 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Difference:
-    """First minus second in points, with a 95 % interval and a two-sided p value.
+    """First minus second in points, with a 95 % interval and a two-sided p value; NaN where no test is possible.
 
     Attributes:
-        repeats: seeds (and orders) that both rows have; 0 = none, the means over each row's own ones are compared.
-        over: what the interval speaks for: new examples, or new examples and new seeds.
+        over: what the interval speaks for: new examples, or new examples and new seeds; ``nothing`` when there is no test.
     """
 
     mean: float
     low: float
     high: float
     p: float
-    repeats: int
     over: str
 
 
@@ -85,8 +83,8 @@ def contestant(label: str, runs: Iterable[tuple[Record, Mapping[Key, Scores]]]) 
 def compare(first: Contestant, second: Contestant, *, resamples: int = 10_000) -> Difference:
     """Paired difference of two rows.
 
-    With one common seed the interval is a bootstrap over examples within tasks and says nothing about other seeds. With
-    several, the variance of the mean is that of a crossed design: over examples, plus over seeds, minus their residual,
+    With one common seed the interval is a bootstrap over examples within tasks and says nothing about other seeds; without a
+    common one it is that of the means over each row's own seeds. A task of one example then allows no test. With several, the variance of the mean is that of a crossed design: over examples, plus over seeds, minus their residual,
     which is in both, and never below the larger of the two; degrees of freedom after Satterthwaite.
     Source: Clark 1973, Journal of Verbal Learning and Verbal Behavior 12 (quasi-F ratios).
 
@@ -100,12 +98,13 @@ def compare(first: Contestant, second: Contestant, *, resamples: int = 10_000) -
     p = _two_sided(mean, error, freedom)
     if len(shared) > 1:
         margin = _quantile(freedom) * error
-        return Difference(mean, mean - margin, mean + margin, p, len(shared), f"examples and {len(shared)} seeds")
+        return Difference(mean, mean - margin, mean + margin, p, f"examples and {len(shared)} seeds")
     flat = np.concatenate([task[0] for task in differences])
     owners = np.repeat(np.arange(len(differences)), [task.shape[1] for task in differences])
     draws = numpy_generator("comparison", first.label, second.label)
     interval = paired_bootstrap(flat, np.zeros_like(flat), draws, tasks=owners, resamples=resamples, confidence=1.0 - LEVEL)
-    return Difference(mean, interval.low, interval.high, p, len(shared), "examples")
+    over = "nothing: a task has one example" if math.isnan(p) else "examples"
+    return Difference(mean, interval.low, interval.high, p, over)
 
 
 def pairwise_frame(rows: Sequence[Contestant]) -> pd.DataFrame:
@@ -132,15 +131,15 @@ def pairwise_frame(rows: Sequence[Contestant]) -> pd.DataFrame:
             }
         )
     frame = pd.DataFrame(found)
-    frame.insert(6, "p holm", holm(frame["p"].to_numpy()))
-    tested = frame["mcnemar p"].notna().to_numpy()
-    frame["mcnemar holm"] = np.nan
-    frame.loc[tested, "mcnemar holm"] = holm(frame.loc[tested, "mcnemar p"].to_numpy())
+    frame.insert(6, "p holm", _corrected(frame["p"]))
+    frame["mcnemar holm"] = _corrected(frame["mcnemar p"])
     return frame
 
 
 def against_best(rows: Sequence[Contestant]) -> dict[str, float]:
-    """Label -> Holm-corrected p against the best row (p 1 for itself); the best has the highest mean over tasks.
+    """Label -> Holm-corrected p against the best row (p 1 for itself, NaN where no test is possible).
+
+    The best has the highest mean over tasks.
 
     Raises:
         DataError: rows that cannot be paired.
@@ -153,8 +152,15 @@ def against_best(rows: Sequence[Contestant]) -> dict[str, float]:
         _require_paired(best, row)
     shared = [sorted(set(best.scores) & set(row.scores)) for row in others]
     raw = [_two_sided(*_crossed(_by_repeat(best, row, repeats))) for row, repeats in zip(others, shared, strict=True)]
-    adjusted: Sequence[float] = holm(raw).tolist() if raw else []
-    return {best.label: 1.0, **{row.label: p for row, p in zip(others, adjusted, strict=True)}}
+    return {best.label: 1.0, **{row.label: p for row, p in zip(others, _corrected(raw).tolist(), strict=True)}}
+
+
+def _corrected(p_values: Sequence[float] | pd.Series) -> Vector:
+    """Holm over the tests there are; NaN stays NaN."""
+    adjusted = np.array(p_values, dtype=np.float64)
+    tested = ~np.isnan(adjusted)
+    adjusted[tested] = holm(adjusted[tested])
+    return adjusted
 
 
 def ranks_over_tasks(rows: Sequence[Contestant]) -> FriedmanRanks:
@@ -195,11 +201,15 @@ def _over_repeats(row: Contestant, task: int) -> Vector:
 
 
 def _crossed(differences: Sequence[Vector]) -> tuple[float, float, float]:
-    """Mean over tasks, its standard error and degrees of freedom, from (seeds, examples) per task; see ``compare``."""
+    """Mean over tasks, its standard error and degrees of freedom, from (seeds, examples) per task; see ``compare``.
+
+    Both are NaN when a task has one example and one seed: nothing then tells how much it varies.
+    """
     count, seeds = len(differences), differences[0].shape[0]
     mean = float(np.mean([task.mean() for task in differences]))
     sizes = np.array([task.shape[1] for task in differences])
-    spread = np.array([task.mean(axis=0).var(ddof=1) if task.shape[1] > 1 else 0.0 for task in differences])
+    alone = math.nan if seeds == 1 else 0.0
+    spread = np.array([task.mean(axis=0).var(ddof=1) if task.shape[1] > 1 else alone for task in differences])
     parts = spread / sizes / count**2
     examples = float(parts.sum())
     examples_freedom = examples**2 / float((parts**2 / np.maximum(sizes - 1, 1)).sum()) if examples else math.inf

@@ -62,8 +62,8 @@ def contestants(frame: pd.DataFrame, records: Mapping[str, Record], outcomes: Lo
 def with_standing(frame: pd.DataFrame, records: Sequence[Record], outcomes: Loader) -> pd.DataFrame:
     """``frame`` with ``standing`` and ``p_vs_best`` filled in per benchmark, setting, data and scoring rule.
 
-    ``best``: highest mean over tasks after the last one. ``not separable``: Holm-corrected p against it of at least 0.05.
-    ``behind``: p below. Empty: no finished run, no outcomes, or no other row to compare with.
+    ``best``: highest mean over tasks after the last one. ``not separable``: Holm-corrected p against it of at least 0.05, or
+    none, because no test is possible. ``behind``: p below. Empty: no finished run, no outcomes, or no other row to compare with.
     """
     known = {record.run_id: record for record in records}
     marked = frame.copy()

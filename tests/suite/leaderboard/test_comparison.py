@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -61,7 +62,7 @@ def test_one_task_and_seed_is_the_paired_t_test() -> None:
     found = compare(row("a", {0: [first]}), row("b", {0: [second]}))
     assert found.p == pytest.approx(ttest_rel(first, second).pvalue)
     assert found.mean == pytest.approx((first - second).mean())
-    assert (found.repeats, found.over) == (1, "examples")
+    assert found.over == "examples"
 
 
 def test_without_spread_over_examples_seeds_decide() -> None:
@@ -93,7 +94,31 @@ def test_rows_without_a_common_seed_are_compared_by_their_means() -> None:
     second = row("b", {5: [np.array([0.0, 0.0])]})
     found = compare(first, second)
     assert found.mean == pytest.approx(75.0)
-    assert (found.repeats, found.over) == (0, "examples")
+    assert found.over == "examples"
+
+
+@pytest.mark.parametrize("other", [0.0, 100.0])
+def test_one_example_of_one_seed_allows_no_test(other: float) -> None:
+    """How much a single example's score would vary nobody knows: no p, no interval, and no correction of the others for it."""
+    one = row("a", {0: [np.array([100.0]), np.array([100.0, 0.0, 100.0])]})
+    found = compare(one, row("b", {0: [np.array([other]), np.array([0.0, 0.0, 100.0])]}))
+    assert found.mean == pytest.approx((100.0 - other + 100.0 / 3) / 2)
+    assert all(math.isnan(value) for value in (found.low, found.high, found.p))
+    assert found.over == "nothing: a task has one example"
+
+
+def test_rows_that_cannot_be_tested_leave_the_others_as_they_are() -> None:
+    """Only runs of a third seed pair the best row with the lonely one, so that two pairs have a test and one has none."""
+    draws = np.random.default_rng(3)
+    one = row("a", {seed: [np.array([90.0 + seed])] for seed in (0, 1, 2)})
+    two = row("b", {seed: [np.array([60.0 + draws.normal()])] for seed in (0, 1)})
+    lonely = row("c", {2: [np.array([50.0])]})
+    frame = pairwise_frame([one, two, lonely])
+    assert frame["p"].isna().tolist() == frame["p holm"].isna().tolist() == [False, True, True]
+    assert frame["p holm"][0] == frame["p"][0]
+    found = against_best([one, two, lonely])
+    assert found["b"] == compare(one, two).p
+    assert math.isnan(found["c"])
 
 
 def test_other_examples_are_refused() -> None:
@@ -136,6 +161,12 @@ def test_the_best_is_marked_with_what_cannot_be_told_from_it(make_runs: Callable
     assert standing["bad"] == "behind"
     p_values = dict(zip(frame["method"], frame["p_vs_best"], strict=True))
     assert p_values["bad"] < LEVEL <= min(p_values["good"], p_values["same"])
+
+
+def test_a_row_that_cannot_be_tested_is_not_said_to_be_behind(make_runs: Callable[..., RunSet]) -> None:
+    frame = board(make_runs({"good": 1.0, "bad": 0.0}, examples=1))
+    assert list(frame["standing"]) == ["best", "not separable"]
+    assert math.isnan(frame["p_vs_best"][1])
 
 
 def test_settings_whose_hashes_begin_alike_are_different_rows(make_runs: Callable[..., RunSet]) -> None:
