@@ -59,23 +59,34 @@ class TextStore:
     def facts(self, task: int) -> dict[str, Any]:
         """Counts of one task over rows; windows in tokens."""
         rows = self.training(task)
-        cut = {split: sum(row.cut for row in self.prompts(task, split)) for split in SPLITS if split != "train"}
+        cut, long = {}, {}
+        for split in SPLITS:
+            if split != "train":
+                cut[split] = sum(row.cut for row in self.prompts(task, split))
+                lengths = self.encoder.answer_lengths(self.examples(task, split).answers)
+                long[split] = sum(length > self.limit(task) for length in lengths)
         facts: dict[str, Any] = {
             "prompt_window": self.encoder.prompt_window,
             "answer_window": self.encoder.answer_window,
             "rows": {split: len(self.examples(task, split)) for split in SPLITS},
             "prompts_cut_on_the_left": {"train": sum(row.prompt_cut for row in rows), **cut},
             "train_answers_cut": sum(row.answer_cut for row in rows),
+            "answers_over_the_limit": long,
             "boundary_inside_a_token": sum(row.straddles for row in rows),
             **({"demonstrations": len(self.demonstration_rows(task))} if self.demonstrations else {}),
         }
-        return {**facts, "notes": self._notes(self.tasks[task].name, facts)}
+        return {**facts, "notes": self._notes(self.tasks[task].name, self.limit(task), facts)}
 
-    def _notes(self, name: str, facts: dict[str, Any]) -> list[str]:
+    def _notes(self, name: str, limit: int, facts: dict[str, Any]) -> list[str]:
         """One sentence for everything that was cut."""
         notes = [
             f"{name}: {count} of {facts['rows'][split]} {split} prompts were cut on the left to {self.encoder.prompt_window} tokens"
             for split, count in facts["prompts_cut_on_the_left"].items()
+            if count
+        ]
+        notes += [
+            f"{name}: {count} of {facts['rows'][split]} {split} answers are longer than the {limit} tokens that are generated"
+            for split, count in facts["answers_over_the_limit"].items()
             if count
         ]
         counts = (

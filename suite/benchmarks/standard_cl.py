@@ -19,7 +19,7 @@ ORDERS: dict[int, tuple[str, ...]] = {
     2: ("dbpedia", "amazon", "agnews", "yahoo"),
     3: ("yahoo", "amazon", "agnews", "dbpedia"),
 }
-RECIPES = {name: TextRecipe("accuracy", 16) for name in ORDERS[1]}
+RECIPES = {name: TextRecipe("accuracy", 50) for name in ORDERS[1]}  # the scripts' target length
 
 
 class StandardCLConfig(TextBenchmarkConfig):

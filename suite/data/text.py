@@ -82,6 +82,10 @@ class TextEncoder:
         encoded = self.tokenizer(list(prompts), add_special_tokens=False, verbose=False)["input_ids"]
         return [PromptRow(np.array(self._prompt(ids)), len(ids) > self.prompt_window) for ids in encoded]
 
+    def answer_lengths(self, answers: Sequence[str]) -> list[int]:
+        """Tokens that each answer takes, its end token not counted."""
+        return [len(ids) for ids in self.tokenizer(list(answers), add_special_tokens=False, verbose=False)["input_ids"]]
+
     def _prompt(self, ids: list[int]) -> list[int]:
         """The last ``prompt_window`` ids, with the begin token where there is room for it."""
         begin = self.tokenizer.bos_token_id
