@@ -19,7 +19,10 @@ from suite.config import RunConfig, canonical_hash
 ROOT = Path(__file__).resolve().parent.parent
 COMMIT_FILE = "commit.json"  # beside a copy of the packages that was taken from a checkout: the checkout's commit
 # Code that can change a number; the command line, tables and tracking cannot.
-DECIDING = ("suite/backbones", "suite/benchmarks", "suite/data", "suite/lowrank", "suite/metrics", "trainables", "baselines")
+DECIDING = (
+    *("suite/backbones", "suite/benchmarks", "suite/data", "suite/lowrank", "suite/metrics", "trainables", "baselines"),
+    *("suite/outcomes.py", "suite/randomness.py"),
+)
 CARRIERS = ("trainables/direct.py", "trainables/train.py")
 NAMED_VERSIONS = ("codyra-suite", "torch", "open_clip_torch", "transformers", "numpy", "ray", "optuna", "mlflow")
 
@@ -32,8 +35,8 @@ def run_id(config: RunConfig, fingerprint: str) -> str:
 def code_version(root: Path = ROOT) -> str:
     """Hash over the source that decides numbers; equal for a checkout and an installed copy of it; 16 hex digits."""
     digest = hashlib.sha256()
-    for folder in DECIDING:
-        for path in sorted((root / folder).rglob("*.py")):
+    for place in DECIDING:
+        for path in [root / place] if place.endswith(".py") else sorted((root / place).rglob("*.py")):
             name = path.relative_to(root).as_posix()
             if name in CARRIERS or "perf_" in path.name:
                 continue

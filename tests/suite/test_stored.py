@@ -104,8 +104,10 @@ def test_code_version_sees_code_that_decides_numbers_only(repository: Path, tmp_
     assert version == code_version(repository)
     (tmp_path / "suite" / "cli" / "main.py").write_text("# changed\n")
     assert code_version(tmp_path) == version
-    (tmp_path / "trainables" / "codyra.py").write_text("# changed\n")
-    assert code_version(tmp_path) != version
+    for name in ("trainables/codyra.py", "suite/randomness.py", "suite/outcomes.py"):
+        (tmp_path / name).write_text("# changed\n")
+        assert code_version(tmp_path) != version, name
+        shutil.copy(repository / name, tmp_path / name)
 
 
 def test_generators_do_not_move_each_other() -> None:
