@@ -19,7 +19,7 @@ from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.hypervolume import history
 from suite.tuning.objectives import ValidationView
-from suite.tuning.optuna_storage import earlier_points, some_point
+from suite.tuning.optuna_storage import DUPLICATE, earlier_points, some_point
 from suite.tuning.ray_session import Resources, ray_session
 from suite.tuning.source import Suggestion
 from suite.tuning.study import StudySource, point_config
@@ -148,15 +148,17 @@ def print_front(source: StudySource) -> None:
         settings = ", ".join(f"{key} {_short(value)}" for key, value in trials[number].params.items())
         table.add_row(str(number), *values, settings)
     Console().print(table)
-    objectives, complete = source.objectives, [trial.values for trial in trials if trial.state.name == "COMPLETE"]
+    own = [trial for trial in trials if DUPLICATE not in trial.user_attrs]
+    objectives, complete = source.objectives, [trial.values for trial in own if trial.state.name == "COMPLETE"]
     if len(objectives) > 1 and len(complete) > 1:
         grown = history(complete, [objective.maximize for objective in objectives])
         shares = ", ".join(f"{grown[len(grown) * part // 4 - 1]:.0%} after {len(grown) * part // 4}" for part in (1, 2, 3) if len(grown) * part // 4)
         typer.echo(f"hypervolume of the front, as a share of what {len(grown)} complete trials reached: {shares}")
-    for reason, count in Counter(trial.user_attrs["reason"] for trial in trials if trial.state.name == "FAIL").most_common(SHOWN_REASONS):
+    for reason, count in Counter(trial.user_attrs["reason"] for trial in own if trial.state.name == "FAIL").most_common(SHOWN_REASONS):
         typer.echo(f"failed ({count}): {reason}")
-    counts = Counter(trial.state.name for trial in trials)
-    typer.echo("trials: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
+    counts = Counter(trial.state.name for trial in own)
+    repeats = f" ({len(trials) - len(own)} repetitions of them)" if len(trials) > len(own) else ""
+    typer.echo("trials: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) + repeats)
 
 
 def _short(value: Any) -> str:

@@ -10,8 +10,9 @@ import yaml
 from typer.testing import CliRunner
 
 from suite.cli.main import app
-from suite.cli.sweeping import FILE, _may_begin, read_sweep
+from suite.cli.sweeping import FILE, _may_begin, print_front, read_sweep
 from suite.errors import ConfigError, SuiteError
+from suite.tuning.study import StudySource
 
 SWEEP: dict[str, Any] = {
     "name": "night",
@@ -50,6 +51,17 @@ def test_a_mistake_leaves_no_study_behind(
     assert isinstance(done.exception, SuiteError), done.exception
     assert message in str(done.exception) and "\n" not in str(done.exception)
     assert not (tmp_path / "codyra-runs").exists()
+
+
+def test_repetitions_are_counted_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    point = {"method.kappa_max": 0.01, "method.placement": "inout"}
+    source = StudySource(read_sweep(write(tmp_path, points=[point, point], budget={"trials": 2})), tmp_path)
+    while not isinstance(run := source.suggest(), str):
+        source.ended(run, None, "the worker died")
+    print_front(source)
+    shown = capsys.readouterr().out
+    assert "failed (2): the worker died" in shown
+    assert "trials: 2 FAIL (1 repetitions of them)" in shown
 
 
 def test_what_a_study_has_told_cannot_be_renamed_under_it(tmp_path: Path) -> None:
