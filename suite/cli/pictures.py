@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from suite.leaderboard.figure_style import save_figure
 from suite.leaderboard.figures import accuracy_matrix_figure
 from suite.leaderboard.rank_figures import rank_figure
-from suite.leaderboard.study_figures import history_figure, importance_figure, slices_figure, study_frame
+from suite.leaderboard.study_figures import study_drawings, study_frame
 from suite.record import Record, read_record
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def attach_run_pictures(sink: MlflowSink, records: Sequence[Record], out: Path) 
 
 def attach_study(sink: MlflowSink, parent: str, source: StudySource, out: Path) -> None:
     """Pictures and the table of all trials on the study's parent run; the best trials get their own pictures."""
-    from suite.cli.report import importances
+    from suite.cli.report import importance
 
     trials = source.store.trials()
     sink.log_table(parent, _trial_columns(source), "trials.json")
@@ -41,12 +41,9 @@ def attach_study(sink: MlflowSink, parent: str, source: StudySource, out: Path) 
     records = {name: read_record(out / "runs" / name) for found in names.values() for name in found if (out / "runs" / name / "record.json").is_file()}
     attach_run_pictures(sink, [records[name] for number in source.store.front() for name in names[number] if name in records], out)
     name, table = source.config.name, study_frame(list(records.values()))
-    if len(table) < 2:
-        return
+    drawings = study_drawings(name, table, importance(table))
     folder = out / "figures" / f"study-{name}"
-    paths = [*save_figure(history_figure(table, name), folder / "history"), *save_figure(slices_figure(table, name), folder / "slices")]
-    for found in importances(list(records.values())).values():
-        paths += save_figure(importance_figure(found, name), folder / "importance")
+    paths = [path for stem, draw in drawings.items() for path in save_figure(draw(), folder / stem)]
     sink.attach_to(parent, paths, PLACE)
 
 

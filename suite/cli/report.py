@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from suite.record import Record
 
-FEWEST_TRIALS = 4  # below, importance says nothing
-
 
 def report(
     out: Annotated[Path, typer.Option("--out", help="The page, one HTML file without any outside resource.")] = Path("report.html"),
@@ -55,16 +53,22 @@ def report(
 
 
 def importances(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
-    """Study -> importance of its varied settings for its metrics on validation; studies with few trials are left out."""
-    from suite.leaderboard.study_figures import parameters_of, study_frame
-    from suite.tuning.importance import importance_frame
+    """Study -> importance of its varied settings; studies that do not allow it are left out."""
+    from suite.leaderboard.study_figures import study_frame
 
-    found = {}
-    for name in dict.fromkeys(record.study for record in records if record.study):
-        table = study_frame([record for record in records if record.study == name])
-        metrics = [column for column in table.columns if column.startswith("validation ") and table[column].notna().all()]
-        if len(table) >= FEWEST_TRIALS and metrics:
-            trials = [{str(key): value for key, value in row.items()} for row in table[parameters_of(table)].to_dict("records")]
-            values = {column.removeprefix("validation "): table[column].tolist() for column in metrics}
-            found[str(name)] = importance_frame(trials, values)
-    return found
+    names = dict.fromkeys(str(record.study) for record in records if record.study)
+    found = {name: importance(study_frame([record for record in records if record.study == name])) for name in names}
+    return {name: frame for name, frame in found.items() if frame is not None}
+
+
+def importance(table: pd.DataFrame) -> pd.DataFrame | None:
+    """Importance of a ``study_frame``'s varied settings for its metrics on validation; None with few trials or none varied."""
+    from suite.leaderboard.study_figures import parameters_of
+    from suite.tuning.importance import LEAST_TRIALS, importance_frame
+
+    varied = parameters_of(table)
+    metrics = [column for column in table.columns if column.startswith("validation ") and table[column].notna().all()]
+    if len(table) < LEAST_TRIALS or not metrics or not varied:
+        return None
+    trials = [{str(key): value for key, value in row.items()} for row in table[varied].to_dict("records")]
+    return importance_frame(trials, {column.removeprefix("validation "): table[column].tolist() for column in metrics})

@@ -18,7 +18,7 @@ from suite.leaderboard.rank_figures import rank_comparison_figure, rank_map_figu
 from suite.leaderboard.run_set import RunSet
 from suite.leaderboard.selection import headline
 from suite.leaderboard.standing import contestants
-from suite.leaderboard.study_figures import history_figure, importance_figure, parameters_of, slices_figure, study_frame
+from suite.leaderboard.study_figures import study_drawings, study_frame
 from suite.leaderboard.tradeoff_figures import cost_figure, critical_difference_figure, tradeoff_figure, tradeoff_frame
 from suite.record import Record
 
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 MOST_LINES = 8  # rows per picture of lines; more cannot be told apart
 WIDE = 800  # CSS pixels from which on a picture takes the whole width of the page
 PIXELS_PER_INCH = 96
+STUDY_CAPTIONS = {
+    "importance": "importance of settings",
+    "history": "best validation value so far per trial",
+    "slices": "every varied setting against validation accuracy",
+}
 
 Drawing = tuple[str, Callable[[], "Figure"], bool]  # caption, how, whether there is anything to draw
 
@@ -104,15 +109,8 @@ def _rank_drawings(rows: Mapping[str, Sequence[Record]]) -> list[Drawing]:
 
 def study_pictures(name: str, trials: Sequence[Record], importance: pd.DataFrame | None) -> list[Picture]:
     """Importance of a study's settings, its course, every setting against validation accuracy."""
-    table = study_frame(trials)
-    several = len(table) > 1
-    wanted: list[Drawing] = []
-    if importance is not None and len(importance):
-        wanted.append(("importance of settings", lambda: importance_figure(importance, name), True))
-    wanted.append(("best validation value so far per trial", lambda: history_figure(table, name), several))
-    varied = several and bool(parameters_of(table))
-    wanted.append(("every varied setting against validation accuracy", lambda: slices_figure(table, name), varied))
-    return _drawn(f"study {name}: ", wanted)
+    drawings = study_drawings(name, study_frame(trials), importance)
+    return _drawn(f"study {name}: ", [(STUDY_CAPTIONS[stem], draw, True) for stem, draw in drawings.items()])
 
 
 def matrix_view(records: Sequence[Record]) -> MatrixView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +66,23 @@ def flat_config(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def parameters_of(frame: pd.DataFrame) -> list[str]:
     """The varied config fields of a ``study_frame``."""
     return [name for name in frame.columns if name != "trial" and not name.startswith("validation ")]
+
+
+def study_drawings(name: str, table: pd.DataFrame, importance: pd.DataFrame | None) -> dict[str, Callable[[], Figure]]:
+    """The pictures that a study's trials allow, by the stem of their files.
+
+    Args:
+        table: as ``study_frame`` makes it.
+        importance: as ``importance_figure`` takes it; None or empty = not known.
+    """
+    found: dict[str, Callable[[], Figure]] = {}
+    if importance is not None and len(importance):
+        found["importance"] = lambda: importance_figure(importance, name)
+    if len(table) > 1:
+        found["history"] = lambda: history_figure(table, name)
+        if parameters_of(table):
+            found["slices"] = lambda: slices_figure(table, name)
+    return found
 
 
 def importance_figure(frame: pd.DataFrame, title: str) -> Figure:

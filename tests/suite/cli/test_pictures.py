@@ -1,0 +1,65 @@
+"""Pictures of a study for MLflow: what its trials allow, and nothing that stops a sweep at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import optuna
+
+from suite.cli.pictures import attach_study
+from suite.cli.report import importances
+from suite.config import RunConfig
+from suite.record import write_record
+from trainables.run import Surroundings, execute
+
+
+class Sink:
+    """Remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.files: list[Path] = []
+
+    def attach(self, run_id: str, files: Sequence[Path], place: str) -> bool:
+        return True
+
+    def attach_to(self, parent: str, files: Sequence[Path], place: str) -> bool:
+        self.files += files
+        return True
+
+    def log_table(self, parent: str, columns: Any, name: str) -> bool:
+        return True
+
+
+def attached(names: list[str], out: Path) -> set[str]:
+    """Names of the pictures of a study whose one trial has these runs."""
+    trials = [optuna.trial.create_trial(value=1.0, user_attrs={"run_id": ",".join(names)})]
+    store = SimpleNamespace(trials=lambda: trials, front=lambda: [])
+    sink = Sink()
+    source = SimpleNamespace(store=store, config=SimpleNamespace(name="night", objectives=["zscl.last"]))
+    attach_study(sink, "parent", source, out)  # type: ignore[arg-type]
+    return {path.name for path in sink.files}
+
+
+def test_a_study_that_varied_nothing_has_no_slices(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
+    """The same trial before and after the code was changed; then one with another seed."""
+    record = execute(make_config("zero-shot"), surroundings)
+    out = surroundings.out
+    write_record(record.model_copy(update={"run_id": "other", "code_version": "other"}), out / "runs" / "other")
+    assert attached([record.run_id, "other"], out) == {"history.svg", "history.png"}
+    for code in ("third", "fourth"):  # four trials would allow importance, had anything varied
+        write_record(record.model_copy(update={"run_id": code, "code_version": code, "study": "night"}), out / "runs" / code)
+    assert attached([record.run_id, "other", "third", "fourth"], out) == {"history.svg", "history.png"}
+    seeded = record.model_copy(update={"run_id": "seeded", "config": {**record.config, "seed": 7}})
+    write_record(seeded, out / "runs" / "seeded")
+    assert {"slices.svg", "slices.png"} < attached([record.run_id, "seeded"], out)
+
+
+def test_importance_needs_trials_that_varied(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
+    record = execute(make_config("zero-shot"), surroundings).model_copy(update={"study": "night"})
+    assert importances([record] * 4) == {}
+    several = [record.model_copy(update={"config": {**record.config, "seed": seed}}) for seed in range(4)]
+    assert set(importances(several)) == {"night"}
+    assert importances(several[:3]) == {}
