@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,12 @@ DECIMALS = 1
 PAGE = 132  # columns at least when the output is a file or a pipe
 MARKS = {"best": " ◆", "not separable": " ◇"}
 LEGEND = "◆ best after the last task, ◇ not separable from it (paired over examples and shared seeds, Holm, 5 %)"
+
+# Runs outside studies are shown whatever became of them, so that only trials can leave a frame empty.
+NOTHING_SHOWN = (
+    "leaderboard: there is no finished run to show, only trials of studies that failed or were stopped; "
+    "'codyra-suite leaderboard --all-trials' shows them."
+)
 
 
 def load_board(
@@ -63,6 +70,8 @@ def load_board(
 
 def print_frame(frame: pd.DataFrame, convention: str | None) -> None:
     """One table per benchmark and setting on standard output; wide enough for a file when that is no terminal."""
+    if frame.empty:
+        typer.echo(NOTHING_SHOWN)
     for (benchmark, setting, data), part in frame.groupby(["benchmark", "setting", "data_fingerprint"], sort=False):
         title = f"{benchmark} ({setting}), data {data}, test results in %"
         print_table(board_table(part, title + (f", convention {convention}" if convention else "")))
