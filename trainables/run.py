@@ -20,7 +20,7 @@ from suite.generations import read_generations, write_generations
 from suite.identity import code_version, commit_and_dirty, hardware, run_id, versions
 from suite.outcomes import Key, Scores, read_outcomes, write_outcomes
 from suite.randomness import RandomStreams
-from suite.record import Cells, Record, Status, read_record, write_record
+from suite.record import Cells, Record, Status, mark_ended, read_record, write_record
 from suite.run_mirror import RunMirror
 from trainables.checkpoint import Checkpoints
 from trainables.method import MethodConfig
@@ -190,6 +190,10 @@ class _Run:
         except GeneratorExit:
             if self.record.status != "finished":
                 self._end("stopped")
+            raise
+        except KeyboardInterrupt:  # maybe between two files: only what the stored record says is whole
+            if self.surroundings.group.leads and (self.prepared.folder / "record.json").is_file():
+                mark_ended(self.prepared.folder, "stopped", "interrupted")
             raise
         except TrainingDiverged as error:
             return self._end("failed", str(error))

@@ -94,9 +94,10 @@ def main() -> None:
         advice = "name a folder that can be written and has room, the same command goes on"
         typer.echo(f"codyra-suite: {place}: {reason}; {advice}.", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("codyra-suite: interrupted; what was finished is kept, the same command goes on from there.", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # typer's exit 130 says nothing
+            typer.echo("codyra-suite: interrupted; what was finished is kept, the same command goes on from there.", err=True)
+        raise
 
 
 if __name__ == "__main__":

@@ -143,6 +143,15 @@ def test_a_place_that_takes_no_run_is_named(out: str, cli: Cli, tmp_path: Path) 
     assert (tmp_path / "file").read_text() == "kept"
 
 
+def test_ctrl_c_says_what_is_kept(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainables.run.execute", interrupt)
+    code, _, err = cli("run", "mini-mtil", "--method", "lora", "--tracking", "none", *QUICK)
+    assert (code, err.strip()) == (130, "codyra-suite: interrupted; what was finished is kept, the same command goes on from there.")
+
+
 def test_unknown_option_and_command_are_usage_errors(cli: Cli) -> None:
     assert cli("run", "mini-mtil", "--metod", "lora")[0] == 2
     assert cli("rnu")[0] == 2

@@ -119,6 +119,21 @@ def test_an_end_between_checkpoint_and_record_costs_one_task(
     assert kept == {"state_3.safetensors", *(f"merged_{row}.safetensors" for row in (1, 2, 3))}
 
 
+def test_an_interrupted_run_says_so_and_goes_on(make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    config, rows = make_config("lora"), []
+
+    def interrupt(task: int, step: int, steps: int, loss: float) -> None:
+        if task == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(config, Surroundings(tmp_path, tmp_path, "cpu", on_step=interrupt))
+    record = read_record(next((tmp_path / "runs").iterdir()))
+    assert (record.status, record.reason, record.tasks_done) == ("stopped", "interrupted", 1)
+    again = execute(config, Surroundings(tmp_path, tmp_path, "cpu"), lambda report: bool(rows.append(report.row)) or True)
+    assert (again.status, again.reason, rows) == ("finished", None, [2, 3])
+
+
 def test_damaged_checkpoint_is_named(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
     config = make_config("lora")
     record = execute(config, surroundings, lambda report: report.row < 1)
