@@ -9,7 +9,7 @@ import copy
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
@@ -242,17 +242,17 @@ def validate(model: type[Model], fields: Mapping[str, Any], *, where: str) -> Mo
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        clauses = [_clause(dict(problem), fields) for problem in error.errors(include_url=False)]
+        clauses = [_clause(dict(problem), fields, model) for problem in error.errors(include_url=False)]
         raise ConfigError(f"{where}: " + "; ".join(dict.fromkeys(clauses)) + ".") from None
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 
 
-def _clause(problem: dict[str, Any], fields: Mapping[str, Any]) -> str:
+def _clause(problem: dict[str, Any], fields: Mapping[str, Any], model: type[BaseModel]) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         *parents, key = [str(part) for part in problem["loc"]]
-        allowed = _allowed_keys(fields, parents)
+        allowed = _allowed_keys(model, fields, parents)
         near = nearest(key, allowed)
         hint = f" (nearest: '{near}')" if near else ""
         return f"{place}: unknown key; allowed are {', '.join(allowed)}{hint}"
@@ -265,14 +265,15 @@ def _clause(problem: dict[str, Any], fields: Mapping[str, Any]) -> str:
     return f"{place}: {message}{shown}" if place else message
 
 
-def _allowed_keys(fields: Mapping[str, Any], parents: list[str]) -> list[str]:
-    if not parents:
-        return sorted(RunConfig.model_fields)
+def _allowed_keys(model: type[BaseModel], fields: Mapping[str, Any], parents: list[str]) -> list[str]:
+    """Fields of the model that lies at ``parents`` below ``model``."""
     tables: dict[str, Registry] = {"benchmark": BENCHMARKS, "method": METHODS, "backbone": BACKBONES}
-    if parents[0] == "training":
-        return sorted(TrainingConfig.model_fields)
-    if parents[0] in tables:
+    if parents and parents[0] in tables:
         given = fields.get(parents[0]) or {}
         default = _config_class(BENCHMARKS, fields["benchmark"], "benchmark").backbone if parents[0] == "backbone" else {}
         return sorted(_config_class(tables[parents[0]], {**default, **_named(given, parents[0])}, parents[0]).model_fields)
-    return []
+    for part in parents:  # a key of a mapping of models is no field: its value's model stays
+        field = model.model_fields.get(part)
+        annotations = () if field is None else (field.annotation, *get_args(field.annotation))
+        model = next((a for a in annotations if isinstance(a, type) and issubclass(a, BaseModel)), model)
+    return sorted(model.model_fields)

@@ -37,8 +37,12 @@ def sweep_arguments(given: Sequence[str], home: Path) -> list[str]:
 
 def _has_begun(file: Path, out: Path) -> bool:
     from suite.cli.sweeping import read_sweep
+    from suite.errors import SuiteError
 
-    return (out / "studies" / read_sweep(file).name / "sweep.yaml").is_file()
+    try:
+        return (out / "studies" / read_sweep(file).name / "sweep.yaml").is_file()
+    except SuiteError:
+        return False  # the command says it, in one sentence
 
 
 def main() -> None:

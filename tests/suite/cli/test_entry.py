@@ -48,6 +48,12 @@ def test_the_clusters_ray_is_used_and_the_rest_goes_through(monkeypatch: pytest.
     assert "--address" not in sweep_arguments(["night.yaml"], HOME)
 
 
+def test_a_wrong_file_is_left_to_the_command(tmp_path: Path) -> None:
+    """It says what is wrong in one sentence; here it would be a traceback in a job's log."""
+    (tmp_path / "night.yaml").write_text("space: lora\n")
+    assert "--resume" not in sweep_arguments([str(tmp_path / "night.yaml"), "--go-on"], tmp_path)
+
+
 def test_go_on_resumes_a_study_that_has_begun(tmp_path: Path) -> None:
     file = tmp_path / "night.yaml"
     file.write_text("run: {benchmark: mini-mtil, method: lora}\nspace: lora\n")
