@@ -32,9 +32,9 @@ class CodyraConfig(MethodConfig):
     """Hyperparameters; defaults are those of the released runner.
 
     Attributes:
-        kappa_max: largest threshold.
+        kappa_max: largest threshold; 0 never prunes.
         kappa_levels: equal steps from 0 to ``kappa_max``.
-        dense_fraction: share of the steps before the first threshold; 1 never prunes.
+        dense_fraction: share of the steps before the first threshold.
         threshold_op: ``soft`` zeroes |w| <= kappa (paper), ``codyra_release`` zeroes |w| < 2 kappa (released code).
         gate_init: standard normal (release) or all ones.
         gate_update: gates step with AdamW like A and B (release) or by plain gradient descent (paper's page).

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterable
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
@@ -154,16 +156,34 @@ def _show(registry: Any, name: str | None) -> None:
 
 
 def _default(info: FieldInfo) -> str:
-    return "required" if info.is_required() else str(info.get_default(call_default_factory=True))
+    if info.is_required():
+        return "required"
+    value = info.get_default(call_default_factory=True)
+    return "null" if value is None else str(value)
 
 
 def _range(info: FieldInfo) -> str:
-    kind = str(info.annotation).replace("typing.", "").replace("<class '", "").replace("'>", "")
-    limits = [f"{type(rule).__name__.lower()} {next(iter(vars_of(rule).values()), '')}" for rule in info.metadata]
-    return ", ".join([kind, *limits])
+    return ", ".join([_kind(info.annotation), *_limits(info.metadata)])
 
 
-def vars_of(rule: Any) -> dict[str, Any]:
-    """Attributes of a constraint, whether it has slots or a dict."""
-    names = getattr(rule, "__slots__", None) or getattr(rule, "__dataclass_fields__", {})
-    return {name: getattr(rule, name) for name in names}
+def _kind(annotation: Any) -> str:
+    """A type as a config's reader knows it: ``int``, ``soft | codyra_release``, ``float, gt 0 or null``."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " | ".join(str(choice) for choice in inner)
+    if origin is Annotated:
+        rules = [rule for part in inner[1:] for rule in getattr(part, "metadata", [part])]
+        return ", ".join([_kind(inner[0]), *_limits(rules)])
+    if origin in (Union, UnionType):
+        return " or ".join(_kind(part) for part in inner)
+    if inner:
+        return f"{_kind(origin)} of {', '.join(_kind(part) for part in inner if part is not Ellipsis)}"
+    return "null" if annotation is NoneType else getattr(annotation, "__name__", str(annotation)).lower()
+
+
+def _limits(rules: Iterable[Any]) -> list[str]:
+    found = []
+    for rule in rules:
+        names = getattr(rule, "__slots__", None) or getattr(rule, "__dataclass_fields__", {})
+        found += [f"{name} {getattr(rule, name)}" for name in names]
+    return found

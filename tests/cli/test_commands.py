@@ -14,6 +14,7 @@ from suite.cli.compare import settings_for
 from suite.cli.main import main
 from suite.cli.run import run_config
 from suite.record import read_record
+from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
 from trainables.codyra import CodyraConfig
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -165,6 +166,14 @@ def test_lists_show_what_there_is(cli: Cli) -> None:
     assert "qkvoinout" in cli("list", "placements")[1]
     assert "384 x 96" in cli("list", "placements", "--model", "mini-clip")[1]
     assert "zscl.transfer" in cli("list", "metrics")[1]
+
+
+@pytest.mark.parametrize("registry", [METHODS, BENCHMARKS, BACKBONES], ids=["methods", "benchmarks", "backbones"])
+def test_types_and_ranges_read_as_words(registry: Registry, cli: Cli) -> None:
+    for name in registry:
+        text = cli("list", f"{registry.kind}s", name)[1]
+        assert not re.search("FieldInfo|Annotated|Optional|Literal|NoneType", text), name
+    assert "float, gt 0 or null" in cli("list", "methods", "lora")[1]
 
 
 def test_settings_of_one_method_reach_it_alone() -> None:
