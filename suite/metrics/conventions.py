@@ -6,10 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import numpy as np
-from numpy.typing import NDArray
-
-from suite.errors import SuiteError, unknown_name
+from suite.errors import unknown_name
 from suite.metrics import formulas
 from suite.metrics.matrix import AccuracyMatrix
 
@@ -20,14 +17,12 @@ class Metric:
 
     Attributes:
         function: matrix -> number; accuracies 0 to 100, differences in points.
-        per_task: matrix -> (T,) with NaN where the metric is undefined for a task; None when there is no such split.
         source: where the formula comes from.
         description: one line for table headers and lists, with the sign where it matters.
     """
 
     name: str
     function: Callable[[AccuracyMatrix], float]
-    per_task: Callable[[AccuracyMatrix], NDArray[np.float64]] | None
     higher_is_better: bool
     source: str
     description: str
@@ -41,13 +36,12 @@ _TREE = "ZinYY/TreeLoRA, inference/collect_results.py"
 _GEM = "GEM, arXiv 1706.08840"
 _LIBCONTINUAL = "RL-VIG/LibContinual, core/utils/utils.py and core/trainer.py"
 
-_TRANSFER = (formulas.transfer, formulas.transfer_per_task, True)
-_MASKED_TRANSFER = (formulas.masked_transfer, formulas.masked_transfer_per_task, True)
-_AVERAGE = (formulas.average, formulas.average_per_task, True)
-_LAST = (formulas.last, formulas.last_per_task, True)
-_BACKWARD = (formulas.backward_transfer, formulas.backward_transfer_per_task, True)
-_CLIPPED = (formulas.clipped_backward_transfer, formulas.clipped_backward_transfer_per_task, True)
-_OVER_ALL = (formulas.backward_transfer_over_all, formulas.backward_transfer_per_task, True)
+_TRANSFER = (formulas.transfer, True)
+_MASKED_TRANSFER = (formulas.masked_transfer, True)
+_AVERAGE = (formulas.average, True)
+_LAST = (formulas.last, True)
+_BACKWARD = (formulas.backward_transfer, True)
+_OVER_ALL = (formulas.backward_transfer_over_all, True)
 _MASK_NOTE = "unseen tasks, column means then their mean; cells that are exactly 0 are masked"
 _AVERAGE_NOTE = "mean of all cells after the first task"
 
@@ -62,23 +56,23 @@ _TABLE = (
     Metric("codyra.average", *_AVERAGE, _CODYRA, _AVERAGE_NOTE),
     Metric("codyra.last", *_LAST, _CODYRA, "mean over tasks after the last one"),
     Metric(
-        "codyra.forgetting", formulas.max_forgetting, formulas.max_forgetting_per_task, False,
+        "codyra.forgetting", formulas.max_forgetting, False,
         "the suite's choice for Table 4 of the CoDyRA page, which states no formula; arXiv 1801.10112 restricted",
         "best since learned minus final, over T-1 tasks; positive = forgetting",
     ),
     Metric(
-        "chaudhry.forgetting", formulas.walk_forgetting, formulas.walk_forgetting_per_task, False,
+        "chaudhry.forgetting", formulas.walk_forgetting, False,
         "Riemannian walk, arXiv 1801.10112; facebookresearch/agem, utils/utils.py, compute_fgt",
         "best of all earlier steps minus final, over T-1 tasks; positive = forgetting",
     ),
     Metric("gem.average", *_LAST, _GEM, "ACC: mean over tasks after the last one"),
     Metric("gem.bwt", *_BACKWARD, _GEM, "final minus just learned, over T-1 tasks; negative = forgetting"),
     Metric(
-        "gem.fwt", formulas.forward_transfer, formulas.forward_transfer_per_task, True, _GEM,
+        "gem.fwt", formulas.forward_transfer, True, _GEM,
         "just before learning minus untouched backbone, over T-1 tasks",
     ),
     Metric(
-        "avalanche.forgetting", formulas.diagonal_forgetting, formulas.diagonal_forgetting_per_task, False,
+        "avalanche.forgetting", formulas.diagonal_forgetting, False,
         "ContinualAI/avalanche, evaluation/metrics/forgetting_bwt.py",
         "just learned minus final, over T-1 tasks; positive = forgetting",
     ),
@@ -95,31 +89,34 @@ _TABLE = (
         "seekr.bwt", *_OVER_ALL, "jinghan1he/SEEKR, show_results.py",
         "final minus just learned, over T tasks; negative = forgetting",
     ),
-    Metric("treelora.bwt", *_CLIPPED, _TREE, "losses only, over T tasks; negative = forgetting"),
     Metric(
-        "treelora.forgetting", formulas.clipped_forgetting, formulas.clipped_forgetting_per_task, False,
+        "treelora.bwt", formulas.clipped_backward_transfer, True, _TREE,
+        "losses only, over T tasks; negative = forgetting",
+    ),
+    Metric(
+        "treelora.forgetting", formulas.clipped_forgetting, False,
         f"{_TREE}; sign as on the CoDyRA and MoRAM pages (inferred)",
         "losses only, over T tasks; positive = forgetting",
     ),
     Metric(
-        "treelora.all_average", formulas.mean_of_measured_triangle, None, True, _TREE,
+        "treelora.all_average", formulas.mean_of_measured_triangle, True, _TREE,
         "mean of all cells on and below the diagonal",
     ),
     Metric(
-        "libcontinual.average", formulas.incremental_average, None, True, _LIBCONTINUAL,
+        "libcontinual.average", formulas.incremental_average, True, _LIBCONTINUAL,
         "mean over steps of the mean over learned tasks",
     ),
     Metric("libcontinual.last", *_LAST, _LIBCONTINUAL, "mean over tasks after the last one"),
     Metric(
-        "libcontinual.bwt", formulas.libcontinual_backward_transfer, None, True, _LIBCONTINUAL,
+        "libcontinual.bwt", formulas.libcontinual_backward_transfer, True, _LIBCONTINUAL,
         "later minus just learned over all steps but the next; negative = forgetting",
     ),
     Metric(
-        "libcontinual.forgetting", formulas.libcontinual_forgetting, None, False, _LIBCONTINUAL,
+        "libcontinual.forgetting", formulas.libcontinual_forgetting, False, _LIBCONTINUAL,
         "just learned minus final without the last but one task, over T-1; positive = forgetting",
     ),
     Metric(
-        "learning_accuracy", formulas.learning_accuracy, formulas.just_learned_per_task, True, "mean of the diagonal",
+        "learning_accuracy", formulas.learning_accuracy, True, "mean of the diagonal",
         "mean score just after learning each task",
     ),
 )  # fmt: skip
@@ -173,16 +170,3 @@ def compute(name: str, matrix: AccuracyMatrix) -> float:
         SuiteError: unknown name, a needed cell was not measured, or too few tasks.
     """
     return metric(name).function(matrix)
-
-
-def per_task(name: str, matrix: AccuracyMatrix) -> NDArray[np.float64]:
-    """Contribution of each task, (T,); NaN where the metric is undefined for a task.
-
-    Raises:
-        SuiteError: unknown name, no split by task, or a needed cell was not measured.
-    """
-    split = metric(name).per_task
-    if split is None:
-        allowed = ", ".join(entry.name for entry in METRICS.values() if entry.per_task is not None)
-        raise SuiteError(f"metric '{name}' has no value per task; use one of {allowed}.")
-    return split(matrix)

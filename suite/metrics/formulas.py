@@ -24,31 +24,19 @@ def _need_tasks(matrix: AccuracyMatrix, name: str, least: int = 2) -> None:
         )
 
 
-def just_learned_per_task(matrix: AccuracyMatrix) -> Vector:
+def _just_learned(matrix: AccuracyMatrix) -> Vector:
     """R[j + 1, j], (T,)."""
-    return np.diagonal(require_measured(matrix, "diagonal"), offset=-1).copy()
+    return np.diagonal(require_measured(matrix, "diagonal"), offset=-1)
 
 
-def last_per_task(matrix: AccuracyMatrix) -> Vector:
+def _last_row(matrix: AccuracyMatrix) -> Vector:
     """R[T, j], (T,)."""
-    return np.array(require_measured(matrix, "last_row")[-1])
+    return np.asarray(require_measured(matrix, "last_row")[-1])
 
 
 def _change(matrix: AccuracyMatrix) -> Vector:
     """d_j, (T,); the last entry is 0 because the last task was learned last."""
-    return last_per_task(matrix) - just_learned_per_task(matrix)
-
-
-def _without_last(per_task: Vector) -> Vector:
-    """NaN for the last task, which has had no time to be forgotten."""
-    return np.append(per_task[:-1], np.nan)
-
-
-def transfer_per_task(matrix: AccuracyMatrix) -> Vector:
-    """Transfer_j = mean of R[1..j, j], (T,); NaN for the first task, which is never unseen."""
-    r = require_measured(matrix, "above_diagonal")
-    later = [float(r[1 : j + 1, j].mean()) for j in range(1, len(matrix.tasks))]
-    return np.array([np.nan, *later])
+    return _last_row(matrix) - _just_learned(matrix)
 
 
 def transfer(matrix: AccuracyMatrix) -> float:
@@ -58,17 +46,13 @@ def transfer(matrix: AccuracyMatrix) -> float:
     Source: Thunderbeee/ZSCL, mtil/results.ipynb, function ``statistics``.
     """
     _need_tasks(matrix, "zscl.transfer")
-    return float(transfer_per_task(matrix)[1:].mean())
-
-
-def average_per_task(matrix: AccuracyMatrix) -> Vector:
-    """Average_j = mean of R[1..T, j], (T,)."""
-    return np.asarray(require_measured(matrix, "all_learned")[1:].mean(axis=0))
+    r = require_measured(matrix, "above_diagonal")
+    return float(np.mean([r[1 : j + 1, j].mean() for j in range(1, len(matrix.tasks))]))
 
 
 def average(matrix: AccuracyMatrix) -> float:
     """zscl.average: mean of all T x T cells of rows 1..T. Source: as ``transfer``."""
-    return float(average_per_task(matrix).mean())
+    return float(require_measured(matrix, "all_learned")[1:].mean(axis=0).mean())
 
 
 def last(matrix: AccuracyMatrix) -> float:
@@ -76,18 +60,7 @@ def last(matrix: AccuracyMatrix) -> float:
 
     Sources: Thunderbeee/ZSCL, mtil/results.ipynb; TRACE, arXiv 2310.06762; GEM, arXiv 1706.08840.
     """
-    return float(last_per_task(matrix).mean())
-
-
-def masked_transfer_per_task(matrix: AccuracyMatrix) -> Vector:
-    """As ``transfer_per_task``, but a cell that is exactly 0 counts as missing; NaN where no cell is left."""
-    r = require_measured(matrix, "above_diagonal")
-    result = np.full(len(matrix.tasks), np.nan)
-    for j in range(1, len(matrix.tasks)):
-        column = r[1 : j + 1, j]
-        if (column != 0).any():
-            result[j] = column[column != 0].mean()
-    return result
+    return float(_last_row(matrix).mean())
 
 
 def masked_transfer(matrix: AccuracyMatrix) -> float:
@@ -101,18 +74,15 @@ def masked_transfer(matrix: AccuracyMatrix) -> float:
         SuiteError: every cell above the diagonal is 0, so that nothing is left to average.
     """
     _need_tasks(matrix, "rail.transfer")
-    columns = masked_transfer_per_task(matrix)
-    if np.isnan(columns).all():
+    r = require_measured(matrix, "above_diagonal")
+    columns = [column[column != 0] for column in (r[1 : j + 1, j] for j in range(1, len(matrix.tasks)))]
+    means = [column.mean() for column in columns if column.size]
+    if not means:
         raise SuiteError(
             "rail.transfer: every cell above the diagonal is 0 and is masked, so there is no Transfer; "
             "evaluate the unseen tasks or use zscl.transfer."
         )
-    return float(np.nanmean(columns))
-
-
-def backward_transfer_per_task(matrix: AccuracyMatrix) -> Vector:
-    """d_j, (T,), negative = forgetting; NaN for the last task."""
-    return _without_last(_change(matrix))
+    return float(np.mean(means))
 
 
 def backward_transfer(matrix: AccuracyMatrix) -> float:
@@ -126,14 +96,6 @@ def backward_transfer(matrix: AccuracyMatrix) -> float:
     return float(_change(matrix)[:-1].mean())
 
 
-def forward_transfer_per_task(matrix: AccuracyMatrix) -> Vector:
-    """R[j, j] - R[0, j]: gain on task j just before learning it, (T,); NaN for the first task."""
-    require_measured(matrix, "untouched_row")
-    r = require_measured(matrix, "above_diagonal")
-    gains = [r[j, j] - r[0, j] for j in range(1, len(matrix.tasks))]
-    return np.array([np.nan, *gains])
-
-
 def forward_transfer(matrix: AccuracyMatrix) -> float:
     """gem.fwt = (1/(T-1)) sum_{j>=1} (R[j, j] - R[0, j]); positive = earlier tasks helped.
 
@@ -141,12 +103,9 @@ def forward_transfer(matrix: AccuracyMatrix) -> float:
     Source: GEM, arXiv 1706.08840; facebookresearch/GradientEpisodicMemory, metrics/metrics.py.
     """
     _need_tasks(matrix, "gem.fwt")
-    return float(forward_transfer_per_task(matrix)[1:].mean())
-
-
-def diagonal_forgetting_per_task(matrix: AccuracyMatrix) -> Vector:
-    """-d_j, (T,), positive = forgetting; NaN for the last task."""
-    return 0.0 - backward_transfer_per_task(matrix)
+    require_measured(matrix, "untouched_row")
+    r = require_measured(matrix, "above_diagonal")
+    return float(np.mean([r[j, j] - r[0, j] for j in range(1, len(matrix.tasks))]))
 
 
 def diagonal_forgetting(matrix: AccuracyMatrix) -> float:
@@ -158,13 +117,6 @@ def diagonal_forgetting(matrix: AccuracyMatrix) -> float:
     return 0.0 - backward_transfer(matrix)  # not a unary minus: nothing forgotten is 0, not -0
 
 
-def max_forgetting_per_task(matrix: AccuracyMatrix) -> Vector:
-    """max_{i=j+1..T-1} R[i, j] - R[T, j], (T,); NaN for the last task."""
-    r = require_measured(matrix, "on_and_below_diagonal")
-    drops = [r[j + 1 : -1, j].max() - r[-1, j] for j in range(len(matrix.tasks) - 1)]
-    return np.array([*drops, np.nan])
-
-
 def max_forgetting(matrix: AccuracyMatrix) -> float:
     """codyra.forgetting (F_max): mean over all but the last task of best score since it was learned minus final score.
 
@@ -173,13 +125,8 @@ def max_forgetting(matrix: AccuracyMatrix) -> float:
     Source: the usual reading of Chaudhry et al. 2018, arXiv 1801.10112, restricted to steps after learning.
     """
     _need_tasks(matrix, "codyra.forgetting")
-    return float(max_forgetting_per_task(matrix)[:-1].mean())
-
-
-def walk_forgetting_per_task(matrix: AccuracyMatrix) -> Vector:
-    """max_{i=1..T-1} R[i, j] - R[T, j], (T,); NaN for the last task."""
-    r = require_measured(matrix, "all_learned")
-    return np.append(r[1:-1, :-1].max(axis=0) - r[-1, :-1], np.nan)
+    r = require_measured(matrix, "on_and_below_diagonal")
+    return float(np.mean([r[j + 1 : -1, j].max() - r[-1, j] for j in range(len(matrix.tasks) - 1)]))
 
 
 def walk_forgetting(matrix: AccuracyMatrix) -> float:
@@ -189,12 +136,8 @@ def walk_forgetting(matrix: AccuracyMatrix) -> float:
     Source: Riemannian walk, Chaudhry et al. 2018, arXiv 1801.10112; facebookresearch/agem, utils/utils.py, compute_fgt.
     """
     _need_tasks(matrix, "chaudhry.forgetting")
-    return float(walk_forgetting_per_task(matrix)[:-1].mean())
-
-
-def clipped_backward_transfer_per_task(matrix: AccuracyMatrix) -> Vector:
-    """min(d_j, 0), (T,)."""
-    return np.minimum(_change(matrix), 0.0)
+    r = require_measured(matrix, "all_learned")
+    return float((r[1:-1, :-1].max(axis=0) - r[-1, :-1]).mean())
 
 
 def clipped_backward_transfer(matrix: AccuracyMatrix) -> float:
@@ -202,12 +145,7 @@ def clipped_backward_transfer(matrix: AccuracyMatrix) -> float:
 
     Source: ZinYY/TreeLoRA, inference/collect_results.py.
     """
-    return float(clipped_backward_transfer_per_task(matrix).mean())
-
-
-def clipped_forgetting_per_task(matrix: AccuracyMatrix) -> Vector:
-    """max(-d_j, 0), (T,)."""
-    return 0.0 - clipped_backward_transfer_per_task(matrix)
+    return float(np.minimum(_change(matrix), 0.0).mean())
 
 
 def clipped_forgetting(matrix: AccuracyMatrix) -> float:
@@ -215,7 +153,7 @@ def clipped_forgetting(matrix: AccuracyMatrix) -> float:
 
     That "Forgetting" of the CoDyRA page's TRACE table means this is inferred from equal table entries and signs.
     """
-    return float(clipped_forgetting_per_task(matrix).mean())
+    return 0.0 - clipped_backward_transfer(matrix)
 
 
 def backward_transfer_over_all(matrix: AccuracyMatrix) -> float:
@@ -228,7 +166,7 @@ def backward_transfer_over_all(matrix: AccuracyMatrix) -> float:
 
 def learning_accuracy(matrix: AccuracyMatrix) -> float:
     """(1/T) sum_j R[j + 1, j]: how well each task was learned. To be printed beside every forgetting number."""
-    return float(just_learned_per_task(matrix).mean())
+    return float(_just_learned(matrix).mean())
 
 
 def mean_of_measured_triangle(matrix: AccuracyMatrix) -> float:
@@ -257,7 +195,7 @@ def libcontinual_backward_transfer(matrix: AccuracyMatrix) -> float:
     Source: RL-VIG/LibContinual, core/utils/utils.py, compute_bwt (which returns 0 for fewer than 3 tasks).
     """
     _need_tasks(matrix, "libcontinual.bwt", least=3)
-    r, learned = require_measured(matrix, "on_and_below_diagonal"), just_learned_per_task(matrix)
+    r, learned = require_measured(matrix, "on_and_below_diagonal"), _just_learned(matrix)
     tasks = len(matrix.tasks)
     total = sum(float((r[i, : i - 2] - learned[: i - 2]).sum()) for i in range(3, tasks + 1))
     return 2.0 * total / (tasks * (tasks - 1))

@@ -71,10 +71,6 @@ class AccuracyMatrix:
         cells = [[np.nan if cell is None else cell for cell in row] for row in rows]
         return cls(np.array(cells, dtype=np.float64).reshape(len(rows), len(tasks)), tuple(tasks))
 
-    def to_lists(self) -> list[list[float | None]]:
-        """Plain lists for JSON; None where nothing was measured."""
-        return [[None if np.isnan(cell) else float(cell) for cell in row] for row in self.values]
-
 
 def region_mask(region: Region, tasks: int) -> NDArray[np.bool_]:
     """Cells of a region, (T + 1, T).

@@ -235,14 +235,3 @@ def score_examples(
         raise SuiteError(f"text scores: {counts}; give one of each per example, and at least one example.")
     rows = zip(predictions, targets, sources, strict=True)
     return np.array([score(metric, convention, *row) for row in rows], dtype=np.float64)
-
-
-def mean_score(
-    metric: str,
-    convention: str,
-    predictions: Sequence[str],
-    targets: Sequence[str],
-    sources: Sequence[str],
-) -> float:
-    """Mean of ``score_examples``, 0 to 100."""
-    return float(score_examples(metric, convention, predictions, targets, sources).mean())

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from suite.errors import SuiteError
-from suite.metrics.conventions import CONVENTIONS, METRICS, compute, convention, per_task
+from suite.metrics.conventions import CONVENTIONS, METRICS, compute, convention
 from suite.metrics.matrix import AccuracyMatrix
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -132,30 +132,12 @@ def test_metrics_that_need_unseen_cells_refuse_the_trace_example(name) -> None:
         assert np.isfinite(compute(name, TRACE_WORKED))
 
 
-def test_per_task_values_of_the_worked_example() -> None:
-    expected = {
-        "zscl.transfer": [np.nan, 60, 45],
-        "zscl.average": [78, 235 / 3, 185 / 3],
-        "zscl.last": [70, 85, 95],
-        "gem.bwt": [-10, -5, np.nan],
-        "codyra.forgetting": [14, 5, np.nan],
-        "chaudhry.forgetting": [14, 5, np.nan],
-        "avalanche.forgetting": [10, 5, np.nan],
-        "treelora.forgetting": [10, 5, 0],
-        "learning_accuracy": [80, 90, 95],
-    }
-    for name, values in expected.items():
-        np.testing.assert_allclose(per_task(name, WORKED), values, atol=1e-12)
-
-
 def test_a_zero_on_an_unseen_task_separates_zscl_from_rail() -> None:
-    rows = WORKED.to_lists()
-    rows[1][2] = 0.0
-    matrix = AccuracyMatrix.from_lists(rows, WORKED.tasks)
+    values = WORKED.values.copy()
+    values[1, 2] = 0.0
+    matrix = AccuracyMatrix(values, WORKED.tasks)
     assert compute("zscl.transfer", matrix) == pytest.approx(42.5)
     assert compute("rail.transfer", matrix) == pytest.approx(55.0)
-    np.testing.assert_allclose(per_task("zscl.transfer", matrix), [np.nan, 60, 25])
-    np.testing.assert_allclose(per_task("rail.transfer", matrix), [np.nan, 60, 50])
 
 
 def test_skipped_unseen_tasks_stored_as_zero() -> None:
@@ -231,15 +213,13 @@ def test_direction_and_sign_agree() -> None:
         assert metric.source and metric.description
 
 
-def test_unknown_names_and_missing_splits() -> None:
+def test_unknown_names() -> None:
     with pytest.raises(SuiteError, match=r"nearest: 'zscl.transfer'"):
         compute("zscl.tranfer", WORKED)
     with pytest.raises(SuiteError, match="'bwt' is not a metric"):
         compute("bwt", WORKED)
     with pytest.raises(SuiteError, match="nearest: 'treelora'"):
         convention("treelra")
-    with pytest.raises(SuiteError, match=r"'libcontinual.bwt' has no value per task"):
-        per_task("libcontinual.bwt", WORKED)
 
 
 def test_one_task() -> None:

@@ -15,7 +15,6 @@ from suite.metrics.text_scores import (
     TEXT_METRICS,
     edit_similarity,
     is_right,
-    mean_score,
     plain_literals,
     rouge_l,
     sari,
@@ -110,7 +109,7 @@ def test_empty_predictions_count_in_the_mean_and_score_zero_except_for_sari() ->
         for convention in TEXT_CONVENTIONS:
             empty = score(metric, convention, "", target, source)
             assert (empty > 0) == (metric == "sari")
-            mean = mean_score(metric, convention, ["", target], [target, target], [source, source])
+            mean = score_examples(metric, convention, ["", target], [target, target], [source, source]).mean()
             assert mean == pytest.approx((empty + score(metric, convention, target, target, source)) / 2)
 
 
@@ -147,7 +146,7 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(SuiteError, match="2 predictions, 1 targets, 1 sources"):
         score_examples("accuracy", "trace", ["a", "b"], ["a"], [""])
     with pytest.raises(SuiteError, match="at least one example"):
-        mean_score("accuracy", "trace", [], [], [])
+        score_examples("accuracy", "trace", [], [], [])
 
 
 @pytest.mark.real_data
@@ -163,9 +162,9 @@ def test_real_answers_score_themselves(real_data) -> None:
         prompts, answers = [row["prompt"] for row in rows], [row["answer"] for row in rows]
         shifted = answers[1:] + answers[:1]
         for convention in TEXT_CONVENTIONS:
-            gold = mean_score(metric, convention, answers, answers, prompts)
-            other = mean_score(metric, convention, shifted, answers, prompts)
+            gold = score_examples(metric, convention, answers, answers, prompts).mean()
+            other = score_examples(metric, convention, shifted, answers, prompts).mean()
             assert gold > 99.0, (task, convention, gold)
             assert other < 45.0, (task, convention, other)
         if metric == "sari":  # the floor of SARI: an empty answer scores about 37 on the official 200 rows
-            assert 36.0 < mean_score(metric, "trace", [""] * len(rows), answers, prompts) < 40.0
+            assert 36.0 < score_examples(metric, "trace", [""] * len(rows), answers, prompts).mean() < 40.0
