@@ -173,7 +173,7 @@ def ranks_over_tasks(rows: Sequence[Contestant]) -> FriedmanRanks:
     for row in rows[1:]:
         _require_paired(rows[0], row)
     scores = [[_over_repeats(row, task).mean() for row in rows] for task in range(len(rows[0].tasks))] if rows else []
-    return friedman(np.asarray(scores, dtype=np.float64).reshape(-1, max(1, len(rows))))
+    return friedman(np.asarray(scores, dtype=np.float64).reshape(-1, max(1, len(rows))), LEVEL)
 
 
 def _mean(row: Contestant) -> float:

@@ -22,14 +22,11 @@ class FriedmanRanks:
     Attributes:
         mean_ranks: (k,), 1 = best; ties share the mean of their ranks.
         critical_difference: methods whose mean ranks are closer than this are not separable (Nemenyi).
-        pairwise_p: (k, k), Nemenyi p values, 1 on the diagonal.
     """
 
     mean_ranks: Vector
-    statistic: float
     p: float
     critical_difference: float
-    pairwise_p: Vector
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class VarianceSplit:
     rest: float | None
 
 
-def nemenyi_difference(methods: int, tasks: int, alpha: float = 0.05) -> float:
+def nemenyi_difference(methods: int, tasks: int, alpha: float) -> float:
     """q_alpha sqrt(k (k + 1) / (6 n)), q_alpha = studentized range for infinite freedom / sqrt 2.
 
     Source: Demsar 2006, JMLR 7, section 3.2.2.
@@ -52,16 +49,15 @@ def nemenyi_difference(methods: int, tasks: int, alpha: float = 0.05) -> float:
     return quantile * math.sqrt(methods * (methods + 1) / (6.0 * tasks))
 
 
-def friedman(scores: ArrayLike, *, higher_is_better: bool = True, alpha: float = 0.05) -> FriedmanRanks:
+def friedman(scores: ArrayLike, alpha: float) -> FriedmanRanks:
     """Friedman test over tasks with Nemenyi's critical difference. Source: Demsar 2006, JMLR 7, section 3.2.2.
 
     Args:
-        scores: (n tasks, k methods), one score per task and method; equal to nine decimals = a tie.
+        scores: (n tasks, k methods), one score per task and method, larger is better; equal to nine decimals = a tie.
 
     Raises:
         SuiteError: fewer than 3 methods or 2 tasks, or a score that is not finite.
     """
-    from scikit_posthocs import posthoc_nemenyi_friedman
     from scipy.stats import friedmanchisquare, rankdata
 
     table = np.asarray(scores, dtype=np.float64)
@@ -75,13 +71,11 @@ def friedman(scores: ArrayLike, *, higher_is_better: bool = True, alpha: float =
         raise SuiteError(f"Friedman ranks: method {column} has no score on task {row}; leave out one of the two.")
     tasks, methods = table.shape
     table = table.round(SAME_DECIMALS)
-    ranks = rankdata(-table if higher_is_better else table, axis=1)
+    ranks = rankdata(-table, axis=1)
     difference = nemenyi_difference(methods, tasks, alpha)
     if (ranks == ranks[0, 0]).all():  # every task a tie: SciPy would divide 0 by 0
-        return FriedmanRanks(ranks.mean(axis=0), 0.0, 1.0, difference, np.ones((methods, methods)))
-    statistic, p = friedmanchisquare(*table.T)
-    pairwise = np.asarray(posthoc_nemenyi_friedman(ranks), dtype=np.float64)
-    return FriedmanRanks(ranks.mean(axis=0), float(statistic), float(p), difference, pairwise)
+        return FriedmanRanks(ranks.mean(axis=0), 1.0, difference)
+    return FriedmanRanks(ranks.mean(axis=0), float(friedmanchisquare(*table.T).pvalue), difference)
 
 
 def split_variance(values: ArrayLike, seeds: Sequence[Hashable], orders: Sequence[Hashable]) -> VarianceSplit:

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chi2
 
 from suite.errors import SuiteError
 from suite.metrics.comparison import friedman, nemenyi_difference, split_variance
+
+LEVEL = 0.05
 
 # AUC of four C4.5 variants on 14 data sets, Demsar 2006, JMLR 7, Table 6; the paper gives mean ranks 3.143, 2.000,
 # 2.893, 1.964, chi-square 9.28 (without correction for ties) and a critical difference of 1.25. Its ranks come from
@@ -42,40 +45,25 @@ def test_nemenyi_quantiles(methods, q) -> None:
     tasks = 11
     expected = q * np.sqrt(methods * (methods + 1) / (6 * tasks))
     # the printed q have three decimals
-    assert nemenyi_difference(methods, tasks) == pytest.approx(expected, rel=4e-4)
+    assert nemenyi_difference(methods, tasks, LEVEL) == pytest.approx(expected, rel=4e-4)
 
 
 def test_friedman_on_the_example_of_the_source() -> None:
-    ranks = friedman(DEMSAR)
+    ranks = friedman(DEMSAR, LEVEL)
     np.testing.assert_allclose(ranks.mean_ranks, [3.143, 2.000, 2.893, 1.964], atol=5e-4)
     assert ranks.critical_difference == pytest.approx(1.25, abs=0.005)
     centred = ((ranks.mean_ranks - 2.5) ** 2).sum()
     assert 12 * 14 / (4 * 5) * centred == pytest.approx(9.28, abs=0.01)
-    assert ranks.statistic > 9.28  # SciPy corrects for ties, which only raises it
-    assert ranks.p < 0.05
-    assert ranks.pairwise_p.shape == (4, 4)
-    np.testing.assert_allclose(np.diag(ranks.pairwise_p), 1.0)
-    np.testing.assert_allclose(ranks.pairwise_p, ranks.pairwise_p.T)
+    assert 0.0 < ranks.p < chi2.sf(9.28, 3) < 0.05  # SciPy corrects for ties, which only raises the statistic
 
 
-def test_pairwise_p_values_and_critical_difference_agree() -> None:
-    scores = np.random.default_rng(0).normal([0, 1, 2, 0.2], 0.5, size=(11, 4))
-    ranks = friedman(scores)
-    for i in range(4):
-        for j in range(i):
-            apart = abs(ranks.mean_ranks[i] - ranks.mean_ranks[j]) > ranks.critical_difference
-            assert apart == (ranks.pairwise_p[i, j] < 0.05)
-
-
-def test_direction() -> None:
-    scores = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
-    assert friedman(scores).mean_ranks.tolist() == [3.0, 2.0, 1.0]
-    assert friedman(scores, higher_is_better=False).mean_ranks.tolist() == [1.0, 2.0, 3.0]
+def test_the_largest_score_ranks_first() -> None:
+    assert friedman([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]], LEVEL).mean_ranks.tolist() == [3.0, 2.0, 1.0]
 
 
 def test_ties_everywhere_mean_no_difference() -> None:
-    ranks = friedman(np.full((4, 3), 70.0))
-    assert (ranks.statistic, ranks.p) == (0.0, 1.0)
+    ranks = friedman(np.full((4, 3), 70.0), LEVEL)
+    assert ranks.p == 1.0
     assert ranks.mean_ranks.tolist() == [2.0, 2.0, 2.0]
 
 
@@ -83,14 +71,14 @@ def test_scores_equal_but_for_rounding_are_ties() -> None:
     """Means of equal outcomes differ in the last bit when they are added up in another order."""
     scores = np.array([[70.0 + 1e-14 * draw, 70.0, 60.0] for draw in (-1, 1, 1, 1)])
     assert len(set(scores[:, 0])) == 2
-    assert friedman(scores).mean_ranks.tolist() == [1.5, 1.5, 3.0]
+    assert friedman(scores, LEVEL).mean_ranks.tolist() == [1.5, 1.5, 3.0]
 
 
 def test_friedman_refuses_what_it_cannot_rank() -> None:
     with pytest.raises(SuiteError, match="compare two methods with a paired test"):
-        friedman(np.zeros((5, 2)))
+        friedman(np.zeros((5, 2)), LEVEL)
     with pytest.raises(SuiteError, match="method 1 has no score on task 2"):
-        friedman([[1, 2, 3], [1, 2, 3], [1, np.nan, 3]])
+        friedman([[1, 2, 3], [1, 2, 3], [1, np.nan, 3]], LEVEL)
 
 
 def crossing(seed_effect, order_effect, rest) -> tuple[list[float], list[int], list[str]]:
