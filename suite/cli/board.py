@@ -17,9 +17,8 @@ from suite.errors import ConfigError
 from suite.leaderboard.ledger import LEDGERS, with_published
 from suite.leaderboard.run_set import RunSet, load_runs
 from suite.leaderboard.standing import board
-from suite.leaderboard.table import leaderboard_frame, metric_columns, task_columns
+from suite.leaderboard.table import leaderboard_frame, metric_columns, number_text, task_columns, with_spread
 
-DECIMALS = 1
 PAGE = 132  # columns at least when the output is a file or a pipe
 MARKS = {"best": " ◆", "not separable": " ◇"}
 LEGEND = "◆ best after the last task, ◇ not separable from it (paired over examples and shared seeds, Holm, 5 %)"
@@ -102,11 +101,11 @@ def board_table(part: pd.DataFrame, title: str) -> Table:
     for _, row in part.iterrows():
         table.add_row(
             _method(row),
-            *(_with_spread(row[name], row[f"{name} std"]) for name in names),
-            *(_number(row[name]) for name in tasks),
+            *(with_spread(row[name], row[f"{name} std"]) for name in names),
+            *(number_text(row[name]) for name in tasks),
             f"{row['n']:.0f}" if row["n"] else "-",
-            _number(row["effective_rank"]),
-            _number(row["no_signal_rank"]),
+            number_text(row["effective_rank"]),
+            number_text(row["no_signal_rank"]),
             "-" if math.isnan(row["trainable_parameters"]) else f"{row['trainable_parameters']:,.0f}",
             "-" if math.isnan(row["wall_seconds"]) else f"{row['wall_seconds']:.0f}",
             "-" if math.isnan(row["peak_gib"]) else f"{row['peak_gib']:.2f}",
@@ -131,16 +130,6 @@ def _method(row: pd.Series) -> str:
     mark = MARKS.get(str(row["standing"]), "")
     chosen = " *" if row["trials"] > 1 else ""
     return str(row["method"]) + chosen + mark + (f" ({row['unfinished']})" if row["unfinished"] else "")
-
-
-def _with_spread(mean: float, spread: float) -> str:
-    if math.isnan(mean):
-        return "-"
-    return _number(mean) if math.isnan(spread) else f"{_number(mean)} ± {_number(spread)}"
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.{DECIMALS}f}"
 
 
 def load_reproduction(tracking: str | None, filters: Mapping[str, str | None]) -> pd.DataFrame:
@@ -174,9 +163,9 @@ def print_reproduction(frame: pd.DataFrame) -> None:
         table.add_column("verdict")
         for _, row in part.iterrows():
             setting = f"{row['setting']}{', order ' + row['order'] if row['order'] else ''}, {row['backbone']}"
-            numbers = [_number(row[name]) for name in ("published", "own")]
+            numbers = [number_text(row[name]) for name in ("published", "own")]
             runs = "-" if math.isnan(row["n"]) else f"{row['n']:.0f}"
-            rest = [_number(row[name]) for name in ("difference", "tolerance")]
+            rest = [number_text(row[name]) for name in ("difference", "tolerance")]
             table.add_row(setting, row["published method"], row["metric"], *numbers, runs, *rest, row["verdict"])
         print_table(table)
 

@@ -14,7 +14,8 @@ from suite.cli.run import run_config
 from suite.cli.sweeping import read_sweep, run_study
 from suite.errors import SuiteError
 from suite.leaderboard.export import write_frame
-from suite.leaderboard.figures import accuracy_matrix_figure, save_figure
+from suite.leaderboard.figure_style import save_figure
+from suite.leaderboard.figures import accuracy_matrix_figure
 from suite.record import read_record
 from suite.tuning.carry import Carriage
 from suite.tuning.ray_session import Resources, ray_session

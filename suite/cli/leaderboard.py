@@ -20,6 +20,9 @@ StudyOption = Annotated[str | None, typer.Option("--study", help="Only trials of
 ConventionOption = Annotated[
     str | None, typer.Option("--convention", help="Recompute every row under this convention: zscl, rail, trace, gem, ...")
 ]
+SelectionOption = Annotated[
+    str | None, typer.Option("--selection", help="Choose every study's trial by two-phase, current-task, first-task or oracle.")
+]
 TrialsOption = Annotated[bool, typer.Option("--all-trials", help="Show every trial of a study, not only the chosen.")]
 
 
@@ -43,10 +46,7 @@ def leaderboard(
         bool, typer.Option("--reproduced", help="Instead: published numbers with own value, difference, tolerance and verdict.")
     ] = False,
     all_trials: TrialsOption = False,
-    selection: Annotated[
-        str | None,
-        typer.Option("--selection", help="Choose every study's trial by two-phase, current-task, first-task or oracle."),
-    ] = None,
+    selection: SelectionOption = None,
     tracking: TrackingOption = None,
 ) -> None:
     """Mean and spread per benchmark, method and setting, from MLflow alone; the best is marked with all it cannot be told from.

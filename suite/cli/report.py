@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suite.cli.leaderboard import BenchmarkOption, ConventionOption, MethodOption, SettingOption, StudyOption
+from suite.cli.leaderboard import BenchmarkOption, ConventionOption, MethodOption, SelectionOption, SettingOption, StudyOption
 from suite.cli.run import TrackingOption
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ def report(
     setting: SettingOption = None,
     study: StudyOption = None,
     convention: ConventionOption = None,
-    selection: Annotated[
-        str | None, typer.Option("--selection", help="Choose every study's trial by two-phase, current-task, first-task or oracle.")
-    ] = None,
+    selection: SelectionOption = None,
     tracking: TrackingOption = None,
 ) -> None:
     """Tables, pictures, winning settings, studies, published numbers and environment of what MLflow holds, in one HTML file.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,11 +76,10 @@ def log_axis(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def legend_beside(figure: Figure, axes: Axes, *, title: str = "", columns: int = 1) -> None:
+def legend_beside(figure: Figure, axes: Axes, *, title: str = "") -> None:
     """One legend for the whole figure, outside the axes where it can cover nothing."""
     handles, labels = axes.get_legend_handles_labels()
-    form: dict[str, Any] = {"ncols": columns, "fontsize": SMALL, "frameon": False, "title": title, "title_fontsize": SMALL}
-    figure.legend(handles, labels, loc="outside right upper" if columns == 1 else "outside lower center", **form)
+    figure.legend(handles, labels, loc="outside right upper", fontsize=SMALL, frameon=False, title=title, title_fontsize=SMALL)
 
 
 def save_figure(figure: Figure, stem: Path) -> list[Path]:

@@ -17,7 +17,6 @@ from suite.leaderboard.figure_style import (
     looks,
     new_figure,
     plain_axes,
-    save_figure,
     slanted,
 )
 from suite.record import Cells, Record
@@ -25,7 +24,6 @@ from suite.record import Cells, Record
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["accuracy_matrix_figure", "save_figure", "task_curves_figure"]
 JUST_LEARNED = "#D55E00"
 PANELS = 4  # columns of small pictures
 

@@ -21,6 +21,7 @@ from suite.leaderboard.figure_style import (
     save_figure,
     slanted,
 )
+from suite.leaderboard.figures import run_title
 from suite.leaderboard.ranks import rank_comparison, rank_frame, ranks_of, run_label, shift_frame
 from suite.record import Record
 
@@ -58,8 +59,7 @@ def rank_figure(record: Record) -> Figure:
         row[0].set_ylabel("mean effective rank", fontsize=TEXT)
     grid[0][0].set_ylim(0, 1.06 * float(grid[0][0].get_ylim()[1]))
     legend_beside(figure, grid[0][0], title="weight")
-    name = f"{record.config['method']['name']} on {record.benchmark}, seed {record.config['seed']}"
-    figure.suptitle(f"Rank kept: {name}", fontsize=TEXT + 1)
+    figure.suptitle(f"Rank kept: {run_title(record)}", fontsize=TEXT + 1)
     return figure
 
 

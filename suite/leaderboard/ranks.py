@@ -57,10 +57,10 @@ def ranks_of(records: Sequence[Record]) -> pd.DataFrame:
 def rank_summary(frame: pd.DataFrame, by: str) -> pd.DataFrame:
     """Mean effective rank and its no-signal value per ``by`` (task, weight, layer or encoder), in order of appearance."""
     columns = ["effective_rank", "no_signal_rank"]
-    return frame.groupby(by, sort=False)[columns].mean(numeric_only=False).reset_index()
+    return frame.groupby(by, sort=False)[columns].mean().reset_index()
 
 
-def run_label(run: str, method: str, labels: Mapping[str, str] | None = None) -> str:
+def run_label(run: str, method: str, labels: Mapping[str, str] | None) -> str:
     """What tables and pictures call a run: its label where one is given, else method and beginning of the run id."""
     return (labels or {}).get(run, f"{method} {run[:6]}")
 

@@ -15,12 +15,11 @@ from suite.leaderboard.ledger import LEDGERS
 from suite.leaderboard.report_pictures import MatrixView, Picture, matrix_view, stream_pictures, study_pictures
 from suite.leaderboard.reproduction import RECOMPUTED, reproduction_frame
 from suite.leaderboard.run_set import RunSet
-from suite.leaderboard.standing import board, row_labels
+from suite.leaderboard.standing import JUDGED_TOGETHER, board, row_labels
 from suite.leaderboard.study_figures import flat_config, parameters_of, study_frame
-from suite.leaderboard.table import leaderboard_frame, metric_columns
+from suite.leaderboard.table import leaderboard_frame, metric_columns, with_spread
 from suite.record import Record
 
-GROUP = ["benchmark", "setting", "data_fingerprint", "scoring"]
 MIB = 2**20
 # Column of the frame -> its head here and what its values are divided by.
 BESIDE: Mapping[str, tuple[str, float]] = {
@@ -105,11 +104,11 @@ def report_html(
 
     frame = board(runs, convention, selection_rule=selection_rule)
     frame["label"] = ""
-    for _, part in frame.groupby(GROUP, sort=False):
+    for _, part in frame.groupby(JUDGED_TOGETHER, sort=False):
         frame.loc[part.index, "label"] = row_labels(part)
     source = files("suite.leaderboard").joinpath("report.html").read_text(encoding="utf-8")
     template = Environment(autoescape=select_autoescape(default_for_string=True), trim_blocks=True, lstrip_blocks=True).from_string(source)
-    sections = [_section(number, part, runs) for number, (_, part) in enumerate(frame.groupby(GROUP, sort=False))]
+    sections = [_section(number, part, runs) for number, (_, part) in enumerate(frame.groupby(JUDGED_TOGETHER, sort=False))]
     return template.render(
         sections=sections,
         studies=_studies(runs.records, frame, importances),
@@ -163,7 +162,7 @@ def _only(values: pd.Series) -> str:
 
 
 def _row(label: str, row: Mapping[Any, Any], metrics: Sequence[str], beside: Sequence[str], found: Sequence[Record]) -> Row:
-    cells = [Cell(_with_spread(row[name], row[f"{name} std"]), _sortable(row[name])) for name in metrics]
+    cells = [Cell(with_spread(row[name], row[f"{name} std"]), _sortable(row[name])) for name in metrics]
     cells += [_cell(row[name], BESIDE[name][1]) for name in beside]
     told = f"Seeds {row['seeds']}; runs {str(row['runs']).replace(',', ', ')}; commit {row['commit'] or 'unknown'}." if found else ""
     return Row(
@@ -195,12 +194,6 @@ def _setting(value: Any) -> Cell:
     """A hyperparameter with all its digits."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return Cell(f"{value:g}", float(value)) if is_number else Cell(str(value), str(value))
-
-
-def _with_spread(mean: float, spread: float) -> str:
-    if math.isnan(mean):
-        return "-"
-    return f"{mean:.1f}" if math.isnan(spread) else f"{mean:.1f} ± {spread:.1f}"
 
 
 def _sortable(value: float) -> float | str:

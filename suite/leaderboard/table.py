@@ -191,3 +191,13 @@ def metric_columns(frame: pd.DataFrame) -> list[str]:
 def task_columns(frame: pd.DataFrame) -> list[str]:
     """Names of the columns with the accuracy on one task after the last one."""
     return [name for name in frame.columns if name.startswith(TASK)]
+
+
+def number_text(value: float) -> str:
+    """One decimal, as tables for readers show scores; ``-`` for what was not measured."""
+    return "-" if math.isnan(value) else f"{value:.1f}"
+
+
+def with_spread(mean: float, spread: float) -> str:
+    """Mean ± standard deviation; the mean alone for one seed."""
+    return number_text(mean) if math.isnan(mean) or math.isnan(spread) else f"{number_text(mean)} ± {number_text(spread)}"

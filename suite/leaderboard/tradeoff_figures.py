@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from suite.leaderboard.comparison import LEVEL, Contestant, ranks_over_tasks
-from suite.leaderboard.figure_style import COLOURS, MARKERS, SMALL, TEXT, log_axis, looks, new_figure, plain_axes
+from suite.leaderboard.figure_style import COLOURS, MARKERS, SMALL, TEXT, legend_beside, log_axis, looks, new_figure, plain_axes
 from suite.leaderboard.selection import metric_value
 from suite.record import Record
 
@@ -116,8 +116,7 @@ def cost_figure(frame: pd.DataFrame, metric: str, title: str) -> Figure:
             axes.set_xscale("symlog", linthresh=1e4)
             axes.minorticks_off()
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize=SMALL, frameon=False)
+    legend_beside(figure, left)
     return figure
 
 
