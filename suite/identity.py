@@ -23,6 +23,7 @@ DECIDING = (
     *("suite/backbones", "suite/benchmarks", "suite/data", "suite/lowrank", "suite/metrics", "trainables", "baselines"),
     *("suite/outcomes.py", "suite/randomness.py"),
 )
+WEIGHTS = "suite/backbones/weights/"
 CARRIERS = ("trainables/direct.py", "trainables/train.py")
 NAMED_VERSIONS = ("codyra-suite", "torch", "open_clip_torch", "transformers", "numpy", "ray", "optuna", "mlflow")
 
@@ -33,12 +34,13 @@ def run_id(config: RunConfig, fingerprint: str) -> str:
 
 
 def code_version(root: Path = ROOT) -> str:
-    """Hash over the source that decides numbers; equal for a checkout and an installed copy of it; 16 hex digits."""
+    """Hash over source and shipped weights, which decide numbers; equal for a checkout and an installed copy; 16 hex digits."""
     digest = hashlib.sha256()
     for place in DECIDING:
-        for path in [root / place] if place.endswith(".py") else sorted((root / place).rglob("*.py")):
+        for path in [root / place] if place.endswith(".py") else sorted((root / place).rglob("*.*")):
             name = path.relative_to(root).as_posix()
-            if name in CARRIERS or "perf_" in path.name:
+            decides = path.suffix == ".py" or (name.startswith(WEIGHTS) and path.is_file())
+            if not decides or name in CARRIERS or "perf_" in path.name:
                 continue
             data = path.read_bytes()
             digest.update(f"{name}\0{len(data)}\0".encode())

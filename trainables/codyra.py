@@ -21,7 +21,7 @@ from suite.backbones.learner import Learner
 from suite.errors import ConfigError
 from suite.lowrank.layer import fresh_branch
 from suite.lowrank.placement import Placement
-from suite.metrics.rank import no_signal_rank
+from suite.metrics.rank import GateInit, ThresholdOperator, no_signal_rank
 from suite.randomness import RandomStreams
 from trainables.method import Method, MethodConfig, MethodFacts, ParameterGroup, Step, TaskContext, count_parameters
 
@@ -48,8 +48,8 @@ class CodyraConfig(MethodConfig):
     kappa_max: Annotated[float, Field(ge=0)] = 5e-3
     kappa_levels: Annotated[int, Field(ge=2)] = 50
     dense_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    threshold_op: Literal["soft", "codyra_release"] = "soft"
-    gate_init: Literal["normal", "ones"] = "normal"
+    threshold_op: ThresholdOperator = "soft"
+    gate_init: GateInit = "normal"
     gate_update: Literal["adamw", "prox_sgd"] = "adamw"
     gate_lr_multiplier: Annotated[float, Field(ge=0)] = 1.0
     kappa_times_lr: bool = False
@@ -171,7 +171,7 @@ def threshold_schedule(
 
 
 @torch.no_grad()
-def threshold_(gates: Tensor, kappa: Tensor, operator: Literal["soft", "codyra_release"]) -> None:
+def threshold_(gates: Tensor, kappa: Tensor, operator: ThresholdOperator) -> None:
     """Shrink every gate towards zero by ``kappa`` (a scalar tensor), in place.
 
     soft:            w <- sign(w) max(|w| - kappa, 0)

@@ -148,7 +148,8 @@ class Method(ABC):
         return MethodFacts(trainable_parameters=0)
 
     def merge(self, slot: Slot, key: str, amount: float = 1.0) -> Factors:
-        """Add ``amount`` times a branch's update to the frozen weight (fp32) and remove the branch."""
+        """Add ``amount`` times a branch's update to the frozen weight (fp32) and remove the branch; once per slot and task."""
+        assert slot.name not in self.merged, f"{slot.name} is merged twice in a task; the checkpoint would keep the second update alone"
         factors = slot.branch(key).factors()
         factors = Factors(factors.a, factors.b * amount) if amount != 1.0 else factors
         slot.add_to_weight(factors)

@@ -119,7 +119,7 @@ class Learner(Protocol):
 class BackboneConfig(BaseModel):
     """Base of all backbone configs. ``build`` loads the weights and prepares the stream's inputs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
 

@@ -39,9 +39,13 @@ def groups_of_rows(runs: RunSet, *, all_trials: bool = False) -> list[tuple[str,
 
 
 def rank_table(rows: Sequence[Contestant]) -> tuple[pd.DataFrame, str]:
-    """Mean rank of each row over the stream's tasks, best first, and a sentence with Friedman's p and the critical difference."""
+    """Mean rank of each row over the stream's tasks, best first, with Nemenyi's p of ranking as the best does.
+
+    The sentence beside it gives Friedman's p and the critical difference.
+    """
     found = ranks_over_tasks(rows)
-    frame = pd.DataFrame({"row": [row.label for row in rows], "mean rank": found.mean_ranks}).sort_values("mean rank", ignore_index=True)
+    columns = {"mean rank": found.mean_ranks, "p against first": found.pairwise_p[found.mean_ranks.argmin()]}
+    frame = pd.DataFrame({"row": [row.label for row in rows], **columns}).sort_values("mean rank", ignore_index=True)
     note = f"Friedman p {found.p:.3g} over {len(rows[0].tasks)} tasks, critical difference {found.critical_difference:.2f} ({LEVEL:.0%})"
     return frame, note
 

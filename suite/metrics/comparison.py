@@ -21,12 +21,15 @@ class FriedmanRanks:
 
     Attributes:
         mean_ranks: (k,), 1 = best; ties share the mean of their ranks.
+        p: of all methods ranking alike.
         critical_difference: methods whose mean ranks are closer than this are not separable (Nemenyi).
+        pairwise_p: (k, k), Nemenyi's p values, 1 on the diagonal.
     """
 
     mean_ranks: Vector
     p: float
     critical_difference: float
+    pairwise_p: Vector
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ def friedman(scores: ArrayLike, alpha: float) -> FriedmanRanks:
     Raises:
         SuiteError: fewer than 3 methods or 2 tasks, or a score that is not finite.
     """
+    from scikit_posthocs import posthoc_nemenyi_friedman
     from scipy.stats import friedmanchisquare, rankdata
 
     table = np.asarray(scores, dtype=np.float64)
@@ -74,8 +78,9 @@ def friedman(scores: ArrayLike, alpha: float) -> FriedmanRanks:
     ranks = rankdata(-table, axis=1)
     difference = nemenyi_difference(methods, tasks, alpha)
     if (ranks == ranks[0, 0]).all():  # every task a tie: SciPy would divide 0 by 0
-        return FriedmanRanks(ranks.mean(axis=0), 1.0, difference)
-    return FriedmanRanks(ranks.mean(axis=0), float(friedmanchisquare(*table.T).pvalue), difference)
+        return FriedmanRanks(ranks.mean(axis=0), 1.0, difference, np.ones((methods, methods)))
+    pairwise = np.asarray(posthoc_nemenyi_friedman(ranks), dtype=np.float64)
+    return FriedmanRanks(ranks.mean(axis=0), float(friedmanchisquare(*table.T).pvalue), difference, pairwise)
 
 
 def split_variance(values: ArrayLike, seeds: Sequence[Hashable], orders: Sequence[Hashable]) -> VarianceSplit:

@@ -14,6 +14,7 @@ from baselines.replay import Replay, ReplayConfig
 from baselines.zero_shot import ZeroShotConfig
 from suite.benchmarks.stream import Stream
 from suite.errors import SuiteError
+from suite.lowrank.layer import fresh_branch
 from suite.randomness import RandomStreams
 from trainables.method import TaskContext
 from trainables.stream_trainer import StreamTrainer
@@ -49,6 +50,17 @@ def test_merge_and_stack_are_one_function(make_trainer: Callable[..., StreamTrai
     for name, value in weights(merge).items():
         assert torch.allclose(value, weights(stack)[name], atol=2e-4), name
     assert all(slot.branch("past").rank == 48 for slot in stack.method.slots)
+
+
+def test_a_slot_merged_twice_in_a_task_is_refused(make_trainer: Callable[..., StreamTrainer]) -> None:
+    """The task's checkpoint keeps one update per slot; a second would be lost on resume."""
+    trainer = make_trainer(LoraConfig(between="stack"))
+    method, slot = trainer.method, trainer.method.slots[0]
+    for key in ("one", "two"):
+        slot.branches[key] = fresh_branch(slot, 1, torch.Generator())
+    method.merge(slot, "one")
+    with pytest.raises(AssertionError, match="merged twice"):
+        method.merge(slot, "two")
 
 
 def test_carry_with_one_task_equals_merge(make_trainer: Callable[..., StreamTrainer]) -> None:

@@ -86,6 +86,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("levels", {"settings": ["method.kappa_levels=1"]}, "method.kappa_levels"),
     ("null rank", {"settings": ["method.rank=null"]}, "method.rank"),
     ("infinite rate", {"settings": ["training.lr=inf"]}, "training.lr: .*finite"),
+    ("infinite temperature", {"settings": ["backbone={name: mini-lm, temperature: .inf}"]}, "backbone.temperature: .*finite"),
     ("infinite threshold", {"settings": ["method.kappa_max=.inf"]}, "method.kappa_max: .*finite"),
     ("no rate at all", {"settings": ["training.lr=nan"]}, "training.lr: .*finite"),
     ("a date", {"settings": ["benchmark.order=2024-01-01"]}, "benchmark.order"),

@@ -104,7 +104,7 @@ def test_code_version_sees_code_that_decides_numbers_only(repository: Path, tmp_
     assert version == code_version(repository)
     (tmp_path / "suite" / "cli" / "main.py").write_text("# changed\n")
     assert code_version(tmp_path) == version
-    for name in ("trainables/codyra.py", "suite/randomness.py", "suite/outcomes.py"):
+    for name in ("trainables/codyra.py", "suite/randomness.py", "suite/outcomes.py", "suite/backbones/weights/mini_lm/model.safetensors"):
         (tmp_path / name).write_text("# changed\n")
         assert code_version(tmp_path) != version, name
         shutil.copy(repository / name, tmp_path / name)

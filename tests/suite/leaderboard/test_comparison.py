@@ -195,6 +195,9 @@ def test_ranks_over_tasks_put_the_best_first(make_runs: Callable[..., RunSet]) -
     frame, note = rank_table(rows)
     assert [str(name).split()[0] for name in frame["row"]] == ["a", "b", "c"]
     assert list(frame["mean rank"]) == [1.0, 2.0, 3.0]
+    assert frame["p against first"].is_monotonic_decreasing
+    assert frame["p against first"].iloc[0] == 1.0
+    assert frame["p against first"].iloc[-1] < 0.05
     assert "over 6 tasks" in note
     with pytest.raises(SuiteError, match="at least 2 tasks"):
         ranks_over_tasks(rows[:2])
