@@ -7,11 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from suite.benchmarks.stream import ImageExamples, ImageTask, Protocol, Split, Stream
 from suite.config import BenchmarkConfig
 from suite.data.drawn_images import DOMAINS, draw_domain
+from suite.errors import unknown_name
 
 COUNTS: Mapping[Split, int] = MappingProxyType({"train": 64, "validation": 10, "test": 20})  # images per class
 METRICS = ("zscl.transfer", "zscl.average", "zscl.last", "codyra.forgetting", "gem.bwt")
@@ -34,6 +35,14 @@ class MiniConfig(BenchmarkConfig):
     shots: Annotated[int, Field(ge=1, le=64)] = COUNTS["train"]
     domains: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     draw_seed: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("domains")
+    @classmethod
+    def _has_the_domains(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in names or ():
+            if name not in DOMAINS:
+                raise unknown_name("drawn domain", name, DOMAINS, where="benchmark.domains")
+        return names
 
     def stream(self, protocol: Protocol) -> Stream:
         """The stream under ``protocol``."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from suite.benchmarks.stream import Protocol, Split, Stream, TextTask
 from suite.benchmarks.text_tasks import summary_metrics
@@ -41,10 +41,15 @@ class MiniTraceConfig(BenchmarkConfig):
     scoring: Literal["strict", "trace", "treelora"] = "strict"
     draw_seed: Annotated[int, Field(ge=0)] = 0
 
-    def build(self, data_root: Path) -> Stream:
-        for name in self.tasks or ():
+    @field_validator("tasks")
+    @classmethod
+    def _has_the_tasks(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for name in names or ():
             if name not in DRAWERS:
                 raise unknown_name("task of mini-trace", name, DRAWERS, where="benchmark.tasks")
+        return names
+
+    def build(self, data_root: Path) -> Stream:
         names = self.tasks or ORDERS[self.order]
         order = "given" if self.tasks else self.order
         return Stream(

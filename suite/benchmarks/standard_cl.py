@@ -32,5 +32,8 @@ class StandardCLConfig(TextBenchmarkConfig):
     folder: str = "LLM-CL-Benchmark_500"
     order: Literal[1, 2, 3] = 1
 
+    def recipes(self) -> Mapping[str, TextRecipe]:
+        return RECIPES
+
     def build(self, data_root: Path) -> Stream:
-        return self.text_stream(data_root, RECIPES, ORDERS[self.order], {"order": self.order})
+        return self.text_stream(data_root, ORDERS[self.order], {"order": self.order})

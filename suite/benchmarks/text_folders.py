@@ -30,6 +30,9 @@ class TextFoldersConfig(TextBenchmarkConfig):
     epochs: Annotated[int, Field(ge=1)] = 3
     answer_tokens: Annotated[int, Field(ge=1)] = 64
 
+    def recipes(self) -> Mapping[str, TextRecipe]:
+        return {name: TextRecipe(metric, self.answer_tokens, self.epochs) for name, metric in self.metrics.items()}
+
     def build(self, data_root: Path) -> Stream:
         root = data_root / self.folder
         if not root.is_dir():
@@ -38,5 +41,4 @@ class TextFoldersConfig(TextBenchmarkConfig):
         for name in self.metrics:
             if not (root / name).is_dir():
                 raise unknown_name(f"task folder below {root}", name, found, where="benchmark.metrics")
-        recipes = {name: TextRecipe(metric, self.answer_tokens, self.epochs) for name, metric in self.metrics.items()}
-        return self.text_stream(data_root, recipes, tuple(self.metrics), {})
+        return self.text_stream(data_root, tuple(self.metrics), {})

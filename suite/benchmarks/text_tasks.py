@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from suite.benchmarks.stream import Protocol, Stream, TextTask
 from suite.config import BenchmarkConfig
@@ -48,13 +48,21 @@ class TextBenchmarkConfig(BenchmarkConfig):
     max_new_tokens: Annotated[int, Field(ge=1)] | None = None
     train_overlap: Literal["drop", "keep"] = "drop"
 
-    def text_stream(
-        self, data_root: Path, recipes: Mapping[str, TextRecipe], tasks: Sequence[str], setting: Mapping[str, Any]
-    ) -> Stream:
-        """The stream of the config's ``tasks``, else of those given; its setting says what was dropped or held out."""
+    def recipes(self) -> Mapping[str, TextRecipe]:
+        """Every task that the benchmark has."""
+        raise TypeError(f"{type(self).__name__} defines no recipes()")
+
+    @model_validator(mode="after")
+    def _has_the_tasks(self) -> TextBenchmarkConfig:
+        known = self.recipes()
         for name in self.tasks or ():
-            if name not in recipes:
-                raise unknown_name("task of this benchmark", name, recipes, where="benchmark.tasks")
+            if name not in known:
+                raise unknown_name("task of this benchmark", name, known, where="benchmark.tasks")
+        return self
+
+    def text_stream(self, data_root: Path, tasks: Sequence[str], setting: Mapping[str, Any]) -> Stream:
+        """The stream of the config's ``tasks``, else of those given; its setting says what was dropped or held out."""
+        recipes = self.recipes()
         names = self.tasks or tuple(tasks)
         splits = {name: self._read(find_task(data_root, self.folder, name)) for name in names}
         notes = {name: found.note for name, found in splits.items() if found.note}

@@ -48,8 +48,11 @@ class TraceConfig(TextBenchmarkConfig):
     folder: str = "LLM-CL-Benchmark_5000"
     order: Literal[1, 2] = 1
 
+    def recipes(self) -> Mapping[str, TextRecipe]:
+        return RECIPES
+
     def build(self, data_root: Path) -> Stream:
-        return self.text_stream(data_root, RECIPES, ORDERS[self.order], {"order": self.order})
+        return self.text_stream(data_root, ORDERS[self.order], {"order": self.order})
 
 
 class Trace500Config(TextBenchmarkConfig):
@@ -62,5 +65,8 @@ class Trace500Config(TextBenchmarkConfig):
     folder: str = "LLM-CL-Benchmark_500"
     order: Literal[1, 2] = 1
 
+    def recipes(self) -> Mapping[str, TextRecipe]:
+        return RECIPES
+
     def build(self, data_root: Path) -> Stream:
-        return self.text_stream(data_root, RECIPES, ORDERS[self.order], {"order": self.order})
+        return self.text_stream(data_root, ORDERS[self.order], {"order": self.order})
