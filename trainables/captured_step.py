@@ -20,6 +20,7 @@ from suite.backbones.learner import Batch
 from suite.config import TrainingConfig
 from trainables.adamw import DeviceAdamW
 from trainables.method import Method, Step, TaskContext
+from trainables.precision import autocast
 from trainables.worker_group import WorkerGroup
 
 EAGER_STEPS = 3  # of a signature before it is recorded: the libraries make their workspaces in them
@@ -176,11 +177,6 @@ class TaskStep:
         with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
             loss = work()
         return graph, loss
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """bf16 autocast on ``device``, switched off for any other ``precision``."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def _copied(batch: Batch) -> Batch:

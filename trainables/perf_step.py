@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from suite.benchmarks.stream import Stream
 from suite.perf import PerfRow, compare_times
-from trainables.captured_step import autocast
 from trainables.perf_trainers import Workload, clip_of
+from trainables.precision import autocast
 from trainables.stream_trainer import StreamTrainer
 
 WARM_UP = 6  # steps before one is timed: the third of a task is the last that is not recorded

@@ -21,7 +21,7 @@ from suite.errors import ConfigError, unknown_name
 from suite.randomness import RandomStreams, numpy_generator
 from suite.registry import METHODS
 from trainables.method import MethodConfig
-from trainables.precision import fix_order_of_sums
+from trainables.precision import set_arithmetic
 from trainables.stream_trainer import StreamTrainer
 
 SHOTS = 16
@@ -90,7 +90,7 @@ class Workload:
         method = METHODS[self.method].model_validate({"name": self.method, **quick})
         assert isinstance(method, MethodConfig)
         training = validate(TrainingConfig, fields, where="perf")
-        fix_order_of_sums(self.device)
+        set_arithmetic(training, self.device)
         return StreamTrainer(learner, method.build(), training, RandomStreams(0), plain=plain)
 
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from suite.config import TrainingConfig
-from trainables.captured_step import Part, autocast
+from trainables.captured_step import Part
 from trainables.method import Method, Step, TaskContext
+from trainables.precision import autocast
 from trainables.worker_group import WorkerGroup
 
 

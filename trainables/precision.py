@@ -1,34 +1,53 @@
-"""Arithmetic of a run: precision of fp32 products on GPUs and of evaluations, sums in a fixed order."""
+"""Arithmetic of a run: precision of products in training and in evaluations, sums in a fixed order."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from suite.config import TrainingConfig
 
 
-def set_product_precision(training: TrainingConfig) -> None:
-    """Let fp32 matrix products and convolutions on GPUs be rounded to tf32 where ``training`` asks for it, nowhere else."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = training.precision == "tf32"
+def set_arithmetic(training: TrainingConfig, device: torch.device) -> None:
+    """What a process computes a run with; call it before the first matrix product.
 
-
-def fix_order_of_sums(device: torch.device) -> None:
-    """Let a GPU repeat a run's numbers: kernels whose sums come in any order give way to those with a fixed one.
-
-    Of the kernels a step needs these are the backward passes of attention and of indexing; where torch has no ordered kernel it warns.
-    Call it before the first matrix product. A CPU keeps one order for one number of threads by itself.
+    Products and convolutions on GPUs are rounded to tf32 where ``training`` asks for it, nowhere else. A GPU repeats a run's numbers:
+    kernels whose sums come in any order (the backward passes of attention and of indexing) give way to those with a fixed one; where
+    torch has none it warns. A CPU keeps one order for one number of threads by itself.
     """
+    _allow_tf32(training.precision == "tf32")
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a whole write
 
 
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """bf16 autocast on ``device``, switched off for any other ``precision``."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
 def evaluation_precision(training: TrainingConfig, device: torch.device) -> str:
-    """What evaluations on ``device`` are really computed in: ``bf16``, or ``fp32`` with products as in training (``tf32``)."""
-    asked: str = training.eval_precision
-    if asked == "auto":
-        asked = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else training.precision
-    return "tf32" if asked == "fp32" and training.precision == "tf32" else asked
+    """What evaluations on ``device`` are computed in: ``bf16``, ``fp32`` or ``tf32``."""
+    if training.eval_precision != "auto":
+        return training.eval_precision
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else training.precision
+
+
+@contextmanager
+def evaluating(training: TrainingConfig, device: torch.device) -> Iterator[None]:
+    """The arithmetic of an evaluation, then again that of training."""
+    precision = evaluation_precision(training, device)
+    _allow_tf32(precision == "tf32")
+    try:
+        with autocast(device, precision):
+            yield
+    finally:
+        _allow_tf32(training.precision == "tf32")
+
+
+def _allow_tf32(allow: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allow

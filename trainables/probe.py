@@ -20,7 +20,7 @@ from suite.costs import peak_bytes, reset_peak
 from suite.errors import SuiteError
 from suite.randomness import RandomStreams
 from trainables.method import MethodConfig
-from trainables.precision import fix_order_of_sums, set_product_precision
+from trainables.precision import set_arithmetic
 from trainables.run import choose_device
 from trainables.stream_trainer import StreamTrainer
 
@@ -87,8 +87,7 @@ def _measured(config: RunConfig, data_root: Path, device_name: str, threads: int
     backbone, method_config = config.backbone, config.method
     assert isinstance(backbone, BackboneConfig)
     assert isinstance(method_config, MethodConfig)
-    set_product_precision(config.training)
-    fix_order_of_sums(device)
+    set_arithmetic(config.training, device)
     trainer = StreamTrainer(backbone.build(stream, device), method_config.build(), config.training, RandomStreams(config.seed))
     built = time.perf_counter() - start
     reset_peak(device)

@@ -16,10 +16,9 @@ from suite.lowrank.journal import Journal
 from suite.outcomes import read_outcomes
 from suite.randomness import RandomStreams
 from suite.record import Record, read_record
-from trainables.captured_step import autocast
 from trainables.checkpoint import Checkpoints
 from trainables.method import MethodConfig
-from trainables.precision import evaluation_precision, set_product_precision
+from trainables.precision import evaluating, set_arithmetic
 from trainables.run import choose_device
 
 
@@ -83,8 +82,8 @@ def differing_examples(run: RestoredRun) -> tuple[int, int]:
     stored, row = read_outcomes(run.folder), run.record.tasks_done
     training, learner = run.config.training, run.learner
     tasks = learner.stream.judged_after(row)
-    set_product_precision(training)
-    with autocast(learner.device, evaluation_precision(training, learner.device)):
+    set_arithmetic(training, learner.device)
+    with evaluating(training, learner.device):
         found = learner.evaluate("test", tasks)
     pairs = [(stored["test", row, task], outcomes.scores) for task, outcomes in zip(tasks, found, strict=True)]
     return sum(int(np.count_nonzero(~np.isclose(*pair, atol=0.1))) for pair in pairs), sum(len(old) for old, _ in pairs)

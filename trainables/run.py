@@ -24,7 +24,7 @@ from suite.record import Cells, Record, Status, mark_ended, read_record, write_r
 from suite.run_mirror import RunMirror
 from trainables.checkpoint import Checkpoints
 from trainables.method import MethodConfig
-from trainables.precision import fix_order_of_sums, set_product_precision
+from trainables.precision import set_arithmetic
 from trainables.stream_trainer import EVALUATED, StepListener, StreamTrainer, TaskReport
 from trainables.untouched import require_published, untouched_folder, zero_shot_row
 from trainables.worker_group import ALONE, WorkerGroup
@@ -156,8 +156,7 @@ class _Run:
         backbone, method_config = config.backbone, config.method
         assert isinstance(backbone, BackboneConfig)
         assert isinstance(method_config, MethodConfig)
-        set_product_precision(config.training)
-        fix_order_of_sums(device)
+        set_arithmetic(config.training, device)
         trainer = StreamTrainer(
             backbone.build(stream, device),
             method_config.build(),

@@ -21,11 +21,11 @@ from suite.lowrank.journal import Journal
 from suite.randomness import RandomStreams
 from suite.record import TaskCosts, TaskResult
 from trainables.batch_feed import BatchFeed, HostReader, own_stream
-from trainables.captured_step import Part, StepRunner, TaskStep, autocast
+from trainables.captured_step import Part, StepRunner, TaskStep
 from trainables.checkpoint import optimizer_tensors, restore_optimizer
 from trainables.method import Method, TaskContext
 from trainables.plain_step import PlainStep
-from trainables.precision import evaluation_precision
+from trainables.precision import evaluating
 from trainables.worker_group import ALONE, WorkerGroup
 
 EVALUATED: tuple[Split, ...] = ("validation", "test")
@@ -148,7 +148,7 @@ class StreamTrainer:
         """Seconds of evaluating ``tasks`` on both splits, as after a task: nothing is remembered from another evaluation."""
         self.learner.begin_task(len(self.stream) - 1)
         start = time.perf_counter()
-        with autocast(self.learner.device, evaluation_precision(self.training, self.learner.device)):
+        with evaluating(self.training, self.learner.device):
             for split in EVALUATED:
                 self.learner.evaluate(split, tasks)
         return time.perf_counter() - start
@@ -230,7 +230,7 @@ class StreamTrainer:
             return {split: [found[t] if t in judged else None for t in range(len(found))] for split, found in self.untouched.items()}
         start = time.perf_counter()
         outcomes: Scores = {}
-        with autocast(self.learner.device, evaluation_precision(self.training, self.learner.device)):
+        with evaluating(self.training, self.learner.device):
             for split in EVALUATED:
                 own = self.group.own(judged) if tasks_done else judged  # row 0 is measured by the first worker alone
                 found = dict(zip(own, self.learner.evaluate(split, own), strict=True)) if own else {}

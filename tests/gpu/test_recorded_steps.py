@@ -19,7 +19,7 @@ from suite.randomness import RandomStreams
 from suite.registry import METHODS
 from trainables.captured_step import TaskStep
 from trainables.method import MethodConfig
-from trainables.precision import fix_order_of_sums, set_product_precision
+from trainables.precision import set_arithmetic
 from trainables.stream_trainer import StreamTrainer
 
 pytestmark = [
@@ -40,8 +40,7 @@ def make(request: pytest.FixtureRequest, mini_stream: Stream) -> Made:
         config = METHODS[name].model_validate({"name": name, **FIELDS.get(name, {})})
         assert isinstance(config, MethodConfig)
         budget = TrainingConfig(**{"steps": 12, "batch_size": 8, "lr": 3e-3, "epsilon": 1e-4, "eval_precision": "fp32", **training})
-        set_product_precision(budget)
-        fix_order_of_sums(device)
+        set_arithmetic(budget, device)
         if request.param == "images":
             learner = MiniClipConfig().build(mini_stream, device)
         else:

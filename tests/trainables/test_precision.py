@@ -9,13 +9,16 @@ import pytest
 import torch
 
 from suite.config import TrainingConfig
-from trainables.precision import evaluation_precision, fix_order_of_sums, set_product_precision
+from trainables.precision import evaluating, evaluation_precision, set_arithmetic
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
 def _torch_as_it_was() -> Iterator[None]:
     yield
     torch.use_deterministic_algorithms(False)
+    set_arithmetic(TrainingConfig(), CPU)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +27,7 @@ def _torch_as_it_was() -> Iterator[None]:
         ({}, "fp32", "bf16"),
         ({"eval_precision": "fp32"}, "fp32", "fp32"),
         ({"precision": "bf16", "eval_precision": "fp32"}, "fp32", "fp32"),
-        ({"precision": "tf32", "eval_precision": "fp32"}, "tf32", "tf32"),
+        ({"precision": "tf32", "eval_precision": "fp32"}, "fp32", "fp32"),
         ({"precision": "tf32"}, "tf32", "bf16"),
     ],
 )
@@ -37,19 +40,36 @@ def test_evaluation_precision_is_the_one_in_use(
     assert evaluation_precision(config, torch.device("cuda")) == on_gpu
 
 
+def tf32_allowed() -> set[bool]:
+    return {torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32}
+
+
 def test_fp32_means_fp32_in_products_and_convolutions() -> None:
     """Torch by itself rounds the inputs of convolutions on GPUs to tf32."""
     for precision, allowed in (("tf32", True), ("fp32", False)):
-        set_product_precision(TrainingConfig.model_validate({"precision": precision}))
-        assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (allowed, allowed)
+        set_arithmetic(TrainingConfig.model_validate({"precision": precision}), CPU)
+        assert tf32_allowed() == {allowed}
+
+
+def test_evaluations_have_their_own_precision_and_training_gets_its_own_back() -> None:
+    training = TrainingConfig(precision="tf32", eval_precision="fp32")
+    set_arithmetic(training, CPU)
+    with pytest.raises(KeyError), evaluating(training, CPU):
+        assert tf32_allowed() == {False}
+        assert not torch.is_autocast_enabled("cpu")
+        raise KeyError
+    assert tf32_allowed() == {True}
+    with evaluating(TrainingConfig(eval_precision="bf16"), CPU):
+        assert torch.is_autocast_enabled("cpu")
+    assert tf32_allowed() == {False}
 
 
 def test_a_gpu_is_given_sums_of_fixed_order_and_a_cpu_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")  # of the user, kept
-    fix_order_of_sums(torch.device("cpu"))
+    set_arithmetic(TrainingConfig(), CPU)
     assert not torch.are_deterministic_algorithms_enabled()
-    fix_order_of_sums(torch.device("cuda"))
+    set_arithmetic(TrainingConfig(), torch.device("cuda"))
     assert torch.are_deterministic_algorithms_enabled()
     assert torch.is_deterministic_algorithms_warn_only_enabled()
     assert not torch.utils.deterministic.fill_uninitialized_memory
