@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from suite.errors import DataError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: reused_by
 Cells = list[list[float | None]]  # (rows measured so far, T); None where not measured
 READABLE = 0o644  # temporary files are private, results are for the group that shares the folder
 Status = Literal["running", "finished", "stopped", "failed"]
@@ -76,7 +76,9 @@ class Record(BaseModel):
     Attributes:
         validation, test: accuracy matrices, rows 0..k, NaN as null; row 0 = untouched backbone.
         status: ``finished``; ``stopped`` (by a stopping rule, after the last row); ``failed`` (``reason`` says why).
-        selection: rule by which tables choose among the study's trials; null = the default one.
+        study, trial: of the study whose trial made the run.
+        reused_by: study -> its trial that asked for the same run, which was not trained again.
+        selection: rule by which tables choose among the trials of ``study``; null = the default one.
         item_digests: per split and task a hash over the example ids, so that outcomes of two runs can be paired.
     """
 
@@ -110,11 +112,18 @@ class Record(BaseModel):
     carrier: str = "direct"
     study: str | None = None
     trial: int | None = None
+    reused_by: dict[str, int] = Field(default_factory=dict)
     selection: str | None = None
 
     @property
     def tasks_done(self) -> int:
         return max(0, len(self.test) - 1)
+
+    @property
+    def trials(self) -> dict[str, int]:
+        """Study -> number of its trial, for every study that the run belongs to."""
+        made = {} if self.study is None else {self.study: self.trial or 0}
+        return {**made, **self.reused_by}
 
 
 def atomic_write(path: Path, data: bytes) -> None:

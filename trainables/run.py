@@ -127,9 +127,16 @@ def stream_reports(config: RunConfig, surroundings: Surroundings) -> Generator[R
 
 
 def _stored(prepared: PreparedRun, surroundings: Surroundings) -> Record | None:
-    path = prepared.folder / "record.json"
-    RunMirror(surroundings.storage).pull(prepared.folder)
-    return read_record(path) if path.is_file() else None
+    mirror, study = RunMirror(surroundings.storage), surroundings.study
+    mirror.pull(prepared.folder)
+    if not (prepared.folder / "record.json").is_file():
+        return None
+    record = read_record(prepared.folder)
+    if study is not None and surroundings.trial is not None and study not in record.trials:
+        record = record.model_copy(update={"reused_by": {**record.reused_by, study: surroundings.trial}})
+        write_record(record, prepared.folder)
+        mirror.push(prepared.folder)
+    return record
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def replay_rules(out: Path, study: str) -> pd.DataFrame:
     records = [read_record(path) for path in out.glob("runs/*/record.json")]
     rows = []
     for rule in RULES:
-        found = replay([record for record in records if record.study == study], rule, objectives, MARKS)
+        found = replay([record for record in records if study in record.trials], rule, objectives, MARKS)
         name = rule.rule if rule.rule == "none" else f"{rule.rule}, grace {rule.grace_tasks}, margin {rule.margin:g}"
         shares = {f"volume at {mark:.0%} of cost": found.share_at[mark][1] for mark in MARKS}
         lost = f"{found.on_front_stopped} of {found.front}"

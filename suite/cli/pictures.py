@@ -40,7 +40,7 @@ def attach_study(sink: MlflowSink, parent: str, source: StudySource, out: Path) 
     names = {number: str(trials[number].user_attrs.get("run_id", "")).split(",") for number in range(len(trials))}
     records = {name: read_record(out / "runs" / name) for found in names.values() for name in found if (out / "runs" / name / "record.json").is_file()}
     attach_run_pictures(sink, [records[name] for number in source.store.front() for name in names[number] if name in records], out)
-    name, table = source.config.name, study_frame(list(records.values()))
+    name, table = source.config.name, study_frame(list(records.values()), source.config.name)
     drawings = study_drawings(name, table, importance(table))
     folder = out / "figures" / f"study-{name}"
     paths = [path for stem, draw in drawings.items() for path in save_figure(draw(), folder / stem)]

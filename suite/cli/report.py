@@ -54,8 +54,8 @@ def importances(records: Sequence[Record]) -> dict[str, pd.DataFrame]:
     """Study -> importance of its varied settings; studies that do not allow it are left out."""
     from suite.leaderboard.study_figures import study_frame
 
-    names = dict.fromkeys(str(record.study) for record in records if record.study)
-    found = {name: importance(study_frame([record for record in records if record.study == name])) for name in names}
+    names = dict.fromkeys(study for record in records for study in record.trials)
+    found = {name: importance(study_frame(records, name)) for name in names}
     return {name: frame for name, frame in found.items() if frame is not None}
 
 

@@ -216,13 +216,13 @@ def _published(benchmark: str, records: Sequence[Record]) -> list[list[Cell]]:
 
 
 def _studies(records: Sequence[Record], frame: pd.DataFrame, importances: Mapping[str, pd.DataFrame]) -> list[StudyView]:
-    names = dict.fromkeys(record.study for record in records if record.study)
-    return [_study(str(name), [r for r in records if r.study == name], frame, importances.get(str(name))) for name in names]
+    names = dict.fromkeys(study for record in records for study in record.trials)
+    return [_study(name, [r for r in records if name in r.trials], frame, importances.get(name)) for name in names]
 
 
 def _study(name: str, trials: Sequence[Record], frame: pd.DataFrame, importance: pd.DataFrame | None) -> StudyView:
     states = [record.status for record in trials]
-    varied = parameters_of(study_frame(trials))
+    varied = parameters_of(study_frame(trials, name))
     known = {record.run_id: record for record in trials}
     chosen = []
     for row in frame.to_dict("records"):

@@ -109,7 +109,7 @@ def _rank_drawings(rows: Mapping[str, Sequence[Record]]) -> list[Drawing]:
 
 def study_pictures(name: str, trials: Sequence[Record], importance: pd.DataFrame | None) -> list[Picture]:
     """Importance of a study's settings, its course, every setting against validation accuracy."""
-    drawings = study_drawings(name, study_frame(trials), importance)
+    drawings = study_drawings(name, study_frame(trials, name), importance)
     return _drawn(f"study {name}: ", [(STUDY_CAPTIONS[stem], draw, True) for stem, draw in drawings.items()])
 
 

@@ -11,14 +11,14 @@ from suite.outcomes import Key, Scores, read_outcomes
 from suite.record import Record, read_record
 
 Loader = Callable[[int | None], Mapping[Key, Scores]]
-# Option of the command line -> what it is compared with; the setting is searched for the text, the others must be equal.
-FILTERS: Mapping[str, Callable[[Record], str]] = {
+# Option of the command line -> what it is compared with: in the setting the text must occur, of the studies one must be it.
+FILTERS: Mapping[str, Callable[[Record], str | list[str]]] = {
     "benchmark": lambda record: record.benchmark,
     "method": lambda record: str(record.config["method"]["name"]),
-    "study": lambda record: record.study or "",
+    "study": lambda record: list(record.trials),
     "setting": lambda record: setting_text(record),
 }
-TAGS = {"benchmark": "benchmark", "method": "method", "study": "codyra.study.name"}
+TAGS = {"benchmark": "benchmark", "method": "method"}
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def load_runs(tracking: str | None, filters: Mapping[str, str | None] | None = N
 
 
 def _matches(record: Record, name: str, value: str) -> bool:
-    text = FILTERS[name](record)
-    return value in text if name == "setting" else value == text
+    found = FILTERS[name](record)
+    return value in found if name in ("setting", "study") else value == found
 
 
 def _mlflow_runs(tracking: str | None, given: Mapping[str, str]) -> RunSet:

@@ -55,11 +55,12 @@ def select_trials(records: Iterable[Record], rule: str | None = None) -> dict[st
         raise unknown_name("selection rule", rule, RULES)
     studies: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        if record.study is not None:
-            studies.setdefault((record.study, record.data_fingerprint, record.code_version), []).append(record)
+        for study in record.trials:
+            studies.setdefault((study, record.data_fingerprint, record.code_version), []).append(record)
     chosen: dict[str, Selection] = {}
-    for members in studies.values():
-        chosen |= _chosen(members, rule or members[0].selection or DEFAULT_RULE)
+    for (study, *_), members in studies.items():
+        named = next((record.selection for record in members if record.study == study), None)
+        chosen |= _chosen(members, rule or named or DEFAULT_RULE)
     return chosen
 
 

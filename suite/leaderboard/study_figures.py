@@ -34,18 +34,19 @@ ABSENT = "-"
 LOG_FROM = 20.0  # a positive parameter that spans more than this factor gets a logarithmic axis
 
 
-def study_frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Finished trials of one study in their order: ``trial``, varied config fields, and the benchmark's metrics on validation.
+def study_frame(records: Sequence[Record], study: str) -> pd.DataFrame:
+    """Finished trials of ``study`` in their order: ``trial``, varied config fields, and the benchmark's metrics on validation.
 
     Columns of metrics are ``validation <name>``; no test number is read.
     """
-    trials = sorted((record for record in records if record.status == "finished"), key=lambda record: record.trial or 0)
+    members = (record for record in records if record.status == "finished" and study in record.trials)
+    trials = sorted(members, key=lambda record: record.trials[study])
     flat = [flat_config(record.config) for record in trials]
     fields = list(dict.fromkeys(name for config in flat for name in config))
     moving = [name for name in fields if len({repr(config.get(name, ABSENT)) for config in flat}) > 1]
     metrics = [name for name in (trials[0].metrics if trials else ()) if name in METRICS]
     rows = [
-        {"trial": record.trial, **{name: config.get(name, ABSENT) for name in moving}}
+        {"trial": record.trials[study], **{name: config.get(name, ABSENT) for name in moving}}
         | {f"validation {name}": metric_value(record, name, "validation") for name in metrics}
         for record, config in zip(trials, flat, strict=True)
     ]

@@ -114,7 +114,7 @@ def _row(
         "backbone": backbone_text(group[0].config["backbone"]),
         "budget": budget_text(training),
         "lr": training["lr"],
-        "study": ",".join(sorted({record.study for record in group if record.study})),
+        "study": ",".join(sorted({study for record in group for study in record.trials})),
         "trials": selected.trials if selected else 1,
         "selection": selected.rule if selected else "none",
         "optimism": selected.optimism if selected else math.nan,

@@ -154,6 +154,8 @@ class MlflowSink:
         tags = _study_tags(record, self._parent(record, run, parent))
         before = run.data.tags.get(STORED)
         if before == state:
+            if record.reused_by:  # since it was stored, maybe
+                self.client.log_artifact(run.info.run_id, str(folder / "record.json"))
             self._batch(run, tags=tags)
             return str(run.info.run_id)
         logged = int(before.rpartition("/")[2]) + 1 if before else 0
@@ -290,6 +292,8 @@ def _study_tags(record: Record, parent: str | None) -> dict[str, str]:
     tags = {"mlflow.parentRunId": parent} if parent else {}
     if record.study is not None:
         tags |= {STUDY + ".name": record.study, "trial": str(record.trial)}
+    if record.reused_by:
+        tags |= {STUDY + ".reused_by": ",".join(record.reused_by)}
     return tags
 
 

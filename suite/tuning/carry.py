@@ -309,7 +309,8 @@ def _left_behind(out: Path, run: Suggestion, study: str | None) -> ValidationVie
     """What an earlier driver's attempt at a run stored, when none of this driver's got that far."""
     for path in out.glob("runs/*/record.json"):
         record = read_record(path)
-        if record.study == study and record.trial == run.trial and record.config_hash == run.config.config_hash():
+        number = record.trial if study is None else record.trials.get(study)
+        if number == run.trial and record.config_hash == run.config.config_hash():
             return validation_view(record)
     return None
 

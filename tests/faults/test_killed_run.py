@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,17 @@ def test_finished_run_is_returned_without_training(
     assert again == first
     assert rows == []
     assert time.perf_counter() - start < sum(r.costs.wall_seconds for r in first.results) + 1
+
+
+def test_a_reused_run_names_every_study_that_asked_for_it(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
+    """Tables count it as a trial of each; nothing else of the record changes."""
+    config = make_config("lora")
+    first = execute(config, surroundings)
+    for study, trial in (("night", 3), ("day", 0), ("night", 5)):
+        again = execute(config, replace(surroundings, study=study, trial=trial))
+    assert again == read_record(surroundings.out / "runs" / first.run_id)
+    assert again.trials == {"night": 3, "day": 0}
+    assert again.model_copy(update={"reused_by": {}}) == first
 
 
 def test_lost_checkpoint_goes_back_to_the_last_whole_one(

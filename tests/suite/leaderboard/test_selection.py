@@ -54,6 +54,20 @@ def test_the_sweep_file_names_the_rule(trials: list[Record]) -> None:
     assert list(select_trials(named)) == ["early"]
 
 
+def test_a_reused_run_is_a_trial_of_every_study_that_asked_for_it(trials: list[Record]) -> None:
+    """The first study's rule is its own; the run of a comparison counts in the study that reused it."""
+    keeps, learns, early, lucky = trials
+    runs = [
+        keeps.model_copy(update={"study": None, "trial": None, "reused_by": {"late": 3}}),
+        learns.model_copy(update={"study": "other", "selection": "first-task", "reused_by": {"late": 0}}),
+        early.model_copy(update={"study": "other", "selection": "first-task"}),
+        lucky.model_copy(update={"study": "late"}),
+    ]
+    found = select_trials(runs)
+    assert {name: selection.trials for name, selection in found.items()} == {"keeps": 3, "early": 2}
+    assert found["keeps"].rule.startswith("two-phase")
+
+
 def test_seeds_count_by_their_mean_and_unfinished_trials_do_not(
     make_record: Callable[..., Record],
 ) -> None:

@@ -104,6 +104,16 @@ def test_a_run_stays_with_the_study_that_made_it(finished: tuple[Record, Path], 
     assert run.data.tags["mlflow.parentRunId"] == parents["first"]
 
 
+def test_a_reuse_that_came_later_reaches_the_stored_record(finished: tuple[Record, Path], sink: MlflowSink) -> None:
+    record, folder = finished
+    sink.log_run(record, folder, None)
+    again = record.model_copy(update={"reused_by": {"late": 4}})
+    write_record(again, folder)
+    sink.log_run(again, folder, sink.log_study("late", {"name": "late"}))
+    (stored,) = read_runs(sink.uri)
+    assert stored.record.trials == {"late": 4}
+
+
 def test_what_waits_is_counted(finished: tuple[Record, Path], tmp_path: Path) -> None:
     sink = MlflowSink("http://127.0.0.1:9", tmp_path / "spool", patience_seconds=0.0)
     assert sink.waiting == 0
