@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -59,8 +59,11 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[int]:
     """
     _quiet()
     place = address or os.environ.get("RAY_ADDRESS")
-    if place:
-        show_token()
+    with token_shown() if place else nullcontext():
+        yield from _connected(place, resources)
+
+
+def _connected(place: str | None, resources: Resources) -> Iterator[int]:
     import ray
 
     if ray.is_initialized():
@@ -109,14 +112,22 @@ def cluster_resources(address: str, resources: Resources) -> dict[str, float]:
         return found
 
 
-def show_token() -> None:
+@contextmanager
+def token_shown() -> Iterator[None]:
     """Authenticate with the user's Ray token where there is one and nothing else was said; before Ray is imported.
 
-    ``ray start`` asks for the token as soon as one exists, a client offers it only when told to.
+    ``ray start`` asks for the token as soon as one exists, a client offers it only when told to. Afterwards a Ray of our own starts without.
     """
     stored = Path.home() / ".ray" / "auth_token"
-    if "RAY_AUTH_MODE" not in os.environ and (stored.is_file() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)):
-        os.environ["RAY_AUTH_MODE"] = "token"
+    has_token = stored.is_file() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)
+    if not has_token or "RAY_AUTH_MODE" in os.environ:
+        yield
+        return
+    os.environ["RAY_AUTH_MODE"] = "token"
+    try:
+        yield
+    finally:
+        del os.environ["RAY_AUTH_MODE"]
 
 
 def _fitting(there: dict[str, float], resources: Resources) -> int:

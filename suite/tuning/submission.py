@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from suite.errors import ConfigError, SuiteError
-from suite.tuning.ray_session import show_token
+from suite.tuning.ray_session import token_shown
 
 ANSWER_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0  # a dashboard that is away for shorter is waited for while following
@@ -121,7 +121,9 @@ def submit(job: Job, command: list[str], say: Callable[[str], None], *, follow: 
 
 def _run(command: list[str]) -> int:
     """Run ``command`` outside the terminal's foreground group: Ctrl-C reaches us alone, and we end it."""
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONUNBUFFERED": "1"}, stdin=subprocess.DEVNULL, process_group=0)
+    with token_shown():
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, process_group=0)
     try:
         return process.wait()
     finally:
@@ -177,11 +179,13 @@ def _get(address: str, path: str) -> dict[str, Any] | None:
         OSError: nobody answers.
         SuiteError: Ray's token is missing or wrong.
     """
-    show_token()
     import requests
-    from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
 
-    answer = requests.get(f"{address}{path}", headers=get_auth_headers_if_auth_enabled({}), timeout=ANSWER_SECONDS)
+    with token_shown():
+        from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
+
+        headers = get_auth_headers_if_auth_enabled({})
+    answer = requests.get(f"{address}{path}", headers=headers, timeout=ANSWER_SECONDS)
     if answer.status_code in (401, 403):
         raise SuiteError(
             f"--address: '{address}' asks for Ray's token; set RAY_AUTH_TOKEN or copy the head's ~/.ray/auth_token here."

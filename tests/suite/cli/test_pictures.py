@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,12 +46,12 @@ def attached(names: list[str], out: Path) -> set[str]:
 
 def test_a_study_that_varied_nothing_has_no_slices(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
     """The same trial before and after the code was changed; then one with another seed."""
-    record = execute(make_config("zero-shot"), surroundings)
+    record = execute(make_config("zero-shot"), replace(surroundings, study="night", trial=0))
     out = surroundings.out
     write_record(record.model_copy(update={"run_id": "other", "code_version": "other"}), out / "runs" / "other")
     assert attached([record.run_id, "other"], out) == {"history.svg", "history.png"}
     for code in ("third", "fourth"):  # four trials would allow importance, had anything varied
-        write_record(record.model_copy(update={"run_id": code, "code_version": code, "study": "night"}), out / "runs" / code)
+        write_record(record.model_copy(update={"run_id": code, "code_version": code}), out / "runs" / code)
     assert attached([record.run_id, "other", "third", "fourth"], out) == {"history.svg", "history.png"}
     seeded = record.model_copy(update={"run_id": "seeded", "config": {**record.config, "seed": 7}})
     write_record(seeded, out / "runs" / "seeded")
