@@ -64,6 +64,7 @@ class TrainingConfig(BaseModel):
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     eval_precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on GPUs that have it, else as in training
+    deterministic: bool = True  # sums in a fixed order on GPUs too, somewhat slower; false for models with a kernel that has none
 
     @model_validator(mode="after")
     def _one_budget(self) -> TrainingConfig:

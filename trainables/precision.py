@@ -9,20 +9,34 @@ from contextlib import contextmanager
 import torch
 
 from suite.config import TrainingConfig
+from suite.errors import ConfigError
+
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # of cuBLAS, which reads it at its first product
+ORDERED_WORKSPACES = (":4096:8", ":16:8")  # with these its sums have a fixed order
 
 
 def set_arithmetic(training: TrainingConfig, device: torch.device) -> None:
     """What a process computes a run with; call it before the first matrix product.
 
-    Products and convolutions on GPUs are rounded to tf32 where ``training`` asks for it, nowhere else. A GPU repeats a run's numbers:
-    kernels whose sums come in any order (the backward passes of attention and of indexing) give way to those with a fixed one; where
-    torch has none it warns. A CPU keeps one order for one number of threads by itself.
+    Products and convolutions on GPUs are rounded to tf32 where ``training`` asks for it, nowhere else. If ``training.deterministic``, a GPU
+    repeats a run's numbers: kernels whose sums come in any order (the backward passes of attention and of indexing) give way to those
+    with a fixed one; torch refuses an operation that has none (``explained``). Merely warned, torch would leave attention as it is.
+    A CPU keeps one order for one number of threads by itself.
     """
     _allow_tf32(training.precision == "tf32")
     if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        if os.environ.get(WORKSPACE) not in ORDERED_WORKSPACES:
+            os.environ[WORKSPACE] = ORDERED_WORKSPACES[0]
+        torch.use_deterministic_algorithms(training.deterministic)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a whole write
+
+
+def explained(error: RuntimeError) -> Exception:
+    """``error``, or what to do about it where torch has no kernel of fixed order."""
+    reason, found, _ = str(error).partition(" does not have a deterministic implementation")
+    if not found:
+        return error
+    return ConfigError(f"training.deterministic: '{reason}' adds up in no fixed order; set training.deterministic=false for this model.")
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -19,9 +19,9 @@ from suite.config import RunConfig, validate
 from suite.costs import peak_bytes, reset_peak
 from suite.errors import SuiteError
 from suite.randomness import RandomStreams
+from trainables.device import choose_device
 from trainables.method import MethodConfig
 from trainables.precision import set_arithmetic
-from trainables.run import choose_device
 from trainables.stream_trainer import StreamTrainer
 
 WARM_UP, SAMPLED = 4, 8  # steps per probed task; the fourth is where a GPU records

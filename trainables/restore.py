@@ -17,9 +17,9 @@ from suite.outcomes import read_outcomes
 from suite.randomness import RandomStreams
 from suite.record import Record, read_record
 from trainables.checkpoint import Checkpoints
+from trainables.device import choose_device
 from trainables.method import MethodConfig
 from trainables.precision import evaluating, set_arithmetic
-from trainables.run import choose_device
 
 
 @dataclass(frozen=True)

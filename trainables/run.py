@@ -15,7 +15,7 @@ from suite.backbones.learner import BackboneConfig
 from suite.backbones.text_embeddings import EmbedsTexts
 from suite.benchmarks.stream import SPLITS, Stream, text_hash
 from suite.config import RunConfig, write_config
-from suite.errors import ConfigError, DataError, TrainingDiverged
+from suite.errors import DataError, TrainingDiverged
 from suite.generations import read_generations, write_generations
 from suite.identity import code_version, commit_and_dirty, hardware, run_id, versions
 from suite.outcomes import Key, Scores, read_outcomes, write_outcomes
@@ -23,8 +23,9 @@ from suite.randomness import RandomStreams
 from suite.record import Cells, Record, Status, mark_ended, read_record, write_record
 from suite.run_mirror import RunMirror
 from trainables.checkpoint import Checkpoints
+from trainables.device import choose_device
 from trainables.method import MethodConfig
-from trainables.precision import set_arithmetic
+from trainables.precision import explained, set_arithmetic
 from trainables.stream_trainer import EVALUATED, StepListener, StreamTrainer, TaskReport
 from trainables.untouched import require_published, untouched_folder, zero_shot_row
 from trainables.worker_group import ALONE, WorkerGroup
@@ -203,6 +204,8 @@ class _Run:
             raise
         except TrainingDiverged as error:
             return self._end("failed", str(error))
+        except RuntimeError as error:
+            raise explained(error) from None
 
     def _resumed(self, stored: Record, trainer: StreamTrainer) -> Record | None:
         rows = stored.tasks_done
@@ -296,24 +299,3 @@ class _Run:
             write_record(self.record, self.prepared.folder)
             self.mirror.push(self.prepared.folder)
         return self.record
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto`` takes the first GPU if there is one, else the CPU.
-
-    Raises:
-        ConfigError: a device that this machine lacks.
-    """
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        return torch.device("cuda" if gpus else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = torch.device("meta")
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device: '{name}' is not a device; use 'auto', 'cpu', 'cuda' or 'cuda:0'.")
-    if device.type == "cuda" and (device.index or 0) >= gpus:
-        there = f"cuda:0 to cuda:{gpus - 1}" if gpus else "no usable GPU"
-        raise ConfigError(f"device: '{name}' is asked for but this machine has {there}; use one it has, 'cpu' or 'auto'.")
-    return device

@@ -18,6 +18,7 @@ from torch import Tensor
 from suite.data.text import Ids, left_padded
 from suite.randomness import numpy_generator
 
+WHOLE = 2.0**40  # probabilities are counted in parts of this size when a token is drawn
 MOST_PADDING = 0.2  # a group of prompts is closed before more of its tokens than this would be padding
 READ_TOKENS = 2048  # and before it holds more tokens than this; larger groups gain nothing and fall out of caches
 
@@ -158,10 +159,11 @@ class _Decoder:
         """Next token of each row, (n,) from (n, vocabulary)."""
         if self.decoding.temperature == 0.0:
             return logits.argmax(dim=-1)
-        shares = torch.softmax(logits.float() / self.decoding.temperature, dim=-1).cumsum(dim=-1)
-        uniform = torch.tensor([draw.random() for draw in self.draws], device=logits.device, dtype=shares.dtype)
-        chosen = torch.searchsorted(shares, uniform[:, None] * shares[:, -1:], right=True)
-        return chosen[:, 0].clamp(max=logits.shape[-1] - 1)
+        shares = torch.softmax(logits.float() / self.decoding.temperature, dim=-1)
+        heights = (shares.double() * WHOLE).long().cumsum(dim=-1)  # whole numbers: their sums are the same in any order
+        uniform = torch.tensor([draw.random() for draw in self.draws], device=logits.device, dtype=torch.float64)
+        wanted = (uniform * heights[:, -1]).long()
+        return torch.searchsorted(heights, wanted[:, None], right=True)[:, 0]
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def text(
     from suite.backbones.perf_text import measure_text
     from suite.cli.run import run_config
     from suite.errors import ConfigError
-    from trainables.run import choose_device
+    from trainables.device import choose_device
 
     config = run_config(benchmark, method="lora", seed=None, settings=settings or [])
     if not isinstance(config.backbone, LanguageModelConfig):

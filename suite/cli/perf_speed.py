@@ -177,8 +177,8 @@ def _workload(
 
     from suite.errors import ConfigError, unknown_name
     from suite.registry import METHODS
+    from trainables.device import choose_device
     from trainables.perf_trainers import Workload
-    from trainables.run import choose_device
 
     logging.disable(logging.WARNING)  # open_clip warns of random weights, which are meant here
     torch.set_num_threads(threads)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from suite.errors import SuiteError
-from suite.record import mark_ended, read_record
+from suite.record import mark_ended
 from suite.run_mirror import RunMirror
 from suite.tuning.objectives import ValidationView, validation_view
 from suite.tuning.ray_session import Resources, ray_session
-from suite.tuning.source import RunSource, Suggestion
+from suite.tuning.source import RunSource, Suggestion, left_behind
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
@@ -201,7 +201,7 @@ def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> 
             return
         view = views.get(trial.trial_id)
         if reason is not None and view is None:
-            view = _left_behind(carriage.out, run, source.study)
+            view = left_behind(carriage.out, run, source.study)
         with halting():
             if view is not None:
                 folder = carriage.out / "runs" / view.run_id
@@ -303,16 +303,6 @@ def _trial_settings(run: Suggestion, study: str | None, carriage: Carriage) -> d
 
 def _ran_out_of_memory(reason: str) -> bool:
     return any(sign in reason for sign in MEMORY_SIGNS)
-
-
-def _left_behind(out: Path, run: Suggestion, study: str | None) -> ValidationView | None:
-    """What an earlier driver's attempt at a run stored, when none of this driver's got that far."""
-    for path in out.glob("runs/*/record.json"):
-        record = read_record(path)
-        number = record.trial if study is None else record.trials.get(study)
-        if number == run.trial and record.config_hash == run.config.config_hash():
-            return validation_view(record)
-    return None
 
 
 def _last_line(trial: Trial) -> str | None:

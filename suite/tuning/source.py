@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from suite.config import RunConfig
-from suite.tuning.objectives import ValidationView
+from suite.record import read_record
+from suite.tuning.objectives import ValidationView, validation_view
 
 
 @dataclass(frozen=True)
@@ -60,3 +62,13 @@ class ListSource:
     def ended(self, run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
         if view is None or view.status == "failed":
             self.failures[run.trial] = reason or (view.reason if view else None) or "unknown"
+
+
+def left_behind(out: Path, run: Suggestion, study: str | None) -> ValidationView | None:
+    """What an earlier driver's attempt at a run stored, when none of this driver's got that far."""
+    for path in out.glob("runs/*/record.json"):
+        record = read_record(path)
+        number = record.trial if study is None else record.trials.get(study)
+        if number == run.trial and record.config_hash == run.config.config_hash():
+            return validation_view(record)
+    return None

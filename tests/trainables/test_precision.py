@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from suite.config import TrainingConfig
-from trainables.precision import evaluating, evaluation_precision, set_arithmetic
+from suite.errors import ConfigError
+from trainables.precision import evaluating, evaluation_precision, explained, set_arithmetic
 
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 @pytest.fixture(autouse=True)
@@ -64,13 +65,31 @@ def test_evaluations_have_their_own_precision_and_training_gets_its_own_back() -
     assert tf32_allowed() == {False}
 
 
-def test_a_gpu_is_given_sums_of_fixed_order_and_a_cpu_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("given", "kept"), [(":16:8", ":16:8"), (":4096:2:16:8", ":4096:8"), (None, ":4096:8")])
+def test_a_gpu_is_given_sums_of_fixed_order_and_a_cpu_left_alone(
+    given: str | None, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not merely warned: torch keeps attention's unordered kernels then."""
     monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")  # of the user, kept
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", given or "")
     set_arithmetic(TrainingConfig(), CPU)
     assert not torch.are_deterministic_algorithms_enabled()
-    set_arithmetic(TrainingConfig(), torch.device("cuda"))
+    set_arithmetic(TrainingConfig(), GPU)
     assert torch.are_deterministic_algorithms_enabled()
-    assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert not torch.is_deterministic_algorithms_warn_only_enabled()
     assert not torch.utils.deterministic.fill_uninitialized_memory
-    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == kept
+    set_arithmetic(TrainingConfig(deterministic=False), GPU)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_an_operation_without_a_fixed_order_is_named_with_the_way_out() -> None:
+    """The words are torch's own, of an operation that has no ordered kernel anywhere."""
+    torch.use_deterministic_algorithms(True)
+    with pytest.raises(RuntimeError) as refused:
+        torch.zeros(3, 3).put_(torch.tensor([0, 0]), torch.ones(2), accumulate=False)
+    found = explained(refused.value)
+    assert isinstance(found, ConfigError)
+    assert str(found) == "training.deterministic: 'put_' adds up in no fixed order; set training.deterministic=false for this model."
+    other = RuntimeError("CUDA error")
+    assert explained(other) is other
