@@ -36,3 +36,15 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str], *, where: str = "
     hint = f" (nearest: '{near}')" if near else ""
     prefix = f"{where}: " if where else ""
     return ConfigError(f"{prefix}'{name}' is not {'an' if kind[0] in 'aeiou' else 'a'} {kind}; use one of {', '.join(names)}{hint}.")
+
+
+def require_known(kind: str, names: Iterable[str], allowed: Iterable[str], *, where: str = "") -> None:
+    """Refuse the first of ``names`` that is not ``allowed``.
+
+    Raises:
+        ConfigError: see ``unknown_name``.
+    """
+    known = set(allowed)
+    for name in names:
+        if name not in known:
+            raise unknown_name(kind, name, known, where=where)

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from suite.benchmarks.stream import ImageExamples, ImageTask, Protocol, Split, Stream
 from suite.config import BenchmarkConfig
 from suite.data.drawn_images import DOMAINS, draw_domain
-from suite.errors import unknown_name
+from suite.errors import require_known
 
 COUNTS: Mapping[Split, int] = MappingProxyType({"train": 64, "validation": 10, "test": 20})  # images per class
 METRICS = ("zscl.transfer", "zscl.average", "zscl.last", "codyra.forgetting", "gem.bwt")
@@ -39,9 +39,7 @@ class MiniConfig(BenchmarkConfig):
     @field_validator("domains")
     @classmethod
     def _has_the_domains(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for name in names or ():
-            if name not in DOMAINS:
-                raise unknown_name("drawn domain", name, DOMAINS, where="benchmark.domains")
+        require_known("drawn domain", names or (), DOMAINS, where="benchmark.domains")
         return names
 
     def stream(self, protocol: Protocol) -> Stream:

@@ -15,7 +15,7 @@ from suite.benchmarks.trace import ORDERS, RECIPES
 from suite.config import BenchmarkConfig
 from suite.data.drawn_text import DRAWERS, draw_rows
 from suite.data.prompt_files import examples_of
-from suite.errors import unknown_name
+from suite.errors import require_known
 from suite.randomness import numpy_generator
 
 COUNTS: Mapping[Split, int] = MappingProxyType({"train": 96, "validation": 12, "test": 24})
@@ -44,9 +44,7 @@ class MiniTraceConfig(BenchmarkConfig):
     @field_validator("tasks")
     @classmethod
     def _has_the_tasks(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for name in names or ():
-            if name not in DRAWERS:
-                raise unknown_name("task of mini-trace", name, DRAWERS, where="benchmark.tasks")
+        require_known("task of mini-trace", names or (), DRAWERS, where="benchmark.tasks")
         return names
 
     def build(self, data_root: Path) -> Stream:

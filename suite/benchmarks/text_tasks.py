@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from suite.benchmarks.stream import Protocol, Stream, TextTask
 from suite.config import BenchmarkConfig
 from suite.data.prompt_files import TaskSplits, read_task
-from suite.errors import DataError, unknown_name
+from suite.errors import DataError, require_known
 
 TextMetric = Literal["accuracy", "letter", "rouge-l", "similarity", "sari"]
 SUMMARIES: Mapping[str, tuple[str, ...]] = {
@@ -54,10 +54,7 @@ class TextBenchmarkConfig(BenchmarkConfig):
 
     @model_validator(mode="after")
     def _has_the_tasks(self) -> TextBenchmarkConfig:
-        known = self.recipes()
-        for name in self.tasks or ():
-            if name not in known:
-                raise unknown_name("task of this benchmark", name, known, where="benchmark.tasks")
+        require_known("task of this benchmark", self.tasks or (), self.recipes(), where="benchmark.tasks")
         return self
 
     def text_stream(self, data_root: Path, tasks: Sequence[str], setting: Mapping[str, Any]) -> Stream:

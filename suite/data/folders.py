@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suite.data.items import FileSource, ImageItems, image_items
-from suite.errors import DataError, nearest, unknown_name
+from suite.errors import DataError, nearest, require_known
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -37,9 +37,7 @@ def find_domains(root: Path, wanted: Sequence[str] | None) -> list[str]:
         if not found:
             raise DataError(f"{root}: holds no domain folder; lay it out as <domain>/{{train,test}}/<class>/*.png or *.jpg.")
         return found
-    for name in wanted:
-        if name not in found:
-            raise unknown_name(f"domain below {root}", name, found, where="benchmark.domains")
+    require_known(f"domain below {root}", wanted, found, where="benchmark.domains")
     return list(wanted)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from suite.errors import unknown_name
+from suite.errors import require_known
 from suite.registry import SPACES
 from suite.tuning.objectives import Objective
 from suite.tuning.ray_session import Resources
@@ -152,9 +152,7 @@ class StudyConfig(BaseModel):
         if isinstance(self.space, str) and self.methods:
             raise ValueError("methods is for several spaces; with one put fixed fields under run.method")
         searched = sorted({SPACES[name].method for name in _names(self.space)})
-        for name in self.methods:
-            if name not in searched:
-                raise unknown_name("searched method", name, searched, where="methods")
+        require_known("searched method", self.methods, searched, where="methods")
         given = self.run.get("method")
         given = given.get("name") if isinstance(given, dict) else given
         if given is not None and given not in searched:
@@ -173,9 +171,8 @@ class StudyConfig(BaseModel):
     def _points_lie_in_the_space(self) -> StudyConfig:
         known = self.search_space().parameters
         for place, point in enumerate(self.points):
+            require_known("searched field", point, known, where=f"points.{place}")
             for key, value in point.items():
-                if key not in known:
-                    raise unknown_name("searched field", key, known, where=f"points.{place}")
                 if not known[key].contains(value):
                     raise ValueError(f"points.{place}.{key}: '{value}' lies outside the space; allowed are {known[key].text()}")
         return self
