@@ -63,8 +63,7 @@ class TextStore:
         for split in SPLITS:
             if split != "train":
                 cut[split] = sum(row.cut for row in self.prompts(task, split))
-                lengths = self.encoder.answer_lengths(self.examples(task, split).answers)
-                long[split] = sum(length > self.limit(task) for length in lengths)
+                long[split] = self._out_of_reach(task, split)
         facts: dict[str, Any] = {
             "prompt_window": self.encoder.prompt_window,
             "answer_window": self.encoder.answer_window,
@@ -76,6 +75,13 @@ class TextStore:
             **({"demonstrations": len(self.demonstration_rows(task))} if self.demonstrations else {}),
         }
         return {**facts, "notes": self._notes(self.tasks[task].name, self.limit(task), facts)}
+
+    def _out_of_reach(self, task: int, split: Split) -> int:
+        """Answers that take more tokens than are generated; none where the letter at their beginning is all that is scored."""
+        if self.tasks[task].metric == "letter":
+            return 0
+        lengths = self.encoder.answer_lengths(self.examples(task, split).answers)
+        return sum(length > self.limit(task) for length in lengths)
 
     def _notes(self, name: str, limit: int, facts: dict[str, Any]) -> list[str]:
         """One sentence for everything that was cut."""

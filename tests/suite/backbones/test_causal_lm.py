@@ -166,6 +166,13 @@ def test_facts_count_cut_rows_and_padding(stream: Stream) -> None:
     assert learner.facts()["padding_share"] == 0.0
 
 
+def test_explanations_behind_a_scored_letter_may_be_long() -> None:
+    learner = build(MiniTraceConfig(tasks=("ScienceQA",)).build(Path()), max_answer_tokens=2)
+    learner.begin_task(0)
+    assert max(learner.texts.encoder.answer_lengths(learner.texts.examples(0, "test").answers)) > learner.texts.limit(0)
+    assert learner.facts()["answers_over_the_limit"] == {"validation": 0, "test": 0}
+
+
 def test_replayed_rows_of_several_tasks_share_a_batch(stream: Stream) -> None:
     learner = build(stream)
     mixed = learner.batch(torch.tensor([0, 1]), torch.tensor([3, 5]), torch.Generator())
