@@ -14,7 +14,8 @@ from rich.table import Table
 from suite.cli.pictures import attach_study
 from suite.config import load_yaml, validate
 from suite.errors import ConfigError
-from suite.record import atomic_write
+from suite.identity import code_version
+from suite.record import atomic_write, read_record
 from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.hypervolume import history
@@ -61,7 +62,9 @@ def run_study(
 
     folder, fields = carriage.out.resolve() / "studies" / config.name, config.model_dump(mode="json")
     _may_begin(config.name, folder / FILE, fields, resume=resume, accept_changes=accept_changes)
-    if not resume:
+    if resume:
+        _say_other_code(config.name, carriage.out)
+    else:
         earlier_points(config)
     sink = None if tracking == "none" else open_sink(tracking, carriage.out)
     with ray_session(carriage.address, config.resources), WorkProgress(f"study {config.name}", config.budget.trials) as progress:
@@ -106,6 +109,16 @@ def _say_retry(runs: list[Suggestion], larger: Resources) -> None:
     numbers = ", ".join(str(run.trial) for run in runs)
     fields = ", ".join(f"{key}: {value:g}" for key, value in larger.model_dump(exclude_none=True).items())
     typer.echo(f"out of memory: trials {numbers} run once more with resources: {{{fields}}}", err=True)
+
+
+def _say_other_code(name: str, out: Path) -> None:
+    """A study goes on under changed code, but nobody should compare its trials unaware."""
+    records = [read_record(path) for path in out.glob("runs/*/record.json")]
+    if {record.code_version for record in records if name in record.trials} - {code_version()}:
+        typer.echo(
+            f"study '{name}': the code has changed since some of its trials; search compares them with new ones, tables keep them apart.",
+            err=True,
+        )
 
 
 def _may_begin(name: str, path: Path, fields: dict[str, Any], *, resume: bool, accept_changes: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,12 @@ import yaml
 from typer.testing import CliRunner
 
 from suite.cli.main import app
-from suite.cli.sweeping import FILE, _may_begin, print_front, read_sweep
+from suite.cli.sweeping import FILE, _may_begin, _say_other_code, print_front, read_sweep
+from suite.config import RunConfig
 from suite.errors import ConfigError, SuiteError
+from suite.record import write_record
 from suite.tuning.study import StudySource
+from trainables.run import Surroundings, execute
 
 SWEEP: dict[str, Any] = {
     "name": "night",
@@ -78,3 +83,16 @@ def test_what_a_study_has_told_cannot_be_renamed_under_it(tmp_path: Path) -> Non
         other = read_sweep(write(tmp_path, **fields)).model_dump(mode="json")
         with pytest.raises(ConfigError, match="its trials were told under other space and objectives"):
             _may_begin("night", copy, other, resume=True, accept_changes=True)
+
+
+def test_a_study_that_goes_on_under_other_code_says_so(
+    make_config: Callable[..., RunConfig], surroundings: Surroundings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = execute(make_config("zero-shot"), replace(surroundings, study="night", trial=0))
+    _say_other_code("night", surroundings.out)
+    assert capsys.readouterr().err == ""
+    write_record(record.model_copy(update={"code_version": "other"}), surroundings.out / "runs" / record.run_id)
+    _say_other_code("day", surroundings.out)
+    assert capsys.readouterr().err == ""
+    _say_other_code("night", surroundings.out)
+    assert "study 'night': the code has changed since some of its trials" in capsys.readouterr().err
