@@ -82,7 +82,6 @@ class Workload:
 
     def trainer(self, stream: Stream, *, plain: bool) -> StreamTrainer:
         """A trainer over a fresh network."""
-        torch.manual_seed(0)  # open_clip's random weights
         learner = self._backbone().build(stream, self.device)
         precision = "fp32" if plain else self.fast_precision()
         fields: dict[str, Any] = {"steps": self.steps, "batch_size": self.batch_size, "precision": precision, "eval_precision": precision}

@@ -24,6 +24,7 @@ from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.inject import adapt_open_clip_tower
 from suite.lowrank.layer import Slot
 from suite.lowrank.placement import Placement
+from suite.randomness import derived_seed
 
 Tokenizer = Callable[[Sequence[str]], Tensor]
 
@@ -60,7 +61,7 @@ class OpenClipConfig(ClipConfig):
 
     Attributes:
         model: an open_clip architecture. OpenAI's weights were trained with the quick GELU, hence the default.
-        pretrained: an open_clip tag, a path, or null for random weights (speed and shape checks only).
+        pretrained: an open_clip tag, a path, or null for random weights, the same in every run (speed and shape checks only).
     """
 
     name: Literal["open-clip"] = "open-clip"
@@ -101,7 +102,9 @@ def load_open_clip(model: str, pretrained: str | None) -> tuple[nn.Module, Token
             f"backbone.model: '{model}' has the plain GELU but OpenAI's weights need the quick one; use '{model}-quickgelu'."
         )
     try:
-        network = open_clip.create_model(model, pretrained=pretrained, precision="fp32")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derived_seed("open_clip", model))  # weights that are not loaded are the same for every run
+            network = open_clip.create_model(model, pretrained=pretrained, precision="fp32")
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from suite.backbones.class_prompts import ClassPrompts
-from suite.backbones.clip import ClipLearner, MiniClipConfig
+from suite.backbones.clip import ClipLearner, MiniClipConfig, load_open_clip
 from suite.backbones.clip_forward import QuickGelu, replace_quick_gelu
 from suite.backbones.mini_tokenizer import MiniTokenizer, vocabulary_of
 from suite.backbones.pixels import random_resized_crop
@@ -209,6 +209,17 @@ def test_quick_gelu_is_open_clips() -> None:
     assert torch.allclose(a, b, atol=1e-5)
     ours.plain = True
     assert torch.equal(ours(x), theirs(x))
+
+
+def test_random_weights_are_the_same_in_every_run() -> None:
+    """Runs share what the untouched backbone says; the generators of others stay where they were."""
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    networks = [load_open_clip("ViT-B-32-quickgelu", None)[0] for _ in range(2)]
+    assert torch.equal(torch.rand(3), expected)
+    one, other = (network.state_dict() for network in networks)
+    assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 @pytest.mark.parametrize("quick", [True, False])
