@@ -82,7 +82,6 @@ class Workload:
 
     def trainer(self, stream: Stream, *, plain: bool) -> StreamTrainer:
         """A trainer over a fresh network."""
-        learner = self._backbone().build(stream, self.device)
         precision = "fp32" if plain else self.fast_precision()
         fields: dict[str, Any] = {"steps": self.steps, "batch_size": self.batch_size, "precision": precision, "eval_precision": precision}
         quick = {"kappa_levels": max(2, self.steps // 10)} if self.method == "codyra" else {}
@@ -90,8 +89,8 @@ class Workload:
         assert isinstance(method, MethodConfig)
         training = validate(TrainingConfig, fields, where="perf")
         set_arithmetic(training, self.device)
+        learner = self._backbone().build(stream, self.device)
         return StreamTrainer(learner, method.build(), training, RandomStreams(0), plain=plain)
-
 
     def _backbone(self) -> BackboneConfig:
         if self.reads_text:

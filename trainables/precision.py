@@ -34,8 +34,10 @@ def set_arithmetic(training: TrainingConfig, device: torch.device) -> None:
 def explained(error: RuntimeError) -> Exception:
     """``error``, or what to do about it where torch has no kernel of fixed order."""
     reason, found, _ = str(error).partition(" does not have a deterministic implementation")
-    if not found:
+    if not found and WORKSPACE not in reason:
         return error
+    if not found:
+        return ConfigError(f"{WORKSPACE}: was not set before the first product on the GPU; set it to {ORDERED_WORKSPACES[0]} and start again.")
     return ConfigError(f"training.deterministic: '{reason}' adds up in no fixed order; set training.deterministic=false for this model.")
 
 

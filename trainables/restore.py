@@ -68,7 +68,9 @@ def restore(folder: Path, data_root: Path, device: str = "auto") -> RestoredRun:
     backbone, method_config = config.backbone, config.method
     assert isinstance(backbone, BackboneConfig)
     assert isinstance(method_config, MethodConfig)
-    learner = backbone.build(stream, choose_device(device))
+    chosen = choose_device(device)
+    set_arithmetic(config.training, chosen)  # before the first product: merges are repeated as they were made
+    learner = backbone.build(stream, chosen)
     journal, method, random = Journal(learner.slots), method_config.build(), RandomStreams(config.seed)
     method.attach(learner, random)
     if record.tasks_done:
@@ -82,7 +84,6 @@ def differing_examples(run: RestoredRun) -> tuple[int, int]:
     stored, row = read_outcomes(run.folder), run.record.tasks_done
     training, learner = run.config.training, run.learner
     tasks = learner.stream.judged_after(row)
-    set_arithmetic(training, learner.device)
     with evaluating(training, learner.device):
         found = learner.evaluate("test", tasks)
     pairs = [(stored["test", row, task], outcomes.scores) for task, outcomes in zip(tasks, found, strict=True)]

@@ -176,7 +176,7 @@ class _Run:
         shared = untouched_folder(config, stream.fingerprint(), device, self.surroundings.out)
         if isinstance(trainer.learner, EmbedsTexts):
             trainer.learner.embeddings.shelf = shared
-        self.record = (self._resumed(stored, trainer) if stored else None) or self._begun(device)
+        self.record = (self._resumed(stored, trainer) if stored else None) or self._begun(device, stored)
         start = self.record.tasks_done
         try:
             if not self.record.test:
@@ -199,13 +199,15 @@ class _Run:
                 self._end("stopped")
             raise
         except KeyboardInterrupt:  # maybe between two files: only what the stored record says is whole
-            if self.surroundings.group.leads and (self.prepared.folder / "record.json").is_file():
+            if self.record.status != "finished" and self.surroundings.group.leads and (self.prepared.folder / "record.json").is_file():
                 mark_ended(self.prepared.folder, "stopped", "interrupted")
             raise
         except TrainingDiverged as error:
             return self._end("failed", str(error))
         except RuntimeError as error:
-            raise explained(error) from None
+            if (found := explained(error)) is error:
+                raise
+            raise found from None
 
     def _resumed(self, stored: Record, trainer: StreamTrainer) -> Record | None:
         rows = stored.tasks_done
@@ -219,7 +221,6 @@ class _Run:
         if rows > 0:
             trainer.optimizer_state = self.checkpoints.load(rows, trainer.journal, trainer.method, trainer.random)
         self.outcomes = {key: scores for key, scores in outcomes.items() if key[1] <= rows}
-        self.texts = read_generations(self.prepared.folder, rows)
         kept = rows + 1 if stored.test else 0
         return stored.model_copy(
             update={
@@ -231,7 +232,9 @@ class _Run:
             }
         )
 
-    def _begun(self, device: torch.device) -> Record:
+    def _begun(self, device: torch.device, stored: Record | None) -> Record:
+        """A new record; of a ``stored`` one that cannot be gone on with, what studies know it by stays."""
+        owner = stored or self.surroundings
         config, stream = self.prepared.config, self.prepared.stream
         commit, dirty = commit_and_dirty()
         write_config(config, self.prepared.folder)
@@ -255,9 +258,10 @@ class _Run:
             item_digests={s: [text_hash(getattr(t, s).ids)[:16] for t in stream.tasks] for s in SPLITS if s != "train"},
             started_at=datetime.now(UTC),
             carrier=self.surroundings.carrier,
-            study=self.surroundings.study,
-            trial=self.surroundings.trial,
-            selection=self.surroundings.selection,
+            study=owner.study,
+            trial=owner.trial,
+            selection=owner.selection,
+            reused_by=stored.reused_by if stored else {},
         )
 
     def _note(self, report: TaskReport) -> None:

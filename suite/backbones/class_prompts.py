@@ -107,6 +107,10 @@ class ClassPrompts:
         length = max(part.shape[1] for part in parts)
         return torch.cat([torch.nn.functional.pad(part, (0, length - part.shape[1])) for part in parts])
 
+    def train_tokens(self, task: int) -> Tensor:
+        """(classes, length) training prompts of one task, cut to its own longest."""
+        return self._train[task]
+
     def tokenized_again(self, tasks: Sequence[int]) -> Tensor:
         """(classes, whole context) tokens made anew from the class names, for the plain reference."""
         names = [name for index in tasks for name in self._train_prompts[self._starts[index] : self._starts[index + 1]]]

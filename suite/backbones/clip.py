@@ -218,7 +218,12 @@ class ClipLearner:
             return self.encode_texts(self.prompts.tokenized_again(involved))
         if self._adapted("text"):
             return self.encode_texts(space.tokens)
-        return self.embeddings.get(f"classes of {involved}", space.tokens, lambda: self.encode_texts(space.tokens))
+        return torch.cat([self._frozen_texts(task) for task in involved])
+
+    def _frozen_texts(self, task: int) -> Tensor:
+        """Task by task: a memory's batches involve any subset of the tasks."""
+        tokens = self.prompts.train_tokens(task)
+        return self.embeddings.get(f"classes of task {task}", tokens, lambda: self.encode_texts(tokens))
 
     def _adapted(self, encoder: str) -> bool:
         slots = (slot for name, slot in self.slots.items() if name.startswith(encoder))

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from suite.identity import hardware
 from suite.lowrank.layer import Slot
 from suite.record import atomic_write
 
@@ -59,15 +60,16 @@ class TextEmbeddings:
             return found
 
     def _fingerprint(self, name: str, tokens: Tensor) -> str:
-        """16 hex digits of all that decides the numbers beside the weights: prompts, precision, processor, threads."""
-        on_gpu = self.device.type == "cuda"
+        """16 hex digits of all that decides the numbers beside the weights: prompts, precision, hardware, torch."""
         autocast = torch.is_autocast_enabled(self.device.type)
         facts = (
             name,
             tuple(tokens.shape),
             str(torch.get_autocast_dtype(self.device.type)) if autocast else "fp32",
             torch.backends.cuda.matmul.allow_tf32,
-            torch.cuda.get_device_name(self.device) if on_gpu else f"{self.device.type} {torch.get_num_threads()}",
+            torch.are_deterministic_algorithms_enabled(),
+            torch.__version__,
+            hardware(self.device),
         )
         return hashlib.sha256(repr(facts).encode() + tokens.cpu().numpy().tobytes()).hexdigest()[:16]
 

@@ -227,7 +227,7 @@ def _study(name: str, trials: Sequence[Record], frame: pd.DataFrame, importance:
     chosen = []
     for row in frame.to_dict("records"):
         runs = [known[run] for run in str(row["runs"]).split(",") if run in known]
-        if not runs:
+        if not runs or row["selection"] == "none":
             continue
         settings = flat_config(runs[0].config)
         about = [_cell(row["label"]), _cell(float(row["trials"])), _cell(row["selection"]), _cell(float(row["optimism"]))]

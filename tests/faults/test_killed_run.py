@@ -20,7 +20,7 @@ from suite.config import RunConfig, validate
 from suite.errors import DataError
 from suite.generations import read_generations
 from suite.outcomes import write_outcomes
-from suite.record import Record, read_record
+from suite.record import Record, read_record, write_record
 from trainables.run import Surroundings, execute
 
 RUN = """
@@ -94,6 +94,16 @@ def test_a_reused_run_names_every_study_that_asked_for_it(make_config: Callable[
     assert again == read_record(surroundings.out / "runs" / first.run_id)
     assert again.trials == {"night": 3, "day": 0}
     assert again.model_copy(update={"reused_by": {}}) == first
+
+
+def test_a_run_that_begins_again_stays_with_its_studies(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
+    config = make_config("lora")
+    first = execute(config, replace(surroundings, study="night", trial=2, selection="first-task"))
+    folder = surroundings.out / "runs" / first.run_id
+    write_record(first.model_copy(update={"status": "stopped"}), folder)
+    (folder / "outcomes.npz").write_bytes(b"damaged")
+    again = execute(config, replace(surroundings, study="day", trial=7))
+    assert (again.status, again.selection, again.trials) == ("finished", "first-task", {"night": 2, "day": 7})
 
 
 def test_lost_checkpoint_goes_back_to_the_last_whole_one(

@@ -140,13 +140,21 @@ def test_a_run_that_adapts_vision_alone_embeds_prompts_once_and_the_next_not_at_
 ) -> None:
     config = make_config("lora", placement="vision:qkvo", seed=1)
     alone = execute(config, replace(surroundings, out=tmp_path / "alone"))
-    assert len(texts_encoded) == 1 + len(alone.test[0])  # classes of the evaluation, then of each task's training
+    assert len(texts_encoded) == 1 + len(alone.tasks)  # classes of the evaluation, then of each task's training
     texts_encoded.clear()
     execute(make_config("lora", placement="vision:qkvo", seed=0), surroundings)
     texts_encoded.clear()
     second = execute(config, surroundings)
     assert texts_encoded == []
     assert numbers(second) == numbers(alone)
+
+
+def test_memories_of_many_tasks_share_what_each_task_said(
+    texts_encoded: list[int], make_config: Callable[..., RunConfig], surroundings: Surroundings
+) -> None:
+    """Batches of a memory involve any subset of the tasks: one entry a task, not one a subset."""
+    record = execute(make_config("replay", placement="vision:qkvo", memory_size=9), surroundings)
+    assert len(texts_encoded) == 1 + len(record.tasks)
 
 
 def test_a_run_that_adapts_text_embeds_prompts_after_every_task(
