@@ -21,7 +21,7 @@ COMMIT_FILE = "commit.json"  # beside a copy of the packages that was taken from
 # Code that can change a number; the command line, tables and tracking cannot.
 DECIDING = (
     *("suite/backbones", "suite/benchmarks", "suite/data", "suite/lowrank", "suite/metrics", "trainables", "baselines"),
-    *("suite/outcomes.py", "suite/randomness.py"),
+    *("suite/runs/outcomes.py", "suite/randomness.py"),
 )
 WEIGHTS = "suite/backbones/weights/"
 CARRIERS = ("trainables/direct.py", "trainables/train.py")

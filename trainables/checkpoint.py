@@ -17,7 +17,7 @@ from suite.errors import DataError
 from suite.lowrank.journal import Journal
 from suite.lowrank.layer import Branch, Factors, Slot
 from suite.randomness import RandomStreams
-from suite.record import atomic_write
+from suite.runs.record import atomic_write
 from trainables.method import Method
 
 

@@ -12,7 +12,7 @@ from ray import tune
 
 from suite.config import RunConfig, validate
 from suite.errors import DataError, SuiteError
-from suite.record import Record
+from suite.runs.record import Record
 from suite.tuning.objectives import validation_view
 from suite.tuning.ray_session import Resources
 from trainables.memory_bound import bound_memory

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.config import RunConfig, validate
-from suite.record import read_record
+from suite.runs.record import read_record
 from trainables.probe import probe
 
 RUNS: tuple[dict[str, Any], ...] = (

@@ -10,7 +10,7 @@ from typing import Any
 
 from suite.config import RunConfig, validate
 from suite.data.drawn_images import DOMAINS, class_names_of
-from suite.record import Record
+from suite.runs.record import Record
 from trainables.run import Surroundings, execute
 
 # CoDyRA's threshold leaves the share of gates without signal that the release does.

@@ -11,8 +11,8 @@ import numpy as np
 from suite.config import RunConfig, validate
 from suite.errors import DataError
 from suite.identity import code_version
-from suite.outcomes import read_outcomes
-from suite.record import Record, read_record
+from suite.runs.outcomes import read_outcomes
+from suite.runs.record import Record, read_record
 from trainables.restore import find_run
 from trainables.run import Surroundings, execute
 from trainables.stream_trainer import EVALUATED

@@ -14,10 +14,10 @@ import numpy as np
 from suite.benchmarks.stream import Stream, TextTask
 from suite.config import RunConfig, validate, write_config
 from suite.errors import ConfigError, DataError
-from suite.generations import read_generations, write_generations
 from suite.metrics.text_scores import score_examples
-from suite.outcomes import Key, Scores, write_outcomes
-from suite.record import Cells, Record, read_record, write_record
+from suite.runs.generations import read_generations, write_generations
+from suite.runs.outcomes import Key, Scores, write_outcomes
+from suite.runs.record import Cells, Record, read_record, write_record
 from trainables.restore import find_run
 from trainables.run import Surroundings, prepare
 

@@ -13,9 +13,9 @@ from suite.config import RunConfig, validate
 from suite.errors import ConfigError, DataError
 from suite.identity import code_version
 from suite.lowrank.journal import Journal
-from suite.outcomes import read_outcomes
 from suite.randomness import RandomStreams
-from suite.record import Record, read_record
+from suite.runs.outcomes import read_outcomes
+from suite.runs.record import Record, read_record
 from trainables.checkpoint import Checkpoints
 from trainables.device import choose_device
 from trainables.method import MethodConfig

@@ -16,12 +16,12 @@ from suite.backbones.text_embeddings import EmbedsTexts
 from suite.benchmarks.stream import SPLITS, Stream, text_hash
 from suite.config import RunConfig, write_config
 from suite.errors import DataError, TrainingDiverged
-from suite.generations import read_generations, write_generations
 from suite.identity import code_version, commit_and_dirty, hardware, run_id, versions
-from suite.outcomes import Key, Scores, read_outcomes, write_outcomes
 from suite.randomness import RandomStreams
-from suite.record import Cells, Record, Status, mark_ended, read_record, write_record
-from suite.run_mirror import RunMirror
+from suite.runs.generations import read_generations, write_generations
+from suite.runs.mirror import RunMirror
+from suite.runs.outcomes import Key, Scores, read_outcomes, write_outcomes
+from suite.runs.record import Cells, Record, Status, mark_ended, read_record, write_record
 from trainables.checkpoint import Checkpoints
 from trainables.device import choose_device
 from trainables.method import MethodConfig

@@ -19,7 +19,7 @@ from suite.data.buckets import length_bucketed_order
 from suite.errors import TrainingDiverged
 from suite.lowrank.journal import Journal
 from suite.randomness import RandomStreams
-from suite.record import TaskCosts, TaskResult
+from suite.runs.record import TaskCosts, TaskResult
 from trainables.batch_feed import BatchFeed, HostReader, own_stream
 from trainables.captured_step import Part, StepRunner, TaskStep
 from trainables.checkpoint import optimizer_tensors, restore_optimizer

@@ -104,7 +104,7 @@ def learn(config: dict[str, Any]) -> None:
     from suite.config import RunConfig as StreamConfig
     from suite.config import validate
     from suite.errors import SuiteError
-    from suite.record import Record
+    from suite.runs.record import Record
     from suite.tuning.objectives import validation_view
     from trainables.memory_bound import bound_memory
     from trainables.run import stream_reports

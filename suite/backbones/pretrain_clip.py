@@ -24,7 +24,7 @@ from suite.backbones.pixels import MEAN, STD
 from suite.data.drawn_images import DOMAINS, class_names_of, draw_domain, template_of
 from suite.errors import DataError
 from suite.randomness import derived_seed
-from suite.record import atomic_write
+from suite.runs.record import atomic_write
 
 WEIGHTS = Path(__file__).parent / "weights"
 NAME = "mini_clip"

@@ -32,7 +32,7 @@ from suite.data.drawn_text import (
 )
 from suite.data.text import TextEncoder, Tokenizer, TokenRow, training_batch
 from suite.randomness import derived_seed, numpy_generator
-from suite.record import atomic_write
+from suite.runs.record import atomic_write
 
 STEPS, PEAK_LR, WARM_UP, SOLVED, TEXTS = 1500, 3e-3, 50, 56, 8  # rows per step: solved prompts, plain text
 VOCABULARY = 600

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from suite.identity import hardware
 from suite.lowrank.layer import Slot
-from suite.record import atomic_write
+from suite.runs.record import atomic_write
 
 
 class TextEmbeddings:

@@ -14,7 +14,7 @@ from suite.cli.run import OUT, OutOption, TrackingOption
 if TYPE_CHECKING:
 
     from suite.leaderboard.run_set import RunSet
-    from suite.record import Record
+    from suite.runs.record import Record
 
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the rows to this file.")]
 
@@ -108,7 +108,7 @@ def _records(names: Sequence[str], out: Path, tracking: str | None) -> list[Reco
 def _run_set(names: Sequence[str], filters: dict[str, str | None], out: Path, tracking: str | None) -> RunSet:
     """The named runs (folders, ids below ``out``, ids in MLflow), or without names what MLflow holds under the filters."""
     from suite.leaderboard.run_set import RunSet, folder_loader, load_runs
-    from suite.record import read_record
+    from suite.runs.record import read_record
 
     if not names:
         return load_runs(tracking, filters, out)

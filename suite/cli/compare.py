@@ -9,8 +9,8 @@ from suite.cli.pictures import attach_run_pictures
 from suite.cli.sweeping import say_waiting
 from suite.config import RunConfig
 from suite.errors import ConfigError
-from suite.record import read_record
 from suite.registry import METHODS
+from suite.runs.record import read_record
 from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.objectives import ValidationView

@@ -16,7 +16,7 @@ from suite.errors import SuiteError
 from suite.leaderboard.export import write_frame
 from suite.leaderboard.figure_style import save_figure
 from suite.leaderboard.figures import accuracy_matrix_figure
-from suite.record import read_record
+from suite.runs.record import read_record
 from suite.tuning.carry import Carriage
 from suite.tuning.ray_session import Resources, ray_session
 

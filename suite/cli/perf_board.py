@@ -15,9 +15,9 @@ from suite.leaderboard.report import report_html
 from suite.leaderboard.run_set import RunSet, load_runs
 from suite.leaderboard.standing import board
 from suite.leaderboard.table import leaderboard_frame
-from suite.outcomes import write_outcomes
 from suite.randomness import numpy_generator
-from suite.record import SCHEMA_VERSION, Cells, Record, TaskCosts, TaskResult, write_record
+from suite.runs.outcomes import write_outcomes
+from suite.runs.record import SCHEMA_VERSION, Cells, Record, TaskCosts, TaskResult, write_record
 
 TASKS, EXAMPLES, LARGE_EXAMPLES = 11, 60, 100_000
 METHODS = ("codyra", "lora", "olora", "replay", "zero-shot")

@@ -14,7 +14,7 @@ import pandas as pd
 from suite.cli.sweeping import run_study
 from suite.config import load_yaml, validate
 from suite.errors import ConfigError
-from suite.record import read_record
+from suite.runs.record import read_record
 from suite.tuning.carry import Carriage
 from suite.tuning.objectives import Objective
 from suite.tuning.perf_stopping import replay

@@ -10,7 +10,7 @@ from suite.leaderboard.figure_style import save_figure
 from suite.leaderboard.figures import accuracy_matrix_figure
 from suite.leaderboard.rank_figures import rank_figure
 from suite.leaderboard.study_figures import study_drawings, study_frame
-from suite.record import Record, read_record
+from suite.runs.record import Record, read_record
 
 if TYPE_CHECKING:
     from suite.tracking.mlflow_sink import MlflowSink

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from suite.record import Record
+    from suite.runs.record import Record
 
 
 def report(
@@ -41,7 +41,7 @@ def report(
     from suite import __version__
     from suite.leaderboard.report import report_html
     from suite.leaderboard.run_set import load_runs
-    from suite.record import atomic_write
+    from suite.runs.record import atomic_write
 
     runs = load_runs(tracking, {"benchmark": benchmark, "method": method, "setting": setting, "study": study})
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by codyra-suite {__version__}"

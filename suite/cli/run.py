@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from suite.config import RunConfig
-    from suite.record import Record
+    from suite.runs.record import Record
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for runs, studies and caches.")]
 DataOption = Annotated[Path, typer.Option("--data-root", envvar="CODYRA_DATA", help="Folder with the data sets.")]

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from suite.metrics.conventions import compute
 from suite.metrics.matrix import AccuracyMatrix
-from suite.record import Cells, Record
+from suite.runs.record import Cells, Record
 
 
 def print_run(record: Record, folder: Path) -> None:

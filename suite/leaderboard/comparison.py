@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from suite.errors import DataError
 from suite.metrics.comparison import FriedmanRanks, friedman
 from suite.metrics.statistics import holm, mcnemar, paired_bootstrap
-from suite.outcomes import Key, Scores
 from suite.randomness import numpy_generator
-from suite.record import Record
+from suite.runs.outcomes import Key, Scores
+from suite.runs.record import Record
 
 Vector = NDArray[np.float64]
 Repeat = tuple[int, tuple[str, ...]]

@@ -19,7 +19,7 @@ from suite.leaderboard.figure_style import (
     plain_axes,
     slanted,
 )
-from suite.record import Cells, Record
+from suite.runs.record import Cells, Record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

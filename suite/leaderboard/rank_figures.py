@@ -23,7 +23,7 @@ from suite.leaderboard.figure_style import (
 )
 from suite.leaderboard.figures import run_title
 from suite.leaderboard.ranks import rank_comparison, rank_frame, ranks_of, run_label, shift_frame
-from suite.record import Record
+from suite.runs.record import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from suite.errors import DataError
-from suite.record import Record
+from suite.runs.record import Record
 
 KEY = ["run", "method"]
 

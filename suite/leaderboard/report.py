@@ -18,7 +18,7 @@ from suite.leaderboard.run_set import RunSet
 from suite.leaderboard.standing import JUDGED_TOGETHER, board, row_labels
 from suite.leaderboard.study_figures import flat_config, parameters_of, study_frame
 from suite.leaderboard.table import leaderboard_frame, metric_columns, with_spread
-from suite.record import Record
+from suite.runs.record import Record
 
 MIB = 2**20
 # Column of the frame -> its head here and what its values are divided by.

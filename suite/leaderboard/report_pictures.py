@@ -20,7 +20,7 @@ from suite.leaderboard.selection import headline
 from suite.leaderboard.standing import contestants
 from suite.leaderboard.study_figures import study_drawings, study_frame
 from suite.leaderboard.tradeoff_figures import cost_figure, critical_difference_figure, tradeoff_figure, tradeoff_frame
-from suite.record import Record
+from suite.runs.record import Record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

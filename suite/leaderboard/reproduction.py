@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from suite.leaderboard.ledger import BACKBONES, LEDGERS, published_values
-from suite.record import Record
+from suite.runs.record import Record
 
 RECOMPUTED = ("zscl", "trace", "treelora")  # conventions that hold every metric of the ledger
 INSIDE, OUTSIDE, NOT_ATTEMPTED = "inside tolerance", "outside tolerance", "not attempted"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from suite.errors import ConfigError
-from suite.outcomes import Key, Scores, read_outcomes
-from suite.record import Record, read_record
+from suite.runs.outcomes import Key, Scores, read_outcomes
+from suite.runs.record import Record, read_record
 
 Loader = Callable[[int | None], Mapping[Key, Scores]]
 # Option of the command line -> what it is compared with: in the setting the text must occur, of the studies one must be it.

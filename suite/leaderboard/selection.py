@@ -20,7 +20,7 @@ from typing import Literal
 from suite.errors import SuiteError, unknown_name
 from suite.metrics.conventions import compute
 from suite.metrics.matrix import AccuracyMatrix
-from suite.record import Record
+from suite.runs.record import Record
 
 DEFAULT_RULE = "two-phase"
 

@@ -14,7 +14,7 @@ from suite.leaderboard.selection import headline, metric_value
 from suite.leaderboard.standing import JUDGED_TOGETHER, contestants
 from suite.leaderboard.table import leaderboard_frame, pooled_key
 from suite.metrics.comparison import split_variance
-from suite.record import Record
+from suite.runs.record import Record
 
 
 def groups_of_rows(runs: RunSet, *, all_trials: bool = False) -> list[tuple[str, list[Contestant]]]:

@@ -10,8 +10,8 @@ from suite.errors import DataError
 from suite.leaderboard.comparison import LEVEL, Contestant, against_best, contestant
 from suite.leaderboard.run_set import RunSet
 from suite.leaderboard.table import leaderboard_frame
-from suite.outcomes import Key, Scores
-from suite.record import Record
+from suite.runs.outcomes import Key, Scores
+from suite.runs.record import Record
 
 JUDGED_TOGETHER = ["benchmark", "setting", "data_fingerprint", "scoring"]
 Loader = Callable[[Record], Mapping[Key, Scores]]

@@ -24,7 +24,7 @@ from suite.leaderboard.figure_style import (
 )
 from suite.leaderboard.selection import headline, metric_value
 from suite.metrics.conventions import METRICS
-from suite.record import Record
+from suite.runs.record import Record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,7 +16,7 @@ from suite.config import canonical_hash
 from suite.leaderboard.run_set import setting_text
 from suite.leaderboard.selection import Selection, headline, metric_value, select_trials
 from suite.metrics.conventions import convention
-from suite.record import Record
+from suite.runs.record import Record
 
 KEYS = ("benchmark", "setting", "method", "scoring", "data_fingerprint", "code_version", "settings_hash")
 TASK = "last: "

@@ -12,7 +12,7 @@ import pandas as pd
 from suite.leaderboard.comparison import LEVEL, Contestant, ranks_over_tasks
 from suite.leaderboard.figure_style import COLOURS, MARKERS, SMALL, TEXT, legend_beside, log_axis, looks, new_figure, plain_axes
 from suite.leaderboard.selection import metric_value
-from suite.record import Record
+from suite.runs.record import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

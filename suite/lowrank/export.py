@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from suite.errors import ConfigError
 from suite.lowrank.journal import Journal
 from suite.lowrank.layer import Factors
-from suite.record import atomic_write
+from suite.runs.record import atomic_write
 
 
 @torch.no_grad()

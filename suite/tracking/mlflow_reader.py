@@ -12,8 +12,8 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from suite.errors import DataError, SuiteError
-from suite.outcomes import Key, Scores, unpack
-from suite.record import Record, parse_record
+from suite.runs.outcomes import Key, Scores, unpack
+from suite.runs.record import Record, parse_record
 from suite.tracking.mlflow_client import EXPERIMENT, connect, default_uri, quiet_mlflow, quoted
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from suite.errors import ConfigError, SuiteError
-from suite.record import Record, atomic_write, read_record
+from suite.runs.record import Record, atomic_write, read_record
 from suite.tracking.mlflow_client import connect, default_uri, experiment_id, quiet_mlflow, quoted
 from suite.tracking.run_metrics import row_metrics, summary_metrics
 

@@ -7,7 +7,7 @@ import math
 from suite.errors import SuiteError
 from suite.metrics.conventions import compute
 from suite.metrics.matrix import AccuracyMatrix
-from suite.record import Record
+from suite.runs.record import Record
 
 
 def row_metrics(record: Record, row: int) -> dict[str, float]:

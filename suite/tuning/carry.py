@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from suite.errors import SuiteError
-from suite.record import mark_ended
-from suite.run_mirror import RunMirror
+from suite.runs.mirror import RunMirror
+from suite.runs.record import mark_ended
 from suite.tuning.objectives import ValidationView, validation_view
 from suite.tuning.ray_session import Resources, ray_session
 from suite.tuning.source import RunSource, Suggestion, left_behind

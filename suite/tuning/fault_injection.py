@@ -26,7 +26,7 @@ import psutil
 import yaml
 
 from suite.errors import SuiteError
-from suite.record import Record, read_record
+from suite.runs.record import Record, read_record
 
 SWEEP: dict[str, Any] = {
     "run": {

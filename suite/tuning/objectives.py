@@ -11,7 +11,7 @@ from typing import Any
 from suite.errors import unknown_name
 from suite.metrics.conventions import METRICS, compute
 from suite.metrics.matrix import AccuracyMatrix
-from suite.record import Cells, Record
+from suite.runs.record import Cells, Record
 
 
 @dataclass(frozen=True)

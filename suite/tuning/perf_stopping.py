@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suite.errors import DataError
-from suite.record import Record
+from suite.runs.record import Record
 from suite.tuning.hypervolume import hypervolume, maximised
 from suite.tuning.objectives import Objective, ValidationView, validation_view
 from suite.tuning.stopping import StoppingConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from suite.config import RunConfig
-from suite.record import read_record
+from suite.runs.record import read_record
 from suite.tuning.objectives import ValidationView, validation_view
 
 

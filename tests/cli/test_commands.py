@@ -13,8 +13,8 @@ import pytest
 from suite.cli.compare import settings_for
 from suite.cli.main import main
 from suite.cli.run import run_config
-from suite.record import read_record
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
+from suite.runs.record import read_record
 from trainables.codyra import CodyraConfig
 
 Cli = Callable[..., tuple[int, str, str]]

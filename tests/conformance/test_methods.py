@@ -14,9 +14,9 @@ from baselines.lora import LoraConfig
 from baselines.olora import OLoraConfig
 from baselines.replay import ReplayConfig
 from suite.config import RunConfig
-from suite.outcomes import read_outcomes
-from suite.record import Record
 from suite.registry import METHODS
+from suite.runs.outcomes import read_outcomes
+from suite.runs.record import Record
 from trainables.checkpoint import branch_tensors
 from trainables.method import MethodConfig, tensor_bytes
 from trainables.run import Surroundings, execute

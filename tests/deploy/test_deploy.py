@@ -22,7 +22,7 @@ import yaml
 from suite import __version__
 from suite.cli.entry import sweep_arguments
 from suite.cli.main import app
-from suite.record import read_record
+from suite.runs.record import read_record
 from suite.tuning.working_folder import package_files
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"

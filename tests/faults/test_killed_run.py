@@ -18,9 +18,9 @@ import pytest
 
 from suite.config import RunConfig, validate
 from suite.errors import DataError
-from suite.generations import read_generations
-from suite.outcomes import write_outcomes
-from suite.record import Record, read_record, write_record
+from suite.runs.generations import read_generations
+from suite.runs.outcomes import write_outcomes
+from suite.runs.record import Record, read_record, write_record
 from trainables.run import Surroundings, execute
 
 RUN = """

@@ -103,7 +103,7 @@ def test_every_import_keeps_the_rules() -> None:
 @pytest.mark.parametrize(
     ("path", "source", "allowed"),
     [
-        ("suite/record.py", "import trainables.run", False),
+        ("suite/runs/record.py", "import trainables.run", False),
         ("suite/cli/run.py", "def run():\n    from trainables.run import execute", True),
         ("suite/cli/run.py", "if TYPE_CHECKING:\n    from trainables.run import execute", True),
         ("trainables/run.py", "def run():\n    import baselines.lora", False),
@@ -112,8 +112,8 @@ def test_every_import_keeps_the_rules() -> None:
         ("suite/cli/run.py", "def run():\n    import ray.tune", False),
         ("suite/tuning/carry.py", "from ray import tune", True),
         ("suite/leaderboard/table.py", "def read():\n    from mlflow import MlflowClient", False),
-        ("suite/record.py", "from . import identity", False),
-        ("suite/record.py", "import rayon", True),
+        ("suite/runs/record.py", "from . import identity", False),
+        ("suite/runs/record.py", "import rayon", True),
     ],
 )
 def test_the_rules_see_what_they_should(path: str, source: str, allowed: bool) -> None:

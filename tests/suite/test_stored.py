@@ -16,10 +16,10 @@ from hypothesis.extra import numpy as hnp
 from suite.config import RunConfig
 from suite.errors import ConfigError, DataError
 from suite.identity import code_version, run_id
-from suite.outcomes import pack, unpack
 from suite.randomness import RandomStreams, derived_seed
-from suite.record import atomic_write, parse_record, read_record
 from suite.registry import METHODS, Entry, Registry
+from suite.runs.outcomes import pack, unpack
+from suite.runs.record import atomic_write, parse_record, read_record
 from trainables.run import Surroundings, execute
 
 
@@ -104,7 +104,7 @@ def test_code_version_sees_code_that_decides_numbers_only(repository: Path, tmp_
     assert version == code_version(repository)
     (tmp_path / "suite" / "cli" / "main.py").write_text("# changed\n")
     assert code_version(tmp_path) == version
-    for name in ("trainables/codyra.py", "suite/randomness.py", "suite/outcomes.py", "suite/backbones/weights/mini_lm/model.safetensors"):
+    for name in ("trainables/codyra.py", "suite/randomness.py", "suite/runs/outcomes.py", "suite/backbones/weights/mini_lm/model.safetensors"):
         (tmp_path / name).write_text("# changed\n")
         assert code_version(tmp_path) != version, name
         shutil.copy(repository / name, tmp_path / name)

@@ -9,8 +9,8 @@ import pytest
 
 from suite.config import RunConfig
 from suite.errors import ConfigError
-from suite.outcomes import read_outcomes, write_outcomes
-from suite.record import write_record
+from suite.runs.outcomes import read_outcomes, write_outcomes
+from suite.runs.record import write_record
 from trainables.replay import replay_run
 from trainables.restore import find_run
 from trainables.run import Surroundings, execute

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from suite.config import RunConfig, load_yaml, validate
 from suite.errors import ConfigError, DataError
-from suite.outcomes import read_outcomes
-from suite.record import Record
+from suite.runs.outcomes import read_outcomes
+from suite.runs.record import Record
 from trainables.exporting import export_run
 from trainables.rescoring import rescore
 from trainables.run import Surroundings, execute

@@ -9,10 +9,10 @@ import torch
 
 from suite.backbones.causal_lm import CausalLearner
 from suite.config import RunConfig, validate
-from suite.generations import read_generations
 from suite.metrics.text_scores import score
-from suite.outcomes import read_outcomes
-from suite.record import Record, read_record
+from suite.runs.generations import read_generations
+from suite.runs.outcomes import read_outcomes
+from suite.runs.record import Record, read_record
 from trainables.run import Surroundings, execute
 
 TRACE = ("C-STANCE", "FOMC", "MeetingBank", "Py150", "ScienceQA", "NumGLUE-cm", "NumGLUE-ds", "20Minuten")

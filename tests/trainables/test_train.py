@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from suite.config import RunConfig
-from suite.record import read_record
+from suite.runs.record import read_record
 from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.objectives import ValidationView
 from suite.tuning.ray_session import Resources, ray_session

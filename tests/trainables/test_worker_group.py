@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.backbones.learner import Batch
-from suite.record import Record, read_record
+from suite.runs.record import Record, read_record
 from trainables.worker_group import ALONE, WorkerGroup
 
 RUN = """

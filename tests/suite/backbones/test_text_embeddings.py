@@ -16,7 +16,7 @@ from suite.backbones.text_embeddings import TextEmbeddings
 from suite.benchmarks.stream import Stream
 from suite.config import RunConfig
 from suite.lowrank.layer import Factors, Slot, fresh_branch
-from suite.record import Record
+from suite.runs.record import Record
 from trainables.run import Surroundings, execute
 
 TOKENS = torch.tensor([[1, 5, 2], [1, 2, 0]])

@@ -13,7 +13,7 @@ import optuna
 from suite.cli.pictures import attach_study
 from suite.cli.report import importances
 from suite.config import RunConfig
-from suite.record import write_record
+from suite.runs.record import write_record
 from trainables.run import Surroundings, execute
 
 

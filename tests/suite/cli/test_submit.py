@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from suite.cli.main import app
 from suite.errors import ConfigError
-from suite.record import read_record
+from suite.runs.record import read_record
 
 TOKEN = "0123456789abcdef" * 4
 BIN = Path(sys.executable).parent

@@ -15,7 +15,7 @@ from suite.cli.main import app
 from suite.cli.sweeping import FILE, _may_begin, _say_other_code, print_front, read_sweep
 from suite.config import RunConfig
 from suite.errors import ConfigError, SuiteError
-from suite.record import write_record
+from suite.runs.record import write_record
 from suite.tuning.study import StudySource
 from trainables.run import Surroundings, execute
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from suite.leaderboard.run_set import RunSet
-from suite.outcomes import Key, Scores
-from suite.record import Cells, Record, TaskCosts, TaskResult
+from suite.runs.outcomes import Key, Scores
+from suite.runs.record import Cells, Record, TaskCosts, TaskResult
 
 ROWS: Cells = [[50.0, 50.0, 50.0], [80.0, 60.0, 40.0], [84.0, 90.0, 50.0], [70.0, 85.0, 95.0]]
 

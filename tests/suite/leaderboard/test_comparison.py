@@ -14,7 +14,7 @@ from suite.leaderboard.comparison import Contestant, against_best, compare, cont
 from suite.leaderboard.run_set import RunSet
 from suite.leaderboard.significance import groups_of_rows, rank_table, variance_frame
 from suite.leaderboard.standing import board, row_labels, with_standing
-from suite.record import Record
+from suite.runs.record import Record
 
 TRIALS = 2000
 LEVEL, SLACK = 0.05, 0.015  # three standard errors of 2000 trials: a right test fails here once in 370 seeds

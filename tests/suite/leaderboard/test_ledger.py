@@ -14,8 +14,8 @@ from suite.leaderboard.ledger import BACKBONES, LEDGERS, PUBLISHED, published_fr
 from suite.leaderboard.reproduction import INSIDE, NOT_ATTEMPTED, OUTSIDE, reproduction_frame, tolerances
 from suite.leaderboard.table import leaderboard_frame
 from suite.metrics.conventions import METRICS
-from suite.record import Record
 from suite.registry import METHODS
+from suite.runs.record import Record
 
 
 @pytest.mark.parametrize("benchmark", sorted(LEDGERS))

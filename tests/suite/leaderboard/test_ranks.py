@@ -10,7 +10,7 @@ import pytest
 from suite.config import RunConfig
 from suite.errors import DataError
 from suite.leaderboard.ranks import rank_comparison, rank_frame, rank_summary, ranks_of, shift_frame
-from suite.record import Record
+from suite.runs.record import Record
 from trainables.run import Surroundings, execute
 
 

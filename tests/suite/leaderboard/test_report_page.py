@@ -13,7 +13,7 @@ import pytest
 
 from suite.leaderboard.report import report_html
 from suite.leaderboard.run_set import RunSet
-from suite.record import Record
+from suite.runs.record import Record
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]

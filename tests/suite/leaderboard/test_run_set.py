@@ -10,8 +10,8 @@ import pytest
 from suite.cli.board import load_board
 from suite.errors import ConfigError
 from suite.leaderboard.run_set import RunSet, load_runs
-from suite.outcomes import write_outcomes
-from suite.record import write_record
+from suite.runs.outcomes import write_outcomes
+from suite.runs.record import write_record
 
 
 def test_empty_store_says_what_to_do(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from suite.errors import ConfigError
 from suite.leaderboard.selection import RULES, select_trials
-from suite.record import Cells, Record
+from suite.runs.record import Cells, Record
 
 START = [10.0, 10.0]
 # Two tasks; rows after task 1 and 2. Validation and test disagree on purpose.

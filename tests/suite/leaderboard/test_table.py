@@ -15,7 +15,7 @@ import pytest
 from suite.errors import SuiteError
 from suite.leaderboard.export import FORMS, latex_escape, to_csv, to_html, to_json, to_latex, to_markdown
 from suite.leaderboard.table import budget_text, leaderboard_frame, metric_columns, task_columns
-from suite.record import Cells, Record
+from suite.runs.record import Cells, Record
 
 ROWS: Cells = [[50.0, 50.0, 50.0], [80.0, 60.0, 40.0], [84.0, 90.0, 50.0], [70.0, 85.0, 95.0]]
 COLUMNS = [

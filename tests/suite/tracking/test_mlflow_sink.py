@@ -17,8 +17,8 @@ import pytest
 
 from suite.config import RunConfig
 from suite.errors import ConfigError, SuiteError
-from suite.outcomes import read_outcomes
-from suite.record import Record, write_record
+from suite.runs.outcomes import read_outcomes
+from suite.runs.record import Record, write_record
 from suite.tracking.mlflow_reader import read_runs
 from suite.tracking.mlflow_sink import MlflowSink
 from suite.tracking.run_metrics import row_metrics, summary_metrics

@@ -17,7 +17,7 @@ from suite.cli.compare import carry_list
 from suite.cli.sweeping import read_sweep, run_study
 from suite.config import RunConfig
 from suite.errors import ConfigError, SuiteError
-from suite.record import read_record
+from suite.runs.record import read_record
 from suite.tracking.mlflow_reader import read_runs
 from suite.tuning.carry import Carriage
 from suite.tuning.ray_session import Resources, ray_session

@@ -9,7 +9,7 @@ import pytest
 
 from suite.config import RunConfig
 from suite.errors import ConfigError
-from suite.run_mirror import RunMirror
+from suite.runs.mirror import RunMirror
 from trainables.run import Surroundings, execute
 
 
