@@ -26,6 +26,7 @@ from suite.randomness import RandomStreams
 from trainables.method import Method, MethodConfig, MethodFacts, ParameterGroup, Step, TaskContext, count_parameters
 
 BRANCH = "task"
+RELEASED_LEVELS = 50
 
 
 class CodyraConfig(MethodConfig):
@@ -33,7 +34,7 @@ class CodyraConfig(MethodConfig):
 
     Attributes:
         kappa_max: largest threshold; 0 never prunes.
-        kappa_levels: equal steps from 0 to ``kappa_max``.
+        kappa_levels: equal steps from 0 to ``kappa_max``; null = the release's 50, or as many as a task's steps leave room for.
         dense_fraction: share of the steps before the first threshold.
         threshold_op: ``soft`` zeroes |w| <= kappa (paper), ``codyra_release`` zeroes |w| < 2 kappa (released code).
         gate_init: standard normal (release) or all ones.
@@ -46,7 +47,7 @@ class CodyraConfig(MethodConfig):
     rank: Annotated[int, Field(ge=1, le=512)] = 16
     placement: Placement = Placement(weights=("q", "k", "v", "o", "in", "out"))
     kappa_max: Annotated[float, Field(ge=0)] = 5e-3
-    kappa_levels: Annotated[int, Field(ge=2)] = 50
+    kappa_levels: Annotated[int, Field(ge=2)] | None = None
     dense_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.5
     threshold_op: ThresholdOperator = "soft"
     gate_init: GateInit = "normal"
@@ -85,7 +86,12 @@ class Codyra(Method):
 
     def _schedule(self, steps: int, task: str) -> list[float | None]:
         config = self.config
-        return threshold_schedule(steps, config.dense_fraction, config.kappa_levels, config.kappa_max, where=task)
+        levels = config.kappa_levels
+        if levels is None:
+            levels = levels_that_fit(steps, config.dense_fraction)
+            if levels is None:
+                return [None] * steps
+        return threshold_schedule(steps, config.dense_fraction, levels, config.kappa_max, where=task)
 
     def begin_task(self, context: TaskContext) -> None:
         config = self.config
@@ -133,12 +139,29 @@ class Codyra(Method):
         groups = self.parameter_groups()
         ranks = {slot.name: slot.branch(BRANCH).effective_rank() for slot in self.slots}
         no_signal = no_signal_rank(config.rank, self.applied, config.threshold_op, config.gate_init)
-        self._facts = MethodFacts(count_parameters(groups), ranks, no_signal)
+        chosen, notes = self._levels_in_words(context.steps)
+        self._facts = MethodFacts(count_parameters(groups), ranks, no_signal, chosen=chosen, notes=notes)
         for slot in self.slots:
             self.merge(slot, BRANCH)
 
     def facts(self) -> MethodFacts:
         return self._facts
+
+    def _levels_in_words(self, steps: int) -> tuple[dict[str, int], tuple[str, ...]]:
+        """What a config without ``kappa_levels`` came to under ``steps``: the number for the record, a note if it is not the release's."""
+        if self.config.kappa_levels is not None:
+            return {}, ()
+        levels = levels_that_fit(steps, self.config.dense_fraction)
+        if levels is None:
+            return {"kappa_levels": 0}, (f"codyra: {steps} steps leave no room for a threshold, so no rank is pruned",)
+        note = f"codyra: {steps} steps leave room for {levels} threshold levels instead of {RELEASED_LEVELS}"
+        return {"kappa_levels": levels}, (note,) if levels < RELEASED_LEVELS else ()
+
+
+def levels_that_fit(steps: int, dense_fraction: float) -> int | None:
+    """The release's number of threshold levels, or as many as the steps after the dense phase; None when fewer than two fit."""
+    fit = min(RELEASED_LEVELS, math.floor(steps - dense_fraction * steps))
+    return fit if fit >= 2 else None
 
 
 def threshold_schedule(

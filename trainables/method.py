@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -71,12 +71,16 @@ class MethodFacts:
         effective_rank: parts left per slot after pruning.
         no_signal_rank: parts the schedule alone would leave per slot, None where rank is not learned.
         carried_bytes: what is kept for later tasks beside the network's own weights.
+        chosen: settings that the config leaves to the method, as they were for this task.
+        notes: full sentences for the reader of the record.
     """
 
     trainable_parameters: int
     effective_rank: dict[str, int] = field(default_factory=dict)
     no_signal_rank: float | None = None
     carried_bytes: int = 0
+    chosen: Mapping[str, int | float | str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 class Method(ABC):

@@ -23,7 +23,7 @@ from suite.runs.record import TaskCosts, TaskResult
 from trainables.batch_feed import BatchFeed, HostReader, own_stream
 from trainables.captured_step import Part, StepRunner, TaskStep
 from trainables.checkpoint import optimizer_tensors, restore_optimizer
-from trainables.method import Method, TaskContext
+from trainables.method import Method, MethodFacts, TaskContext
 from trainables.plain_step import PlainStep
 from trainables.precision import evaluating
 from trainables.worker_group import ALONE, WorkerGroup
@@ -119,7 +119,7 @@ class StreamTrainer:
             update_norm=self.journal.update_norms(),
             cumulative_norm=self.journal.cumulative_norms(),
             train_loss=loss,
-            facts={**self.learner.facts(), **step_facts},
+            facts=_together(self.learner.facts(), facts, step_facts),
         )
         return TaskReport(result, outcomes)
 
@@ -252,6 +252,12 @@ class StreamTrainer:
             trainable_parameters=trainable,
             carried_bytes=carried,
         )
+
+
+def _together(of_learner: dict[str, Any], of_method: MethodFacts, of_steps: dict[str, Any]) -> dict[str, Any]:
+    """Facts of a task; the notes of learner and method in one list."""
+    notes = [*of_learner.get("notes", []), *of_method.notes]
+    return {**of_learner, **of_method.chosen, **of_steps, **({"notes": notes} if notes else {})}
 
 
 def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:

@@ -61,8 +61,35 @@ def test_the_shortest_task_is_named() -> None:
     """The 500-row release: FOMC has 48 steps of 32 rows, the others more; what is named for it fits all."""
     tasks, steps = ["C-STANCE", "FOMC", "MeetingBank"], [80, 48, 112]
     with pytest.raises(ConfigError, match=r"48 steps for task 'FOMC'.* set method\.kappa_levels=24"):
-        CodyraConfig().build().check_budget(tasks, steps)
+        CodyraConfig(kappa_levels=50).build().check_budget(tasks, steps)
     CodyraConfig(kappa_levels=24).build().check_budget(tasks, steps)
+
+
+@pytest.mark.parametrize(
+    ("steps", "levels", "note"),
+    [
+        (500, 50, None),
+        (100, 50, None),
+        (30, 15, "codyra: 30 steps leave room for 15 threshold levels instead of 50"),
+        (3, 0, "codyra: 3 steps leave no room for a threshold, so no rank is pruned"),
+    ],
+)
+def test_levels_that_were_not_set_follow_the_budget(
+    steps: int, levels: int, note: str | None, make_trainer: Callable[..., StreamTrainer]
+) -> None:
+    """Every first try is short: only levels that somebody asked for are refused."""
+    method = CodyraConfig(placement="vision:q@0").build()
+    method.check_budget(["t"], [steps])
+    assert method._schedule(steps, "t") == (
+        threshold_schedule(steps, 0.5, levels, 5e-3, where="t") if levels else [None] * steps
+    )
+    chosen, notes = method._levels_in_words(steps)
+    assert chosen == {"kappa_levels": levels}
+    assert notes == ((note,) if note else ())
+    if steps == 3:
+        result = next(make_trainer(method.config, steps=steps).rows(0)).result
+        assert (result.facts["kappa_levels"], result.facts["notes"]) == (0, [note])
+        assert result.no_signal_rank == 16
 
 
 @pytest.mark.parametrize(
