@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,20 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from suite.errors import SuiteError
-from suite.runs.mirror import RunMirror
-from suite.runs.record import mark_ended
-from suite.tuning.objectives import ValidationView, validation_view
+from suite.tuning.objectives import ValidationView
 from suite.tuning.ray_session import Resources, ray_session
-from suite.tuning.source import RunSource, Suggestion, left_behind
+from suite.tuning.source import RunSource, Suggestion
 
 if TYPE_CHECKING:
-    from ray.tune.experiment import Trial
+    from suite.tuning.tune_plugins import Bridge
 
 EndListener = Callable[[Suggestion, ValidationView | None, str | None], None]
-RETRIES = 2  # a run whose worker or node died is given out again this many times without a task finished in between
-STARTS = 20  # the same for workers that died before they began: their node went, or the environment is broken
 FULL_DISK = "the disk is full ({reason}); finished runs are stored: free space and add --resume."
-MEMORY_SIGNS = ("OutOfMemoryError", "out of memory", "can't allocate memory", "MemoryError")
 
 
 @dataclass
@@ -113,16 +107,18 @@ class _Again:
         self.source.ended(run, view, reason)
 
 
-def _fit(source: RunSource, carriage: Carriage, fitting: int, larger: Resources | None) -> _Bridge:
+def _fit(source: RunSource, carriage: Carriage, fitting: int, larger: Resources | None) -> Bridge:
     from ray import tune
 
-    bridge = _bridge(source, carriage, larger)
+    from suite.tuning.tune_plugins import Bridge, Ears, SourceSearcher, TaskScheduler
+
+    bridge = Bridge(source, carriage, larger)
     with tempfile.TemporaryDirectory(prefix="codyra-tune-") as scratch:
         tuner = tune.Tuner(
             _trainable(carriage),
             tune_config=tune.TuneConfig(
-                search_alg=bridge.searcher,
-                scheduler=bridge.scheduler,
+                search_alg=SourceSearcher(bridge),
+                scheduler=TaskScheduler(bridge),
                 num_samples=-1,
                 max_concurrent_trials=min(fitting, carriage.concurrency or fitting),
                 reuse_actors=True,
@@ -130,7 +126,7 @@ def _fit(source: RunSource, carriage: Carriage, fitting: int, larger: Resources 
             run_config=tune.RunConfig(
                 storage_path=scratch,
                 verbose=0,
-                callbacks=[bridge.callback],
+                callbacks=[Ears(bridge)],
                 failure_config=tune.FailureConfig(max_failures=0),  # Tune would not retry a worker that died while starting
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             ),
@@ -149,163 +145,3 @@ def _trainable(carriage: Carriage) -> Any:
     from trainables.direct import StreamTrainable
 
     return tune.with_resources(StreamTrainable, {"cpu": carriage.resources.cpus, "gpu": carriage.resources.gpus})
-
-
-@dataclass
-class _Bridge:
-    """Ray's three plug-ins around one source, and what they found out.
-
-    Attributes:
-        runs: Tune's trial id -> what was given out under it and is not over.
-        again: runs to give out once more, because their worker died.
-        deaths: (trial, part, had it begun) -> deaths since its last finished task.
-        too_large: runs that ran out of memory and may be tried again.
-        halted: why no run can go on; unfinished ones stay as they are, for ``--resume``.
-        interrupted: by Ctrl-C, while runs were going on.
-    """
-
-    searcher: Any = None
-    scheduler: Any = None
-    callback: Any = None
-    runs: dict[str, Suggestion] = field(default_factory=dict)
-    again: list[Suggestion] = field(default_factory=list)
-    deaths: Counter[tuple[int, int, bool]] = field(default_factory=Counter)
-    too_large: list[Suggestion] = field(default_factory=list)
-    halted: str | None = None
-    interrupted: bool = False
-
-
-def _bridge(source: RunSource, carriage: Carriage, larger: Resources | None) -> _Bridge:
-    """The plug-ins; defined here so that nothing imports Ray before it is needed."""
-    from ray.tune import Callback
-    from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-    from ray.tune.search import Searcher
-
-    bridge = _Bridge()
-    views: dict[str, ValidationView] = {}
-
-    @contextmanager
-    def halting() -> Iterator[None]:
-        """A mistake that no run can do anything about ends them all."""
-        try:
-            yield
-        except SuiteError as error:
-            bridge.halted = bridge.halted or str(error)
-
-    def end(trial: Trial, reason: str | None, *, stopped: bool = False) -> None:
-        run = bridge.runs.pop(trial.trial_id, None)
-        if run is None:
-            return
-        if reason is not None and larger is not None and _ran_out_of_memory(reason):
-            bridge.too_large.append(run)
-            return
-        view = views.get(trial.trial_id)
-        if reason is not None and view is None:
-            view = left_behind(carriage.out, run, source.study)
-        with halting():
-            if view is not None:
-                folder = carriage.out / "runs" / view.run_id
-                RunMirror(carriage.storage).pull(folder)
-                if stopped or reason is not None:
-                    view = validation_view(mark_ended(folder, "stopped" if stopped else "failed", reason))
-                if carriage.on_record:
-                    carriage.on_record(view)
-            source.ended(run, view, reason)
-            if carriage.on_end:
-                carriage.on_end(run, view, reason)
-
-    class SourceSearcher(Searcher):
-        def suggest(self, trial_id: str) -> Any:
-            found: Suggestion | Literal["finished", "wait"] = "finished"
-            if not bridge.halted:
-                with halting():
-                    found = bridge.again.pop() if bridge.again else source.suggest()
-            if isinstance(found, str):
-                return None if bridge.runs else Searcher.FINISHED  # one that runs may come back, or others wait for it
-            bridge.runs[trial_id] = found
-            return _trial_settings(found, source.study, carriage)
-
-        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-            """The callback hears of it with more to tell."""
-
-        def save(self, checkpoint_path: str) -> None:
-            """Nothing: a study lives in its own storage."""
-
-        def restore(self, checkpoint_path: str) -> None:
-            """Nothing: see ``save``."""
-
-    class TaskScheduler(FIFOScheduler):
-        def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-            if bridge.halted:
-                return str(TrialScheduler.STOP)
-            if "view" not in result:
-                return str(TrialScheduler.CONTINUE)
-            view = ValidationView.from_text(result["view"])
-            views[trial.trial_id] = view
-            run = bridge.runs.get(trial.trial_id)
-            if run is None:
-                return str(TrialScheduler.STOP)
-            for begun in (False, True):
-                bridge.deaths.pop((run.trial, run.part, begun), None)
-            with halting():
-                if view.status == "running" and not source.may_go_on(run, view):
-                    end(trial, None, stopped=True)
-                    return str(TrialScheduler.STOP)
-            return str(TrialScheduler.STOP if bridge.halted else TrialScheduler.CONTINUE)
-
-    class Ears(Callback):
-        def on_trial_complete(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
-            error = trial.last_result.get("error")
-            if trial.last_result.get("disk_full") or (trial.last_result.get("no_data") and source.study is not None):
-                bridge.halted = FULL_DISK.format(reason=error) if trial.last_result.get("disk_full") else error
-                bridge.runs.pop(trial.trial_id, None)  # neither ended nor lost: --resume goes on with it
-                return
-            if "view" in trial.last_result:
-                views[trial.trial_id] = ValidationView.from_text(trial.last_result["view"])
-            view = views.get(trial.trial_id)
-            interrupted = error is None and view is not None and view.status == "running"
-            if interrupted:
-                bridge.interrupted |= bridge.runs.pop(trial.trial_id, None) is not None
-            else:
-                end(trial, error)
-
-        def on_trial_error(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
-            reason, run = _last_line(trial), bridge.runs.get(trial.trial_id)
-            if run is None:
-                return  # it was told to stop before its process went
-            key = run.trial, run.part, reason is not None
-            bridge.deaths[key] += 1
-            said = reason or "the worker died before it could start"
-            if _ran_out_of_memory(said) or bridge.deaths[key] > (RETRIES if reason else STARTS):
-                end(trial, said)
-            else:
-                bridge.again.append(bridge.runs.pop(trial.trial_id))
-
-    scheduler: Any = TaskScheduler
-    bridge.searcher, bridge.scheduler, bridge.callback = SourceSearcher(), scheduler(), Ears()
-    return bridge
-
-
-def _trial_settings(run: Suggestion, study: str | None, carriage: Carriage) -> dict[str, Any]:
-    """What a trial's process is told, as plain values."""
-    return {
-        "run": run.config.resolved(),
-        "out": str(carriage.out.resolve()),
-        "data_root": str(carriage.data_root.resolve()),
-        "device": carriage.device,
-        "study": study,
-        "trial": run.trial,
-        "selection": carriage.selection,
-        "storage": carriage.storage,
-        "resources": carriage.resources.model_dump(),
-    }
-
-
-def _ran_out_of_memory(reason: str) -> bool:
-    return any(sign in reason for sign in MEMORY_SIGNS)
-
-
-def _last_line(trial: Trial) -> str | None:
-    """The last line of a crashed trial's traceback; None when it never began."""
-    lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else None

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import RLock
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray import cloudpickle
 
 from suite.config import validate
 from suite.errors import SuiteError
-from suite.tuning.carry import Carriage, _Bridge, _bridge
+from suite.tuning.carry import Carriage
 from suite.tuning.objectives import ValidationView
 from suite.tuning.ray_session import Resources
 from suite.tuning.study import StudySource
 from suite.tuning.study_config import StudyConfig
+from suite.tuning.tune_plugins import Bridge, Ears, SourceSearcher, TaskScheduler
 
 RUN = {"benchmark": {"name": "mini-mtil", "domains": ["shapes", "faces", "digits"]}}
 TASKS = ("a", "b", "c")
@@ -36,28 +39,28 @@ def event(name: str, found: ValidationView | None = None, **result: Any) -> Any:
     return SimpleNamespace(trial_id=name, last_result=result)
 
 
-def carried(source: StudySource, out: Path, *names: str, larger: Resources | None = None, **hooks: Any) -> _Bridge:
-    bridge = _bridge(source, Carriage(out, out, **hooks), larger)
+def carried(source: StudySource, out: Path, *names: str, larger: Resources | None = None, **hooks: Any) -> Bridge:
+    bridge = Bridge(source, Carriage(out, out, **hooks), larger)
     for name in names:
-        assert isinstance(bridge.searcher.suggest(name), dict)
+        assert isinstance(SourceSearcher(bridge).suggest(name), dict)
     return bridge
 
 
-def decision(bridge: _Bridge, trial: Any) -> str:
-    return str(bridge.scheduler.on_trial_result(None, trial, trial.last_result))
+def decision(bridge: Bridge, trial: Any) -> str:
+    return str(TaskScheduler(bridge).on_trial_result(None, trial, trial.last_result))
 
 
 def test_nobody_waits_for_a_seed_that_needs_more_memory(tmp_path: Path) -> None:
     """Its trial is open but not running: the round ends, and the next one carries it with a larger share."""
     bridge = carried(study(tmp_path, seeds=[0, 1], budget={"trials": 1}), tmp_path, "one", larger=Resources(memory_gib=2))
-    bridge.callback.on_trial_complete(0, [], event("one", error="out of memory: 1 GiB"))
+    Ears(bridge).on_trial_complete(0, [], event("one", error="out of memory: 1 GiB"))
     assert [run.part for run in bridge.too_large] == [0]
-    assert bridge.searcher.suggest("two") == "FINISHED"
+    assert SourceSearcher(bridge).suggest("two") == "FINISHED"
 
 
 def test_the_next_seed_is_waited_for(tmp_path: Path) -> None:
     bridge = carried(study(tmp_path, seeds=[0, 1], budget={"trials": 1}), tmp_path, "one")
-    assert bridge.searcher.suggest("two") is None
+    assert SourceSearcher(bridge).suggest("two") is None
 
 
 def test_records_are_tracked_before_their_trial_is_told(tmp_path: Path) -> None:
@@ -65,7 +68,7 @@ def test_records_are_tracked_before_their_trial_is_told(tmp_path: Path) -> None:
     source = study(tmp_path)
     told: list[str] = []
     bridge = carried(source, tmp_path, "one", on_record=lambda _: told.append(source.store.trials()[0].state.name))
-    bridge.callback.on_trial_complete(0, [], event("one", view([[50.0] * 3] * 4, "finished")))
+    Ears(bridge).on_trial_complete(0, [], event("one", view([[50.0] * 3] * 4, "finished")))
     assert told == ["RUNNING"]
     assert source.store.trials()[0].state.name == "COMPLETE"
 
@@ -86,9 +89,9 @@ def test_an_undefined_metric_ends_a_sweep_before_much_is_trained(
     bridge = carried(study(tmp_path, **fields), tmp_path, "one")
     assert decision(bridge, event("one", view(rows, tasks=tasks))) == "STOP"
     assert bridge.halted is not None and "\n" not in bridge.halted
-    assert bridge.searcher.suggest("two") is None
-    bridge.callback.on_trial_complete(0, [], event("one", view(rows, tasks=tasks)))
-    assert bridge.searcher.suggest("two") == "FINISHED"
+    assert SourceSearcher(bridge).suggest("two") is None
+    Ears(bridge).on_trial_complete(0, [], event("one", view(rows, tasks=tasks)))
+    assert SourceSearcher(bridge).suggest("two") == "FINISHED"
 
 
 def test_defined_metrics_go_on(tmp_path: Path) -> None:
@@ -101,9 +104,9 @@ def test_defined_metrics_go_on(tmp_path: Path) -> None:
 def test_missing_data_ends_a_study_and_spends_none_of_its_trials(tmp_path: Path) -> None:
     source = study(tmp_path)
     bridge = carried(source, tmp_path, "one")
-    bridge.callback.on_trial_complete(0, [], event("one", error="data xtail: 14 files are missing.", no_data=True))
+    Ears(bridge).on_trial_complete(0, [], event("one", error="data xtail: 14 files are missing.", no_data=True))
     assert bridge.halted == "data xtail: 14 files are missing."
-    assert bridge.searcher.suggest("two") == "FINISHED"
+    assert SourceSearcher(bridge).suggest("two") == "FINISHED"
     assert [trial.state.name for trial in source.store.trials()] == ["RUNNING"]
 
 
@@ -113,6 +116,16 @@ def test_a_tracker_that_refuses_ends_a_sweep_in_its_own_words(tmp_path: Path) ->
 
     source = study(tmp_path)
     bridge = carried(source, tmp_path, "one", on_record=refuse)
-    bridge.callback.on_trial_complete(0, [], event("one", view([[50.0] * 3] * 4, "finished")))
+    Ears(bridge).on_trial_complete(0, [], event("one", view([[50.0] * 3] * 4, "finished")))
     assert bridge.halted == "tracking 'x': no permission to write."
     assert source.store.running() == [0]
+
+
+def test_what_tune_pickles_holds_nothing_of_the_driver(tmp_path: Path) -> None:
+    """A progress bar on a terminal holds a lock; every Ray command once crashed on it, only where somebody watched."""
+    lock = RLock()
+    bridge = carried(study(tmp_path), tmp_path, on_record=lambda _: lock.release(), on_end=lambda *_: lock.release())
+    for plugin in (SourceSearcher(bridge), TaskScheduler(bridge), Ears(bridge)):
+        copy = cloudpickle.loads(cloudpickle.dumps(plugin))
+        assert copy.bridge is None
+        assert plugin.bridge is bridge

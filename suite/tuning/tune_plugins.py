@@ -1,0 +1,207 @@
+"""What Ray Tune is handed: a searcher, a scheduler and a callback around one source of runs.
+
+Tune pickles all three, so they must hold nothing of the driver. They share a ``Bridge``, which holds all of it and stays here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from ray.tune import Callback
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from suite.errors import SuiteError
+from suite.runs.mirror import RunMirror
+from suite.runs.record import mark_ended
+from suite.tuning.carry import FULL_DISK, Carriage
+from suite.tuning.objectives import ValidationView, validation_view
+from suite.tuning.ray_session import Resources
+from suite.tuning.source import RunSource, Suggestion, left_behind
+
+if TYPE_CHECKING:
+    from ray.tune.experiment import Trial
+
+RETRIES = 2  # a run whose worker or node died is given out again this many times without a task finished in between
+STARTS = 20  # the same for workers that died before they began: their node went, or the environment is broken
+MEMORY_SIGNS = ("OutOfMemoryError", "out of memory", "can't allocate memory", "MemoryError")
+
+
+class Bridge:
+    """What the three plug-ins share, and what they found out. It never leaves the driver's process.
+
+    Attributes:
+        larger: what a run that ran out of memory gets in the next round; None when there is none.
+        runs: Tune's trial id -> what was given out under it and is not over.
+        again: runs to give out once more, because their worker died.
+        deaths: (trial, part, had it begun) -> deaths since its last finished task.
+        views: Tune's trial id -> the last thing heard of its run.
+        too_large: runs that ran out of memory and may be tried again.
+        halted: why no run can go on; unfinished ones stay as they are, for ``--resume``.
+        interrupted: by Ctrl-C, while runs were going on.
+    """
+
+    def __init__(self, source: RunSource, carriage: Carriage, larger: Resources | None) -> None:
+        self.source = source
+        self.carriage = carriage
+        self.larger = larger
+        self.runs: dict[str, Suggestion] = {}
+        self.again: list[Suggestion] = []
+        self.deaths: Counter[tuple[int, int, bool]] = Counter()
+        self.views: dict[str, ValidationView] = {}
+        self.too_large: list[Suggestion] = []
+        self.halted: str | None = None
+        self.interrupted = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled with a plug-in, it is left out: it holds the driver's terminal, its tracker and open files."""
+        return type(None), ()
+
+    @contextmanager
+    def halting(self) -> Iterator[None]:
+        """A mistake that no run can do anything about ends them all."""
+        try:
+            yield
+        except SuiteError as error:
+            self.halted = self.halted or str(error)
+
+    def end(self, trial: Trial, reason: str | None, *, stopped: bool = False) -> None:
+        """Tell mirror, record, tracker, source and progress, in this order, how the run of ``trial`` ended."""
+        run = self.runs.pop(trial.trial_id, None)
+        if run is None:
+            return
+        if reason is not None and self.larger is not None and _ran_out_of_memory(reason):
+            self.too_large.append(run)
+            return
+        carriage, view = self.carriage, self.views.get(trial.trial_id)
+        if reason is not None and view is None:
+            view = left_behind(carriage.out, run, self.source.study)
+        with self.halting():
+            if view is not None:
+                folder = carriage.out / "runs" / view.run_id
+                RunMirror(carriage.storage).pull(folder)
+                if stopped or reason is not None:
+                    view = validation_view(mark_ended(folder, "stopped" if stopped else "failed", reason))
+                if carriage.on_record:
+                    carriage.on_record(view)
+            self.source.ended(run, view, reason)
+            if carriage.on_end:
+                carriage.on_end(run, view, reason)
+
+
+class SourceSearcher(Searcher):
+    """Gives out what the source suggests, and first of all what a dead worker left."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()
+        self.bridge = bridge
+
+    def suggest(self, trial_id: str) -> Any:
+        bridge = self.bridge
+        found: Suggestion | Literal["finished", "wait"] = "finished"
+        if not bridge.halted:
+            with bridge.halting():
+                found = bridge.again.pop() if bridge.again else bridge.source.suggest()
+        if isinstance(found, str):
+            return None if bridge.runs else Searcher.FINISHED  # one that runs may come back, or others wait for it
+        bridge.runs[trial_id] = found
+        return _trial_settings(found, bridge.source.study, bridge.carriage)
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """The callback hears of it with more to tell."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: a study lives in its own storage."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: see ``save``."""
+
+
+class TaskScheduler(FIFOScheduler):
+    """Asks the source after every task whether a run may go on."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bridge = bridge
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        bridge = self.bridge
+        if bridge.halted:
+            return str(TrialScheduler.STOP)
+        if "view" not in result:
+            return str(TrialScheduler.CONTINUE)
+        view = ValidationView.from_text(result["view"])
+        bridge.views[trial.trial_id] = view
+        run = bridge.runs.get(trial.trial_id)
+        if run is None:
+            return str(TrialScheduler.STOP)
+        for begun in (False, True):
+            bridge.deaths.pop((run.trial, run.part, begun), None)
+        with bridge.halting():
+            if view.status == "running" and not bridge.source.may_go_on(run, view):
+                bridge.end(trial, None, stopped=True)
+                return str(TrialScheduler.STOP)
+        return str(TrialScheduler.STOP if bridge.halted else TrialScheduler.CONTINUE)
+
+
+class Ears(Callback):
+    """Hears how trials ended."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.bridge = bridge
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
+        bridge, error = self.bridge, trial.last_result.get("error")
+        if trial.last_result.get("disk_full") or (trial.last_result.get("no_data") and bridge.source.study is not None):
+            bridge.halted = FULL_DISK.format(reason=error) if trial.last_result.get("disk_full") else error
+            bridge.runs.pop(trial.trial_id, None)  # neither ended nor lost: --resume goes on with it
+            return
+        if "view" in trial.last_result:
+            bridge.views[trial.trial_id] = ValidationView.from_text(trial.last_result["view"])
+        view = bridge.views.get(trial.trial_id)
+        interrupted = error is None and view is not None and view.status == "running"
+        if interrupted:
+            bridge.interrupted |= bridge.runs.pop(trial.trial_id, None) is not None
+        else:
+            bridge.end(trial, error)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
+        bridge, reason = self.bridge, _last_line(trial)
+        run = bridge.runs.get(trial.trial_id)
+        if run is None:
+            return  # it was told to stop before its process went
+        key = run.trial, run.part, reason is not None
+        bridge.deaths[key] += 1
+        said = reason or "the worker died before it could start"
+        if _ran_out_of_memory(said) or bridge.deaths[key] > (RETRIES if reason else STARTS):
+            bridge.end(trial, said)
+        else:
+            bridge.again.append(bridge.runs.pop(trial.trial_id))
+
+
+def _trial_settings(run: Suggestion, study: str | None, carriage: Carriage) -> dict[str, Any]:
+    """What a trial's process is told, as plain values."""
+    return {
+        "run": run.config.resolved(),
+        "out": str(carriage.out.resolve()),
+        "data_root": str(carriage.data_root.resolve()),
+        "device": carriage.device,
+        "study": study,
+        "trial": run.trial,
+        "selection": carriage.selection,
+        "storage": carriage.storage,
+        "resources": carriage.resources.model_dump(),
+    }
+
+
+def _ran_out_of_memory(reason: str) -> bool:
+    return any(sign in reason for sign in MEMORY_SIGNS)
+
+
+def _last_line(trial: Trial) -> str | None:
+    """The last line of a crashed trial's traceback; None when it never began."""
+    lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
+    return lines[-1][:300] if lines else None
