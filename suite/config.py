@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 
 from suite.benchmarks.stream import Stream, text_hash
 from suite.errors import ConfigError, nearest, unknown_name
+from suite.files import atomic_write
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
-from suite.runs.record import atomic_write
 
 Model = TypeVar("Model", bound=BaseModel)
 

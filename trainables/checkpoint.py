@@ -14,10 +14,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from suite.errors import DataError
+from suite.files import atomic_write
 from suite.lowrank.journal import Journal
 from suite.lowrank.layer import Branch, Factors, Slot
 from suite.randomness import RandomStreams
-from suite.runs.record import atomic_write
 from trainables.method import Method
 
 

@@ -12,10 +12,11 @@ import torch
 from suite.backbones.learner import Outcomes
 from suite.config import RunConfig, canonical_hash
 from suite.errors import DataError
+from suite.files import atomic_write
 from suite.identity import code_version
 from suite.runs.generations import read_generations, write_generations
 from suite.runs.outcomes import read_outcomes, write_outcomes
-from suite.runs.record import TaskResult, atomic_write
+from suite.runs.record import TaskResult
 from trainables.precision import evaluation_precision
 from trainables.stream_trainer import EVALUATED, Scores, StreamTrainer, TaskReport
 

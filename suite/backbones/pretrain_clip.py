@@ -23,8 +23,8 @@ from suite.backbones.mini_tokenizer import MiniTokenizer, vocabulary_of
 from suite.backbones.pixels import MEAN, STD
 from suite.data.drawn_images import DOMAINS, class_names_of, draw_domain, template_of
 from suite.errors import DataError
+from suite.files import atomic_write
 from suite.randomness import derived_seed
-from suite.runs.record import atomic_write
 
 WEIGHTS = Path(__file__).parent / "weights"
 NAME = "mini_clip"

@@ -31,8 +31,8 @@ from suite.data.drawn_text import (
     draw_text,
 )
 from suite.data.text import TextEncoder, Tokenizer, TokenRow, training_batch
+from suite.files import atomic_write
 from suite.randomness import derived_seed, numpy_generator
-from suite.runs.record import atomic_write
 
 STEPS, PEAK_LR, WARM_UP, SOLVED, TEXTS = 1500, 3e-3, 50, 56, 8  # rows per step: solved prompts, plain text
 VOCABULARY = 600

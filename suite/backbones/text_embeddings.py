@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from suite.files import atomic_write
 from suite.identity import hardware
 from suite.lowrank.layer import Slot
-from suite.runs.record import atomic_write
 
 
 class TextEmbeddings:

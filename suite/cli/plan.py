@@ -37,7 +37,7 @@ def plan(
     import json as text
 
     from suite.cli.sweeping import read_sweep
-    from suite.runs.record import atomic_write
+    from suite.files import atomic_write
     from suite.tuning.forecast import as_json, forecast
     from suite.tuning.points import spanning_points
     from trainables.probe import probe

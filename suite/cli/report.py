@@ -39,9 +39,9 @@ def report(
     from datetime import UTC, datetime
 
     from suite import __version__
+    from suite.files import atomic_write
     from suite.leaderboard.report import report_html
     from suite.leaderboard.run_set import load_runs
-    from suite.runs.record import atomic_write
 
     runs = load_runs(tracking, {"benchmark": benchmark, "method": method, "setting": setting, "study": study})
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by codyra-suite {__version__}"

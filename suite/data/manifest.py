@@ -19,7 +19,7 @@ from suite.benchmarks.image_plan import PlannedBenchmark, TaskPlan
 from suite.benchmarks.stream import SPLITS, text_hash
 from suite.data.items import ImageItems
 from suite.errors import DataError
-from suite.runs.record import atomic_write
+from suite.files import atomic_write
 
 SCHEMA = 1
 SHOWN = 3  # identities named in one finding

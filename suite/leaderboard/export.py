@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from suite.errors import unknown_name
-from suite.runs.record import atomic_write
+from suite.files import atomic_write
 
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from suite.errors import ConfigError
+from suite.files import atomic_write
 from suite.lowrank.journal import Journal
 from suite.lowrank.layer import Factors
-from suite.runs.record import atomic_write
 
 
 @torch.no_grad()

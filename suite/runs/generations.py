@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 from suite.errors import DataError
-from suite.runs.record import atomic_write
+from suite.files import atomic_write
 
 FILE = "generations.json.z"  # zlib-compressed JSON: key split/row/task -> answers in the order of the split
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.errors import ConfigError
-from suite.runs.record import atomic_write
+from suite.files import atomic_write
 
 RECORD = "record.json"
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suite.errors import DataError
-from suite.runs.record import atomic_write
+from suite.files import atomic_write
 
 Scores = NDArray[np.float32]
 Key = tuple[str, int, int]  # split, row, task

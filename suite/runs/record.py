@@ -6,10 +6,7 @@ Metrics are functions of the record and are never stored as the only copy.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +14,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from suite.errors import DataError
+from suite.files import atomic_write
 
 SCHEMA_VERSION = 2  # 2: reused_by
 Cells = list[list[float | None]]  # (rows measured so far, T); None where not measured
-READABLE = 0o644  # temporary files are private, results are for the group that shares the folder
 Status = Literal["running", "finished", "stopped", "failed"]
 
 
@@ -124,31 +121,6 @@ class Record(BaseModel):
         """Study -> number of its trial, for every study that the run belongs to."""
         made = {} if self.study is None else {self.study: self.trial or 0}
         return {**made, **self.reused_by}
-
-
-def atomic_write(path: Path, data: bytes) -> None:
-    """Write ``data`` so that a reader or a crash sees the old file or the new one, never a part.
-
-    Raises:
-        DataError: no file can stand at ``path``, or none may be written there.
-    """
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except (IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError) as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}); give the path of a file in a folder of yours.") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(READABLE)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def write_record(record: Record, folder: Path) -> Path:

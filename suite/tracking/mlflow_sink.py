@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from suite.errors import ConfigError, SuiteError
-from suite.runs.record import Record, atomic_write, read_record
+from suite.files import atomic_write
+from suite.runs.record import Record, read_record
 from suite.tracking.mlflow_client import connect, default_uri, experiment_id, quiet_mlflow, quoted
 from suite.tracking.run_metrics import row_metrics, summary_metrics
 

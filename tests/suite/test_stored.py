@@ -19,7 +19,7 @@ from suite.identity import code_version, run_id
 from suite.randomness import RandomStreams, derived_seed
 from suite.registry import METHODS, Entry, Registry
 from suite.runs.outcomes import pack, unpack
-from suite.runs.record import atomic_write, parse_record, read_record
+from suite.runs.record import parse_record, read_record
 from trainables.run import Surroundings, execute
 
 
@@ -65,29 +65,6 @@ def test_records_of_a_newer_schema_and_broken_ones_are_refused(tmp_path: Path) -
         parse_record("{", where="r")
     with pytest.raises(DataError, match="no record there"):
         read_record(tmp_path)
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.json"
-    atomic_write(path, b"old")
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        atomic_write(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
-
-
-def test_a_place_that_takes_no_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("kept")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(DataError, match=r"folder: cannot be written \(Is a directory\); give the path of a file"):
-        atomic_write(tmp_path / "folder", b"x")
-    with pytest.raises(DataError, match=r"below: cannot be written \((File exists|Not a directory)\)"):
-        atomic_write(tmp_path / "file" / "below", b"x")
-    with pytest.raises(DataError, match=r"deep: cannot be written \((File exists|Not a directory)\)"):
-        atomic_write(tmp_path / "file" / "below" / "deep", b"x")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
-    assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_identity_depends_on_config_data_and_code(make_config: Callable[..., RunConfig]) -> None:
