@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pickle import UnpicklingError
 
 
 class SuiteError(Exception):
@@ -19,6 +20,14 @@ class ConfigError(SuiteError):
 
 class TrainingDiverged(SuiteError):
     """The loss or a weight became NaN or infinite; the run is recorded as failed."""
+
+
+def library_reason(error: Exception) -> str:
+    """First sentence of what a library said about a file that it could not read, on one line of at most 200 characters."""
+    if isinstance(error, UnpicklingError):  # torch's own text advises to run the file
+        return "it is neither a safetensors file nor a PyTorch file of tensors alone, and other pickles are never run"
+    words = " ".join(str(error).split()).partition(". ")[0]
+    return words[:200] if len(words.split()) > 1 else f"{type(error).__name__} {words}".strip()
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:

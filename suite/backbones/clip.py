@@ -19,7 +19,7 @@ from suite.backbones.learner import BackboneConfig, Batch, Learner, Outcomes, Ou
 from suite.backbones.pixels import PixelStore
 from suite.backbones.text_embeddings import TextEmbeddings
 from suite.benchmarks.stream import ImageTask, Protocol, Split, Stream
-from suite.errors import ConfigError
+from suite.errors import ConfigError, library_reason
 from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.inject import adapt_open_clip_tower
 from suite.lowrank.layer import Slot
@@ -85,8 +85,8 @@ def load_open_clip(model: str, pretrained: str | None) -> tuple[nn.Module, Token
     """Network in fp32 and its tokenizer.
 
     Raises:
-        ConfigError: unknown architecture, unknown tag, weights that are neither cached nor reachable, or weights that
-            belong to another activation function.
+        ConfigError: unknown architecture, unknown tag, weights that are neither cached nor reachable, damaged or foreign ones, or
+            weights that belong to another activation function.
     """
     import open_clip
 
@@ -105,11 +105,10 @@ def load_open_clip(model: str, pretrained: str | None) -> tuple[nn.Module, Token
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed("open_clip", model))  # weights that are not loaded are the same for every run
             network = open_clip.create_model(model, pretrained=pretrained, precision="fp32")
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except Exception as error:  # files from elsewhere make the libraries that read them raise anything
         raise ConfigError(
-            f"backbone: weights '{pretrained}' of '{model}' cannot be loaded ({reason}); download them once on a machine with "
-            "access, or give the path of a local weight file as backbone.pretrained."
+            f"backbone.pretrained: weights '{pretrained}' of '{model}' cannot be loaded ({library_reason(error)}); give a safetensors "
+            "file, or a PyTorch file of tensors, of this very architecture, or a tag that is cached or reachable."
         ) from None
     return network, open_clip.get_tokenizer(model)
 

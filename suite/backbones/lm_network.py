@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from logging import ERROR, getLogger
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from suite.backbones.answer_loss import LOGITS_AT_ONCE
 from suite.data.text import Tokenizer
-from suite.errors import ConfigError
+from suite.errors import ConfigError, library_reason
 from suite.lowrank.decoder import AdaptedProjection, placement_rows
 from suite.lowrank.layer import Slot
 
@@ -26,17 +26,22 @@ def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> tuple[Any,
     """Network in eval mode, without dropout, and its fast tokenizer; from the cache when it is there, else from the hub.
 
     Raises:
-        ConfigError: nothing there, not a causal language model, or no safetensors weights.
+        ConfigError: nothing there, not a causal language model, code in the place of a class, no safetensors weights, or
+            weights that are not all there.
     """
 
-    def load(place: str, local: bool) -> tuple[Any, Tokenizer]:
+    def load(place: str, options: Mapping[str, Any]) -> tuple[Any, Tokenizer]:
         from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-        config = AutoConfig.from_pretrained(place, local_files_only=local)
-        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=local)
-        network: Any = AutoModelForCausalLM.from_pretrained(
-            place, config=_without_dropout(config), dtype=dtype, use_safetensors=True, local_files_only=local
+        config = AutoConfig.from_pretrained(place, **options)
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+        network: Any
+        network, report = AutoModelForCausalLM.from_pretrained(
+            place, config=_without_dropout(config), dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
+        if report["missing_keys"]:  # transformers would fill them with random numbers
+            absent = sorted(report["missing_keys"])
+            raise ValueError(f"its weights lack {len(absent)} of those {type(network).__name__} needs, first {absent[0]}")
         return network.eval(), tokenizer
 
     needed = "config.json, tokenizer.json and safetensors weights of a causal language model"
@@ -50,21 +55,23 @@ def placement_map(model: str) -> list[tuple[str, str, str]]:
         ConfigError: the model's config is not to be had, or its projections are not known.
     """
 
-    def load(place: str, local: bool) -> nn.Module:
+    def load(place: str, options: Mapping[str, Any]) -> nn.Module:
         from transformers import AutoConfig, AutoModelForCausalLM
 
-        config = AutoConfig.from_pretrained(place, local_files_only=local)
+        config = AutoConfig.from_pretrained(place, **options)
         with torch.device("meta"):
-            network: nn.Module = AutoModelForCausalLM.from_config(config)
+            network: nn.Module = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
         return network
 
     place = str(MINI_LM) if model == "mini-lm" else model
     return placement_rows(_from_cache_or_hub(place, load, "config.json of a causal language model"))
 
 
-def _from_cache_or_hub(model: str, load: Callable[[str, bool], Loaded], needed: str) -> Loaded:
-    """What ``load(place, only local files?)`` gives: of a folder, of the cache, or of the hub, in this order."""
-    from safetensors import SafetensorError
+def _from_cache_or_hub(model: str, load: Callable[[str, Mapping[str, Any]], Loaded], needed: str) -> Loaded:
+    """What ``load(place, options of from_pretrained)`` gives: of a folder, of the cache, or of the hub, in this order.
+
+    The options keep transformers from running a folder's own code, and from asking on the terminal whether it should.
+    """
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -74,16 +81,15 @@ def _from_cache_or_hub(model: str, load: Callable[[str, bool], Loaded], needed: 
         raise ConfigError(f"backbone.model: '{model}' is not a folder; give one with {needed}, or a hub id.")
     try:
         try:
-            return load(str(folder) if folder.is_dir() else model, True)
+            return load(str(folder) if folder.is_dir() else model, {"local_files_only": True, "trust_remote_code": False})
         except OSError:
             if folder.is_dir():
                 raise
-            return load(model, False)
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-        reason = " ".join(str(error).split()).partition(". ")[0][:200]
+            return load(model, {"local_files_only": False, "trust_remote_code": False})
+    except Exception as error:  # files from elsewhere make the libraries that read them raise anything
         raise ConfigError(
-            f"backbone.model: '{model}' cannot be loaded ({reason}); give a hub id that is cached or reachable, or a folder "
-            f"with {needed}."
+            f"backbone.model: '{model}' cannot be loaded ({library_reason(error)}); give a hub id that is cached or reachable, or "
+            f"a folder with {needed} of a class that transformers has (code in a folder is never run)."
         ) from None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from suite.backbones.causal_lm import CausalLearner, CausalLMConfig, MiniLMConfig
 from suite.backbones.learner import Batch
@@ -309,6 +310,15 @@ def spoil(folder: Path, what: str) -> str:
         torch.save({}, folder / "pytorch_model.bin")
     elif what == "cut weights":
         weights.write_bytes(weights.read_bytes()[:1000])
+    elif what == "foreign weights":
+        save_file({"something.else": torch.zeros(2)}, weights, metadata={"format": "pt"})
+    elif what == "weights of another width":
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "hidden_size": 64}))
+    elif what == "half of the weights":
+        save_file(dict(list(load_file(weights).items())[::2]), weights, metadata={"format": "pt"})
+    elif what == "config that is a list":
+        (folder / "config.json").write_text("[]")
     elif what == "no config":
         (folder / "config.json").unlink()
     elif what == "not a language model":
@@ -320,14 +330,41 @@ def spoil(folder: Path, what: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "what", ["no weights", "pickled weights", "cut weights", "no config", "not a language model", "no tokenizer"]
-)
+    "what",
+    [
+        "no weights", "pickled weights", "cut weights", "foreign weights", "weights of another width", "half of the weights",
+        "config that is a list", "no config", "not a language model", "no tokenizer",
+    ],
+)  # fmt: skip
 def test_unusable_models_are_named_in_one_sentence(what: str, stream: Stream, tmp_path: Path) -> None:
     model = spoil(tmp_path / "model", what)
     with pytest.raises(ConfigError) as caught:
         build(stream, CausalLMConfig(model=model))
     assert str(caught.value).startswith(f"backbone.model: '{model}' cannot be loaded (")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_code_in_a_folder_is_never_run_and_nothing_is_asked(known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``auto_map`` in all files that may have one, whether transformers has a class of its own or not; stdin would say yes."""
+    folder, marker = copy_of_mini(tmp_path / "model"), tmp_path / "ran"
+    auto = {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M", "AutoTokenizer": ["own.T", "own.T"]}
+    code = f"import pathlib; pathlib.Path({str(marker)!r}).touch()\n"
+    for name in ("own.py", "custom_generate/generate.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(code)
+    for name in ("config.json", "tokenizer_config.json"):
+        fields = {**json.loads((folder / name).read_text()), "auto_map": auto}
+        (folder / name).write_text(json.dumps(fields if known else {**fields, "model_type": "own", "tokenizer_class": "T"}))
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda text="": asked.append(text) or "y")
+    for use in (load_causal_lm, placement_map):
+        if known:
+            use(str(folder))
+        else:
+            with pytest.raises(ConfigError, match=r"contains custom code .*code in a folder is never run"):
+                use(str(folder))
+    assert (asked, marker.exists()) == ([], False)
 
 
 def test_path_that_is_not_there_is_not_looked_for_on_the_hub(stream: Stream, tmp_path: Path) -> None:

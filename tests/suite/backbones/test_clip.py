@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
 from suite.backbones.class_prompts import ClassPrompts
 from suite.backbones.clip import ClipLearner, MiniClipConfig, load_open_clip
@@ -17,6 +20,7 @@ from suite.backbones.mini_tokenizer import MiniTokenizer, vocabulary_of
 from suite.backbones.pixels import random_resized_crop
 from suite.backbones.pretrain_clip import load_mini_clip
 from suite.benchmarks.stream import ImageTask, Protocol, Stream
+from suite.errors import ConfigError
 from suite.lowrank.inject import adapt_open_clip_tower
 from suite.lowrank.layer import fresh_branch
 from suite.lowrank.placement import Placement
@@ -231,3 +235,42 @@ def test_quick_gelu_takes_its_place_only_where_it_was(quick: bool) -> None:
         replace_quick_gelu(tower.transformer.resblocks)
     found = [type(module) for module in network.modules() if "gelu" in type(module).__name__.lower()]
     assert found == [QuickGelu if quick else torch.nn.GELU] * 4
+
+
+@pytest.fixture
+def tiny_open_clip(tmp_path: Path) -> str:
+    """Name of an open_clip architecture that is built in no time."""
+    path = tmp_path / "tiny-quickgelu.json"
+    path.write_text(
+        json.dumps(
+            {
+                "embed_dim": 8,
+                "vision_cfg": {"image_size": 16, "patch_size": 8, "width": 16, "layers": 1, "head_width": 8},
+                "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+            }
+        )
+    )
+    open_clip.add_model_config(path)
+    return path.stem
+
+
+@pytest.mark.parametrize("what", ["pickle", "script", "text", "empty", "truncated", "foreign", "no tensors", "a list", "foreign safetensors"])
+def test_unusable_weight_files_are_named_in_one_sentence(what: str, tiny_open_clip: str, tmp_path: Path) -> None:
+    path = tmp_path / ("w.safetensors" if "safetensors" in what else "w.pt")
+    if what == "pickle":
+        torch.save({"weight": Path()}, path)
+    elif what == "script":
+        torch.jit.script(torch.nn.Linear(2, 2)).save(path)  # type: ignore[no-untyped-call]
+    elif what == "truncated":
+        torch.save({"weight": torch.zeros(4000)}, path)
+        path.write_bytes(path.read_bytes()[:5000])
+    elif "safetensors" in what:
+        save_file({"weight": torch.zeros(2)}, path)
+    elif what in ("foreign", "no tensors", "a list"):
+        torch.save({"foreign": {"weight": torch.zeros(2)}, "no tensors": {}, "a list": [1]}[what], path)
+    else:
+        path.write_text("weights" if what == "text" else "")
+    with pytest.raises(ConfigError, match="^backbone.pretrained: weights '") as caught:
+        load_open_clip(tiny_open_clip, str(path))
+    assert "\n" not in str(caught.value)
+    assert ("pickles are never run" in str(caught.value)) == (what in ("pickle", "text"))
