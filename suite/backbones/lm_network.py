@@ -35,10 +35,10 @@ def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> tuple[Any,
 
         config = AutoConfig.from_pretrained(place, **options)
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
-        network: Any
-        network, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             place, config=_without_dropout(config), dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
+        network, report = loaded
         if report["missing_keys"]:  # transformers would fill them with random numbers
             absent = sorted(report["missing_keys"])
             raise ValueError(f"its weights lack {len(absent)} of those {type(network).__name__} needs, first {absent[0]}")
