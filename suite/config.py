@@ -6,7 +6,6 @@ Every default stands in exactly one place: a method's in its config class, a bud
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
@@ -14,9 +13,10 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
-from suite.benchmarks.stream import Stream, text_hash
+from suite.benchmarks.stream import Stream
 from suite.errors import ConfigError, nearest, unknown_name
 from suite.files import atomic_write
+from suite.hashing import canonical_hash
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -125,11 +125,6 @@ class RunConfig(BaseModel):
     def settings_hash(self) -> str:
         """The config's hash without its seed: equal for the runs that a table averages."""
         return canonical_hash({key: value for key, value in self.resolved().items() if key != "seed"})
-
-
-def canonical_hash(value: Any) -> str:
-    """First 16 hex digits of the sha256 of ``value`` as JSON with sorted keys."""
-    return text_hash([json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)])[:16]
 
 
 def _named(value: Any, where: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from suite.backbones.learner import Learner
 from suite.errors import ConfigError
 from suite.lowrank.layer import fresh_branch
 from suite.lowrank.placement import Placement
-from suite.metrics.rank import GateInit, ThresholdOperator, no_signal_rank
+from suite.lowrank.rank import GateInit, ThresholdOperator, no_signal_rank
 from suite.randomness import RandomStreams
 from trainables.method import Method, MethodConfig, MethodFacts, ParameterGroup, Step, TaskContext, count_parameters
 

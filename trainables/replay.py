@@ -10,7 +10,7 @@ import numpy as np
 
 from suite.config import RunConfig, validate
 from suite.errors import DataError
-from suite.identity import code_version
+from suite.runs.identity import code_version
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record, read_record
 from trainables.restore import find_run

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from suite.benchmarks.stream import Stream, TextTask
+from suite.benchmarks.text_scores import score_examples
 from suite.config import RunConfig, validate, write_config
 from suite.errors import ConfigError, DataError
-from suite.metrics.text_scores import score_examples
 from suite.runs.generations import read_generations, write_generations
 from suite.runs.outcomes import Key, Scores, write_outcomes
 from suite.runs.record import Cells, Record, read_record, write_record

@@ -11,9 +11,9 @@ import torch
 from suite.backbones.learner import BackboneConfig, Learner
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError, DataError
-from suite.identity import code_version
 from suite.lowrank.journal import Journal
 from suite.randomness import RandomStreams
+from suite.runs.identity import code_version
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record, read_record
 from trainables.checkpoint import Checkpoints

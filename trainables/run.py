@@ -13,14 +13,17 @@ import torch
 
 from suite.backbones.learner import BackboneConfig
 from suite.backbones.text_embeddings import EmbedsTexts
-from suite.benchmarks.stream import SPLITS, Stream, text_hash
+from suite.benchmarks.stream import SPLITS, Stream
 from suite.config import RunConfig, write_config
 from suite.errors import DataError, TrainingDiverged
-from suite.identity import code_version, commit_and_dirty, hardware, run_id, versions
+from suite.hardware import hardware
+from suite.hashing import text_hash
 from suite.randomness import RandomStreams
 from suite.runs.generations import read_generations, write_generations
+from suite.runs.identity import code_version, run_id
 from suite.runs.mirror import RunMirror
 from suite.runs.outcomes import Key, Scores, read_outcomes, write_outcomes
+from suite.runs.provenance import commit_and_dirty, versions
 from suite.runs.record import Cells, Record, Status, mark_ended, read_record, write_record
 from trainables.checkpoint import Checkpoints
 from trainables.device import choose_device

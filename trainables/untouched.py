@@ -10,11 +10,12 @@ from typing import Any
 import torch
 
 from suite.backbones.learner import Outcomes
-from suite.config import RunConfig, canonical_hash
+from suite.config import RunConfig
 from suite.errors import DataError
 from suite.files import atomic_write
-from suite.identity import code_version
+from suite.hashing import canonical_hash
 from suite.runs.generations import read_generations, write_generations
+from suite.runs.identity import code_version
 from suite.runs.outcomes import read_outcomes, write_outcomes
 from suite.runs.record import TaskResult
 from trainables.precision import evaluation_precision

@@ -29,13 +29,13 @@ from suite.backbones.lm_network import (
 from suite.backbones.text_store import TextStore
 from suite.backbones.transfer import send
 from suite.benchmarks.stream import Protocol, Split, Stream
+from suite.benchmarks.text_scores import score
 from suite.data.text import Boundary, Ids, TextEncoder, Tokenizer, training_batch
 from suite.errors import ConfigError
 from suite.lowrank.decoder import adapt_decoder, module_paths
 from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.layer import Slot
 from suite.lowrank.placement import Placement
-from suite.metrics.text_scores import score
 
 
 class LanguageModelConfig(BackboneConfig):

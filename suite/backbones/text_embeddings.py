@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from suite.files import atomic_write
-from suite.identity import hardware
+from suite.hardware import hardware
 from suite.lowrank.layer import Slot
 
 

@@ -11,11 +11,12 @@ from pydantic import Field, field_validator
 from suite.benchmarks.image_plan import TaskPlan, decode_now, plan_all, planned_stream, read_cached
 from suite.benchmarks.stream import ImageExamples, Protocol, Split, Stream
 from suite.config import BenchmarkConfig
-from suite.data.cache import ImageCache, cache_root
+from suite.data.cache import ImageCache
 from suite.data.draws import class_rows, draw_beside, hold_out, rest_of
 from suite.data.folders import FolderDomain, find_domains, read_domain
 from suite.data.items import ImageItems
 from suite.errors import DataError
+from suite.hashing import cache_root
 
 
 class ImageFoldersConfig(BenchmarkConfig):

@@ -10,13 +10,14 @@ from typing import Any, Protocol
 from suite.benchmarks.image_facts import Family, class_facts, stream_facts
 from suite.benchmarks.stream import SPLITS, ImageExamples, ImageTask, Split, Stream
 from suite.benchmarks.stream import Protocol as StreamProtocol
-from suite.data.cache import ImageCache, cache_root
+from suite.data.cache import ImageCache
 from suite.data.cache_build import build
 from suite.data.decode import Geometry, decode_all
 from suite.data.draws import draw_shots, hold_out, rest_of
 from suite.data.image_set import ImageSet
 from suite.data.items import ImageItems
 from suite.errors import DataError
+from suite.hashing import cache_root
 
 IMAGE_METRICS = ("zscl.transfer", "zscl.average", "zscl.last", "codyra.forgetting")
 Decoder = Callable[["TaskPlan", Split], ImageExamples]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suite.errors import DataError
+from suite.hashing import text_hash
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -97,7 +97,7 @@ class TextTask:
     """Prompt and answer pairs with a metric.
 
     Attributes:
-        metric: ``accuracy``, ``letter``, ``rouge-l``, ``similarity`` or ``sari`` (``suite.metrics.text_scores``).
+        metric: ``accuracy``, ``letter``, ``rouge-l``, ``similarity`` or ``sari`` (``suite.benchmarks.text_scores``).
         max_new_tokens: longest answer that is generated.
         epochs: passes over the training rows when the run's budget is counted in the benchmark's own epochs.
     """
@@ -188,13 +188,3 @@ def _require_usable(stream: str, task: Task) -> None:
     if isinstance(task, ImageTask) and len(set(task.class_names)) < len(task.class_names):
         repeated = sorted({name for name in task.class_names if task.class_names.count(name) > 1})
         raise DataError(f"benchmark {stream}: task '{task.name}' names the class '{repeated[0]}' twice; rename one.")
-
-
-def text_hash(parts: Iterable[str]) -> str:
-    """sha256 over length-prefixed UTF-8 parts, so that no two lists share a hash by concatenation; 64 hex digits."""
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "big"))
-        digest.update(data)
-    return digest.hexdigest()

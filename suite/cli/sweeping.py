@@ -15,7 +15,7 @@ from suite.cli.pictures import attach_study
 from suite.config import load_yaml, validate
 from suite.errors import ConfigError
 from suite.files import atomic_write
-from suite.identity import code_version
+from suite.runs.identity import code_version
 from suite.runs.record import read_record
 from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out

@@ -6,7 +6,6 @@ A cache folder holds ``pixels.u8`` (rows of 3 x size x size bytes in item order)
 
 from __future__ import annotations
 
-import os
 import re
 import zlib
 from collections.abc import Iterable
@@ -18,23 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from suite.benchmarks.stream import text_hash
 from suite.data.decode import Geometry
 from suite.data.items import ImageItems
 from suite.data.pixel_map import PixelMap
 from suite.errors import DataError
+from suite.hashing import text_hash
 
 CACHE_VERSION = 1  # raise when decoding, chunking or the file format changes
 CHUNK_IMAGES = 64  # decoded and written at a time by one thread, fewer when they are large
 CHUNK_BYTES = 16 << 20
-
-
-def cache_root() -> Path:
-    """``$CODYRA_SUITE_CACHE``, or ``codyra-suite`` in the user's cache folder; should be on a local disk."""
-    named = os.environ.get("CODYRA_SUITE_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codyra-suite"
 
 
 def readable_size(count: int) -> str:

@@ -16,10 +16,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from suite.benchmarks.image_plan import PlannedBenchmark, TaskPlan
-from suite.benchmarks.stream import SPLITS, text_hash
+from suite.benchmarks.stream import SPLITS
 from suite.data.items import ImageItems
 from suite.errors import DataError
 from suite.files import atomic_write
+from suite.hashing import text_hash
 
 SCHEMA = 1
 SHOWN = 3  # identities named in one finding

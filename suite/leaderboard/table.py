@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from suite.config import canonical_hash
+from suite.hashing import canonical_hash
 from suite.leaderboard.run_set import setting_text
 from suite.leaderboard.selection import Selection, headline, metric_value, select_trials
 from suite.metrics.conventions import convention

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from suite.lowrank.layer import Factors, Slot
-from suite.metrics.rank import update_size
+from suite.lowrank.rank import update_size
 
 
 class Journal:

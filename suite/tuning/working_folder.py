@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from suite.errors import ConfigError
-from suite.identity import COMMIT_FILE, ROOT, commit_and_dirty
+from suite.runs.provenance import COMMIT_FILE, ROOT, commit_and_dirty
 
 PACKAGES = ("suite", "trainables", "baselines", "search_spaces")
 LOCK = "requirements.lock"

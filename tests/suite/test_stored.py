@@ -15,9 +15,9 @@ from hypothesis.extra import numpy as hnp
 
 from suite.config import RunConfig
 from suite.errors import ConfigError, DataError
-from suite.identity import code_version, run_id
 from suite.randomness import RandomStreams, derived_seed
 from suite.registry import METHODS, Entry, Registry
+from suite.runs.identity import code_version, run_id
 from suite.runs.outcomes import pack, unpack
 from suite.runs.record import parse_record, read_record
 from trainables.run import Surroundings, execute

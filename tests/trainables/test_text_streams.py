@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from suite.backbones.causal_lm import CausalLearner
+from suite.benchmarks.text_scores import score
 from suite.config import RunConfig, validate
-from suite.metrics.text_scores import score
 from suite.runs.generations import read_generations
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record, read_record

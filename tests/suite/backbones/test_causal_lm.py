@@ -16,10 +16,10 @@ from suite.backbones.lm_network import MINI_LM, load_causal_lm, placement_map, w
 from suite.benchmarks.mini import MiniMtilConfig
 from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.benchmarks.stream import Stream
+from suite.benchmarks.text_scores import score
 from suite.errors import ConfigError
 from suite.lowrank.layer import fresh_branch
 from suite.lowrank.placement import Placement
-from suite.metrics.text_scores import score
 
 CPU = torch.device("cpu")
 TASKS = ("Py150", "NumGLUE-ds")

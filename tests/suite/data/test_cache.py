@@ -17,11 +17,12 @@ import pytest
 from PIL import Image
 
 from suite.data import cache as cache_module
-from suite.data.cache import ImageCache, cache_root
+from suite.data.cache import ImageCache
 from suite.data.cache_build import build
 from suite.data.decode import decode, decode_all
 from suite.data.items import FileSource, ImageItems, image_items
 from suite.errors import DataError
+from suite.hashing import cache_root
 
 
 def make_items(folder: Path, count: int, side: int = 40) -> ImageItems:

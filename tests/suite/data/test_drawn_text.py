@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from suite.backbones.lm_network import MINI_LM, load_causal_lm
+from suite.benchmarks.text_scores import score
 from suite.data.drawn_text import DRAWERS, GERMAN_WORDS, STANCE_VERBS, draw_rows, draw_text
-from suite.metrics.text_scores import score
 
 PREFIXES = {
     "C-STANCE": "判断以下文本对指定对象的态度，选择一项：A.支持，B.反对，C.中立。输出A，B或者C。\n文本：\n",

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from suite.errors import ConfigError
-from suite.identity import commit_and_dirty
+from suite.runs.provenance import commit_and_dirty
 from suite.tuning.working_folder import LOCK, PACKAGES, build_working_folder, package_files, runtime_environment
 
 BIG = b"x" * 2**20
@@ -60,7 +60,7 @@ def test_the_real_folder_is_small_and_works_alone(repository: Path, tmp_path: Pa
     listed = subprocess.run(["git", "ls-files", "-z", *PACKAGES], cwd=repository, capture_output=True, text=True, check=False).stdout
     there = {name for name in listed.split("\0") if name and (repository / name).is_file()}
     assert there <= package_files().keys()
-    script = "import suite, suite.cli.entry; from suite.identity import *; print(suite.__file__, code_version(), *commit_and_dirty())"
+    script = "import suite, suite.cli.entry; from suite.runs.identity import *; from suite.runs.provenance import *; print(suite.__file__, code_version(), *commit_and_dirty())"
     call = [sys.executable, "-c", script]
     done = subprocess.run(call, cwd=folder, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, check=True, timeout=60)
     here = subprocess.run(call, cwd=repository, capture_output=True, text=True, check=True, timeout=60)

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suite.errors import SuiteError
-from suite.metrics.text_scores import (
+from suite.benchmarks.text_scores import (
     TEXT_CONVENTIONS,
     TEXT_METRICS,
     edit_similarity,
@@ -21,6 +20,7 @@ from suite.metrics.text_scores import (
     score,
     score_examples,
 )
+from suite.errors import SuiteError
 
 VECTORS = json.loads((Path(__file__).parents[2] / "golden" / "trace_metric_vectors.json").read_text(encoding="utf-8"))
 TEXT = st.text(alphabet="ab c.\n<>", max_size=30)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.errors import SuiteError
-from suite.metrics.rank import core, least_surviving_weight, no_signal_rank, update_size
+from suite.lowrank.rank import core, least_surviving_weight, no_signal_rank, update_size
 
 
 def factors(seed: int, rank: int = 5, columns: int = 12, rows: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
