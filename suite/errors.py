@@ -18,6 +18,10 @@ class ConfigError(SuiteError):
     """A config file, option or name is not acceptable."""
 
 
+class UndefinedMetric(SuiteError):
+    """A stream leaves a metric without a value: too few tasks, cells that were never measured, nothing left after masking."""
+
+
 class TrainingDiverged(SuiteError):
     """The loss or a weight became NaN or infinite; the run is recorded as failed."""
 

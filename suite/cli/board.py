@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
+from suite.cli.tables import Column, Sheet, print_sheet
 from suite.errors import ConfigError
 from suite.leaderboard.ledger import LEDGERS, with_published
 from suite.leaderboard.run_set import RunSet, load_runs
 from suite.leaderboard.standing import board
-from suite.leaderboard.table import leaderboard_frame, metric_columns, number_text, task_columns, with_spread
+from suite.leaderboard.table import leaderboard_frame, number_text, shown_metrics, task_columns, undefined_metrics, with_spread
 
-PAGE = 132  # columns at least when the output is a file or a pipe
 MARKS = {"best": " ◆", "not separable": " ◇"}
 LEGEND = "◆ best after the last task, ◇ not separable from it (paired over examples and shared seeds, Holm, 5 %)"
 
+ELSEWHERE = "a wider terminal or 'codyra-suite leaderboard --csv FILE' shows them"
 # Runs outside studies are shown whatever became of them, so that only trials can leave a frame empty.
 NOTHING_SHOWN = (
     "leaderboard: there is no finished run to show, only trials of studies that failed or were stopped; "
@@ -34,8 +31,8 @@ def load_board(
     tracking: str | None,
     filters: Mapping[str, str | None],
     convention: str | None,
+    out: Path,
     *,
-    out: Path | None = None,
     all_trials: bool = False,
     published: bool = False,
     per_task: bool = False,
@@ -68,38 +65,36 @@ def load_board(
 
 
 def print_frame(frame: pd.DataFrame, convention: str | None) -> None:
-    """One table per benchmark and setting on standard output; wide enough for a file when that is no terminal."""
+    """One table per benchmark, setting and data on standard output."""
     if frame.empty:
         typer.echo(NOTHING_SHOWN)
     for (benchmark, setting, data), part in frame.groupby(["benchmark", "setting", "data_fingerprint"], sort=False):
-        title = f"{benchmark} ({setting}), data {data}, test results in %"
-        print_table(board_table(part, title + (f", convention {convention}" if convention else "")))
+        title = f"{benchmark} ({setting}), data {data}, test results in %" + (f", convention {convention}" if convention else "")
+        print_sheet(board_sheet(part, title))
 
 
-def print_table(table: Table) -> None:
-    """Print at the terminal's width; into a file or a pipe as wide as the table needs, so that nothing is cut off."""
-    console = Console()
-    if not sys.stdout.isatty():
-        console = Console(width=10_000)
-        console = Console(width=max(PAGE, console.measure(table).maximum))
-    console.print(table)
+def board_sheet(part: pd.DataFrame, title: str) -> Sheet:
+    """Metrics as mean ± standard deviation, n, rank beside its no-signal value, parameters, time, memory, budget.
 
-
-def board_table(part: pd.DataFrame, title: str) -> Table:
-    """Metrics as mean ± standard deviation, n, rank beside its no-signal value, parameters, time, memory, budget."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, caption_justify="left")
-    names = [name for name in metric_columns(part) if part[name].notna().any()]
-    tasks = [name for name in task_columns(part) if part[name].notna().any()]
-    table.add_column("method", no_wrap=True)
-    heads = [name.replace(".", "\n", 1) for name in names] + [name.replace(": ", "\n", 1) for name in tasks]
-    for head in (*heads, "n", "effective\nrank", "no-signal\nrank", "trainable", "seconds", "GiB"):
-        table.add_column(head, justify="right", no_wrap=True)
+    Method, metrics, n and the accuracies that were asked for by task are always shown; the effective rank never without its
+    no-signal value.
+    """
+    names, tasks = shown_metrics(part), [name for name in task_columns(part) if part[name].notna().any()]
     budgets = sorted(set(part["budget"]))
-    if len(budgets) > 1:
-        table.add_column("budget", no_wrap=True)
-    table.caption = "\n".join(_notes(part, budgets))
-    for _, row in part.iterrows():
-        table.add_row(
+    columns = [
+        Column("method", wraps=True),
+        *(Column(name.replace(".", "\n", 1)) for name in names),
+        *(Column(name.replace(": ", "\n", 1)) for name in tasks),
+        Column("n"),
+        Column("effective\nrank", optional=2),
+        Column("no-signal\nrank", optional=2),
+        Column("trainable", optional=3),
+        Column("seconds", optional=4),
+        Column("GiB", optional=5),
+        *([Column("budget", wraps=True, optional=1)] if len(budgets) > 1 else []),
+    ]
+    rows = [
+        [
             _method(row),
             *(with_spread(row[name], row[f"{name} std"]) for name in names),
             *(number_text(row[name]) for name in tasks),
@@ -110,12 +105,17 @@ def board_table(part: pd.DataFrame, title: str) -> Table:
             "-" if math.isnan(row["wall_seconds"]) else f"{row['wall_seconds']:.0f}",
             "-" if math.isnan(row["peak_gib"]) else f"{row['peak_gib']:.2f}",
             *([str(row["budget"])] if len(budgets) > 1 else []),
-        )
-    return table
+        ]
+        for _, row in part.iterrows()
+    ]
+    streams = "\n".join(str(text) for text in dict.fromkeys(part["tasks"]) if text)
+    return Sheet("\n".join(filter(None, [title, streams])), columns, rows, _notes(part, budgets), elsewhere=ELSEWHERE)
 
 
 def _notes(part: pd.DataFrame, budgets: list[str]) -> list[str]:
     notes = [f"budget per task: {budgets[0]}"] if len(budgets) == 1 and budgets[0] else []
+    undefined = undefined_metrics(part)
+    notes += [f"undefined for these tasks: {', '.join(undefined)}"] if undefined else []
     notes += [LEGEND] if (part["standing"] == "best").any() else []
     chosen = part[part["trials"] > 1]
     notes += [
@@ -132,7 +132,7 @@ def _method(row: pd.Series) -> str:
     return str(row["method"]) + chosen + mark + (f" ({row['unfinished']})" if row["unfinished"] else "")
 
 
-def load_reproduction(tracking: str | None, filters: Mapping[str, str | None]) -> pd.DataFrame:
+def load_reproduction(tracking: str | None, filters: Mapping[str, str | None], out: Path) -> pd.DataFrame:
     """Published means of the benchmark asked for (or of all that have some) with the verdict on own rows.
 
     Raises:
@@ -144,7 +144,7 @@ def load_reproduction(tracking: str | None, filters: Mapping[str, str | None]) -
     if asked is not None and asked not in LEDGERS:
         raise ConfigError(f"leaderboard: no published numbers for '{asked}'; there are some for {', '.join(LEDGERS)}.")
     try:
-        runs = load_runs(tracking, filters)
+        runs = load_runs(tracking, filters, out)
     except ConfigError:
         runs = RunSet([])  # then nothing was attempted, and the table says so
     frames = [leaderboard_frame(runs.records, name) for name in RECOMPUTED]
@@ -153,31 +153,29 @@ def load_reproduction(tracking: str | None, filters: Mapping[str, str | None]) -
 
 def print_reproduction(frame: pd.DataFrame) -> None:
     """One table per benchmark; values without an own row in few words."""
+    columns = [
+        *(Column(name, wraps=True) for name in ("setting", "method", "metric")),
+        *(Column(name) for name in ("published", "own", "n", "difference", "tolerance")),
+        Column("verdict", wraps=True),
+    ]
     for benchmark, part in frame.groupby("benchmark", sort=False):
         counts = ", ".join(f"{count} {verdict}" for verdict, count in part["verdict"].value_counts().items())
-        table = Table(title=f"{benchmark}: published means, {counts}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in ("setting", "method", "metric"):
-            table.add_column(name)
-        for name in ("published", "own", "n", "difference", "tolerance"):
-            table.add_column(name, justify="right")
-        table.add_column("verdict")
+        rows = []
         for _, row in part.iterrows():
             setting = f"{row['setting']}{', order ' + row['order'] if row['order'] else ''}, {row['backbone']}"
             numbers = [number_text(row[name]) for name in ("published", "own")]
             runs = "-" if math.isnan(row["n"]) else f"{row['n']:.0f}"
             rest = [number_text(row[name]) for name in ("difference", "tolerance")]
-            table.add_row(setting, row["published method"], row["metric"], *numbers, runs, *rest, row["verdict"])
-        print_table(table)
+            rows.append([setting, row["published method"], row["metric"], *numbers, runs, *rest, row["verdict"]])
+        print_sheet(Sheet(f"{benchmark}: published means, {counts}", columns, rows, labels=3))
 
 
 def show_frame(frame: pd.DataFrame, title: str) -> None:
-    """Any frame as a table on standard output, numbers with four digits."""
-    table = Table(title=title, title_justify="left")
-    for column in frame.columns:
-        table.add_column(str(column), justify="right" if frame[column].dtype.kind in "fi" else "left")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(_cell(value) for value in row))
-    print_table(table)
+    """Any frame as a table on standard output, numbers with four digits; its leading columns of words say what a row is."""
+    numeric = [frame[column].dtype.kind in "fi" for column in frame.columns]
+    columns = [Column(str(name), wraps=not number) for name, number in zip(frame.columns, numeric, strict=True)]
+    rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False)]
+    print_sheet(Sheet(title, columns, rows, labels=numeric.index(True) if True in numeric else 1))
 
 
 def _cell(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suite.cli.run import TrackingOption
+from suite.cli.run import OUT, OutOption, TrackingOption
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,9 +47,12 @@ def leaderboard(
     ] = False,
     all_trials: TrialsOption = False,
     selection: SelectionOption = None,
+    out: OutOption = OUT,
     tracking: TrackingOption = None,
 ) -> None:
-    """Mean and spread per benchmark, method and setting, from MLflow alone; the best is marked with all it cannot be told from.
+    """Mean and spread per benchmark, method and setting, out of MLflow; the best is marked with all it cannot be told from.
+
+    With '--tracking none' the runs are read from the folder --out.
 
     Examples:
 
@@ -62,12 +65,13 @@ def leaderboard(
 
     filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
     if reproduced:
-        frame = load_reproduction(tracking, filters)
+        frame = load_reproduction(tracking, filters, out)
     else:
         frame = load_board(
             tracking,
             filters,
             convention,
+            out,
             all_trials=all_trials,
             published=published,
             per_task=per_task,
@@ -88,6 +92,6 @@ def print_board(tracking: str | None, out: Path) -> pd.DataFrame:
     """The whole leaderboard on screen; the frame is returned."""
     from suite.cli.board import load_board, print_frame
 
-    frame = load_board(tracking, {}, None, out=out)
+    frame = load_board(tracking, {}, None, out)
     print_frame(frame, None)
     return frame

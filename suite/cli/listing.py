@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -92,16 +92,10 @@ def placements(
 
         codyra-suite list placements --model mini-lm
     """
-    from rich.console import Console
-    from rich.table import Table
-
     if model is not None:
         from suite.backbones.placements import placement_rows
 
-        table = Table("weight", "module", "shape (out x in)")
-        for row in placement_rows(model):
-            table.add_row(*row)
-        Console().print(table)
+        _print(("weight", "module", "shape (out x in)"), placement_rows(model))
         return
     from suite.lowrank.placement import KNOWN
 
@@ -120,39 +114,31 @@ def metrics(name: NameArgument = None) -> None:
 
         codyra-suite list metrics zscl.transfer
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from suite.errors import unknown_name
     from suite.metrics.conventions import METRICS
 
     if name is not None and name not in METRICS:
         raise unknown_name("metric", name, METRICS)
-    table = Table("metric", "better", "meaning", "source")
-    for key in METRICS if name is None else [name]:
-        metric = METRICS[key]
-        table.add_row(key, "higher" if metric.higher_is_better else "lower", metric.description, metric.source)
-    Console().print(table)
+    shown = [METRICS[key] for key in (METRICS if name is None else [name])]
+    rows = [(metric.name, "higher" if metric.higher_is_better else "lower", metric.description, metric.source) for metric in shown]
+    _print(("metric", "better", "meaning", "source"), rows)
 
 
 def _show(registry: Any, name: str | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
     if name is None:
-        table = Table(registry.kind, "what it is")
-        for key, entry in registry.entries.items():
-            table.add_row(key, entry.summary)
-        console.print(table)
+        _print((registry.kind, "what it is"), [(key, entry.summary) for key, entry in registry.entries.items()])
         return
     config = registry[name]
-    console.print((config.__doc__ or "").strip(), markup=False)
-    table = Table("field", "default", "type and range")
-    for key, info in config.model_fields.items():
-        if key != "name":
-            table.add_row(key, _default(info), _range(info))
-    console.print(table)
+    typer.echo((config.__doc__ or "").strip())
+    fields = [(key, _default(info), _range(info)) for key, info in config.model_fields.items() if key != "name"]
+    _print(("field", "default", "type and range"), fields)
+
+
+def _print(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table of words: of these every column may be wrapped."""
+    from suite.cli.tables import Column, Sheet, print_sheet
+
+    print_sheet(Sheet("", [Column(head, wraps=True) for head in heads], list(rows)))
 
 
 def _default(info: FieldInfo) -> str:

@@ -218,10 +218,8 @@ def demo(folder: Annotated[Path, typer.Option("--folder", help="Empty folder to 
 
 def print_rows(rows: Sequence[Any]) -> None:
     """A table of comparison rows."""
-    from rich.console import Console
-    from rich.table import Table
+    from suite.cli.tables import Column, Sheet, print_sheet
 
-    table = Table("what", "plain", "fast", "unit", "ratio", "note")
-    for row in rows:
-        table.add_row(row.name, f"{row.plain:.4g}", f"{row.fast:.4g}", row.unit, f"{row.ratio:.2f}", row.note)
-    Console().print(table)
+    columns = [Column("what", wraps=True), Column("plain"), Column("fast"), Column("unit", wraps=True), Column("ratio"), Column("note", wraps=True)]
+    cells = [[row.name, f"{row.plain:.4g}", f"{row.fast:.4g}", row.unit, f"{row.ratio:.2f}", row.note] for row in rows]
+    print_sheet(Sheet("", columns, cells))

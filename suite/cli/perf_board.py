@@ -37,7 +37,7 @@ def measure_board(runs: int) -> list[tuple[str, float, str]]:
             record = _made_up(folder / "runs", number)
             sink.log_run(record, folder / "runs" / record.run_id, None)
         found: list[RunSet] = []
-        figures = [(f"read {runs} runs from MLflow", _seconds(lambda: found.append(load_runs(uri))), "s")]
+        figures = [(f"read {runs} runs from MLflow", _seconds(lambda: found.append(load_runs(uri, {}, folder))), "s")]
         every = found[0]
 
         def tables() -> None:

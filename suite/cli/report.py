@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from suite.cli.leaderboard import BenchmarkOption, ConventionOption, MethodOption, SelectionOption, SettingOption, StudyOption
-from suite.cli.run import TrackingOption
+from suite.cli.run import OUT, TrackingOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,7 @@ def report(
     study: StudyOption = None,
     convention: ConventionOption = None,
     selection: SelectionOption = None,
+    runs_from: Annotated[Path, typer.Option("--runs", help="Folder of the runs, read with '--tracking none'.")] = OUT,
     tracking: TrackingOption = None,
 ) -> None:
     """Tables, pictures, winning settings, studies, published numbers and environment of what MLflow holds, in one HTML file.
@@ -43,7 +44,7 @@ def report(
     from suite.leaderboard.report import report_html
     from suite.leaderboard.run_set import load_runs
 
-    runs = load_runs(tracking, {"benchmark": benchmark, "method": method, "setting": setting, "study": study})
+    runs = load_runs(tracking, {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, runs_from)
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by codyra-suite {__version__}"
     page = report_html(runs, importances(runs.records), made=made, convention=convention, selection_rule=selection)
     atomic_write(out, page.encode())

@@ -55,7 +55,10 @@ def run(
     config = run_config(what, method=method, seed=seed, settings=settings or [])
     with WorkProgress(f"{config.benchmark.name} {_method_name(config)}", total=None) as progress:
 
+        heard: list[int] = []
+
         def listen(report: Report) -> bool:
+            heard.append(report.row)
             progress.expect(report.of)
             progress.done(report.row)
             return True
@@ -63,7 +66,7 @@ def run(
         surroundings = Surroundings(out, data_root, device, accept_zero_shot=accept_zero_shot, on_step=progress.step)
         record = execute(config, surroundings, listen)
     track([record], out, tracking)
-    print_run(record, out / "runs" / record.run_id)
+    print_run(record, out / "runs" / record.run_id, found=not heard)
     if record.status == "failed":
         raise typer.Exit(1)
 

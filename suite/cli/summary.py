@@ -1,47 +1,64 @@
-"""What a finished run prints: its accuracy matrix, metrics and where the record is."""
+"""What a run prints: its accuracy matrix, metrics and where the record is."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+import typer
+from rich.text import Text
 
+from suite.cli.tables import Column, Sheet, print_sheet
+from suite.errors import UndefinedMetric
 from suite.metrics.conventions import compute
 from suite.metrics.matrix import AccuracyMatrix
 from suite.runs.record import Cells, Record
 
 
-def print_run(record: Record, folder: Path) -> None:
-    """Accuracy matrix on the test split, the stream's metrics and the folder, on standard output."""
-    console = Console()
+def print_run(record: Record, folder: Path, *, found: bool = False) -> None:
+    """Accuracy matrix on the test split, the stream's metrics and the folder, on standard output.
+
+    Args:
+        found: the run had been finished before the command, which therefore trained nothing.
+    """
     kind = "score" if record.protocol == "generation" else "accuracy in %"
-    console.print(matrix_table(record.test, record.tasks, f"{record.benchmark}: test {kind}, row = after that task"))
+    who = f"{record.config['method']['name']}, seed {record.config['seed']}, run {record.run_id}"
+    print_sheet(matrix_sheet(record.test, record.tasks, f"{record.benchmark}, {who}: test {kind}"))
+    if found:
+        ended = f" on {record.ended_at:%Y-%m-%d %H:%M} UTC" if record.ended_at else ""
+        typer.echo(f"found, not trained: this run was finished{ended}, with this config, data and code")
     for note in dict.fromkeys(note for result in record.results for note in result.facts.get("notes", [])):
-        console.print(note, soft_wrap=True)
+        typer.echo(note)
     if record.status == "finished":
-        matrix = AccuracyMatrix.from_lists(record.test, tuple(record.tasks))
-        shown = ", ".join(f"{name} {compute(name, matrix):.1f}" for name in record.metrics)
-        console.print(shown)
+        _print_metrics(record)
     else:
         reason = f" ({record.reason})" if record.reason else ""
-        console.print(f"{record.status} after {record.tasks_done} of {len(record.tasks)} tasks{reason}")
-    console.print(f"record: {folder / 'record.json'}", soft_wrap=True)
+        typer.echo(f"{record.status} after {record.tasks_done} of {len(record.tasks)} tasks{reason}")
+    typer.echo(f"record: {folder / 'record.json'}")
 
 
-def matrix_table(cells: Cells, tasks: list[str], title: str) -> Table:
-    """The matrix with the just-learned cells in bold."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("after")
-    for name in tasks:
-        table.add_column(name, justify="right")
+def _print_metrics(record: Record) -> None:
+    """One line of values, and a line for each metric that the stream leaves without one."""
+    matrix = AccuracyMatrix.from_lists(record.test, tuple(record.tasks))
+    shown, undefined = [], []
+    for name in record.metrics:
+        try:
+            shown.append(f"{name} {compute(name, matrix):.1f}")
+        except UndefinedMetric as error:
+            shown.append(f"{name} -")
+            undefined.append(f"{name} is undefined ({error})")
+    for line in (", ".join(shown), *undefined):
+        typer.echo(line)
+
+
+def matrix_sheet(cells: Cells, tasks: list[str], title: str) -> Sheet:
+    """The matrix with the just-learned cells in bold; the columns are numbered as the rows where their names do not fit."""
+    columns = [Column("after", wraps=True), *(Column(name, brief=str(number)) for number, name in enumerate(tasks, start=1))]
+    rows: list[list[str | Text]] = []
     for row, values in enumerate(cells):
-        shown = [_cell(value, bold=column + 1 == row) for column, value in enumerate(values)]
-        table.add_row("nothing" if row == 0 else tasks[row - 1], *shown)
-    return table
+        shown = [Text(_cell(value), style="bold" if column + 1 == row else "") for column, value in enumerate(values)]
+        rows.append(["nothing" if row == 0 else f"{row} {tasks[row - 1]}", *shown])
+    return Sheet(title, columns, rows)
 
 
-def _cell(value: float | None, *, bold: bool) -> str:
-    if value is None:
-        return "-"
-    return f"[bold]{value:.1f}[/bold]" if bold else f"{value:.1f}"
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

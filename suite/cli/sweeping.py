@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 import yaml
-from rich.console import Console
-from rich.table import Table
 
 from suite.cli.pictures import attach_study
+from suite.cli.tables import Column, Sheet, print_sheet
 from suite.config import load_yaml, validate
 from suite.errors import ConfigError
 from suite.files import atomic_write
@@ -154,14 +153,14 @@ def changed_fields(before: Any, after: Any, prefix: str = "") -> list[str]:
 def print_front(source: StudySource) -> None:
     """Best trials (the Pareto front with several objectives) with their settings, and how the others ended."""
     trials = source.store.trials()
-    table = Table(title=f"study {source.config.name}: best trials by validation", title_justify="left")
-    for name in ("trial", *source.config.objectives, "settings"):
-        table.add_column(name, overflow="fold")
+    names = [name.replace(".", "\n", 1) for name in source.config.objectives]
+    rows = []
     for number in source.store.front():
         values = [f"{value:.4g}" for value in trials[number].values]
         settings = ", ".join(f"{key} {_short(value)}" for key, value in trials[number].params.items())
-        table.add_row(str(number), *values, settings)
-    Console().print(table)
+        rows.append([str(number), *values, settings])
+    columns = [Column("trial"), *(Column(name) for name in names), Column("settings", wraps=True)]
+    print_sheet(Sheet(f"study {source.config.name}: best trials by validation", columns, rows))
     own = [trial for trial in trials if DUPLICATE not in trial.user_attrs]
     objectives, complete = source.objectives, [trial.values for trial in own if trial.state.name == "COMPLETE"]
     if len(objectives) > 1 and len(complete) > 1:

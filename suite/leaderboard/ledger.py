@@ -120,7 +120,7 @@ def with_published(frame: pd.DataFrame, benchmarks: Iterable[str]) -> pd.DataFra
         rows[f"{column} std"] = float("nan")
     columns = [*frame.columns, *(name for name in rows.columns if name not in frame.columns)]
     both = (pd.concat([frame, rows], ignore_index=True) if len(frame) else rows).reindex(columns=columns)
-    texts = ("standing", "seeds", "orders", "unfinished", "budget", "study", "selection", "commit", "config_hash", "runs", "source")
+    texts = ("standing", "seeds", "orders", "tasks", "undefined", "unfinished", "budget", "study", "selection", "commit", "config_hash", "runs", "source")
     both = both.fillna({**{name: "" for name in texts if name in both}, "n": 0, "trials": 1})
     first_seen = {name: place for place, name in enumerate(dict.fromkeys(both["benchmark"]))}
     return both.sort_values("benchmark", key=lambda column: column.map(first_seen), kind="stable", ignore_index=True)

@@ -17,7 +17,7 @@ from suite.leaderboard.reproduction import RECOMPUTED, reproduction_frame
 from suite.leaderboard.run_set import RunSet
 from suite.leaderboard.standing import JUDGED_TOGETHER, board, row_labels
 from suite.leaderboard.study_figures import flat_config, parameters_of, study_frame
-from suite.leaderboard.table import leaderboard_frame, metric_columns, with_spread
+from suite.leaderboard.table import leaderboard_frame, shown_metrics, undefined_metrics, with_spread
 from suite.runs.record import Record
 
 MIB = 2**20
@@ -66,6 +66,7 @@ class Section:
 
     anchor: str
     title: str
+    tasks: str
     data: str
     benchmark: str
     columns: Sequence[str]
@@ -128,7 +129,7 @@ def _section(number: int, part: pd.DataFrame, runs: RunSet) -> Section:
         for label, names in zip(labels, part["runs"], strict=True)
     }
     finished = {label: found for label, found in groups.items() if found}
-    metrics = [name for name in metric_columns(part) if part[name].notna().any()]
+    metrics, undefined = shown_metrics(part), undefined_metrics(part)
     beside = _columns_beside(part)
     first = part.iloc[0]
     benchmark, scoring = str(first["benchmark"]), str(first["scoring"])
@@ -139,11 +140,13 @@ def _section(number: int, part: pd.DataFrame, runs: RunSet) -> Section:
     return Section(
         anchor=f"stream-{number}",
         title=f"{benchmark}: {first['setting']}",
+        tasks=str(first["tasks"]),
         data=f"data {first['data_fingerprint']}" + (f", scoring {scoring}" if scoring else ""),
         benchmark=benchmark,
         columns=["method", *metrics, *(BESIDE[name][0] for name in beside)],
         rows=rows,
-        notes=[f"{text}: {value}" for name, text in SAID_ONCE.items() if (value := _only(part[name]))],
+        notes=[f"{text}: {value}" for name, text in SAID_ONCE.items() if (value := _only(part[name]))]
+        + ([f"undefined for these tasks: {', '.join(undefined)}"] if undefined else []),
         pictures=stream_pictures(part, finished, runs, metrics),
         published=_published(benchmark, [record for found in finished.values() for record in found]),
     )

@@ -53,7 +53,7 @@ def setting_text(record: Record) -> str:
     return ", ".join(f"{key} {value}" for key, value in record.setting.items())
 
 
-def load_runs(tracking: str | None, filters: Mapping[str, str | None] | None = None, out: Path | None = None) -> RunSet:
+def load_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path) -> RunSet:
     """The runs that match ``filters`` (names as in ``FILTERS``; None = not filtered).
 
     Args:
@@ -62,12 +62,14 @@ def load_runs(tracking: str | None, filters: Mapping[str, str | None] | None = N
     Raises:
         ConfigError: nothing is stored, or the filters leave nothing; the message says which one does.
     """
-    given = {name: value for name, value in (filters or {}).items() if value is not None}
-    runs = _folder_runs(out) if tracking == "none" and out is not None else _mlflow_runs(tracking, given)
+    given = {name: value for name, value in filters.items() if value is not None}
+    runs = _folder_runs(out) if tracking == "none" else _mlflow_runs(tracking, given)
     kept = [record for record in runs.records if all(_matches(record, name, value) for name, value in given.items())]
     if kept:
         return RunSet(kept, runs.loaders)
     everything = runs.records if tracking == "none" else _mlflow_runs(tracking, {}).records
+    if not everything and tracking == "none":
+        raise ConfigError(f"leaderboard: {out / 'runs'} holds no run; name the folder that --out of the runs was, or leave out --tracking none.")
     if not everything:
         raise ConfigError("leaderboard: MLflow holds no run here; run 'codyra-suite demo' first, or name another --tracking.")
     alone = {name: sum(_matches(record, name, value) for record in everything) for name, value in given.items()}

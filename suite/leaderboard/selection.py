@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from suite.errors import SuiteError, unknown_name
-from suite.metrics.conventions import compute
+from suite.errors import unknown_name
+from suite.metrics.conventions import compute_if_defined
 from suite.metrics.matrix import AccuracyMatrix
 from suite.runs.record import Record
 
@@ -87,11 +87,10 @@ def headline(metrics: Sequence[str]) -> str:
 
 
 def metric_value(record: Record, name: str, split: Literal["test", "validation"] = "test") -> float:
-    """A metric of a run's matrix; NaN where the stream leaves it undefined (too few tasks, cells never measured)."""
-    try:
-        return compute(name, AccuracyMatrix.from_lists(getattr(record, split), tuple(record.tasks)))
-    except SuiteError:
+    """A metric of a run's matrix; NaN for one that is not finished, or where the stream leaves it undefined."""
+    if record.status != "finished":
         return math.nan
+    return compute_if_defined(name, AccuracyMatrix.from_lists(getattr(record, split), tuple(record.tasks)))
 
 
 def _first(record: Record) -> float:

@@ -22,7 +22,7 @@ KEYS = ("benchmark", "setting", "method", "scoring", "data_fingerprint", "code_v
 TASK = "last: "
 COSTS = ("trainable_parameters", "effective_rank", "no_signal_rank", "carried_bytes", "wall_seconds", "peak_gib")
 ABOUT = (
-    *("standing", "p_vs_best", "n", "seeds", "orders", "unfinished", "backbone", "budget", "lr"),
+    *("standing", "p_vs_best", "n", "seeds", "orders", "tasks", "undefined", "unfinished", "backbone", "budget", "lr"),
     *("study", "trials", "selection", "optimism", "commit", "config_hash", "runs", "data_fingerprint"),
 )
 
@@ -95,9 +95,11 @@ def _row(
     selected = next((selection[record.run_id] for record in group if record.run_id in selection), None)
     finished = [record for record in group if record.status == "finished"]
     row: dict[str, Any] = dict(zip(KEYS, key, strict=True))
+    undefined = []
     names = [metric.name for metric in convention(convention_name)] if convention_name else group[0].metrics
     for name in names:
         values = [value for record in finished if not math.isnan(value := metric_value(record, name))]
+        undefined += [name] if finished and not values else []
         row[name] = float(np.mean(values)) if values else math.nan
         row[f"{name} std"] = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
     row |= {name: _mean(costs(record)[name] for record in finished) for name in COSTS}
@@ -108,6 +110,8 @@ def _row(
         "p_vs_best": math.nan,
         "n": len(finished),
         "orders": ",".join(sorted({str(record.setting.get("order", "")) for record in group} - {""})),
+        "tasks": tasks_text(group),
+        "undefined": ", ".join(undefined),
         "runs": ",".join(record.run_id for record in finished),
         "seeds": ",".join(str(seed) for seed in sorted({record.config["seed"] for record in finished})),
         "unfinished": ", ".join(sorted(_state(record) for record in group if record.status != "finished")),
@@ -149,6 +153,13 @@ def costs(record: Record) -> Mapping[str, float]:
     }
 
 
+def tasks_text(group: Sequence[Record]) -> str:
+    """Number and names of these runs' tasks in their order, as headings tell streams apart; of several orders the first."""
+    orders = list(dict.fromkeys(tuple(record.tasks) for record in group))
+    several = f" (first of {len(orders)} orders)" if len(orders) > 1 else ""
+    return f"{len(orders[0])} task{'s' if len(orders[0]) > 1 else ''}: {', '.join(orders[0])}{several}"
+
+
 def budget_text(training: Mapping[str, Any]) -> str:
     """Steps or epochs per task and batch size, as the table shows them."""
     if training["steps"] is not None:
@@ -186,6 +197,18 @@ def _sorted(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
 def metric_columns(frame: pd.DataFrame) -> list[str]:
     """Names of the metric columns, without their standard deviations."""
     return [name.removesuffix(" std") for name in frame.columns if name.endswith(" std")]
+
+
+def shown_metrics(part: pd.DataFrame) -> list[str]:
+    """The metric columns that say something about these rows: measured for one of them, or undefined for its stream."""
+    undefined = undefined_metrics(part)
+    return [name for name in metric_columns(part) if part[name].notna().any() or name in undefined]
+
+
+def undefined_metrics(part: pd.DataFrame) -> list[str]:
+    """Metrics that the streams of these rows leave without a value, in the order of the columns."""
+    named = {name for text in part["undefined"] for name in str(text).split(", ")}
+    return [name for name in metric_columns(part) if name in named and not part[name].notna().any()]
 
 
 def task_columns(frame: pd.DataFrame) -> list[str]:

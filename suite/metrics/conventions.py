@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from suite.errors import unknown_name
+from suite.errors import UndefinedMetric, unknown_name
 from suite.metrics import formulas
 from suite.metrics.matrix import AccuracyMatrix
 
@@ -167,6 +168,19 @@ def compute(name: str, matrix: AccuracyMatrix) -> float:
     """Value of the metric ``name``.
 
     Raises:
-        SuiteError: unknown name, a needed cell was not measured, or too few tasks.
+        ConfigError: unknown name.
+        UndefinedMetric: a needed cell was not measured, or too few tasks.
     """
     return metric(name).function(matrix)
+
+
+def compute_if_defined(name: str, matrix: AccuracyMatrix) -> float:
+    """Value of the metric ``name``; NaN where the stream leaves it undefined, for tables, which then say so.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    try:
+        return compute(name, matrix)
+    except UndefinedMetric:
+        return math.nan

@@ -10,18 +10,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from suite.errors import SuiteError
+from suite.errors import UndefinedMetric
 from suite.metrics.matrix import AccuracyMatrix, require_measured
 
 Vector = NDArray[np.float64]
 
 
 def _need_tasks(matrix: AccuracyMatrix, name: str, least: int = 2) -> None:
-    if len(matrix.tasks) < least:
-        raise SuiteError(
-            f"{name}: the stream has {len(matrix.tasks)} task(s), but the metric is defined from {least} tasks on; "
-            "leave it out for this stream."
-        )
+    count = len(matrix.tasks)
+    if count < least:
+        tasks = f"{count} task{'s' if count > 1 else ''}"
+        raise UndefinedMetric(f"{name}: the stream has {tasks}, but the metric is defined from {least} tasks on; leave it out for this stream.")
 
 
 def _just_learned(matrix: AccuracyMatrix) -> Vector:
@@ -71,14 +70,14 @@ def masked_transfer(matrix: AccuracyMatrix) -> float:
     Artificer-AI-Lab/CoDyRA, main.py, function ``main``.
 
     Raises:
-        SuiteError: every cell above the diagonal is 0, so that nothing is left to average.
+        UndefinedMetric: every cell above the diagonal is 0, so that nothing is left to average.
     """
     _need_tasks(matrix, "rail.transfer")
     r = require_measured(matrix, "above_diagonal")
     columns = [column[column != 0] for column in (r[1 : j + 1, j] for j in range(1, len(matrix.tasks)))]
     means = [column.mean() for column in columns if column.size]
     if not means:
-        raise SuiteError(
+        raise UndefinedMetric(
             "rail.transfer: every cell above the diagonal is 0 and is masked, so there is no Transfer; "
             "evaluate the unseen tasks or use zscl.transfer."
         )

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from suite.errors import SuiteError, unknown_name
+from suite.errors import SuiteError, UndefinedMetric, unknown_name
 
 Region = Literal["untouched_row", "above_diagonal", "diagonal", "on_and_below_diagonal", "last_row", "all_learned"]
 REGIONS: tuple[Region, ...] = get_args(Region)
@@ -100,12 +100,12 @@ def require_measured(matrix: AccuracyMatrix, region: Region) -> NDArray[np.float
     """The values of ``matrix``, unchanged and read-only, after a check that every cell of ``region`` was measured.
 
     Raises:
-        SuiteError: names the first missing cell.
+        UndefinedMetric: names the first missing cell.
     """
     missing = region_mask(region, len(matrix.tasks)) & np.isnan(matrix.values)
     if missing.any():
         row, column = (int(index) for index in np.argwhere(missing)[0])
-        raise SuiteError(
+        raise UndefinedMetric(
             f"accuracy matrix: the score after {row} tasks on '{matrix.tasks[column]}' was not measured, but the "
             f"metric needs the region '{region}'; evaluate it, or use a metric that does without."
         )

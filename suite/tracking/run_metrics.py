@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from suite.errors import SuiteError
-from suite.metrics.conventions import compute
+from suite.metrics.conventions import compute_if_defined
 from suite.metrics.matrix import AccuracyMatrix
 from suite.runs.record import Record
 
@@ -40,8 +39,7 @@ def summary_metrics(record: Record) -> dict[str, float]:
     for split, cells in (("test", record.test), ("validation", record.validation)):
         matrix = AccuracyMatrix.from_lists(cells, tuple(record.tasks))
         for name in record.metrics:
-            try:
-                summary[f"{split}.{name}"] = compute(name, matrix)
-            except SuiteError:
-                continue  # undefined for this stream (too few tasks); the leaderboard says so
+            value = compute_if_defined(name, matrix)
+            if not math.isnan(value):  # the leaderboard says which ones the stream leaves undefined
+                summary[f"{split}.{name}"] = value
     return summary

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from suite.config import RunConfig, apply_overrides, validate
+from suite.errors import UndefinedMetric
 from suite.tuning.objectives import Objective, ValidationView
 from suite.tuning.optuna_storage import DUPLICATE, MOST_REPEATS, TrialStore
 from suite.tuning.source import Suggestion
@@ -185,7 +186,11 @@ class StudySource:
         if state != "COMPLETE":
             self.store.tell(number, state, reason=reason)
             return
-        values = [_mean(objective, views) for objective in self.objectives]
+        try:
+            values = [_mean(objective, views) for objective in self.objectives]
+        except UndefinedMetric as error:  # only training shows it: every masked cell is 0
+            self.store.tell(number, "FAIL", reason=str(error))
+            return
         if not all(math.isfinite(value) for value in values):
             self.store.tell(number, "FAIL", reason=f"an objective is not finite: {values}")
             return

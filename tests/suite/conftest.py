@@ -1,9 +1,11 @@
-"""Data roots in the real on-disk layouts, written once per test run, and an image cache of the test's own."""
+"""Data roots in the real on-disk layouts, written once per test run; an image cache of the test's own; what a terminal of some width shows."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -44,3 +46,19 @@ def image_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder that the suite uses for the length of a test."""
     monkeypatch.setenv("CODYRA_SUITE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
+    """Lines that ``call`` prints on a terminal of ``width`` columns, or into a pipe (None)."""
+
+    def lines(call: Callable[[], None], width: int | None) -> list[str]:
+        capsys.readouterr()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.stdout, "isatty", lambda: width is not None)
+            for name, value in {"COLUMNS": str(width or 80), "LINES": "25", "TERM": "xterm"}.items():
+                patch.setenv(name, value)
+            call()
+        return re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+
+    return lines

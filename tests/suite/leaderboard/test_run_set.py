@@ -16,7 +16,7 @@ from suite.runs.record import write_record
 
 def test_empty_store_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="MLflow holds no run here"):
-        load_board(f"sqlite:///{tmp_path / 'none.db'}", {}, None)
+        load_board(f"sqlite:///{tmp_path / 'none.db'}", {}, None, tmp_path)
 
 
 @pytest.fixture

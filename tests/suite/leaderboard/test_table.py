@@ -21,7 +21,7 @@ ROWS: Cells = [[50.0, 50.0, 50.0], [80.0, 60.0, 40.0], [84.0, 90.0, 50.0], [70.0
 COLUMNS = [
     *("benchmark", "setting", "method", "zscl.last", "zscl.last std", "gem.bwt", "gem.bwt std"),
     *("trainable_parameters", "effective_rank", "no_signal_rank", "carried_bytes", "wall_seconds", "peak_gib"),
-    *("standing", "p_vs_best", "n", "seeds", "orders", "unfinished", "backbone", "budget", "lr"),
+    *("standing", "p_vs_best", "n", "seeds", "orders", "tasks", "undefined", "unfinished", "backbone", "budget", "lr"),
     *("study", "trials", "selection", "optimism", "commit", "config_hash", "runs"),
     *("data_fingerprint", "code_version", "settings_hash", "scoring"),
 ]
