@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 from suite.cli.pictures import attach_run_pictures
+from suite.cli.run import run_config
 from suite.cli.sweeping import say_waiting
 from suite.config import RunConfig
 from suite.errors import ConfigError
@@ -44,6 +48,26 @@ def settings_for(method: str, settings: Sequence[str]) -> list[str]:
     return chosen
 
 
+def comparison(benchmarks: Sequence[str], methods: Sequence[str], seeds: Sequence[int], settings: Sequence[str]) -> list[RunConfig]:
+    """The runs of every method on every benchmark with every seed.
+
+    Raises:
+        ConfigError: as ``run_config`` says, in the words of a comparison.
+    """
+    configs = []
+    for benchmark, method, seed in product(benchmarks, methods, seeds):
+        try:
+            configs.append(run_config(benchmark, method=method, seed=seed, settings=settings_for(method, settings)))
+        except ConfigError as error:
+            raise ConfigError(in_its_words(method, str(error))) from None
+    return configs
+
+
+def in_its_words(method: str, sentence: str) -> str:
+    """A sentence about ``method.<field>`` with the key that a comparison of several methods takes, e.g. ``codyra.<field>``."""
+    return re.sub(r"\bmethod\.(?=[a-z_])", f"{method}.", sentence)
+
+
 def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str | None, *, title: str) -> list[str]:
     """Carry out ``configs`` with progress and tracking; returns one sentence per failed run."""
     from suite.tracking.mlflow_sink import open_sink
@@ -68,12 +92,12 @@ def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str |
     if sink is not None:
         say_waiting(sink)
         attach_run_pictures(sink, [read_record(carriage.out / "runs" / name) for name in sorted(logged)], carriage.out)
-    return [f"{_title(configs[trial])}: {reason}" for trial, reason in source.failures.items()]
+    return [_failure(configs[trial].resolved(), reason) for trial, reason in source.failures.items()]
 
 
-def _title(config: RunConfig) -> str:
-    fields = config.resolved()
-    return f"{fields['benchmark']['name']} {fields['method']['name']} seed {fields['seed']}"
+def _failure(fields: Mapping[str, Any], reason: str) -> str:
+    method = fields["method"]["name"]
+    return f"{fields['benchmark']['name']} {method} seed {fields['seed']}: {in_its_words(method, reason)}"
 
 
 def show_board(tracking: str | None, out: Path) -> None:

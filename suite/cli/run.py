@@ -93,17 +93,11 @@ def compare(
 
         codyra-suite compare -b mini-mtil --set training.steps=120 --set codyra.kappa_max=0.02
     """
-    from suite.cli.compare import carry_list, seed_list, settings_for, show_board
+    from suite.cli.compare import carry_list, comparison, seed_list, show_board
     from suite.registry import METHODS
     from suite.tuning.carry import Carriage
 
-    names = methods or list(METHODS)
-    configs = [
-        run_config(benchmark, method=name, seed=seed, settings=settings_for(name, settings or []))
-        for benchmark in (benchmarks or ["mini-mtil", "mini-xtail"])
-        for name in names
-        for seed in seed_list(seeds)
-    ]
+    configs = comparison(benchmarks or ["mini-mtil", "mini-xtail"], methods or list(METHODS), seed_list(seeds), settings or [])
     carriage = Carriage(out, data_root, device, concurrency=concurrency)
     failures = carry_list(configs, carriage, tracking, title="comparing")
     for sentence in failures:

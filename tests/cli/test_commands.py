@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.cli.compare import settings_for
+from suite.cli.compare import _failure, settings_for
 from suite.cli.main import main
 from suite.cli.run import run_config
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
@@ -103,11 +103,12 @@ BAD = [
     (["run", "mini-mtil", "--device", "meta"], "'meta' is not a device"),
     (["run", "mini-mtil", "--device", "mps"], "'mps' is not a device"),
     (["run", "mini-mtil", "--set", "benchmark.domains=[shapse]"], "nearest: 'shapes'"),
-    (["run", "mini-mtil", "--set", "training.steps=20", "--tracking", "none"], "leave no room for 50 threshold levels"),
+    (["run", "mini-mtil", "--set", "training.steps=20", "--set", "method.kappa_levels=50", "--tracking", "none"], "leave no room for 50 threshold levels"),
     (["run", "mini-mtil", "--set", "method.placement=qkvo@7-9", "--set", "training.steps=120"], "names no layer"),
     (["run", "image-folders"], "data: is not a folder"),
     (["compare", "--seeds", "2-0"], "is not a seed or a range"),
     (["compare", "-b", "mini-mitl"], "nearest: 'mini-mtil'"),
+    (["compare", "-m", "lora", "-m", "codyra", "--set", "codyra.kappa_levels=0"], r"codyra\.kappa_levels: (?!.*method\.)"),
     (["sweep", "none.yaml"], "no such file"),
     (["leaderboard"], "MLflow holds no run"),
     (["leaderboard", "--method", "x"], "MLflow holds no run"),
@@ -180,6 +181,12 @@ def test_settings_of_one_method_reach_it_alone() -> None:
     given = ["codyra.rank=8", "training.steps=120"]
     assert settings_for("codyra", given) == ["method.rank=8", "training.steps=120"]
     assert settings_for("lora", given) == ["training.steps=120"]
+    # what is advised is the key that works here, whichever method is said to have failed
+    fields = {"benchmark": {"name": "mini-mtil"}, "method": {"name": "codyra"}, "seed": 1}
+    advice = _failure(fields, "set method.kappa_levels=15 or training.steps=100, or use a smaller method.dense_fraction.")
+    assert advice == (
+        "mini-mtil codyra seed 1: set codyra.kappa_levels=15 or training.steps=100, or use a smaller codyra.dense_fraction."
+    )
 
 
 @pytest.mark.parametrize("benchmark", ["mini-mtil", "mini-xtail", "mini-trace"])
