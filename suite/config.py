@@ -6,23 +6,28 @@ Every default stands in exactly one place: a method's in its config class, a bud
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from suite.benchmarks.stream import Stream
 from suite.errors import ConfigError, nearest, unknown_name
 from suite.files import atomic_write
 from suite.hashing import canonical_hash
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
+from suite.settings import Settings
+from suite.yaml_files import parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
+LONGEST_SHOWN = 80  # characters of a value in an error
+MOST_CLAUSES = 20  # wrong fields named in one error
 
 
-class BenchmarkConfig(BaseModel):
+class BenchmarkConfig(Settings):
     """Base of all benchmark configs; ``build`` reads the data and returns the stream.
 
     Attributes:
@@ -32,7 +37,6 @@ class BenchmarkConfig(BaseModel):
         untouched_tolerance: points by which a measured value may differ before a run is refused.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     backbone: ClassVar[Mapping[str, Any]] = {}
     budget: ClassVar[Mapping[str, Any]] = {}
     untouched: ClassVar[Mapping[str, float]] = {}
@@ -45,14 +49,12 @@ class BenchmarkConfig(BaseModel):
         raise TypeError(f"{type(self).__name__} defines no build()")
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(Settings):
     """Budget and optimizer of every task; the same for all methods of a comparison unless a config says otherwise."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    steps: Annotated[int, Field(ge=1)] | None = None  # optimizer steps per task
-    epochs: Annotated[float, Field(gt=0)] | None = None  # or passes over the task's rows; "task" epochs if both are None
-    batch_size: Annotated[int, Field(ge=1)] = 64
+    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None  # optimizer steps per task
+    epochs: Annotated[float, Field(gt=0, le=10**6)] | None = None  # or passes over the task's rows; "task" epochs if both are None
+    batch_size: Annotated[int, Field(ge=1, le=10**6)] = 64
     micro_batch_size: Annotated[int, Field(ge=1)] | None = None  # rows per forward pass; gradients are accumulated
     lr: Annotated[float, Field(gt=0)] = 5e-4
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -73,10 +75,8 @@ class TrainingConfig(BaseModel):
         return self
 
 
-class RunConfig(BaseModel):
+class RunConfig(Settings):
     """One stream, one method, one backbone, one seed. Two equal resolved configs on equal data and code are one run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     benchmark: SerializeAsAny[BenchmarkConfig]
     method: SerializeAsAny[BaseModel]
@@ -159,25 +159,6 @@ def _budget_without_clash(budget: Mapping[str, Any], training: Mapping[str, Any]
     return {key: value for key, value in budget.items() if key not in dropped}
 
 
-def load_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        ConfigError: file missing, not YAML, or not a mapping.
-    """
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; give the path of a YAML config.") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path}: is a folder; give the path of a YAML config.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not valid YAML ({' '.join(str(error).split())}); correct it there.") from None
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path}: holds a {type(value).__name__}; a config is a mapping of keys to values.")
-    return value
-
-
 def write_config(config: RunConfig, folder: Path) -> None:
     """The resolved config as ``config.yaml`` beside a run's record, to be fed back."""
     text = yaml.safe_dump(config.resolved(), sort_keys=False, allow_unicode=True)
@@ -197,20 +178,22 @@ def apply_overrides(fields: dict[str, Any], overrides: Iterable[str]) -> dict[st
             raise ConfigError(f"--set {override}: has no key or no '='; write it as method.rank=8.")
         try:
             value = yaml_scalar(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {override}: '{text}' is not a YAML value; quote it or correct it.") from None
+        except ValueError as error:
+            shown = text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
+            raise ConfigError(f"--set {key}: '{shown}' cannot be read ({error}); quote it or correct it.") from None
         _put(result, key.strip().split("."), value, override)
     return result
 
 
 def yaml_scalar(text: str) -> Any:
-    """A YAML value, with 5e-4 read as a number (YAML 1.1 wants 5.0e-4)."""
-    value = yaml.safe_load(text)
+    """A YAML value, with 5e-4 read as a number (YAML 1.1 wants 5.0e-4); ValueError as ``parse_yaml``."""
+    value = parse_yaml(text)
     if isinstance(value, str):
         try:
-            return float(value)
+            number = float(value)
         except ValueError:
             return value
+        return number if math.isfinite(number) else value
     return value
 
 
@@ -238,7 +221,9 @@ def validate(model: type[Model], fields: Mapping[str, Any], *, where: str) -> Mo
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        clauses = [_clause(dict(problem), fields, model) for problem in error.errors(include_url=False)]
+        problems = error.errors(include_url=False)
+        clauses = [_clause(dict(problem), fields, model) for problem in problems[:MOST_CLAUSES]]
+        clauses += [f"and {len(problems) - MOST_CLAUSES} more"] if len(problems) > MOST_CLAUSES else []
         raise ConfigError(f"{where}: " + "; ".join(dict.fromkeys(clauses)) + ".") from None
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
@@ -256,9 +241,14 @@ def _clause(problem: dict[str, Any], fields: Mapping[str, Any], model: type[Base
         return f"{place}: is missing"
     message = str(problem["msg"]).removeprefix("Value error, ")
     value = problem.get("input")
-    shown = "" if isinstance(value, (dict, BaseModel)) or f"'{value}'" in message else f" (is {value!r})"
+    shown = "" if isinstance(value, (dict, BaseModel)) or f"'{value}'" in message else f" (is {_shown(value)})"
     message = message[:1].lower() + message[1:] if message[:1].isupper() else message
     return f"{place}: {message}{shown}" if place else message
+
+
+def _shown(value: Any) -> str:
+    text = "a number of thousands of digits" if isinstance(value, int) and value.bit_length() > 4000 else repr(value)
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
 
 
 def _allowed_keys(model: type[BaseModel], fields: Mapping[str, Any], parents: list[str]) -> list[str]:

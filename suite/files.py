@@ -1,4 +1,4 @@
-"""Files that a user names: one way to write an output, one way to say what is wrong with a path.
+"""Files that a user names: one way to read them, one way to write an output, one sentence for what is wrong with a path.
 
 Outputs are replaced whole: a reader or a crash sees the old file or the new one, never a part. What is no regular file
 (a device, a pipe, standard output) is written to and never replaced.
@@ -7,14 +7,19 @@ Outputs are replaced whole: a reader or a crash sees the old file or the new one
 from __future__ import annotations
 
 import errno
+import json
 import os
 import secrets
 import stat
 import sys
+import unicodedata
+from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from suite.errors import DataError
+from suite.errors import DataError, SuiteError
 
 STANDARD_OUTPUT = Path("-")
 MOST_LINKS = 40  # as the kernel's own limit
@@ -36,6 +41,129 @@ OF_THE_PATH = {
     errno.EROFS,
     errno.ETXTBSY,
 }
+# What file managers, archives and file systems leave in folders; it means nothing to anybody else.
+LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "system volume information", "@eadir", "lost+found"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a folder: its name in composed Unicode (NFC), which is equal on every system, and where it lies."""
+
+    name: str
+    path: Path
+
+    @property
+    def is_folder(self) -> bool:
+        return self.path.is_dir()
+
+    @property
+    def is_file(self) -> bool:
+        """A regular file, links followed; pipes and devices, which may never end, are none."""
+        return self.path.is_file()
+
+
+def composed(name: str) -> str:
+    """``name`` in composed Unicode: macOS stores ``é`` as two characters, other systems as one."""
+    return unicodedata.normalize("NFC", name)
+
+
+def entries(folder: Path) -> list[Entry]:
+    """What lies in a folder of the user, sorted by name; hidden entries and the litter of other systems are left out.
+
+    Raises:
+        DataError: the folder cannot be read, a name in it is not UTF-8, or two names are one in composed Unicode.
+    """
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - plain names, some folders hold a million
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror}); give the path of a folder of yours.") from None
+    found: dict[str, Entry] = {}
+    for name in sorted(names):
+        if name.startswith(".") or name.lower() in LITTER:
+            continue
+        if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
+            raise DataError(f"{folder}: holds a name that is not UTF-8 ({os.fsencode(name)!r}); rename it.")
+        entry = Entry(name if name.isascii() else composed(name), folder / name)
+        if entry.name in found:
+            raise DataError(f"{folder}: holds '{entry.name}' twice, in composed and in decomposed Unicode; rename or remove one.")
+        found[entry.name] = entry
+    return [found[name] for name in sorted(found)]
+
+
+def entry_path(folder: Path, name: str) -> Path:
+    """``folder / name``, or the entry there whose name is the same in another Unicode form."""
+    place = folder / name
+    if name.isascii() or place.exists() or not folder.is_dir():
+        return place
+    return next((entry.path for entry in entries(folder) if entry.name == composed(name)), place)
+
+
+def regular_bytes(path: Path | str) -> bytes:
+    """The content of a regular file, or of an open descriptor such as ``/dev/stdin``.
+
+    Raises:
+        OSError: there is none, or it is a folder, a pipe or a device, which may never end.
+    """
+    if (descriptor := descriptor_of(Path(path))) is not None:
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            return file.read()
+    # without O_NONBLOCK a pipe that nobody writes to would be waited for here
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is a pipe or a device", str(path))
+        return file.read()
+
+
+def read_bytes(path: Path, remedy: str, kind: type[SuiteError] = DataError) -> bytes:
+    """The content of a file that the user named; ``remedy`` ends the sentence of an error of this ``kind``."""
+    try:
+        return regular_bytes(path)
+    except FileNotFoundError:
+        raise kind(f"{path}: there is no such file; {remedy}.") from None
+    except IsADirectoryError:
+        raise kind(f"{path}: is a folder; {remedy}.") from None
+    except OSError as error:
+        raise kind(f"{path}: cannot be read ({error.strerror}); {remedy}.") from None
+    except MemoryError:
+        raise kind(f"{path}: is too large for this machine's memory; {remedy}.") from None
+
+
+def read_text(path: Path, remedy: str, kind: type[SuiteError] = DataError) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark; errors as ``read_bytes``."""
+    try:
+        return read_bytes(path, remedy, kind).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise kind(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        DataError: as ``read_text``; not JSON, a key that stands twice in one object, or NaN, infinity, an endless number.
+    """
+    text = read_text(path, remedy)
+    if not text.strip():
+        raise DataError(f"{path}: is empty; {remedy}.")
+    try:
+        return json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is not valid JSON ({str(error).split(';')[0]}); {remedy}.") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key '{twice}' stands twice in one object")
+    return found
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"'{text}' is no number of JSON")
 
 
 def write_output(path: Path, data: bytes) -> None:

@@ -7,19 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from suite.backbones.learner import Batch, Learner, Output
 from suite.benchmarks.stream import Task
 from suite.lowrank.layer import Factors, Slot
 from suite.randomness import RandomStreams
+from suite.settings import Settings
 
 
-class MethodConfig(BaseModel):
+class MethodConfig(Settings):
     """Base of all method configs: frozen, unknown keys refused, ranges in the types, defaults only here."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
 

@@ -9,13 +9,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from suite.benchmarks.stream import Split, Stream
 from suite.errors import ConfigError
 from suite.lowrank.layer import Slot
 from suite.lowrank.placement import Placement
+from suite.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,8 @@ class Learner(Protocol):
         """What was counted on the way and belongs into the record (rows cut, padding share, ties)."""
 
 
-class BackboneConfig(BaseModel):
+class BackboneConfig(Settings):
     """Base of all backbone configs. ``build`` loads the weights and prepares the stream's inputs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
 

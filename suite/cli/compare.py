@@ -20,6 +20,9 @@ from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.objectives import ValidationView
 from suite.tuning.source import ListSource, Suggestion
 
+SEEDS = re.compile(r"([0-9]{1,15})(?:-([0-9]{1,15}))?")
+MOST_SEEDS = 1000
+
 
 def seed_list(text: str) -> list[int]:
     """``0-2`` or ``0,1,5`` or ``0-2,7`` as numbers.
@@ -29,10 +32,13 @@ def seed_list(text: str) -> list[int]:
     """
     seeds: list[int] = []
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and (not last.isdigit() or int(last) < int(first))):
-            raise ConfigError(f"--seeds {text}: '{part}' is not a seed or a range; write 0-2 or 0,1,5.")
-        seeds += range(int(first), int(last or first) + 1)
+        found = SEEDS.fullmatch(part.strip())
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if last < first:
+            raise ConfigError(f"--seeds {text[:80]}: '{part[:80]}' is not a seed or a range; write 0-2 or 0,1,5.")
+        if last - first >= MOST_SEEDS:
+            raise ConfigError(f"--seeds {text}: '{part}' are {last - first + 1} seeds, {MOST_SEEDS} at most; name fewer.")
+        seeds += range(first, last + 1)
     return list(dict.fromkeys(seeds))
 
 

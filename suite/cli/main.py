@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -27,10 +28,10 @@ from suite.cli.report import report
 from suite.cli.run import compare, run
 from suite.cli.study import sweep
 from suite.cli.submit import submit
-from suite.errors import SuiteError
+from suite.errors import ConfigError, SuiteError
+from suite.files import OF_THE_PATH
 
-# What a place can have against being written to: no permission, no folder, no room.
-UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOSPC, errno.EDQUOT}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 app = typer.Typer(
     name="codyra-suite",
@@ -78,9 +79,17 @@ app.add_typer(data_app, name="data")
 app.add_typer(perf_app, name="perf")
 
 
+def _require_utf8(arguments: Sequence[str]) -> None:
+    """Refuse words that no record, database or server could hold."""
+    for word in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            raise ConfigError(f"{os.fsencode(word)!r}: is not UTF-8; rename what it names and give the new name.")
+
+
 def main() -> None:
     """Entry point of the console script."""
     try:
+        _require_utf8(sys.argv[1:])
         app()
     except SuiteError as error:
         if "--debug" in sys.argv:
@@ -88,7 +97,8 @@ def main() -> None:
         typer.echo(f"codyra-suite: {error}", err=True)
         sys.exit(2)
     except OSError as error:
-        if error.errno not in UNUSABLE or "--debug" in sys.argv:
+        unusable = error.errno in FULL or (error.errno in OF_THE_PATH and error.filename is not None)
+        if not unusable or "--debug" in sys.argv:
             raise
         place, reason = error.filename or "a file", os.strerror(error.errno)
         advice = "name a folder that can be written and has room, the same command goes on"

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from suite.cli.sweeping import run_study
-from suite.config import load_yaml, validate
+from suite.config import validate
 from suite.errors import ConfigError
 from suite.runs.record import read_record
 from suite.tuning.carry import Carriage
@@ -21,6 +21,7 @@ from suite.tuning.perf_stopping import replay
 from suite.tuning.ray_session import Resources, ray_session
 from suite.tuning.stopping import StoppingConfig
 from suite.tuning.study_config import StudyConfig
+from suite.yaml_files import load_yaml
 
 SWEEP: dict[str, Any] = {
     "name": "perf",

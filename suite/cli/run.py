@@ -114,9 +114,10 @@ def run_config(what: str, *, method: str | None, seed: int | None, settings: lis
     Raises:
         ConfigError: unknown names, wrong values, unreadable file; all problems in one message.
     """
-    from suite.config import RunConfig, apply_overrides, load_yaml, validate
+    from suite.config import RunConfig, apply_overrides, validate
     from suite.errors import unknown_name
     from suite.registry import BENCHMARKS
+    from suite.yaml_files import load_yaml
 
     fields: dict[str, Any]
     if Path(what).suffix in (".yaml", ".yml", ".json") or "/" in what:

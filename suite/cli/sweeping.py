@@ -11,7 +11,7 @@ import yaml
 
 from suite.cli.pictures import attach_study
 from suite.cli.tables import Column, Sheet, print_sheet
-from suite.config import load_yaml, validate
+from suite.config import validate
 from suite.errors import ConfigError
 from suite.files import atomic_write
 from suite.runs.identity import code_version
@@ -25,6 +25,7 @@ from suite.tuning.ray_session import Resources, ray_session
 from suite.tuning.source import Suggestion
 from suite.tuning.study import StudySource, point_config
 from suite.tuning.study_config import StudyConfig
+from suite.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from suite.tracking.mlflow_sink import MlflowSink

@@ -19,10 +19,11 @@ from suite.benchmarks.image_plan import PlannedBenchmark, TaskPlan
 from suite.benchmarks.stream import SPLITS
 from suite.data.items import ImageItems
 from suite.errors import DataError
-from suite.files import atomic_write
+from suite.files import read_bytes, write_output
 from suite.hashing import text_hash
 
 SCHEMA = 1
+REMEDY = "write one with 'codyra-suite data manifest'"
 SHOWN = 3  # identities named in one finding
 
 
@@ -81,7 +82,7 @@ def manifest_of(benchmark: PlannedBenchmark, data_root: Path) -> Manifest:
 def write_manifest(manifest: Manifest, path: Path) -> None:
     """JSON, compressed when the name ends in ``.gz``; DataError when no file can stand at ``path``."""
     content = manifest.model_dump_json(indent=None).encode() + b"\n"
-    atomic_write(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+    write_output(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -90,13 +91,11 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         DataError: no such file, not a manifest, or changed by hand since it was written.
     """
+    content = read_bytes(path, REMEDY)
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        manifest = Manifest.model_validate_json(content)
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such manifest; write one with 'codyra-suite data manifest'.") from None
+        manifest = Manifest.model_validate_json(gzip.decompress(content) if path.suffix == ".gz" else content)
     except (OSError, EOFError, zlib.error, ValidationError):
-        raise DataError(f"{path}: is not a manifest; write one with 'codyra-suite data manifest'.") from None
+        raise DataError(f"{path}: is not a manifest; {REMEDY}.") from None
     if manifest.version != SCHEMA:
         raise DataError(f"{path}: has schema {manifest.version}, this code reads {SCHEMA}; write it again.")
     if manifest.digest != manifest.expected_digest():

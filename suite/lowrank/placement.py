@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_serializer, model_validator
+from pydantic import field_validator, model_serializer, model_validator
 
 from suite.errors import nearest
+from suite.settings import Settings
 
 WEIGHTS = ("q", "k", "v", "o", "in", "out")
 ENCODERS = ("all", "vision", "text")
@@ -20,10 +21,8 @@ _FORM = re.compile(r"(?:(?P<encoder>[a-z]+):)?(?P<weights>[a-z ]+)(?:@(?P<first>
 _WORDS = re.compile(r"out|in|[qkvo]")
 
 
-class Placement(BaseModel):
+class Placement(Settings):
     """Where low-rank parts sit. Serialised as its canonical text, so that it reads well in tables and hashes stably."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     weights: tuple[str, ...]
     encoder: Literal["all", "vision", "text"] = "all"

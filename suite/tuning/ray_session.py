@@ -10,15 +10,17 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from suite.errors import SuiteError
+from suite.settings import Settings
 
 ANSWER_SECONDS = 10.0
 OBJECT_STORE_BYTES = 200 * 2**20  # results are small; Ray's default would take a third of the memory
+SMALLEST_SHARE = 0.01  # of a CPU or GPU; below it Ray would start thousands of workers at a time
 
 
-class Resources(BaseModel):
+class Resources(Settings):
     """What one run occupies.
 
     Attributes:
@@ -28,9 +30,7 @@ class Resources(BaseModel):
         memory_gib: bound on what a worker may allocate beyond what it holds when a run begins; None = no bound.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cpus: Annotated[float, Field(gt=0)] = 1.0
+    cpus: Annotated[float, Field(ge=SMALLEST_SHARE)] = 1.0
     gpus: Annotated[float, Field(ge=0)] = 0.0
     workers: Annotated[int, Field(ge=1)] = 1
     memory_gib: Annotated[float, Field(gt=0)] | None = None
@@ -38,6 +38,8 @@ class Resources(BaseModel):
     @field_validator("gpus")
     @classmethod
     def _whole_or_a_share(cls, gpus: float) -> float:
+        if 0 < gpus < SMALLEST_SHARE:
+            raise ValueError(f"'{gpus:g}' of a GPU is less than a run can use; use 0 or at least {SMALLEST_SHARE}")
         if gpus > 1 and not gpus.is_integer():
             raise ValueError(f"'{gpus:g}' is more than one GPU and not whole; use a share below 1 or a whole number")
         return gpus

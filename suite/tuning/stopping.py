@@ -6,12 +6,13 @@ import statistics
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from suite.settings import Settings
 from suite.tuning.objectives import ValidationView
 
 
-class StoppingConfig(BaseModel):
+class StoppingConfig(Settings):
     """Task-wise early stopping.
 
     Attributes:
@@ -20,8 +21,6 @@ class StoppingConfig(BaseModel):
         least_trials: others that must have reached the task before anyone is stopped there.
         margin: points of accuracy a trial may lie below the median.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rule: Literal["none", "median"] = "none"
     grace_tasks: Annotated[int, Field(ge=1)] = 2

@@ -7,10 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from suite.errors import require_known
 from suite.registry import SPACES
+from suite.settings import Settings
 from suite.tuning.objectives import Objective
 from suite.tuning.ray_session import Resources
 from suite.tuning.space import Space, SpaceUnion
@@ -20,7 +21,7 @@ Sampler = Literal["tpe", "nsga2", "gp", "qmc", "random", "grid"]
 SelectionRule = Literal["two-phase", "current-task", "first-task", "oracle"]
 
 
-class Budget(BaseModel):
+class Budget(Settings):
     """When to stop suggesting; whichever comes first. Running trials then end after the task at hand.
 
     Attributes:
@@ -30,18 +31,14 @@ class Budget(BaseModel):
         disk_gib: what the study's run folders may take.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     trials: Annotated[int, Field(ge=1)] = 20
     wall_seconds: Annotated[float, Field(gt=0)] | None = None
     gpu_hours: Annotated[float, Field(gt=0)] | None = None
     disk_gib: Annotated[float, Field(gt=0)] | None = None
 
 
-class Limit(BaseModel):
+class Limit(Settings):
     """What a constrained metric or cost of a finished trial may be; one outside stays in the study but not on the front."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     most: float | None = None
     least: float | None = None
@@ -61,7 +58,7 @@ class Limit(BaseModel):
         return max(over + under)
 
 
-class WarmStart(BaseModel):
+class WarmStart(Settings):
     """Settings of an earlier study's best trials that lie in this study's space, tried first (trained anew: their numbers are
     not taken over); what they leave open is drawn.
 
@@ -70,13 +67,11 @@ class WarmStart(BaseModel):
         trials: how many, by the front and then by the first objective.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     study: Path
     trials: Annotated[int, Field(ge=1)] = 5
 
 
-class StudyConfig(BaseModel):
+class StudyConfig(Settings):
     """A study.
 
     Attributes:
@@ -94,15 +89,13 @@ class StudyConfig(BaseModel):
         storage: pyarrow URI (s3://, gs://, file://) that run folders are mirrored to, for nodes without a shared folder.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: str
     run: dict[str, Any]
     space: str | Annotated[tuple[str, ...], Field(min_length=1)]
-    methods: dict[str, dict[str, Any]] = {}
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
     objectives: Annotated[tuple[str, ...], Field(min_length=1)] = ("zscl.last",)
-    constraints: dict[str, Limit] = {}
+    constraints: dict[str, Limit] = Field(default_factory=dict)
     selection: SelectionRule = "two-phase"
     sampler: Sampler = "tpe"
     sampler_seed: Annotated[int, Field(ge=0)] = 0

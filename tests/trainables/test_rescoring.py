@@ -11,10 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from suite.config import RunConfig, load_yaml, validate
+from suite.config import RunConfig, validate
 from suite.errors import ConfigError, DataError
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record
+from suite.yaml_files import load_yaml
 from trainables.exporting import export_run
 from trainables.rescoring import rescore
 from trainables.run import Surroundings, execute

@@ -162,7 +162,7 @@ def test_mtil_manifest_finds_another_random_split(torchvision_root: Path, tmp_pa
 
 def test_manifest_files_that_cannot_be_used(manifest: Manifest, tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
-    with pytest.raises(DataError, match="there is no such manifest"):
+    with pytest.raises(DataError, match="there is no such file"):
         read_manifest(path)
     path.write_text("{}")
     with pytest.raises(DataError, match="is not a manifest"):
