@@ -10,6 +10,7 @@ import pandas as pd
 import typer
 
 from suite.cli.tables import Column, Sheet, print_sheet
+from suite.cli.tracking import say_unreadable
 from suite.errors import ConfigError
 from suite.leaderboard.ledger import LEDGERS, with_published
 from suite.leaderboard.run_set import RunSet, load_runs
@@ -51,6 +52,7 @@ def load_board(
         if not (published and asked in LEDGERS):
             raise
         runs = RunSet([])  # published numbers can be read without any own run
+    say_unreadable(runs.unreadable)
     frame = board(
         runs,
         convention,

@@ -10,7 +10,7 @@ from typing import Any
 
 from suite.cli.pictures import attach_run_pictures
 from suite.cli.run import run_config
-from suite.cli.sweeping import say_waiting
+from suite.cli.tracking import opened_sink, say_waiting
 from suite.config import RunConfig
 from suite.errors import ConfigError
 from suite.registry import METHODS
@@ -76,9 +76,7 @@ def in_its_words(method: str, sentence: str) -> str:
 
 def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str | None, *, title: str) -> list[str]:
     """Carry out ``configs`` with progress and tracking; returns one sentence per failed run."""
-    from suite.tracking.mlflow_sink import open_sink
-
-    sink = None if tracking == "none" else open_sink(tracking, carriage.out)
+    sink = opened_sink(tracking, carriage.out)
     source = ListSource(configs)
     with WorkProgress(title, total=len(configs)) as progress:
         ended, logged = 0, set[str]()
@@ -90,13 +88,13 @@ def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str |
 
         def on_record(view: ValidationView) -> None:
             if sink is not None:
-                sink.log_folder(carriage.out / "runs" / view.run_id, None)
+                sink.log_stored(view.run_id)
                 logged.add(view.run_id)
 
         carriage.on_record, carriage.on_end = on_record, on_end
         carry_out(source, carriage)
     if sink is not None:
-        say_waiting(sink)
+        say_waiting(carriage.out)
         attach_run_pictures(sink, [read_record(carriage.out / "runs" / name) for name in sorted(logged)], carriage.out)
     return [_failure(configs[trial].resolved(), reason) for trial, reason in source.failures.items()]
 

@@ -61,8 +61,10 @@ def leaderboard(
         codyra-suite leaderboard --benchmark mini-xtail --convention gem --markdown board.md
     """
     from suite.cli.board import load_board, load_reproduction, print_frame, print_reproduction
+    from suite.cli.tracking import say_waiting
     from suite.leaderboard.export import write_frame
 
+    say_waiting(out)
     filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
     if reproduced:
         frame = load_reproduction(tracking, filters, out)

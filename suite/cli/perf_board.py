@@ -35,7 +35,7 @@ def measure_board(runs: int) -> list[tuple[str, float, str]]:
         sink = open_sink(uri, folder)
         for number in range(runs):
             record = _made_up(folder / "runs", number)
-            sink.log_run(record, folder / "runs" / record.run_id, None)
+            sink.log_run(record)
         found: list[RunSet] = []
         figures = [(f"read {runs} runs from MLflow", _seconds(lambda: found.append(load_runs(uri, {}, folder))), "s")]
         every = found[0]

@@ -40,12 +40,15 @@ def report(
     from datetime import UTC, datetime
 
     from suite import __version__
+    from suite.cli.tracking import say_unreadable, say_waiting
     from suite.files import atomic_write
     from suite.leaderboard.report import report_html
     from suite.leaderboard.run_set import load_runs
 
+    say_waiting(runs_from)
     runs = load_runs(tracking, {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, runs_from)
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by codyra-suite {__version__}"
+    say_unreadable(runs.unreadable)
     page = report_html(runs, importances(runs.records), made=made, convention=convention, selection_rule=selection)
     atomic_write(out, page.encode())
     typer.echo(f"report: {out} ({len(page.encode()) / 2**20:.1f} MiB, {len(runs.records)} runs)")

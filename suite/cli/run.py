@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from suite.config import RunConfig
     from suite.runs.record import Record
+    from suite.tracking.mlflow_sink import MlflowSink
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for runs, studies and caches.")]
 DataOption = Annotated[Path, typer.Option("--data-root", envvar="CODYRA_DATA", help="Folder with the data sets.")]
@@ -49,10 +50,12 @@ def run(
         codyra-suite run codyra-runs/runs/0123456789abcdef/config.yaml --seed 1
     """
     from suite.cli.summary import print_run
+    from suite.cli.tracking import opened_sink
     from suite.tracking.progress import WorkProgress
     from trainables.run import Report, Surroundings, execute
 
     config = run_config(what, method=method, seed=seed, settings=settings or [])
+    sink = opened_sink(tracking, out)
     with WorkProgress(f"{config.benchmark.name} {_method_name(config)}", total=None) as progress:
 
         heard: list[int] = []
@@ -65,7 +68,7 @@ def run(
 
         surroundings = Surroundings(out, data_root, device, accept_zero_shot=accept_zero_shot, on_step=progress.step)
         record = execute(config, surroundings, listen)
-    track([record], out, tracking)
+    track([record], sink)
     print_run(record, out / "runs" / record.run_id, found=not heard)
     if record.status == "failed":
         raise typer.Exit(1)
@@ -140,14 +143,14 @@ def _method_name(config: RunConfig) -> str:
     return str(config.resolved()["method"]["name"])
 
 
-def track(records: list[Record], out: Path, tracking: str | None) -> None:
-    """Log records that were made without a study."""
-    if tracking == "none":
+def track(records: list[Record], sink: MlflowSink | None) -> None:
+    """Log records that were made without a study, and say what could not be delivered."""
+    if sink is None:
         return
     from suite.cli.pictures import attach_run_pictures
-    from suite.tracking.mlflow_sink import open_sink
+    from suite.cli.tracking import say_waiting
 
-    sink = open_sink(tracking, out)
     for record in records:
-        sink.log_run(record, out / "runs" / record.run_id, parent=None)
-    attach_run_pictures(sink, records, out)
+        sink.log_run(record)
+    attach_run_pictures(sink, records, sink.out)
+    say_waiting(sink.out)

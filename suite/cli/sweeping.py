@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 import yaml
 
 from suite.cli.pictures import attach_study
 from suite.cli.tables import Column, Sheet, print_sheet
+from suite.cli.tracking import opened_sink, say_waiting
 from suite.config import validate
 from suite.errors import ConfigError
 from suite.files import atomic_write
 from suite.runs.identity import code_version
+from suite.runs.mirror import RunMirror
 from suite.runs.record import read_record
 from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.hypervolume import history
 from suite.tuning.objectives import ValidationView
-from suite.tuning.optuna_storage import DUPLICATE, earlier_points, some_point
+from suite.tuning.optuna_storage import DUPLICATE, earlier_points, has_trials, some_point
 from suite.tuning.ray_session import Resources, ray_session
 from suite.tuning.source import Suggestion
 from suite.tuning.study import StudySource, point_config
 from suite.tuning.study_config import StudyConfig
 from suite.yaml_files import load_yaml
-
-if TYPE_CHECKING:
-    from suite.tracking.mlflow_sink import MlflowSink
 
 SHOWN_REASONS = 3
 FILE = "sweep.yaml"  # the study's own copy
@@ -59,50 +61,57 @@ def run_study(
     Raises:
         ConfigError: the study exists and may not be continued, or its file has changed.
     """
-    from suite.tracking.mlflow_sink import open_sink
-
     folder, fields = carriage.out.resolve() / "studies" / config.name, config.model_dump(mode="json")
     _may_begin(config.name, folder / FILE, fields, resume=resume, accept_changes=accept_changes)
     if resume:
         _say_other_code(config.name, carriage.out)
     else:
         earlier_points(config)
-    sink = None if tracking == "none" else open_sink(tracking, carriage.out)
-    with ray_session(carriage.address, config.resources), WorkProgress(f"study {config.name}", config.budget.trials) as progress:
+    RunMirror(carriage.storage).require_writable()
+    sink, parent = opened_sink(tracking, carriage.out), None
+    with (
+        ray_session(carriage.address, config.resources),
+        WorkProgress(f"study {config.name}", config.budget.trials) as progress,
+        _undone_without_trials(folder, is_new=not resume),
+    ):
         atomic_write(folder / FILE, yaml.safe_dump(fields, sort_keys=False).encode())
         source = StudySource(config, folder, carriage.out.resolve() / "runs")
-        parent = sink.log_study(config.name, fields) if sink else None
 
         def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
             progress.done(source.store.ended_trials(), source.best_note())
 
         def on_record(view: ValidationView) -> None:
             if sink is not None:
-                sink.log_folder(carriage.out / "runs" / view.run_id, parent)
+                sink.log_stored(view.run_id)
 
         carriage.on_record, carriage.on_end = on_record, on_end
         carriage.on_retry = _say_retry
+        if sink is not None:
+            sink.log_study(config.name, fields)
+        is_whole = False
         try:
             carry_out(source, carriage)
+            is_whole = source.store.unique_trials() > 0 and not source.store.running()
         finally:
-            if sink is not None and parent is not None:
-                sink.end_study(parent, finished=not source.store.running())
+            if sink is not None:
+                parent = sink.end_study(config.name, finished=is_whole)
     if sink is not None and parent is not None:
         attach_study(sink, parent, source, carriage.out)
     if sink is not None:
-        say_waiting(sink)
+        say_waiting(carriage.out)
     print_front(source)
     return source
 
 
-def say_waiting(sink: MlflowSink) -> None:
-    """One line about records that MLflow did not take yet; silent when there are none."""
-    if sink.waiting:
-        typer.echo(
-            f"tracking '{sink.uri}': does not answer; {sink.waiting} records wait in {sink.spool} and are delivered by the next command "
-            "with the same --out.",
-            err=True,
-        )
+@contextmanager
+def _undone_without_trials(folder: Path, *, is_new: bool) -> Iterator[None]:
+    """A new study that breaks off before its first trial has not begun: nothing is left that the same command would trip over."""
+    try:
+        yield
+    except BaseException:
+        if is_new and not has_trials(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _say_retry(runs: list[Suggestion], larger: Resources) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from suite.errors import ConfigError
+from suite.errors import ConfigError, DataError
 from suite.runs.outcomes import Key, Scores, read_outcomes
 from suite.runs.record import Record, read_record
 
@@ -23,10 +23,15 @@ TAGS = {"benchmark": "benchmark", "method": "method"}
 
 @dataclass(frozen=True)
 class RunSet:
-    """Records, and for each its outcomes when they are asked for (of one row of the matrices or of all)."""
+    """Records, and for each its outcomes when they are asked for (of one row of the matrices or of all).
+
+    Attributes:
+        unreadable: one sentence for every stored run that could not be read and is not among them.
+    """
 
     records: list[Record]
     loaders: Mapping[str, Loader] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
 
     def last_outcomes(self, record: Record) -> Mapping[Key, Scores]:
         """Per-example scores after the last task; empty when the run stored none."""
@@ -61,13 +66,17 @@ def load_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path
 
     Raises:
         ConfigError: nothing is stored, or the filters leave nothing; the message says which one does.
+        DataError: something is stored and none of it can be read.
     """
     given = {name: value for name, value in filters.items() if value is not None}
     runs = _folder_runs(out) if tracking == "none" else _mlflow_runs(tracking, given)
     kept = [record for record in runs.records if all(_matches(record, name, value) for name, value in given.items())]
     if kept:
-        return RunSet(kept, runs.loaders)
-    everything = runs.records if tracking == "none" else _mlflow_runs(tracking, {}).records
+        return RunSet(kept, runs.loaders, runs.unreadable)
+    every = runs if tracking == "none" else _mlflow_runs(tracking, {})
+    everything = every.records
+    if not everything and every.unreadable:
+        raise DataError(f"leaderboard: none of the {len(every.unreadable)} runs here can be read; the first one: {every.unreadable[0]}")
     if not everything and tracking == "none":
         raise ConfigError(f"leaderboard: {out / 'runs'} holds no run; name the folder that --out of the runs was, or leave out --tracking none.")
     if not everything:
@@ -87,8 +96,9 @@ def _mlflow_runs(tracking: str | None, given: Mapping[str, str]) -> RunSet:
     from suite.tracking.mlflow_reader import read_runs
 
     tags = {TAGS[name]: value for name, value in given.items() if name in TAGS}
-    stored = {run.record.run_id: run for run in read_runs(tracking, filters=tags)}
-    return RunSet([run.record for run in stored.values()], {name: run.outcomes for name, run in stored.items()})
+    unreadable: list[str] = []
+    stored = {run.record.run_id: run for run in read_runs(tracking, filters=tags, unreadable=unreadable)}
+    return RunSet([run.record for run in stored.values()], {name: run.outcomes for name, run in stored.items()}, unreadable)
 
 
 def _folder_runs(out: Path) -> RunSet:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Any
 
-from suite.errors import ConfigError
+from suite.errors import ConfigError, DataError
 from suite.files import atomic_write
 
 RECORD = "record.json"
@@ -63,7 +64,40 @@ class RunMirror:
         if record.is_file() and record.read_bytes() == self._read(folder.name, RECORD):
             return
         for name in names:
+            self._require_inside(folder, name)
+        for name in names:
             atomic_write(folder / name, self._read(folder.name, name))
+
+    def require_writable(self) -> None:
+        """Write a small file and take it away again, before anything is trained that could not be kept.
+
+        Raises:
+            ConfigError: the storage cannot be opened or written.
+        """
+        if self.uri is None:
+            return
+        system, base = self._open()
+        probe = f"{base}/probe-{secrets.token_hex(8)}"
+        try:
+            system.create_dir(base, recursive=True)
+            with system.open_output_stream(probe) as stream:
+                stream.write(b"codyra-suite")
+            system.delete_file(probe)
+        except Exception as error:  # whatever the storage's client raises
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(f"storage: '{self.uri}' cannot be written ({reason}); name a folder that you may write.") from None
+
+    def _require_inside(self, folder: Path, name: str) -> None:
+        """Whoever can write the storage may not write anywhere else here.
+
+        Raises:
+            DataError: the object's name leads out of the run's folder.
+        """
+        parts = name.split("/")
+        if not all(parts) or {".", ".."} & {*parts} or "\\" in name or not (folder / name).resolve().is_relative_to(folder.resolve()):
+            raise DataError(
+                f"storage: '{self.uri}' holds an object '{name}' of run {folder.name} that leads out of the run's folder; remove it there."
+            )
 
     def _read(self, run_id: str, name: str) -> bytes:
         system, base = self._open()

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from suite.errors import DataError, SuiteError
+from suite.errors import SuiteError
+from suite.proxies import without_password
 from suite.runs.outcomes import Key, Scores, unpack
 from suite.runs.record import Record, parse_record
-from suite.tracking.mlflow_client import EXPERIMENT, connect, default_uri, quiet_mlflow, quoted
+from suite.tracking.mlflow_client import EXPERIMENT, connect, default_uri, is_away, quiet_mlflow, quoted, reason_of
+from suite.tracking.mlflow_entries import STORED
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -42,8 +44,7 @@ class Artifacts:
             names = {entry.path for entry in self.client.list_artifacts(self.run_id)}
             if name not in names:
                 return None
-            target = Path(self.scratch.name) / self.run_id
-            target.mkdir(exist_ok=True)
+            target = Path(tempfile.mkdtemp(dir=self.scratch.name))
             return Path(self.client.download_artifacts(self.run_id, name, str(target)))
 
 
@@ -65,8 +66,13 @@ class StoredRun:
         return {} if path is None else unpack(path.read_bytes(), where=f"MLflow run {self.mlflow_run_id}", row=row)
 
 
-def read_runs(uri: str | None, *, filters: Mapping[str, str] | None = None) -> Iterator[StoredRun]:
+def read_runs(
+    uri: str | None, *, filters: Mapping[str, str] | None = None, unreadable: list[str] | None = None
+) -> Iterator[StoredRun]:
     """Every stored record that matches ``filters`` (MLflow tag -> value), newest first, each run id once.
+
+    Args:
+        unreadable: takes a sentence for every run whose record cannot be read.
 
     Raises:
         SuiteError: the tracking server cannot be reached or refuses.
@@ -80,16 +86,15 @@ def read_runs(uri: str | None, *, filters: Mapping[str, str] | None = None) -> I
         client, runs = _matching(place, filters or {})
         with ThreadPoolExecutor(DOWNLOADS_AT_A_TIME) as pool:
             for stored in pool.map(lambda run: _stored(client, run, scratch), runs):
-                if stored is not None and stored.record.run_id not in seen:
+                if isinstance(stored, str):
+                    if unreadable is not None:
+                        unreadable.append(stored)
+                elif stored.record.run_id not in seen:
                     seen.add(stored.record.run_id)
                     yield stored
 
 
 def _matching(place: str, filters: Mapping[str, str]) -> tuple[MlflowClient, list[Run]]:
-    from mlflow.exceptions import MlflowException
-    from requests.exceptions import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
-
     clauses = ["tags.`codyra.kind` = 'run'", *(f"tags.`{key}` = {quoted(value)}" for key, value in filters.items())]
     runs: list[Run] = []
     try:
@@ -102,22 +107,29 @@ def _matching(place: str, filters: Mapping[str, str]) -> tuple[MlflowClient, lis
             token = page.token
             if not token:
                 break
-    except (MlflowException, RequestException, SQLAlchemyError, ConnectionError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise SuiteError(f"tracking '{place}': cannot be read ({reason}); start the server or name another --tracking.") from error
+    except SuiteError:
+        raise
+    except Exception as error:  # of MLflow, its database, its web client or its plug-ins
+        advice = "start the server or name another --tracking" if is_away(error, place) else "name another --tracking"
+        raise SuiteError(f"tracking '{without_password(place)}': cannot be read ({reason_of(error, place)}); {advice}.") from error
     return client, runs
 
 
-def _stored(client: MlflowClient, run: Run, scratch: tempfile.TemporaryDirectory[str]) -> StoredRun | None:
-    """None for a run whose driver died before its record was stored; it is logged again on resume."""
-    files = Artifacts(client, run.info.run_id, _local_folder(str(run.info.artifact_uri)), scratch)
-    path = files.path("record.json")
-    if path is None:
-        return None
+def _stored(client: MlflowClient, run: Run, scratch: tempfile.TemporaryDirectory[str]) -> StoredRun | str:
+    """The run with its record, or one sentence on why its record cannot be read."""
+    where, uri = f"MLflow run {run.info.run_id}", str(run.info.artifact_uri)
+    files = Artifacts(client, str(run.info.run_id), _local_folder(uri), scratch)
     try:
-        return StoredRun(parse_record(path.read_bytes(), where=f"MLflow run {run.info.run_id}"), str(run.info.run_id), files)
-    except OSError as error:
-        raise DataError(f"MLflow run {run.info.run_id}: its record cannot be read ({error}); check the artifact store.") from error
+        path = files.path("record.json")
+        if path is not None:
+            return StoredRun(parse_record(path.read_bytes(), where=where), str(run.info.run_id), files)
+    except SuiteError as error:
+        return str(error)
+    except Exception as error:  # of the artifact store, whichever it is
+        return f"{where}: its record cannot be read ({reason_of(error, uri)}); check the artifact store at {uri}."
+    if STORED in run.data.tags:
+        return f"{where}: there is no record.json at {uri}; bring the artifacts back, or log the run again with the command that made it."
+    return f"{where}: its record was not stored before its driver ended; the command that made it, given again, logs it."
 
 
 def _local_folder(uri: str) -> Path | None:

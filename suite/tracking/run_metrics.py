@@ -7,6 +7,7 @@ import math
 from suite.metrics.conventions import compute_if_defined
 from suite.metrics.matrix import AccuracyMatrix
 from suite.runs.record import Record
+from suite.tracking.keys import metric_key
 
 
 def row_metrics(record: Record, row: int) -> dict[str, float]:
@@ -15,7 +16,7 @@ def row_metrics(record: Record, row: int) -> dict[str, float]:
     for split, cells in (("test", record.test), ("validation", record.validation)):
         for task, value in zip(record.tasks, cells[row], strict=True):
             if value is not None:
-                metrics[f"{split}/{task}"] = value
+                metrics[metric_key(split, task)] = value
     result = record.results[row]
     if result.effective_rank:
         metrics["rank/effective_mean"] = sum(result.effective_rank.values()) / len(result.effective_rank)

@@ -148,6 +148,15 @@ def _views(trial: FrozenTrial) -> list[ValidationView]:
     return [ValidationView.from_dict(fields) for fields in json.loads(trial.user_attrs.get(VIEWS, "[]"))]
 
 
+def has_trials(folder: Path) -> bool:
+    """Whether any trial of the study in ``folder`` was given out."""
+    if not (folder / DATABASE).is_file():
+        return False
+    storage = f"sqlite:///{folder / DATABASE}"
+    studies = [optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)]
+    return any(trial.state is not TrialState.WAITING for study in studies for trial in study.get_trials(deepcopy=False))
+
+
 def some_point(config: StudyConfig) -> dict[str, Any]:
     """A point of the study's space, drawn outside the study, for its sampler to be able to draw one too.
 

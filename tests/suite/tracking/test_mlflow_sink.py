@@ -20,9 +20,11 @@ from suite.errors import ConfigError, SuiteError
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record, write_record
 from suite.tracking.mlflow_reader import read_runs
-from suite.tracking.mlflow_sink import MlflowSink
+from suite.tracking.mlflow_sink import MlflowSink, open_sink
 from suite.tracking.run_metrics import row_metrics, summary_metrics
 from trainables.run import Surroundings, execute
+
+NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture
@@ -33,14 +35,15 @@ def finished(make_config: Callable[..., RunConfig], surroundings: Surroundings) 
 
 @pytest.fixture
 def sink(tmp_path: Path) -> MlflowSink:
-    return MlflowSink(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "spool", patience_seconds=1.0)
+    return MlflowSink(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "out", patience_seconds=1.0)
 
 
 def test_what_goes_in_comes_out(finished: tuple[Record, Path], sink: MlflowSink, capfd: pytest.CaptureFixture[str]) -> None:
-    record, folder = finished
+    record, folder = finished[0].model_copy(update={"study": "night", "trial": 0}), finished[1]
+    write_record(record, folder)
     parent = sink.log_study("night", {"name": "night", "budget": {"trials": 3}})
     for _ in range(2):
-        assert sink.log_run(record, folder, parent)
+        assert sink.log_run(record)
         assert sink.log_study("night", {"name": "night"}) == parent
     (stored,) = read_runs(sink.uri)
     assert stored.record == record
@@ -59,11 +62,11 @@ def test_what_goes_in_comes_out(finished: tuple[Record, Path], sink: MlflowSink,
 
 
 def test_statuses_are_mlflows(finished: tuple[Record, Path], sink: MlflowSink) -> None:
-    record, folder = finished
+    record = finished[0]
     for status, expected in (("stopped", "KILLED"), ("failed", "FAILED"), ("finished", "FINISHED")):
-        sink.log_run(record.model_copy(update={"run_id": status, "status": status, "reason": "why"}), folder, None)
-        run = sink._find("codyra.run_id", status)
-        assert run is not None
+        (sink.out / "runs" / status).mkdir()
+        assert sink.log_run(record.model_copy(update={"run_id": status, "status": status, "reason": "why"}))
+        (run,) = sink._find("codyra.run_id", status)
         assert (run.info.status, run.data.tags["status"], run.data.tags["reason"]) == (expected, status, "why")
 
 
@@ -76,10 +79,9 @@ def test_a_driver_killed_before_the_end_of_a_run_ends_it_later(
     with monkeypatch.context() as killed:
         killed.setattr(sink.client, "set_terminated", die)
         with pytest.raises(KeyboardInterrupt):
-            sink.log_run(*finished, None)
-    sink.log_run(*finished, None)
-    run = sink._find("codyra.run_id", finished[0].run_id)
-    assert run is not None
+            sink.log_run(finished[0])
+    sink.log_run(finished[0])
+    (run,) = sink._find("codyra.run_id", finished[0].run_id)
     assert run.info.status == "FINISHED"
     assert len(sink.client.get_metric_history(run.info.run_id, "test/shapes")) == 4
 
@@ -89,7 +91,7 @@ def test_a_study_runs_while_it_is_carried_out(sink: MlflowSink) -> None:
         parent = sink.log_study("night", {"name": "night"})
         assert parent is not None
         assert sink.client.get_run(parent).info.status == "RUNNING"
-        assert sink.end_study(parent, finished=finished)
+        assert sink.end_study("night", finished=finished) == parent
         assert sink.client.get_run(parent).info.status == expected
 
 
@@ -97,33 +99,24 @@ def test_a_run_stays_with_the_study_that_made_it(finished: tuple[Record, Path], 
     """Another study with the same configuration reuses the record; the run shall not change hands in MLflow."""
     record = finished[0].model_copy(update={"study": "first", "trial": 0})
     parents = {name: sink.log_study(name, {"name": name}) for name in ("first", "second")}
-    for name in ("first", "second"):
-        sink.log_run(record, finished[1], parents[name])
-    run = sink._find("codyra.run_id", record.run_id)
-    assert run is not None
+    for _ in parents:
+        sink.log_run(record)
+    (run,) = sink._find("codyra.run_id", record.run_id)
     assert run.data.tags["mlflow.parentRunId"] == parents["first"]
 
 
 def test_a_reuse_that_came_later_reaches_the_stored_record(finished: tuple[Record, Path], sink: MlflowSink) -> None:
     record, folder = finished
-    sink.log_run(record, folder, None)
+    sink.log_run(record)
     again = record.model_copy(update={"reused_by": {"late": 4}})
     write_record(again, folder)
-    sink.log_run(again, folder, sink.log_study("late", {"name": "late"}))
+    sink.log_run(again)
     (stored,) = read_runs(sink.uri)
     assert stored.record.trials == {"late": 4}
 
 
-def test_what_waits_is_counted(finished: tuple[Record, Path], tmp_path: Path) -> None:
-    sink = MlflowSink("http://127.0.0.1:9", tmp_path / "spool", patience_seconds=0.0)
-    assert sink.waiting == 0
-    sink.log_run(*finished, None)
-    assert sink.waiting == 1
-
-
 def test_filters_select_by_tag(finished: tuple[Record, Path], sink: MlflowSink) -> None:
-    record, folder = finished
-    sink.log_run(record, folder, None)
+    sink.log_run(finished[0])
     assert len(list(read_runs(sink.uri, filters={"method": "codyra"}))) == 1
     assert list(read_runs(sink.uri, filters={"method": "lora"})) == []
 
@@ -135,14 +128,13 @@ def test_row_metrics_name_ranks_and_costs(finished: tuple[Record, Path]) -> None
 
 
 def test_a_resumed_run_adds_only_its_new_rows(finished: tuple[Record, Path], sink: MlflowSink) -> None:
-    record, folder = finished
+    record = finished[0]
     part = record.model_copy(
         update={"status": "stopped", "test": record.test[:2], "validation": record.validation[:2], "results": record.results[:2]}
     )
-    sink.log_run(part, folder, None)
-    sink.log_run(record, folder, None)
-    run = sink._find("codyra.run_id", record.run_id)
-    assert run is not None
+    sink.log_run(part)
+    sink.log_run(record)
+    (run,) = sink._find("codyra.run_id", record.run_id)
     assert [point.step for point in sink.client.get_metric_history(run.info.run_id, "test/shapes")] == [0, 1, 2, 3]
     assert run.info.status == "FINISHED"
     assert run.info.start_time == int(record.started_at.timestamp() * 1000)
@@ -152,14 +144,11 @@ def test_a_spooled_child_finds_its_study_later(finished: tuple[Record, Path], si
     record, folder = finished
     child = record.model_copy(update={"study": "it's late", "trial": 4})
     write_record(child, folder)
-    sink.spool.mkdir(parents=True)
-    (sink.spool / f"{child.run_id}.json").write_text(json.dumps({"folder": str(folder), "parent": None}))
-    (sink.spool / "gone.json").write_text(json.dumps({"folder": str(folder / "removed"), "parent": None}))
+    for name in (child.run_id, "gone"):
+        sink.spool.hold_run(name, "away")
     assert sink.flush() == 0
-    assert list(sink.spool.glob("*.json")) == []
     parent = sink.log_study("it's late", {"name": "x"})
-    run = sink._find("codyra.run_id", child.run_id)
-    assert run is not None
+    (run,) = sink._find("codyra.run_id", child.run_id)
     assert run.data.tags["mlflow.parentRunId"] == parent
     assert len(list(read_runs(sink.uri, filters={"codyra.study.name": "it's late"}))) == 1
     with pytest.raises(ConfigError, match="both kinds of quotes"):
@@ -169,18 +158,18 @@ def test_a_spooled_child_finds_its_study_later(finished: tuple[Record, Path], si
 def test_a_store_in_a_folder_with_odd_names_is_read_back(finished: tuple[Record, Path], tmp_path: Path) -> None:
     place = tmp_path / "my runs #1 100%"
     place.mkdir()
-    sink = MlflowSink(f"sqlite:///{place / 'mlflow.db'}", place / "spool")
-    sink.log_run(*finished, None)
+    sink = MlflowSink(f"sqlite:///{place / 'mlflow.db'}", finished[1].parent.parent)
+    sink.log_run(finished[0])
     (stored,) = read_runs(sink.uri)
     assert stored.record == finished[0]
     assert stored.outcomes()
 
 
 def test_files_and_tables_are_attached(finished: tuple[Record, Path], sink: MlflowSink, tmp_path: Path) -> None:
-    record, folder = finished
+    record = finished[0]
     parent = sink.log_study("night", {"name": "night"})
     assert parent is not None
-    sink.log_run(record, folder, parent)
+    sink.log_run(record)
     picture = tmp_path / "matrix.svg"
     picture.write_text("<svg/>")
     assert sink.attach(record.run_id, [picture], "figures")
@@ -195,16 +184,18 @@ def test_files_and_tables_are_attached(finished: tuple[Record, Path], sink: Mlfl
     assert json.loads(Path(table).read_text()) == {"columns": ["trial", "zscl.last"], "data": [[0, 2.0]]}
 
 
-def test_a_server_that_is_away_is_waited_for_once(finished: tuple[Record, Path], tmp_path: Path) -> None:
-    sink = MlflowSink("http://127.0.0.1:9", tmp_path / "spool", patience_seconds=1.0)
-    start = time.monotonic()
-    assert not sink.log_run(*finished, None)
-    waited = time.monotonic() - start
-    start = time.monotonic()
-    assert not sink.log_run(*finished, None)
-    assert time.monotonic() - start < waited / 2
+def test_a_server_that_is_away_is_not_waited_for_again(finished: tuple[Record, Path], sink: MlflowSink) -> None:
+    away = open_sink(NOBODY, sink.out)  # patience is 20 seconds, and there is none left for the calls after the first
+    assert away.is_away
+    assert away.trouble == "Connection refused"
+    tries = []
+    away._write = lambda record: tries.append(record) or MlflowSink._write(away, record)  # type: ignore[method-assign, func-returns-value]
+    for _ in range(2):
+        assert not away.log_run(finished[0])
+    assert len(tries) == 2
+    assert "1 run waits" in str(away.spool.sentence())
     with pytest.raises(SuiteError, match="cannot be read"):
-        list(read_runs("http://127.0.0.1:9"))
+        list(read_runs(NOBODY))
 
 
 @pytest.fixture
@@ -241,15 +232,18 @@ def test_a_server_that_is_away_loses_nothing(
     server: Callable[[], tuple[str, subprocess.Popen[bytes]]],
 ) -> None:
     record, folder = finished
-    away = MlflowSink("http://127.0.0.1:9", tmp_path / "spool", patience_seconds=0.5)
-    assert not away.log_run(record, folder, None)
-    assert [path.name for path in (tmp_path / "spool").glob("*.json")] == [f"{record.run_id}.json"]
+    out = folder.parent.parent
+    away = open_sink(NOBODY, out)
+    away.log_study("night", {"seed": 3})
+    assert not away.log_run(record)
+    assert away.end_study("night", finished=True) is None
+    assert (away.spool.runs(), away.spool.studies()) == ([record.run_id], ["night"])
     uri, _ = server()
-    back = MlflowSink(uri, tmp_path / "spool", patience_seconds=20)
-    assert back.flush() == 0
+    back = open_sink(uri, out)
+    assert back.spool.count() == 0
     (remote,) = read_runs(uri)
+    assert remote.record == record
     assert remote.outcomes().keys() == read_outcomes(folder).keys()
     assert remote.files.path("nothing.json") is None
-    assert list((tmp_path / "spool").glob("*.json")) == []
-    (stored,) = read_runs(uri)
-    assert stored.record == record
+    (parent,) = back._find("codyra.study", "night")
+    assert (parent.info.status, parent.data.params) == ("FINISHED", {"seed": "3"})
