@@ -14,7 +14,8 @@ import stat
 import sys
 import unicodedata
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,13 @@ def is_standard_output(path: Path | None) -> bool:
     return path is not None and (path == STANDARD_OUTPUT or descriptor_of(path) == 1)
 
 
+@contextmanager
+def printed_beside(*outputs: Path | None) -> Iterator[None]:
+    """What is printed meanwhile goes to standard error when one of the ``outputs`` is standard output, which then holds data alone."""
+    with redirect_stdout(sys.stderr) if any(is_standard_output(path) for path in outputs) else nullcontext():
+        yield
+
+
 def atomic_write(path: Path, data: bytes) -> None:
     """Write ``data`` so that a reader or a crash sees the old file or the new one, never a part.
 
@@ -240,6 +248,7 @@ def _state(path: Path) -> os.stat_result | None:
 
 def _write_descriptor(descriptor: int, data: bytes) -> None:
     """Write after what was printed so far; a copy of the descriptor keeps the position of a file behind it."""
+    (sys.__stdout__ or sys.stdout).flush()
     sys.stdout.flush()
     with os.fdopen(os.dup(descriptor), "wb") as file:
         file.write(data)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from suite.leaderboard.run_set import RunSet
     from suite.runs.record import Record
 
-CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the rows to this file.")]
+CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the rows to this file; - is standard output.")]
 
 
 def ranks(
@@ -37,22 +37,24 @@ def ranks(
         codyra-suite ranks 0123abcd 89ef0123 --csv ranks.csv
     """
     from suite.cli.board import show_frame
+    from suite.files import printed_beside
     from suite.leaderboard.export import write_frame
     from suite.leaderboard.ranks import rank_comparison, ranks_of, shift_frame
 
     records = _records(names, out, tracking)
     frame = ranks_of(records)
-    for by in ("encoder", "weight", "layer", "task"):
-        show_frame(rank_comparison(frame, by), f"mean effective rank by {by}")
-    show_frame(shift_frame(records), "Frobenius norm over all adapted layers: task's update, cumulative shift")
-    if csv is not None:
-        write_frame(frame, "csv", csv)
-        typer.echo(f"csv: {csv}")
-    if figures is not None:
-        from suite.leaderboard.rank_figures import draw_ranks
+    with printed_beside(csv):
+        for by in ("encoder", "weight", "layer", "task"):
+            show_frame(rank_comparison(frame, by), f"mean effective rank by {by}")
+        show_frame(shift_frame(records), "Frobenius norm over all adapted layers: task's update, cumulative shift")
+        if csv is not None:
+            write_frame(frame, "csv", csv)
+            typer.echo(f"csv: {csv}")
+        if figures is not None:
+            from suite.leaderboard.rank_figures import draw_ranks
 
-        for path in draw_ranks(records, figures):
-            typer.echo(str(path))
+            for path in draw_ranks(records, figures):
+                typer.echo(str(path))
 
 
 def significance(
@@ -78,27 +80,29 @@ def significance(
         codyra-suite significance 0123abcd 89ef0123 --csv pairs.csv
     """
     from suite.cli.board import show_frame
+    from suite.files import printed_beside
     from suite.leaderboard.comparison import pairwise_frame
     from suite.leaderboard.export import write_frame
     from suite.leaderboard.significance import groups_of_rows, rank_table, variance_frame
 
     runs = _run_set(names or [], {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, out, tracking)
     written = []
-    for title, rows in groups_of_rows(runs, all_trials=all_trials or bool(names)):
-        pairs = pairwise_frame(rows)
-        written.append(pairs.assign(stream=title))
-        show_frame(pairs, f"{title}: difference in points after the last task, 95 % interval")
-        if len(rows) > 2:
-            ranked, note = rank_table(rows)
-            show_frame(ranked, f"{title}: mean rank over tasks (1 = best); {note}")
-    spread = variance_frame(runs.records)
-    if len(spread):
-        show_frame(spread, "variance of the headline metric between runs, in squared points")
-    if csv is not None:
-        import pandas as pd
+    with printed_beside(csv):
+        for title, rows in groups_of_rows(runs, all_trials=all_trials or bool(names)):
+            pairs = pairwise_frame(rows)
+            written.append(pairs.assign(stream=title))
+            show_frame(pairs, f"{title}: difference in points after the last task, 95 % interval")
+            if len(rows) > 2:
+                ranked, note = rank_table(rows)
+                show_frame(ranked, f"{title}: mean rank over tasks (1 = best); {note}")
+        spread = variance_frame(runs.records)
+        if len(spread):
+            show_frame(spread, "variance of the headline metric between runs, in squared points")
+        if csv is not None:
+            import pandas as pd
 
-        write_frame(pd.concat(written, ignore_index=True), "csv", csv)
-        typer.echo(f"csv: {csv}")
+            write_frame(pd.concat(written, ignore_index=True), "csv", csv)
+            typer.echo(f"csv: {csv}")
 
 
 def _records(names: Sequence[str], out: Path, tracking: str | None) -> list[Record]:

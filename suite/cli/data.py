@@ -94,11 +94,13 @@ def manifest(
         codyra-suite data manifest mtil-5shot --set draw_seed=1 --out mtil-5shot-1.json
     """
     from suite.data.manifest import manifest_of, write_manifest
+    from suite.files import is_standard_output
 
     frozen = manifest_of(planned_benchmark(benchmark, settings or []), data_root)
     write_manifest(frozen, out)
     count = sum(len(split.ids) for task in frozen.tasks for split in task.splits.values())
-    typer.echo(f"{out}: {len(frozen.tasks)} tasks, {count} images, digest {frozen.digest[:16]}")
+    said = f"{out}: {len(frozen.tasks)} tasks, {count} images, digest {frozen.digest[:16]}"
+    typer.echo(said, err=is_standard_output(out))
 
 
 @data_app.command()

@@ -12,7 +12,7 @@ from suite.cli.run import OUT, OutOption, TrackingOption
 if TYPE_CHECKING:
     import pandas as pd
 
-FileOption = Annotated[Path | None, typer.Option(help="Write the table to this file.")]
+FileOption = Annotated[Path | None, typer.Option(help="Write the table to this file; - is standard output.")]
 BenchmarkOption = Annotated[str | None, typer.Option("--benchmark", help="Only this benchmark.")]
 MethodOption = Annotated[str | None, typer.Option("--method", help="Only this method.")]
 SettingOption = Annotated[str | None, typer.Option("--setting", help="Only settings that hold this text, e.g. 'order II'.")]
@@ -62,6 +62,7 @@ def leaderboard(
     """
     from suite.cli.board import load_board, load_reproduction, print_frame, print_reproduction
     from suite.cli.tracking import say_waiting
+    from suite.files import printed_beside
     from suite.leaderboard.export import write_frame
 
     say_waiting(out)
@@ -80,14 +81,16 @@ def leaderboard(
             pool_orders=pool_orders,
             selection_rule=selection,
         )
-    for form, path in {"csv": csv, "markdown": markdown, "latex": latex, "json": json, "html": html}.items():
-        if path is not None:
-            write_frame(frame, form, path)
-            typer.echo(f"{form}: {path}")
-    if reproduced:
-        print_reproduction(frame)
-    else:
-        print_frame(frame, convention)
+    files = {"csv": csv, "markdown": markdown, "latex": latex, "json": json, "html": html}
+    with printed_beside(*files.values()):
+        for form, path in files.items():
+            if path is not None:
+                write_frame(frame, form, path)
+                typer.echo(f"{form}: {path}")
+        if reproduced:
+            print_reproduction(frame)
+        else:
+            print_frame(frame, convention)
 
 
 def print_board(tracking: str | None, out: Path) -> pd.DataFrame:

@@ -100,7 +100,7 @@ def main() -> None:
         unusable = error.errno in FULL or (error.errno in OF_THE_PATH and error.filename is not None)
         if not unusable or "--debug" in sys.argv:
             raise
-        place, reason = error.filename or "a file", os.strerror(error.errno)
+        place, reason = error.filename or "a file", os.strerror(error.errno or 0)
         advice = "name a folder that can be written and has room, the same command goes on"
         typer.echo(f"codyra-suite: {place}: {reason}; {advice}.", err=True)
         sys.exit(2)

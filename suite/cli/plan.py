@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def plan(
     file: Annotated[Path, typer.Argument(help="Sweep file (YAML).")],
     address: Annotated[str | None, typer.Option("--address", help="Ray whose CPUs and GPUs count; default this machine's.")] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file; - is standard output.")] = None,
     out: OutOption = OUT,
     data_root: DataOption = DATA,
     device: DeviceOption = "auto",
@@ -37,7 +37,7 @@ def plan(
     import json as text
 
     from suite.cli.sweeping import read_sweep
-    from suite.files import atomic_write
+    from suite.files import printed_beside, write_output
     from suite.tuning.forecast import as_json, forecast
     from suite.tuning.points import spanning_points
     from trainables.probe import probe
@@ -50,10 +50,11 @@ def plan(
         typer.echo(f"probing {_point_text(point)}", err=True)
         probes.append(probe(point, data_root, device, threads))
     found = forecast(config, probes, machine)
-    _show(config, found)
-    if json is not None:
-        atomic_write(json, (text.dumps(as_json(found), indent=1) + "\n").encode())
-        typer.echo(f"json: {json}")
+    with printed_beside(json):
+        _show(config, found)
+        if json is not None:
+            write_output(json, (text.dumps(as_json(found), indent=1) + "\n").encode())
+            typer.echo(f"json: {json}")
 
 
 def _machine(address: str | None, out: Path, config: StudyConfig) -> Machine:

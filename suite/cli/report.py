@@ -41,7 +41,7 @@ def report(
 
     from suite import __version__
     from suite.cli.tracking import say_unreadable, say_waiting
-    from suite.files import atomic_write
+    from suite.files import is_standard_output, write_output
     from suite.leaderboard.report import report_html
     from suite.leaderboard.run_set import load_runs
 
@@ -50,8 +50,8 @@ def report(
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by codyra-suite {__version__}"
     say_unreadable(runs.unreadable)
     page = report_html(runs, importances(runs.records), made=made, convention=convention, selection_rule=selection)
-    atomic_write(out, page.encode())
-    typer.echo(f"report: {out} ({len(page.encode()) / 2**20:.1f} MiB, {len(runs.records)} runs)")
+    write_output(out, page.encode())
+    typer.echo(f"report: {out} ({len(page.encode()) / 2**20:.1f} MiB, {len(runs.records)} runs)", err=is_standard_output(out))
 
 
 def importances(records: Sequence[Record]) -> dict[str, pd.DataFrame]:

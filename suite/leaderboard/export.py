@@ -14,23 +14,24 @@ from typing import Any
 import pandas as pd
 
 from suite.errors import unknown_name
-from suite.files import atomic_write
+from suite.files import write_output
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 
 def write_frame(frame: pd.DataFrame, form: str, path: Path) -> None:
-    """Write ``frame`` in the form ``csv``, ``markdown``, ``latex``, ``json`` or ``html``, atomically."""
+    """Write ``frame`` in the form ``csv``, ``markdown``, ``latex``, ``json`` or ``html``; ``-`` is standard output."""
     if form not in FORMS:
         raise unknown_name("table format", form, FORMS)
-    atomic_write(path, FORMS[form](frame).encode())
+    write_output(path, FORMS[form](frame).encode())
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """Full precision, empty cells for what was not measured."""
-    return frame.to_csv(index=False)
+    """Full precision, empty cells for what was not measured; no text that a spreadsheet would run as a formula."""
+    return frame.map(_harmless).rename(columns=_harmless).to_csv(index=False)
 
 
 def to_json(frame: pd.DataFrame) -> str:
@@ -72,6 +73,11 @@ FORMS: Mapping[str, Callable[[pd.DataFrame], str]] = MappingProxyType(
 def latex_escape(text: str) -> str:
     """``text`` with LaTeX's special characters made harmless."""
     return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _harmless(cell: Any) -> Any:
+    """A text cell that begins like a formula is marked as text with a quote; numbers stay numbers."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 def _markdown(text: str) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from suite.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,9 +89,11 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
     """``stem`` with .svg and .png; the SVG is reproducible (no date, fixed ids)."""
     import matplotlib as mpl
 
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = [stem.parent / f"{stem.name}.svg", stem.parent / f"{stem.name}.png"]
+    drawn = {"svg": BytesIO(), "png": BytesIO()}
     with mpl.rc_context({"svg.hashsalt": stem.name}):
-        figure.savefig(paths[0], metadata={"Date": None})
-        figure.savefig(paths[1], dpi=160)
+        figure.savefig(drawn["svg"], format="svg", metadata={"Date": None})
+        figure.savefig(drawn["png"], format="png", dpi=160)
+    paths = [stem.parent / f"{stem.name}.{form}" for form in drawn]
+    for path, content in zip(paths, drawn.values(), strict=True):
+        atomic_write(path, content.getvalue())
     return paths

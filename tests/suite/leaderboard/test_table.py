@@ -179,3 +179,11 @@ def test_five_hundred_runs_are_a_hundred_rows(make_record: Callable[..., Record]
     assert set(frame["n"]) == {5}
 
 
+
+
+def test_no_cell_of_a_csv_begins_like_a_formula() -> None:
+    texts = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "plain"]
+    frame = pd.DataFrame({"=name": texts, "number": [-1.5, -2.0, 0.0, 1.0, 2.0, 3.0]})
+    read = pd.read_csv(StringIO(to_csv(frame)))
+    assert list(read["'=name"]) == [*(f"'{text}" for text in texts[:-1]), "plain"]
+    assert list(read["number"]) == list(frame["number"])

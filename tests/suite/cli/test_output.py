@@ -1,0 +1,46 @@
+"""Where ``-`` or another name of standard output is given, standard output holds the data alone."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from suite.cli.main import main
+
+
+@pytest.mark.parametrize("place", ["-", "/dev/stdout"])
+def test_a_table_on_standard_output_can_be_piped_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ask = ["leaderboard", "--published", "--benchmark", "xtail", "--tracking", "none"]
+    for option in ("--json", "--csv"):
+        monkeypatch.setattr(sys, "argv", ["codyra-suite", *ask, option, place])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 0
+        data, said = capfd.readouterr()
+        rows = json.loads(data) if option == "--json" else pd.read_csv(StringIO(data)).to_dict("records")
+        assert len(rows) > 5
+        assert "xtail" in said
+
+
+def test_a_device_takes_a_table_and_stays_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("kept.csv").write_text("old")
+    Path("kept.csv").chmod(0o600)
+    Path("link.csv").symlink_to("kept.csv")
+    ask = ["leaderboard", "--published", "--benchmark", "xtail", "--tracking", "none"]
+    monkeypatch.setattr(sys, "argv", ["codyra-suite", *ask, "--json", "/dev/null", "--csv", "link.csv"])
+    with pytest.raises(SystemExit):
+        main()
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+    assert Path("link.csv").is_symlink()
+    assert len(pd.read_csv("kept.csv")) > 5
+    assert stat.S_IMODE(Path("kept.csv").stat().st_mode) == 0o600
