@@ -30,6 +30,7 @@ from suite.cli.study import sweep
 from suite.cli.submit import submit
 from suite.errors import ConfigError, SuiteError
 from suite.files import OF_THE_PATH
+from suite.signals import Endings
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -88,6 +89,8 @@ def _require_utf8(arguments: Sequence[str]) -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    endings = Endings()
+    endings.listen()
     try:
         _require_utf8(sys.argv[1:])
         app()
@@ -107,6 +110,8 @@ def main() -> None:
     except SystemExit as end:
         if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # typer's exit 130 says nothing
             typer.echo("codyra-suite: interrupted; what was finished is kept, the same command goes on from there.", err=True)
+        if isinstance(end.code, int):
+            sys.exit(endings.code(end.code))
         raise
 
 

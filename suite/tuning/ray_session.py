@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from suite.errors import SuiteError
 from suite.settings import Settings
+from suite.signals import handlers_kept
 
 ANSWER_SECONDS = 10.0
 OBJECT_STORE_BYTES = 200 * 2**20  # results are small; Ray's default would take a third of the memory
@@ -72,17 +73,18 @@ def _connected(place: str | None, resources: Resources) -> Iterator[int]:
         yield _fitting(ray.cluster_resources(), resources)
         return
     try:
-        if place:
-            _require_somebody(place)
-            ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
-        else:
-            ray.init(
-                address="local",  # a cluster that happens to run on this machine is used only when it is named
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+        with handlers_kept():
+            if place:
+                _require_somebody(place)
+                ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
+            else:
+                ray.init(
+                    address="local",  # a cluster that happens to run on this machine is used only when it is named
+                    include_dashboard=False,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
     except (OSError, ValueError, RuntimeError) as error:
         raise SuiteError(
             f"Ray at '{place or 'local'}' does not answer ({' '.join(str(error).split())[:150]}); check --address or RAY_ADDRESS, "

@@ -1,0 +1,48 @@
+"""How a command ends when it is told to: SIGTERM (Slurm, ``docker stop``, ``ray job stop``) and SIGHUP end it as Ctrl-C does."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+CODE = 143  # what a shell reports of a process that SIGTERM ended
+CTRL_C_CODE = 130
+
+
+class Endings:
+    """The handler of both signals; ``received`` says whether one came.
+
+    It passes them on as SIGINT, so that whoever handles Ctrl-C at that moment (Python, Ray Tune) handles them too.
+    """
+
+    received: bool = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.received = True
+        signal.raise_signal(signal.SIGINT)
+
+    def listen(self) -> None:
+        """Install the handler where nobody chose another one: ``nohup`` ignores SIGHUP."""
+        for ending in ENDING:
+            if signal.getsignal(ending) is signal.SIG_DFL:
+                signal.signal(ending, self)
+
+    def code(self, code: int) -> int:
+        """The exit code of a command that would end with ``code``."""
+        return CODE if self.received and code == CTRL_C_CODE else code
+
+
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Give the signals back to their handlers afterwards; ``ray.init`` takes them, below Python's table too."""
+    before = {ending: signal.getsignal(ending) for ending in ENDING}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for ending, handler in before.items():
+                signal.signal(ending, signal.SIG_DFL if handler is None else handler)
