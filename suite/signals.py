@@ -16,14 +16,18 @@ CTRL_C_CODE = 130
 class Endings:
     """The handler of both signals; ``received`` says whether one came.
 
-    It passes them on as SIGINT, so that whoever handles Ctrl-C at that moment (Python, Ray Tune) handles them too.
+    It passes them on to the handler that Ctrl-C has at that moment (Python's or Ray Tune's), also where a shell started the command
+    in the background and Ctrl-C itself is ignored.
     """
 
     received: bool = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         self.received = True
-        signal.raise_signal(signal.SIGINT)
+        ctrl_c = signal.getsignal(signal.SIGINT)
+        if not callable(ctrl_c):
+            raise KeyboardInterrupt
+        ctrl_c(signal.SIGINT, frame)
 
     def listen(self) -> None:
         """Install the handler where nobody chose another one: ``nohup`` ignores SIGHUP."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,16 +104,16 @@ def execute(config: RunConfig, surroundings: Surroundings, listener: Listener = 
     Raises:
         SuiteError: a mistake in config or data, before any training.
     """
-    reports = stream_reports(config, surroundings)
-    try:
-        while True:
-            report = next(reports)
-            if not listener(report) and report.row < report.of:
-                reports.close()
-                return read_record(surroundings.out / "runs" / report.run_id)
-    except StopIteration as end:
-        record: Record = end.value
-        return record
+    with closing(stream_reports(config, surroundings)) as reports:  # Ctrl-C inside the listener stops the run too
+        try:
+            while True:
+                report = next(reports)
+                if not listener(report) and report.row < report.of:
+                    reports.close()
+                    return read_record(surroundings.out / "runs" / report.run_id)
+        except StopIteration as end:
+            record: Record = end.value
+            return record
 
 
 def stream_reports(config: RunConfig, surroundings: Surroundings) -> Generator[Report, None, Record]:

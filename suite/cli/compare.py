@@ -75,7 +75,11 @@ def in_its_words(method: str, sentence: str) -> str:
 
 
 def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str | None, *, title: str) -> list[str]:
-    """Carry out ``configs`` with progress and tracking; returns one sentence per failed run."""
+    """Carry out ``configs`` with progress and tracking; returns one sentence per failed run.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came; what was finished is logged.
+    """
     sink = opened_sink(tracking, carriage.out)
     source = ListSource(configs)
     with WorkProgress(title, total=len(configs)) as progress:
@@ -92,10 +96,12 @@ def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str |
                 logged.add(view.run_id)
 
         carriage.on_record, carriage.on_end = on_record, on_end
-        carry_out(source, carriage)
+        whole = carry_out(source, carriage)
     if sink is not None:
         say_waiting(carriage.out)
         attach_run_pictures(sink, [read_record(carriage.out / "runs" / name) for name in sorted(logged)], carriage.out)
+    if not whole:
+        raise KeyboardInterrupt
     return [_failure(configs[trial].resolved(), reason) for trial, reason in source.failures.items()]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
-import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from suite.errors import ConfigError
+from suite.signals import CTRL_C_CODE
 
 if TYPE_CHECKING:
     from suite.tuning.study_config import StudyConfig
@@ -87,13 +87,10 @@ def submit(
             f"working folder {size / 2**20:.1f} MiB, environment {'of the cluster' if no_env else 'from requirements.lock'}"
         )
         typer.echo(f"$ {shlex.join(command)}")
-        for ending in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: the follower is a process of its own and would stay
-            if signal.getsignal(ending) is signal.SIG_DFL:  # nohup ignores SIGHUP
-                signal.signal(ending, signal.default_int_handler)
         try:
             code = submission.submit(job, command, lambda text: typer.echo(text, err=True), follow=not no_follow)
         except KeyboardInterrupt:
-            code = 130
+            code = CTRL_C_CODE
     raise typer.Exit(code)
 
 

@@ -60,6 +60,7 @@ def run_study(
 
     Raises:
         ConfigError: the study exists and may not be continued, or its file has changed.
+        KeyboardInterrupt: Ctrl-C came; the best so far was printed.
     """
     folder, fields = carriage.out.resolve() / "studies" / config.name, config.model_dump(mode="json")
     _may_begin(config.name, folder / FILE, fields, resume=resume, accept_changes=accept_changes)
@@ -90,8 +91,7 @@ def run_study(
             sink.log_study(config.name, fields)
         is_whole = False
         try:
-            carry_out(source, carriage)
-            is_whole = source.store.unique_trials() > 0 and not source.store.running()
+            is_whole = carry_out(source, carriage)
         finally:
             if sink is not None:
                 parent = sink.end_study(config.name, finished=is_whole)
@@ -100,6 +100,8 @@ def run_study(
     if sink is not None:
         say_waiting(carriage.out)
     print_front(source)
+    if not is_whole:
+        raise KeyboardInterrupt
     return source
 
 

@@ -52,8 +52,8 @@ class Carriage:
         return self.carrier == "train" or (self.carrier == "auto" and self.resources.workers > 1)
 
 
-def carry_out(source: RunSource, carriage: Carriage) -> None:
-    """Run until the source is finished; Ctrl-C ends running trials after storing what they finished.
+def carry_out(source: RunSource, carriage: Carriage) -> bool:
+    """Run until the source is finished; Ctrl-C ends running trials after storing what they finished. True when it came to the end.
 
     A run that ran out of memory is carried once more, after all others, with a larger share.
 
@@ -63,7 +63,7 @@ def carry_out(source: RunSource, carriage: Carriage) -> None:
     with _plain_disk_errors(), ray_session(carriage.address, carriage.resources) as fitting:
         bridge = _fit(source, carriage, fitting, carriage.resources.larger())
         larger = carriage.resources.larger()
-        if bridge.too_large and larger is not None and bridge.halted is None and not bridge.interrupted:
+        if bridge.too_large and larger is not None and bridge.halted is None and bridge.exhausted:
             if carriage.on_retry:
                 carriage.on_retry(bridge.too_large, larger)
             again = replace(carriage, resources=larger)
@@ -71,6 +71,7 @@ def carry_out(source: RunSource, carriage: Carriage) -> None:
                 bridge = _fit(_Again(source, bridge.too_large, source.study), again, fitting, None)
     if bridge.halted is not None:
         raise SuiteError(bridge.halted)
+    return bridge.exhausted
 
 
 @contextmanager

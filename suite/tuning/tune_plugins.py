@@ -41,7 +41,7 @@ class Bridge:
         views: Tune's trial id -> the last thing heard of its run.
         too_large: runs that ran out of memory and may be tried again.
         halted: why no run can go on; unfinished ones stay as they are, for ``--resume``.
-        interrupted: by Ctrl-C, while runs were going on.
+        exhausted: the source had nothing more and no run was going on; False at the end means that Ctrl-C came before.
     """
 
     def __init__(self, source: RunSource, carriage: Carriage, larger: Resources | None) -> None:
@@ -54,7 +54,7 @@ class Bridge:
         self.views: dict[str, ValidationView] = {}
         self.too_large: list[Suggestion] = []
         self.halted: str | None = None
-        self.interrupted = False
+        self.exhausted = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled with a plug-in, it is left out: it holds the driver's terminal, its tracker and open files."""
@@ -106,7 +106,8 @@ class SourceSearcher(Searcher):
             with bridge.halting():
                 found = bridge.again.pop() if bridge.again else bridge.source.suggest()
         if isinstance(found, str):
-            return None if bridge.runs else Searcher.FINISHED  # one that runs may come back, or others wait for it
+            bridge.exhausted = not bridge.runs  # one that runs may come back, or others wait for it
+            return Searcher.FINISHED if bridge.exhausted else None
         bridge.runs[trial_id] = found
         return _trial_settings(found, bridge.source.study, bridge.carriage)
 
@@ -162,9 +163,8 @@ class Ears(Callback):
         if "view" in trial.last_result:
             bridge.views[trial.trial_id] = ValidationView.from_text(trial.last_result["view"])
         view = bridge.views.get(trial.trial_id)
-        interrupted = error is None and view is not None and view.status == "running"
-        if interrupted:
-            bridge.interrupted |= bridge.runs.pop(trial.trial_id, None) is not None
+        if error is None and view is not None and view.status == "running":
+            bridge.runs.pop(trial.trial_id, None)  # told to stop because all are
         else:
             bridge.end(trial, error)
 

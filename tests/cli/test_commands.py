@@ -151,7 +151,7 @@ def test_ctrl_c_says_what_is_kept(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("trainables.run.execute", interrupt)
     code, _, err = cli("run", "mini-mtil", "--method", "lora", "--tracking", "none", *QUICK)
-    assert (code, err.strip()) == (130, "codyra-suite: interrupted; what was finished is kept, the same command goes on from there.")
+    assert (code, err.strip()) == (130, "codyra-suite: interrupted; what was finished is kept, the same command ('sweep': with --resume) goes on from there.")
 
 
 def test_unknown_option_and_command_are_usage_errors(cli: Cli) -> None:

@@ -112,8 +112,9 @@ def test_more_than_the_cluster_has_is_said_at_once(ray: object) -> None:
 
 
 @pytest.mark.slow
-def test_interrupted_sweep_keeps_what_finished_and_resumes(tmp_path: Path) -> None:
-    """A real Ctrl-C: finished trials are in MLflow, and --resume completes the study without training them again."""
+@pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_sweep_keeps_what_finished_and_resumes(ending: signal.Signals, code: int, tmp_path: Path) -> None:
+    """A real Ctrl-C, or Slurm's word for it: finished trials are in MLflow, and --resume completes the study without training them again."""
     fields = yaml.safe_load(SWEEP)
     fields["training"] = None
     fields = {key: value for key, value in fields.items() if value is not None}
@@ -127,8 +128,12 @@ def test_interrupted_sweep_keeps_what_finished_and_resumes(tmp_path: Path) -> No
     deadline = time.monotonic() + 150
     while not finished_runs(tmp_path) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    process.wait(timeout=60)
+    process.send_signal(ending)
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    assert process.wait() == code, said
+    assert "interrupted; what was finished is kept" in said
+    assert "SIGTERM received" not in said  # Ray's native dump
     done = finished_runs(tmp_path)
     assert done
     stored = {run.record.run_id for run in read_runs(uri) if run.record.status == "finished"}
