@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -26,6 +29,17 @@ DOMAINS = ("shapes", "faces", "digits")
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def terminal() -> ModuleType:
+    """``tests/terminal.py``, which runs commands under a pseudo-terminal; tests are no package, so it is loaded by its path."""
+    if "terminal" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("terminal", Path(__file__).resolve().parent / "terminal.py")
+        assert spec is not None and spec.loader is not None
+        sys.modules["terminal"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["terminal"])
+    return sys.modules["terminal"]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 
 def terminal() -> Console | None:
@@ -29,15 +30,16 @@ class WorkProgress:
     def __enter__(self) -> WorkProgress:
         console = terminal()
         if console is not None:
+            # Where the width is short the bar gives way, then the title takes a second line; numbers are never cut.
             columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
+                TextColumn("{task.description}", table_column=Column(overflow="fold")),
+                BarColumn(bar_width=None, table_column=Column(ratio=1)),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}"),
             )
-            self._bar = Progress(*columns, console=console, transient=True)
+            self._bar = Progress(*columns, console=console, transient=True, expand=True)
             self._bar.start()
             self._line = self._bar.add_task(self.title, total=self.total, note="")
         return self

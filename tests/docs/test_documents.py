@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -123,16 +121,13 @@ def within_reach(arguments: list[str]) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_readmes_commands_work_in_their_order(workshop: Path) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+def test_the_readmes_commands_work_in_their_order(workshop: Path, terminal: ModuleType) -> None:
+    """Typed on a terminal of 80 columns."""
     ran = []
     for arguments in commands(REPOSITORY / "README.md", "codyra-suite"):
         if OUT_OF_REACH.search(f" {shlex.join(arguments)} "):
             continue
-        call = [sys.executable, "-m", "suite.cli.main", *within_reach(arguments)]
-        done = subprocess.run(call, cwd=workshop, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{shlex.join(arguments)}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+        terminal.run_in_terminal(terminal.suite(*within_reach(arguments)), workshop).require_whole()
         ran.append(arguments[0])
     assert {"run", "compare", "sweep", "leaderboard", "list"} <= set(ran)
     assert (workshop / "leaderboard.csv").stat().st_size > 0
