@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,22 +14,23 @@ from suite.benchmarks.stream import ImageTask
 
 @dataclass(frozen=True)
 class Candidates:
-    """The label space of an evaluation.
+    """The label space of an evaluation: one column per distinct prompt set.
 
     Attributes:
         unique_rows: (u,) rows of the stream's distinct prompt sets, without repeats.
-        first_class: (u,) lowest class index that owns each distinct prompt set; decides ties.
-        shared: (u,) number of classes that own it.
+        column: (classes,) column that is right for each class; -1 for a class that loses its ties.
+        ties: (u,) True where classes that are not one share the column.
         offsets: first class index of each task of the label space.
     """
 
     unique_rows: Tensor
-    first_class: Tensor
-    shared: Tensor
+    column: Tensor
+    ties: Tensor
     offsets: dict[int, int]
 
-    def offset(self, task: int) -> int:
-        return self.offsets[task]
+    def right(self, task: int, labels: Tensor, best: Tensor) -> Tensor:
+        """(n,) True where the chosen column ``best`` (n,) is that of the task's class ``labels`` (n,)."""
+        return self.column[self.offsets[task] + labels] == best
 
 
 @dataclass(frozen=True)
@@ -37,18 +38,30 @@ class LabelSpace:
     """Classes of some tasks side by side, as a training step needs them; all on the device.
 
     Attributes:
-        tokens: (classes, length) prompts of the tasks' first training template.
-        offsets: (stream length,) first column of each task, -1 for tasks that are not here.
-        owners: (classes,) the task each column belongs to.
+        tokens: (columns, length) prompts of the tasks' first training template.
+        starts: (stream length,) first class of each task among all classes of the stream.
+        column: (classes of the stream,) column of each class, -1 for those of tasks that are not here.
+        members: (stream length, columns) True where the column is a class of the task.
+        kept: (columns,) rows of the tasks' classes side by side that have a column; None where all have their own.
     """
 
     tokens: Tensor
-    offsets: Tensor
-    owners: Tensor
+    starts: Tensor
+    column: Tensor
+    members: Tensor
+    kept: Tensor | None
+
+    def targets(self, tasks: Tensor, labels: Tensor) -> Tensor:
+        """(n,) columns of the classes ``labels`` (n,) of ``tasks`` (n,)."""
+        return self.column[self.starts[tasks] + labels]
 
     def foreign(self, of_rows: Tensor) -> Tensor:
-        """(n, classes) True where the column belongs to another task than the row."""
-        return self.owners[None, :] != of_rows[:, None]
+        """(n, columns) True where the column belongs to other tasks than the row."""
+        return ~self.members[of_rows]
+
+    def in_columns(self, side_by_side: Tensor) -> Tensor:
+        """(columns, ...) of what the classes of all tasks have, (classes, ...)."""
+        return side_by_side if self.kept is None else side_by_side[self.kept]
 
 
 @dataclass(frozen=True)
@@ -65,42 +78,71 @@ class ClassPrompts:
 
     Args:
         tokenize: texts -> (n, context) int64, padded with zeros behind the end token.
+        merge: classes with the same tokens are one class; otherwise they stay apart and ties go to the first of them.
+
+    Attributes:
+        learned, judged: (classes of the stream,) equal numbers where training or evaluation prompts have the same tokens.
     """
 
     def __init__(
-        self, tasks: Sequence[ImageTask], tokenize: Callable[[Sequence[str]], Tensor], device: torch.device
+        self,
+        tasks: Sequence[ImageTask],
+        tokenize: Callable[[Sequence[str]], Tensor],
+        device: torch.device,
+        *,
+        merge: bool = False,
     ) -> None:
         self.sizes = [len(task.class_names) for task in tasks]
         self.device = device
         self._tokenize = tokenize
         self._spaces: dict[tuple[int, ...], LabelSpace] = {}
+        self.merge = merge
         train = [_filled(task.train_templates[:1], name) for task in tasks for name in task.class_names]
         evaluation = [_filled(task.eval_templates, name) for task in tasks for name in task.class_names]
-        starts = [sum(self.sizes[:index]) for index in range(len(tasks) + 1)]
+        self._starts = [sum(self.sizes[:index]) for index in range(len(tasks) + 1)]
         self._train_prompts = [prompts[0] for prompts in train]
         tokens = tokenize(self._train_prompts)
-        self._train = [_cut(tokens[begin:end]).to(device) for begin, end in pairwise(starts)]
-        order: dict[tuple[str, ...], int] = {}
-        self._set_of_class = torch.tensor([order.setdefault(prompts, len(order)) for prompts in evaluation])
-        self._starts = starts
-        rows = [(text, owner) for prompts, owner in order.items() for text in prompts]
+        self.learned = _numbered(row.tobytes() for row in tokens.numpy())
+        self._train = [_cut(tokens[begin:end]).to(device) for begin, end in pairwise(self._starts)]
+        tokens = tokenize([text for prompts in evaluation for text in prompts])
+        sets = tokens.split([len(prompts) for prompts in evaluation])
+        self.judged = _numbered(part.numpy().tobytes() for part in sets)
+        firsts = _firsts(self.judged)
         self._eval = PromptSets(
-            _cut(tokenize([text for text, _ in rows])).to(device),
-            torch.tensor([owner for _, owner in rows], device=device),
-            len(order),
+            _cut(torch.cat([sets[first] for first in firsts])).to(device),
+            torch.arange(len(firsts)).repeat_interleave(torch.tensor([len(sets[first]) for first in firsts])).to(device),
+            len(firsts),
         )
 
     def label_space(self, tasks: tuple[int, ...]) -> LabelSpace:
         """The classes of ``tasks`` in that order; built once, so that steps ask the host for nothing."""
         if tasks not in self._spaces:
-            offsets = torch.full((len(self.sizes),), -1, dtype=torch.int64)
-            column = 0
+            classes = torch.cat([torch.arange(self._starts[index], self._starts[index + 1]) for index in tasks])
+            own = _numbered(self.learned[classes].tolist()) if self.merge else torch.arange(len(classes))
+            kept = _firsts(own)
+            column = torch.full((self._starts[-1],), -1, dtype=torch.int64)
+            column[classes] = own
+            members = torch.zeros(len(self.sizes), len(kept), dtype=torch.bool)
             for index in tasks:
-                offsets[index] = column
-                column += self.sizes[index]
-            owners = torch.cat([torch.full((self.sizes[index],), index) for index in tasks])
-            self._spaces[tasks] = LabelSpace(self._train_tokens(tasks), offsets.to(self.device), owners.to(self.device))
+                members[index, column[self._starts[index] : self._starts[index + 1]]] = True
+            self._spaces[tasks] = LabelSpace(
+                self._train_tokens(tasks)[kept.to(self.device)],
+                torch.tensor(self._starts[:-1], device=self.device),
+                column.to(self.device),
+                members.to(self.device),
+                kept.to(self.device) if len(kept) < len(classes) else None,
+            )
         return self._spaces[tasks]
+
+    def count(self, tasks: Sequence[int]) -> int:
+        """Classes of ``tasks``, merged ones counted once."""
+        classes = torch.cat([self.learned[self._starts[index] : self._starts[index + 1]] for index in tasks])
+        return len(classes.unique()) if self.merge else len(classes)
+
+    def place(self, position: int) -> tuple[int, int]:
+        """(task, label) of a class by its position among all classes of the stream."""
+        task = max(index for index, start in enumerate(self._starts[:-1]) if start <= position)
+        return task, position - self._starts[task]
 
     def _train_tokens(self, tasks: Sequence[int]) -> Tensor:
         parts = [self._train[index] for index in tasks]
@@ -121,16 +163,17 @@ class ClassPrompts:
 
     def candidates(self, tasks: Sequence[int]) -> Candidates:
         """Label space made of the classes of ``tasks``, in that order."""
-        sets = torch.cat([self._set_of_class[self._starts[index] : self._starts[index + 1]] for index in tasks])
-        unique_rows, position, counts = sets.unique(return_inverse=True, return_counts=True)
-        first = torch.full((len(unique_rows),), len(sets)).scatter_reduce(
-            0, position, torch.arange(len(sets)), reduce="amin"
-        )
+        sets = torch.cat([self.judged[self._starts[index] : self._starts[index + 1]] for index in tasks])
+        unique_rows, column, counts = sets.unique(return_inverse=True, return_counts=True)
+        if not self.merge:
+            loses = torch.ones(len(sets), dtype=torch.bool)
+            loses[_firsts(column)] = False
+            column = column.masked_fill(loses, -1)
         offsets, start = {}, 0
         for index in tasks:
             offsets[index] = start
             start += self.sizes[index]
-        return Candidates(unique_rows, first, counts, offsets)
+        return Candidates(unique_rows, column, (counts > 1) & (not self.merge), offsets)
 
 
 def _filled(templates: Sequence[str], name: str) -> tuple[str, ...]:
@@ -141,3 +184,15 @@ def _cut(tokens: Tensor) -> Tensor:
     """Drop the columns in which every prompt is padding."""
     used = int((tokens != 0).any(dim=0).nonzero().max()) + 1
     return tokens[:, :used]
+
+
+def _numbered(keys: Iterable[Hashable]) -> Tensor:
+    """(n,) int64: equal keys have one number, counted from 0 in the order in which they come."""
+    known: dict[Hashable, int] = {}
+    return torch.tensor([known.setdefault(key, len(known)) for key in keys])
+
+
+def _firsts(numbers: Tensor) -> Tensor:
+    """Lowest position of each of the numbers 0 to k - 1, (k,)."""
+    count = int(numbers.max()) + 1
+    return torch.full((count,), len(numbers)).scatter_reduce(0, numbers, torch.arange(len(numbers)), reduce="amin")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from suite.backbones.class_prompts import Candidates, ClassPrompts, LabelSpace
 from suite.backbones.clip_forward import QuickGelu, encode_images, encode_texts, replace_quick_gelu
 from suite.backbones.learner import BackboneConfig, Batch, Learner, Outcomes, Output, freeze, place_slots
-from suite.backbones.pixels import PixelStore
+from suite.backbones.pixels import PixelStore, require_size
+from suite.backbones.same_prompts import require_told_apart
 from suite.backbones.text_embeddings import TextEmbeddings
 from suite.benchmarks.stream import ImageTask, Protocol, Split, Stream
 from suite.errors import ConfigError, library_reason
@@ -37,7 +38,10 @@ class ClipConfig(BackboneConfig):
             never used when only the text encoder is adapted.
         text_to_image_norm: divide that loss by the number of seen and current classes (release) or by the images.
         eval_batch_size: images per forward pass in evaluation; null = 512 on a GPU, 128 on a CPU, whose caches hold no more.
+        remedy: what to do about class names that this text side cannot tell apart.
     """
+
+    remedy: ClassVar[str] = "give the classes names that it can tell apart"
 
     text_to_image_loss: bool = True
     text_to_image_norm: Literal["classes", "images"] = "classes"
@@ -46,6 +50,11 @@ class ClipConfig(BackboneConfig):
 
 class MiniClipConfig(ClipConfig):
     """The shipped CLIP of 0.6 million parameters; rebuilt by ``codyra-suite pretrain-mini``."""
+
+    remedy: ClassVar[str] = (
+        "mini-clip knows only the words of its own drawings: use a real backbone, such as --set backbone.name=open-clip "
+        "--set benchmark.image_size=224"
+    )
 
     name: Literal["mini-clip"] = "mini-clip"
 
@@ -133,8 +142,10 @@ class ClipLearner:
             replace_quick_gelu(_tower(tower))
         freeze(self.network)
         self.tasks = [task for task in stream.tasks if isinstance(task, ImageTask)]
+        require_size(self.tasks, network.visual, stream.name, config.name)
         self.pixels = PixelStore(self.tasks, device)
-        self.prompts = ClassPrompts(self.tasks, tokenize, device)
+        self.prompts = ClassPrompts(self.tasks, tokenize, device, merge=stream.shared_classes == "merge")
+        self._shared_prompts = require_told_apart(self.prompts, stream, config.name, config.remedy)
         self.eval_batch_size = config.eval_batch_size or (512 if device.type == "cuda" else 128)
         self.current = 0
         self._plain = False
@@ -189,7 +200,7 @@ class ClipLearner:
         space = self.prompts.label_space(involved)
         texts = self._train_texts(involved, space)
         logits = self._scale() * self._similarity(images, texts)  # (n, classes of the involved tasks)
-        targets = batch.inputs["labels"] + space.offsets[batch.inputs["tasks"]]
+        targets = space.targets(batch.inputs["tasks"], batch.inputs["labels"])
         if batch.label_space == "own" and len(involved) > 1:
             logits = logits.masked_fill(space.foreign(batch.inputs["tasks"]), -torch.inf)
         loss = F.cross_entropy(logits, targets)
@@ -208,16 +219,16 @@ class ClipLearner:
         """
         log_share = F.log_softmax(logits.T, dim=1)  # (classes, n): over the images
         picked = log_share[targets, torch.arange(len(targets), device=targets.device)]
-        classes = sum(len(self.tasks[index].class_names) for index in range(task + 1))
+        classes = self.prompts.count(range(task + 1))
         return -picked.sum() / (classes if self.config.text_to_image_norm == "classes" else len(targets))
 
     def _train_texts(self, involved: tuple[int, ...], space: LabelSpace) -> Tensor:
-        """Normalised embeddings of the involved tasks' training prompts, (classes, dim)."""
+        """Normalised embeddings of the involved tasks' training prompts, (columns, dim)."""
         if self._plain:
-            return self.encode_texts(self.prompts.tokenized_again(involved))
+            return space.in_columns(self.encode_texts(self.prompts.tokenized_again(involved)))
         if self._adapted("text"):
             return self.encode_texts(space.tokens)
-        return torch.cat([self._frozen_texts(task) for task in involved])
+        return space.in_columns(torch.cat([self._frozen_texts(task) for task in involved]))
 
     def _frozen_texts(self, task: int) -> Tensor:
         """Task by task: a memory's batches involve any subset of the tasks."""
@@ -270,10 +281,9 @@ class ClipLearner:
 
     def _outcomes(self, task: int, split: Split, candidates: Candidates, best: Tensor) -> Outcomes:
         """``best`` (n,) column of ``candidates`` each image of the task is closest to."""
-        labels = self.pixels.labels(task, split) + candidates.offset(task)
-        right = candidates.first_class[best] == labels
+        right = candidates.right(task, self.pixels.labels(task, split), best)
         scores = np.where(right.numpy(), np.float32(100.0), np.float32(0.0))
-        return Outcomes(scores, ties=int((candidates.shared[best] > 1).sum()))
+        return Outcomes(scores, ties=int(candidates.ties[best].sum()))
 
     def _similarity(self, images: Tensor, classes: Tensor) -> Tensor:
         """Cosines (n, classes) in fp32 also under autocast: bf16 holds too few digits to rank hundreds of close classes."""
@@ -296,7 +306,7 @@ class ClipLearner:
         return F.normalize(total.index_add_(0, sets.owner, embedded), dim=-1)
 
     def facts(self) -> dict[str, Any]:
-        return {}
+        return self._shared_prompts
 
 
 def _tower(encoder: Any) -> nn.ModuleList:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from suite.backbones.transfer import send
 from suite.benchmarks.stream import SPLITS, ImageTask, Split
+from suite.errors import ConfigError
 
 HOST_BYTES = 2 << 30  # images kept as a copy in the host's memory; larger streams stay memory-mapped
 DEVICE_SHARE = 4  # of a GPU's free memory, one part in four may hold images
@@ -20,6 +22,19 @@ PIECE = 1024  # images sent at a time when a split moves to the device
 # Preprocessing of every CLIP code base of the field (openai/CLIP clip.py).
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def require_size(tasks: Sequence[ImageTask], visual: Any, benchmark: str, backbone: str) -> None:
+    """ConfigError unless the pictures of ``tasks`` have the size that the image encoder ``visual`` of open_clip reads."""
+    size = visual.image_size
+    height, width = size if isinstance(size, tuple) else (size, size)
+    for task in tasks:
+        if task.train.pixels.shape[2:] != (height, width):
+            found = " x ".join(str(side) for side in task.train.pixels.shape[2:])
+            raise ConfigError(
+                f"benchmark {benchmark}: the pictures of task '{task.name}' are {found}, backbone '{backbone}' reads {height} x {width}; "
+                f"set benchmark.image_size={height} where the benchmark has it, or use another backbone."
+            )
 
 
 class PixelStore:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from suite.benchmarks.image_plan import TaskPlan, decode_now, plan_all, planned_stream, read_cached
 from suite.benchmarks.stream import ImageExamples, Protocol, Split, Stream
@@ -33,6 +33,7 @@ class ImageFoldersConfig(BenchmarkConfig):
     folder: str = "."  # relative to the data root
     domains: tuple[str, ...] | None = None  # in the order of the stream; None = all, sorted
     protocol: Literal["task", "union"] = "task"
+    shared_classes: Literal["refuse", "merge"] = "refuse"  # a class that several domains of a union have: one class, or a mistake
     shots: Annotated[int, Field(ge=1)] | None = None  # training images per class; None = all
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     draw_seed: Annotated[int, Field(ge=0)] = 0
@@ -48,6 +49,12 @@ class ImageFoldersConfig(BenchmarkConfig):
                 raise ValueError(f"'{template}' needs exactly one {{}} for the class name")
         return templates
 
+    @model_validator(mode="after")
+    def _merges_in_a_union(self) -> ImageFoldersConfig:
+        if self.shared_classes == "merge" and self.protocol != "union":
+            raise ValueError("shared_classes=merge needs protocol=union; under protocol=task every domain keeps its own classes")
+        return self
+
     def task_names(self, data_root: Path) -> list[str]:
         return find_domains(data_root / self.folder, self.domains)
 
@@ -60,12 +67,14 @@ class ImageFoldersConfig(BenchmarkConfig):
         return iter(())
 
     def build(self, data_root: Path) -> Stream:
+        merged = {"shared_classes": "merge"} if self.shared_classes == "merge" else {}
         return planned_stream(
             self.name,
             plan_all(self, data_root),
             Protocol(self.protocol),
-            {"shots": self.shots or "all", "protocol": self.protocol},
+            {"shots": self.shots or "all", "protocol": self.protocol, **merged},
             self._examples,
+            self.shared_classes,
         )
 
     def _examples(self, plan: TaskPlan, split: Split) -> ImageExamples:

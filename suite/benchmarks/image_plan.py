@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from suite.benchmarks.image_facts import Family, class_facts, stream_facts
-from suite.benchmarks.stream import SPLITS, ImageExamples, ImageTask, Split, Stream
+from suite.benchmarks.stream import SPLITS, ImageExamples, ImageTask, SharedClasses, Split, Stream
 from suite.benchmarks.stream import Protocol as StreamProtocol
 from suite.data.cache import ImageCache
 from suite.data.cache_build import build
@@ -178,7 +178,12 @@ def decode_now(items: ImageItems, size: int) -> ImageExamples:
 
 
 def planned_stream(
-    name: str, plans: Sequence[TaskPlan], protocol: StreamProtocol, setting: dict[str, Any], decoder: Decoder
+    name: str,
+    plans: Sequence[TaskPlan],
+    protocol: StreamProtocol,
+    setting: dict[str, Any],
+    decoder: Decoder,
+    shared_classes: SharedClasses,
 ) -> Stream:
     """The stream of some plans with the papers' training crop."""
     tasks = []
@@ -196,4 +201,4 @@ def planned_stream(
                 augmentation="crop",
             )
         )
-    return Stream(name, tasks, protocol, IMAGE_METRICS, setting)
+    return Stream(name, tasks, protocol, IMAGE_METRICS, setting, shared_classes=shared_classes)

@@ -64,5 +64,10 @@ class PlannedImages(BenchmarkConfig):
         plans = plan_all(self, data_root)
         setting = {**self.setting(), "data": completeness(self.family, plans)}
         return planned_stream(
-            self.name, plans, self.protocol, setting, lambda plan, split: read_cached(self.cache(plan, split))
+            self.name,
+            plans,
+            self.protocol,
+            setting,
+            lambda plan, split: read_cached(self.cache(plan, split)),
+            "tie",  # X-TAIL itself has a pagoda in two sets
         )

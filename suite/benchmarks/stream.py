@@ -14,6 +14,7 @@ from suite.errors import DataError
 from suite.hashing import text_hash
 
 Split = Literal["train", "validation", "test"]
+SharedClasses = Literal["refuse", "merge", "tie"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -132,6 +133,8 @@ class Stream:
         metrics: names from ``suite.metrics.conventions`` shown by default, first one the headline.
         setting: what tells two streams of one benchmark apart in a table (order, shots, convention).
         scoring: rule for text answers (``trace``, ``treelora``, ``strict``); None for images.
+        shared_classes: what classes of several tasks of a union are that the text side cannot tell apart: refused before
+            training, merged into one class if they have one name, or a tie that counts for the first (as X-TAIL has it).
     """
 
     name: str
@@ -140,6 +143,7 @@ class Stream:
     metrics: tuple[str, ...]
     setting: dict[str, Any] = field(default_factory=dict)
     scoring: str | None = None
+    shared_classes: SharedClasses = "refuse"
 
     def __post_init__(self) -> None:
         names = [task.name for task in self.tasks]

@@ -141,7 +141,7 @@ def test_equal_prompts_tie_to_the_lowest_class_and_are_counted(union_stream: Str
     assert isinstance(first, ImageTask)
     assert isinstance(second, ImageTask)
     twin = dataclasses.replace(first, name="twin")
-    stream = Stream("ties", [first, twin], Protocol.UNION, ("zscl.last",))
+    stream = Stream("ties", [first, twin], Protocol.UNION, ("zscl.last",), shared_classes="tie")
     outcomes = MiniClipConfig().build(stream, torch.device("cpu")).evaluate("test", [0, 1])
     alone = MiniClipConfig().build(Stream("one", [first], Protocol.UNION, ("zscl.last",)), torch.device("cpu"))
     assert np.array_equal(outcomes[0].scores, alone.evaluate("test", [0])[0].scores)

@@ -245,3 +245,12 @@ def test_replaced_image_changes_the_fingerprint(root: Path) -> None:
     before = ImageFoldersConfig().build(root).fingerprint()
     write_image(root / "domain_0" / "test" / "class_0" / "0.png", 999)
     assert ImageFoldersConfig().build(root).fingerprint() != before
+
+
+def test_shared_classes_are_a_choice_of_unions(root: Path) -> None:
+    with pytest.raises(ValidationError, match="shared_classes=merge needs protocol=union"):
+        ImageFoldersConfig(shared_classes="merge")
+    refused = ImageFoldersConfig(protocol="union").build(root)
+    merged = ImageFoldersConfig(protocol="union", shared_classes="merge").build(root)
+    assert (refused.shared_classes, merged.shared_classes) == ("refuse", "merge")
+    assert merged.setting == {**refused.setting, "shared_classes": "merge"}
