@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pickle import UnpicklingError
+from typing import TypeVar
+
+Found = TypeVar("Found")
 
 
 class SuiteError(Exception):
@@ -52,12 +55,39 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str], *, where: str = "
 
 
 def require_known(kind: str, names: Iterable[str], allowed: Iterable[str], *, where: str = "") -> None:
-    """Refuse the first of ``names`` that is not ``allowed``.
+    """Refuse the ``names`` that are not ``allowed``, all at once.
 
     Raises:
-        ConfigError: see ``unknown_name``.
+        ConfigError: see ``unknown_name``; with several of them, each with the nearest allowed name.
     """
     known = set(allowed)
+    unknown = [name for name in names if name not in known]
+    if len(unknown) == 1:
+        raise unknown_name(kind, unknown[0], known, where=where)
+    if unknown:
+        hints = [f"'{name}'" + (f" (nearest: '{near}')" if (near := nearest(name, known)) else "") for name in unknown]
+        prefix = f"{where}: " if where else ""
+        raise ConfigError(f"{prefix}{', '.join(hints)}: none is a known {kind}; use some of {', '.join(sorted(known))}.")
+
+
+def read_each(names: Iterable[str], read: Callable[[str], Found], *, where: str, field: str) -> dict[str, Found]:
+    """``read`` of every name, all of them tried before anything is refused.
+
+    Args:
+        field: the setting that restricts ``names``; offered with the names that could be read.
+
+    Raises:
+        DataError: with every reason when ``read`` raised some.
+    """
+    found: dict[str, Found] = {}
+    reasons = []
     for name in names:
-        if name not in known:
-            raise unknown_name(kind, name, known, where=where)
+        try:
+            found[name] = read(name)
+        except DataError as error:
+            reasons.append(str(error).rstrip("."))
+    if not reasons:
+        return found
+    several = f"{where}: {len(reasons)} of {len(reasons) + len(found)} tasks cannot be read: " if len(reasons) > 1 else ""
+    others = f"; the others alone: {field}=[{','.join(found)}]" if found else ""
+    raise DataError(f"{several}{'; '.join(reasons)}{others}.")

@@ -29,6 +29,7 @@ class ImageFoldersConfig(BenchmarkConfig):
     backbone: ClassVar[Mapping[str, Any]] = {"name": "mini-clip"}
     budget: ClassVar[Mapping[str, Any]] = {"steps": 100, "batch_size": 32, "lr": 2e-3}
 
+    tasks_field: ClassVar[str] = "benchmark.domains"
     name: Literal["image-folders"] = "image-folders"
     folder: str = "."  # relative to the data root
     domains: tuple[str, ...] | None = None  # in the order of the stream; None = all, sorted

@@ -16,7 +16,7 @@ from suite.data.decode import Geometry, decode_all
 from suite.data.draws import draw_shots, hold_out, rest_of
 from suite.data.image_set import ImageSet
 from suite.data.items import ImageItems
-from suite.errors import DataError
+from suite.errors import DataError, read_each
 from suite.hashing import cache_root
 
 IMAGE_METRICS = ("zscl.transfer", "zscl.average", "zscl.last", "codyra.forgetting")
@@ -51,6 +51,10 @@ class PlannedBenchmark(Protocol):
     @property
     def name(self) -> str:
         """The benchmark's name in the registry."""
+
+    @property
+    def tasks_field(self) -> str:
+        """The setting that restricts the stream to some tasks."""
 
     def task_names(self, data_root: Path) -> list[str]:
         """Names of the tasks in stream order."""
@@ -104,8 +108,10 @@ class DrawRule:
 
 
 def plan_all(benchmark: PlannedBenchmark, data_root: Path) -> list[TaskPlan]:
-    """All tasks in stream order, nothing decoded."""
-    return [benchmark.plan_task(data_root, name) for name in benchmark.task_names(data_root)]
+    """All tasks in stream order, nothing decoded; DataError with all that is missing of all of them."""
+    names = benchmark.task_names(data_root)
+    plans = read_each(names, lambda name: benchmark.plan_task(data_root, name), where=benchmark.name, field=benchmark.tasks_field)
+    return [plans[name] for name in names]
 
 
 def all_caches(benchmark: PlannedBenchmark, plans: Sequence[TaskPlan]) -> list[ImageCache]:

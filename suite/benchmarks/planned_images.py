@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from suite.benchmarks.image_facts import Family, stream_facts
 from suite.benchmarks.image_plan import (
@@ -21,6 +21,7 @@ from suite.benchmarks.image_plan import (
 from suite.benchmarks.stream import Protocol, Split, Stream
 from suite.config import BenchmarkConfig
 from suite.data.cache import ImageCache
+from suite.errors import require_known
 
 
 class PlannedImages(BenchmarkConfig):
@@ -30,6 +31,7 @@ class PlannedImages(BenchmarkConfig):
         family: whose class names, templates, orders and sizes the shipped facts hold.
         protocol: classes an image is judged among.
         shots: training images per class; None = all.
+        tasks: the data sets to learn, in this order; null = all, in the order I or II. Another stream than the published one.
     """
 
     family: ClassVar[Family]
@@ -37,11 +39,19 @@ class PlannedImages(BenchmarkConfig):
     backbone: ClassVar[Mapping[str, Any]] = {"name": "open-clip", "model": "ViT-B-16-quickgelu", "pretrained": "openai"}
     budget: ClassVar[Mapping[str, Any]] = {"steps": 500, "batch_size": 64, "lr": 5e-4}
 
+    tasks_field: ClassVar[str] = "benchmark.tasks"
     order: Literal["I", "II"] = "I"
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     draw_seed: Annotated[int, Field(ge=0)] = 0  # which few-shot and validation images
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1  # of each class, where the set has no validation part
     validation_per_class: Annotated[int, Field(ge=1)] = 50  # at most
     image_size: Annotated[int, Field(ge=8, le=1024)] = 224
+
+    @field_validator("tasks")
+    @classmethod
+    def _has_the_tasks(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        require_known("data set of this benchmark", names or (), stream_facts(cls.family)["sets"], where="benchmark.tasks")
+        return names
 
     def plan_task(self, data_root: Path, name: str) -> TaskPlan:
         """One task with nothing decoded; DataError when something is missing or inconsistent."""
@@ -52,7 +62,7 @@ class PlannedImages(BenchmarkConfig):
         raise TypeError(f"{type(self).__name__} defines no setting()")
 
     def task_names(self, data_root: Path) -> list[str]:
-        return list(stream_facts(self.family)["orders"][self.order])
+        return list(self.tasks or stream_facts(self.family)["orders"][self.order])
 
     def cache(self, plan: TaskPlan, split: Split) -> ImageCache:
         return split_cache(self.family, plan, split, self.image_size)
@@ -62,7 +72,8 @@ class PlannedImages(BenchmarkConfig):
 
     def build(self, data_root: Path) -> Stream:
         plans = plan_all(self, data_root)
-        setting = {**self.setting(), "data": completeness(self.family, plans)}
+        given = {"order": "given", "tasks": len(plans)} if self.tasks else {}
+        setting = {**self.setting(), **given, "data": completeness(self.family, plans)}
         return planned_stream(
             self.name,
             plans,

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from suite.benchmarks.stream import Stream
 from suite.benchmarks.text_tasks import TextBenchmarkConfig, TextMetric, TextRecipe
-from suite.errors import DataError, unknown_name
+from suite.errors import DataError, require_known
 
 
 class TextFoldersConfig(TextBenchmarkConfig):
@@ -37,8 +37,7 @@ class TextFoldersConfig(TextBenchmarkConfig):
         root = data_root / self.folder
         if not root.is_dir():
             raise DataError(f"{root}: is not a folder; set benchmark.folder to one that holds <task>/train.json.")
-        found = sorted(entry.name for entry in root.iterdir() if (entry / "train.json").is_file())
-        for name in self.metrics:
-            if not (root / name).is_dir():
-                raise unknown_name(f"task folder below {root}", name, found, where="benchmark.metrics")
+        found = [entry.name for entry in root.iterdir() if (entry / "train.json").is_file()]
+        missing = [name for name in self.metrics if not (root / name).is_dir()]
+        require_known(f"task folder below {root}", missing, found, where="benchmark.metrics")
         return self.text_stream(data_root, tuple(self.metrics), {})

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from suite.benchmarks.stream import Protocol, Stream, TextTask
 from suite.config import BenchmarkConfig
 from suite.data.prompt_files import TaskSplits, read_task
-from suite.errors import DataError, require_known
+from suite.errors import DataError, read_each, require_known
 
 TextMetric = Literal["accuracy", "letter", "rouge-l", "similarity", "sari"]
 SUMMARIES: Mapping[str, tuple[str, ...]] = {
@@ -61,7 +61,9 @@ class TextBenchmarkConfig(BenchmarkConfig):
         """The stream of the config's ``tasks``, else of those given; its setting says what was dropped or held out."""
         recipes = self.recipes()
         names = self.tasks or tuple(tasks)
-        splits = {name: self._read(find_task(data_root, self.folder, name)) for name in names}
+        splits = read_each(
+            names, lambda name: self._read(find_task(data_root, self.folder, name)), where=self.name, field="benchmark.tasks"
+        )
         notes = {name: found.note for name, found in splits.items() if found.note}
         return Stream(
             name=self.name,
@@ -109,6 +111,6 @@ def find_task(data_root: Path, folder: str, task: str) -> Path:
         if place.is_dir():
             return place
     raise DataError(
-        f"{data_root / folder}: has no folder '{task}' (nor has {data_root}); put the benchmark's task folders there, "
-        "set benchmark.folder, or name the tasks you have in benchmark.tasks."
+        f"{data_root / folder}: has no folder '{task}' (nor has {data_root}); put the benchmark's task folders there "
+        "or set benchmark.folder."
     )

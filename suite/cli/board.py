@@ -12,7 +12,7 @@ import typer
 from suite.cli.tables import Column, Sheet, print_sheet
 from suite.cli.tracking import say_unreadable
 from suite.errors import ConfigError
-from suite.leaderboard.ledger import LEDGERS, with_published
+from suite.leaderboard.ledger import LEDGERS, source_notes, with_published
 from suite.leaderboard.run_set import RunSet, load_runs
 from suite.leaderboard.standing import board
 from suite.leaderboard.table import leaderboard_frame, number_text, shown_metrics, task_columns, undefined_metrics, with_spread
@@ -125,7 +125,7 @@ def _notes(part: pd.DataFrame, budgets: list[str]) -> list[str]:
         f"{row['optimism']:.1f} points more"
         for _, row in chosen.iterrows()
     ]
-    return notes + [f"source: {text}" for text in sorted({str(text) for text in part.get("source", ()) if text})]
+    return notes + source_notes(part)
 
 
 def _method(row: pd.Series) -> str:
@@ -154,9 +154,11 @@ def load_reproduction(tracking: str | None, filters: Mapping[str, str | None], o
 
 
 def print_reproduction(frame: pd.DataFrame) -> None:
-    """One table per benchmark; values without an own row in few words."""
+    """One table per benchmark, below it why own runs got no verdict."""
+    from suite.leaderboard.reproduction import reproduction_notes
+
     columns = [
-        *(Column(name, wraps=True) for name in ("setting", "method", "metric")),
+        *(Column(name, wraps=True) for name in ("setting", "method", "metric", "source")),
         *(Column(name) for name in ("published", "own", "n", "difference", "tolerance")),
         Column("verdict", wraps=True),
     ]
@@ -168,8 +170,9 @@ def print_reproduction(frame: pd.DataFrame) -> None:
             numbers = [number_text(row[name]) for name in ("published", "own")]
             runs = "-" if math.isnan(row["n"]) else f"{row['n']:.0f}"
             rest = [number_text(row[name]) for name in ("difference", "tolerance")]
-            rows.append([setting, row["published method"], row["metric"], *numbers, runs, *rest, row["verdict"]])
-        print_sheet(Sheet(f"{benchmark}: published means, {counts}", columns, rows, labels=3))
+            rows.append([setting, row["published method"], row["metric"], row["grade"], *numbers, runs, *rest, row["verdict"]])
+        notes = reproduction_notes(str(benchmark), part)
+        print_sheet(Sheet(f"{benchmark}: published means, {counts}", columns, rows, notes, labels=3))
 
 
 def show_frame(frame: pd.DataFrame, title: str) -> None:

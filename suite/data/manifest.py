@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from suite.benchmarks.image_plan import PlannedBenchmark, TaskPlan
+from suite.benchmarks.image_plan import PlannedBenchmark, TaskPlan, plan_all
 from suite.benchmarks.stream import SPLITS
 from suite.data.items import ImageItems
 from suite.errors import DataError
@@ -73,8 +73,7 @@ class Finding:
 
 def manifest_of(benchmark: PlannedBenchmark, data_root: Path) -> Manifest:
     """The manifest of a benchmark as the data root has it now; DataError when a task cannot be read."""
-    names = benchmark.task_names(data_root)
-    tasks = [_task_manifest(benchmark.plan_task(data_root, name)) for name in names]
+    tasks = [_task_manifest(plan) for plan in plan_all(benchmark, data_root)]
     manifest = Manifest(version=SCHEMA, benchmark=benchmark.model_dump(mode="json"), tasks=tasks, digest="")
     return manifest.model_copy(update={"digest": manifest.expected_digest()})
 

@@ -36,7 +36,10 @@ BESIDE: Mapping[str, tuple[str, float]] = {
     "unfinished": ("unfinished", 1),
 }
 SAID_ONCE = {"budget": "budget per task", "commit": "commit", "selection": "chosen by"}  # no column where all rows agree
-LEDGER = ("method", "metric", "published", "own", "n", "difference", "tolerance", "verdict", "setting", "order", "backbone", "source")
+LEDGER = (
+    *("method", "metric", "published", "own", "n", "difference", "tolerance", "verdict", "why"),
+    *("setting", "order", "backbone", "grade", "source"),
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Section:
     notes: Sequence[str]
     pictures: Sequence[Picture]
     published: Sequence[Sequence[Cell]]
+    remark: str
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,7 @@ def _section(number: int, part: pd.DataFrame, runs: RunSet) -> Section:
         + ([f"undefined for these tasks: {', '.join(undefined)}"] if undefined else []),
         pictures=stream_pictures(part, finished, runs, metrics),
         published=_published(benchmark, [record for found in finished.values() for record in found]),
+        remark=LEDGERS[benchmark].remark if benchmark in LEDGERS else "",
     )
 
 

@@ -1,87 +1,108 @@
-"""Does the suite reproduce what was published? Difference and verdict per published value, from a committed tolerance file."""
+"""Does the suite reproduce what was published? Per published value the own row, what differs from its protocol, and a verdict."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 
 from suite.leaderboard.ledger import BACKBONES, LEDGERS, published_values
+from suite.leaderboard.protocols import SECOND_HAND, PublishedProtocol, protocol_of
 from suite.runs.record import Record
 
 RECOMPUTED = ("zscl", "trace", "treelora")  # conventions that hold every metric of the ledger
 INSIDE, OUTSIDE, NOT_ATTEMPTED = "inside tolerance", "outside tolerance", "not attempted"
-
-
-def tolerances() -> pd.DataFrame:
-    """The committed file: benchmark, published_method, method, settings (``key=value;...`` of the method), metric, tolerance
-    in points, reason."""
-    with files("suite.leaderboard").joinpath("published", "tolerances.csv").open("rb") as stream:
-        return pd.read_csv(stream, keep_default_na=False)
+COLUMNS = (
+    *("benchmark", "setting", "order", "backbone", "published method", "metric", "published", "grade"),
+    *("own", "n", "difference", "tolerance", "verdict", "why", "runs", "reason", "source"),
+)
+Row = Mapping[str, Any]
 
 
 def reproduction_frame(frame: pd.DataFrame, records: Iterable[Record], benchmarks: Iterable[str]) -> pd.DataFrame:
-    """One row per published mean of ``benchmarks``: the comparable own row, the difference in points, a verdict.
+    """One row per published mean of ``benchmarks``: the own row nearest to its protocol, and a verdict or why there is none.
 
-    Comparable: same benchmark, shots, order, scoring rule and backbone with its weights, complete images, a method that the
-    tolerance file names for the published one, with the settings it asks for. Of several own rows the one with most runs is
-    taken, of these the newest, never the one that fits best. ``not attempted``: no such row, or no tolerance was set.
+    A verdict needs a row of the same setting whose whole config is the published protocol, a source that is the authors' own, and a
+    cell that is not doubted. Otherwise the verdict is ``not attempted``, ``why`` says what is missing or differs, and no difference is
+    given. Of several own rows the one with fewest differences is taken, of these the one with most runs, of these the newest, never
+    the one that fits best.
     """
     known = {record.run_id: record for record in records}
-    rules = tolerances()
+    own = [{str(key): item for key, item in entry.items()} for entry in frame.to_dict("records")]
     rows: list[dict[str, Any]] = []
     for benchmark in dict.fromkeys(benchmarks):
-        for value in published_values(benchmark).to_dict("records"):
-            rows.append(_judged(benchmark, {str(key): entry for key, entry in value.items()}, frame, rules, known))
-    columns = ["benchmark", "setting", "order", "backbone", "published method", "metric", "published"]
-    columns += ["own", "n", "difference", "tolerance", "verdict", "runs", "reason", "source"]
-    return pd.DataFrame(rows, columns=columns)
+        here = [row for row in own if row["benchmark"] == benchmark and row["n"]]
+        rows += [_judged(benchmark, value, here, known) for value in published_values(benchmark).to_dict("records")]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _judged(
-    benchmark: str, value: Mapping[str, Any], frame: pd.DataFrame, rules: pd.DataFrame, known: Mapping[str, Record]
-) -> dict[str, Any]:
-    named = (rules["benchmark"] == benchmark) & (rules["published_method"] == value["method"]) & (rules["metric"] == value["metric"])
-    rule = rules[named].iloc[0].to_dict() if named.any() else None
-    own = _own_row(benchmark, value, rule, frame, known) if rule else None
+def _judged(benchmark: str, value: Mapping[Any, Any], own: list[dict[str, Any]], known: Mapping[str, Record]) -> dict[str, Any]:
+    protocol = protocol_of(benchmark, value["method"])
     row: dict[str, Any] = {
-        **{key: value[key] for key in ("setting", "order", "backbone", "metric", "source")},
+        **{key: value[key] for key in ("setting", "order", "backbone", "metric", "source", "grade")},
         "benchmark": benchmark,
         "published method": value["method"],
         "published": value["value"],
-        "tolerance": rule["tolerance"] if rule else math.nan,
-        "reason": rule["reason"] if rule else "",
+        "tolerance": protocol.tolerance.get(value["metric"], math.nan) if protocol else math.nan,
+        "reason": protocol.reason if protocol else "",
         "verdict": NOT_ATTEMPTED,
         "runs": "",
     }
-    if own is None or rule is None:
+    why = _no_verdict(value, protocol)
+    nearest, differences = _nearest(benchmark, value, protocol, own, known)
+    if nearest is None:
+        return row | {"why": "; ".join([*why, *(["no run here"] if protocol and not why else [])])}
+    row |= {"own": nearest[value["metric"]], "n": nearest["n"], "runs": nearest["runs"], "why": "; ".join([*why, *differences])}
+    if row["why"]:
         return row
-    difference = float(own[value["metric"]]) - float(value["value"])
-    verdict = INSIDE if abs(difference) <= float(rule["tolerance"]) else OUTSIDE
-    return row | {"own": own[value["metric"]], "n": own["n"], "difference": difference, "verdict": verdict, "runs": own["runs"]}
+    difference = float(nearest[value["metric"]]) - float(value["value"])
+    return row | {"difference": difference, "verdict": INSIDE if abs(difference) <= row["tolerance"] else OUTSIDE}
 
 
-def _own_row(
-    benchmark: str, value: Mapping[str, Any], rule: Mapping[str, Any], frame: pd.DataFrame, known: Mapping[str, Record]
-) -> Mapping[str, Any] | None:
-    order = str(value["order"]).split(" ")[0] or "1"  # TRACE's files print no order: the standard one
-    model = BACKBONES.get(str(value["backbone"]), "")
-    settings = dict(entry.split("=") for entry in str(rule["settings"]).split(";") if entry)
+def _no_verdict(value: Row, protocol: PublishedProtocol | None) -> list[str]:
+    """What forbids a verdict whatever was run."""
+    why = [str(value["doubt"])] if value["doubt"] else []
+    why += ["second-hand: no verdict"] if value["grade"] == SECOND_HAND else []
+    if protocol is None:
+        return [*why, "no method here is the published one"]
+    if protocol.missing:
+        return [*why, protocol.missing]
+    return why if value["metric"] in protocol.tolerance else [*why, "no tolerance is set for this metric"]
+
+
+def _nearest(
+    benchmark: str, value: Row, protocol: PublishedProtocol | None, own: list[dict[str, Any]], known: Mapping[str, Record]
+) -> tuple[Row | None, list[str]]:
+    """The own row whose runs differ least from the protocol, and in what; (None, []) when the method was not run."""
     found = []
-    for entry in frame.to_dict("records"):
-        row = {str(key): item for key, item in entry.items()}
-        if row["benchmark"] != benchmark or row["method"] != rule["method"] or not row["n"] or math.isnan(row.get(value["metric"], math.nan)):
+    for row in own:
+        if protocol is None or row["method"] != protocol.method or math.isnan(row.get(value["metric"], math.nan)):
             continue
         runs = [known[name] for name in str(row["runs"]).split(",")]
-        same_method = _holds(runs[0].config["method"], settings)
-        same_data = _holds(runs[0].setting, {**LEDGERS[benchmark].own, "order": order})
-        if same_method and same_data and model and model in str(row["backbone"]).lower():
-            found.append((row["n"], max(run.started_at for run in runs), row))
-    return max(found, key=lambda entry: entry[:2])[2] if found else None
+        differences = [*_other_setting(benchmark, value, runs[0], str(row["backbone"])), *protocol.differences(runs[0])]
+        found.append((-len(differences), row["n"], max(run.started_at for run in runs), row, differences))
+    return max(found, key=lambda entry: entry[:3])[3:] if found else (None, [])
 
 
-def _holds(fields: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
-    return all(str(fields.get(key)) == text for key, text in wanted.items())
+def _other_setting(benchmark: str, value: Row, record: Record, backbone: str) -> list[str]:
+    """One clause per point in which the run's stream or backbone is not the published one."""
+    order = str(value["order"]).split(" ")[0] or "1"  # TRACE's files print no order: the standard one
+    wanted = {"order": order, **LEDGERS[benchmark].own}
+    other = [f"{key} {record.setting.get(key)} (published {text})" for key, text in wanted.items() if str(record.setting.get(key)) != text]
+    model = BACKBONES.get(str(value["backbone"]), "")
+    if not model or model not in backbone.lower():
+        other.append(f"backbone {backbone} (published {value['backbone']})")
+    return other
+
+
+def reproduction_notes(benchmark: str, part: pd.DataFrame) -> list[str]:
+    """What the rows of one benchmark cannot say in a column: why own runs got no verdict, and what holds for all of its rows."""
+    told = part[part["own"].notna() & (part["why"] != "")].to_dict("records")
+    lines = [
+        f"{row['published method']}{', order ' + row['order'] if row['order'] else ''}, {row['backbone']}, run {row['runs']}: {row['why']}."
+        for row in told
+    ]
+    remark = LEDGERS[benchmark].remark
+    return [*dict.fromkeys(lines), *([f"{benchmark}: {remark}."] if remark else [])]

@@ -1,20 +1,17 @@
-"""Published numbers: read whole, marked, never mixed up in scale; verdicts from the committed tolerances."""
+"""Published numbers: read whole, marked and graded, never mixed up in scale."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
+from importlib.resources import files
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from suite.leaderboard.ledger import BACKBONES, LEDGERS, PUBLISHED, published_frame, published_values, with_published
-from suite.leaderboard.reproduction import INSIDE, NOT_ATTEMPTED, OUTSIDE, reproduction_frame, tolerances
+from suite.leaderboard.ledger import BACKBONES, LEDGERS, PUBLISHED, published_frame, published_values, source_notes, with_published
+from suite.leaderboard.protocols import published_sources
 from suite.leaderboard.table import leaderboard_frame
 from suite.metrics.conventions import METRICS
-from suite.registry import METHODS
 from suite.runs.record import Record
 
 
@@ -51,90 +48,44 @@ def test_published_rows_follow_their_benchmark_and_are_marked(make_record: Calla
     assert with_published(frame, ["zz"]) is frame
 
 
-def test_tolerances_name_what_exists() -> None:
-    table = tolerances()
-    assert set(table["benchmark"]) <= set(LEDGERS)
-    assert set(table["method"]) <= set(METHODS)
-    assert (table["tolerance"] > 0).all()
-    assert not table.duplicated(["benchmark", "published_method", "metric"]).any()
-    for _, rule in table.iterrows():
-        values = published_values(str(rule["benchmark"]))
-        assert ((values["method"] == rule["published_method"]) & (values["metric"] == rule["metric"])).any(), dict(rule)
+def test_every_shipped_table_is_named_and_every_source_is_graded() -> None:
+    """Two files were shipped that no ledger named, so that no command ever showed them."""
+    shipped = {entry.name for entry in (files("suite.leaderboard") / "published").iterdir() if entry.name.endswith(".csv")}
+    matrices = {"clip_mtil_zscl_accuracy_matrices.csv"}  # what the tests of the metrics recompute
+    assert {file for ledger in LEDGERS.values() for file in ledger.files} | matrices == shipped
+    graded = published_sources().grades
+    for benchmark in LEDGERS:
+        for source in set(published_values(benchmark)["source"]):
+            assert any(source.startswith(entry.source) for entry in graded), source
 
 
-OPENAI = {"name": "open-clip", "model": "ViT-B-16-quickgelu", "pretrained": "openai"}
+def test_a_longer_setting_is_another_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """"full-shot; task-agnostic" is not "full-shot", though it begins like it."""
+    row = {"benchmark": "MTIL", "order": "I", "backbone": "CLIP ViT-B/16", "method": "m", "metric": "Last", "part": "mean", "value": 1.0, "source": "s"}
+    table = pd.DataFrame([{**row, "setting": "full-shot"}, {**row, "setting": "full-shot; task-agnostic"}])
+    monkeypatch.setattr("suite.leaderboard.ledger._read", lambda file: table)
+    assert published_values("mtil")["setting"].tolist() == ["full-shot"]
 
 
-@pytest.fixture
-def xtail_run(make_record: Callable[..., Record]) -> Callable[..., Record]:
-    """A run of CoDyRA on xtail whose matrix has the given constant accuracy."""
+def test_sources_say_how_they_were_read() -> None:
+    """Authors' logs, authors' text, second-hand; a source in no entry counts as second-hand."""
 
-    def make(
-        accuracy: float, *, rank: int = 16, setting: dict[str, Any] | None = None, backbone: dict[str, Any] | None = None, **fields: Any
-    ) -> Record:
-        record = make_record(
-            "codyra", rows=[[accuracy] * 3] * 4, hyperparameters={"rank": rank, "placement": "qkvoinout"}, benchmark="xtail", **fields
-        )
-        config: dict[str, Any] = {**record.config, "backbone": {**OPENAI, **(backbone or {})}}
-        whole = {"order": "I", "shots": 16, "data": "complete", **(setting or {})}
-        return record.model_copy(update={"setting": whole, "config": config})
+    def grades(benchmark: str, method: str) -> set[str]:
+        values = published_values(benchmark)
+        return set(values[values["method"] == method]["grade"])
 
-    return make
+    assert grades("mtil", "ZSCL") == grades("standard-cl", "O-LoRA") == {"author's log"}
+    assert grades("xtail", "CoDyRA") == grades("trace-500", "CoDyRA") == {"author's text"}
+    assert grades("mtil", "DPW") == grades("xtail", "LADA") == grades("trace-500", "SeqLoRA") == {"second-hand"}
+    assert published_sources().grade("somebody's notes", "ZSCL") == "second-hand"
 
 
-def verdicts(record: Record) -> dict[str, str]:
-    frame = reproduction_frame(leaderboard_frame([record], "zscl"), [record], ["xtail"])
-    page = frame[(frame["published method"] == "CoDyRA") & frame["source"].str.contains("index.html")]
-    return dict(zip(page["metric"], page["verdict"], strict=True))
-
-
-def test_verdicts_compare_with_the_tolerance(xtail_run: Callable[..., Record]) -> None:
-    """Published 63.2, 71.3, 79.2 with 1.5 points: a flat 72 lies inside for the average alone."""
-    expected = {"zscl.transfer": OUTSIDE, "zscl.average": INSIDE, "zscl.last": OUTSIDE}
-    assert verdicts(xtail_run(72.0)) == expected
-    record = xtail_run(72.0)
-    frame = reproduction_frame(leaderboard_frame([record], "zscl"), [record], ["xtail"])
-    row = frame[(frame["published method"] == "CoDyRA") & (frame["metric"] == "zscl.average")].iloc[0]
-    assert row["difference"] == pytest.approx(0.7)
-    assert (row["own"], row["n"], row["runs"]) == (72.0, 1, record.run_id)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"setting": {"order": "II"}},
-        {"setting": {"shots": 160}},
-        {"setting": {"data": "partial"}},
-        {"backbone": {"model": "ViT-L-14-quickgelu"}},
-        {"backbone": {"pretrained": "metaclip_400m"}},
-        {"backbone": {"pretrained": None}},
-        {"rank": 8},
-    ],
-    ids=str,
-)
-def test_what_is_not_comparable_is_not_attempted(fields: dict[str, Any], xtail_run: Callable[..., Record]) -> None:
-    assert set(verdicts(xtail_run(72.0, **fields)).values()) == {NOT_ATTEMPTED}
-
-
-def test_of_equally_many_runs_the_newest_is_judged_and_not_the_one_that_fits_best(xtail_run: Callable[..., Record]) -> None:
-    fits = xtail_run(71.5, run_id="fits", settings_hash="x")
-    newest = xtail_run(50.0, run_id="newest", settings_hash="y", started_at=datetime(2026, 2, 1, tzinfo=UTC))
-    for records in ([fits, newest], [newest, fits]):
-        frame = reproduction_frame(leaderboard_frame(records, "zscl"), records, ["xtail"])
-        assert set(frame[frame["published method"] == "CoDyRA"]["runs"]) == {"newest"}
-
-
-@pytest.mark.parametrize(("benchmark", "scoring"), [("trace", "trace"), ("trace-500", "treelora")])
-def test_text_scored_by_another_rule_is_not_comparable(benchmark: str, scoring: str, make_record: Callable[..., Record]) -> None:
-    """The TRACE paper counts raw equality, the sources of the 500-row numbers accept any answer that begins with the target."""
-
-    def attempted(rule: str) -> bool:
-        record = make_record("lora", benchmark=benchmark, setting={"order": 1, "scoring": rule}, scoring=rule)
-        record.config["backbone"] = {"name": "causal-lm", "model": "meta-llama/Llama-2-7b-chat-hf"}
-        frame = reproduction_frame(leaderboard_frame([record], "trace"), [record], [benchmark])
-        return bool((frame["verdict"] != NOT_ATTEMPTED).any())
-
-    assert [attempted(rule) for rule in ("strict", "trace", "treelora")] == [rule == scoring for rule in ("strict", "trace", "treelora")]
+def test_what_must_be_known_stands_below_published_rows() -> None:
+    few_shot = "\n".join(source_notes(published_frame(["mtil-5shot"])))
+    assert "neither splits nor prompts" in few_shot
+    assert "source (author's text): " in few_shot
+    assert "copying slip" in "\n".join(source_notes(published_frame(["trace-500"])))
+    assert source_notes(pd.DataFrame({"method": ["own"]})) == []
 
 
 def test_the_forgetting_of_both_pages_is_read() -> None:
@@ -146,14 +97,3 @@ def test_the_forgetting_of_both_pages_is_read() -> None:
     both = by_page["CoDyRA"].index.intersection(by_page["MoRAM"].index)
     assert len(both) == 27
     assert (by_page["CoDyRA"][both] == by_page["MoRAM"][both]).all()
-
-
-def test_methods_without_a_tolerance_are_listed_too(xtail_run: Callable[..., Record]) -> None:
-    record = xtail_run(72.0)
-    frame = reproduction_frame(leaderboard_frame([record], "zscl"), [record], ["xtail"])
-    others = frame[frame["published method"] == "LADA"]
-    assert set(others["verdict"]) == {NOT_ATTEMPTED}
-    assert others["own"].isna().all()
-    assert len(frame) == len(published_values("xtail"))
-    assert reproduction_frame(pd.DataFrame(), [], ["unknown"]).empty
-    assert np.isfinite(frame["published"]).all()
