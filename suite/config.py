@@ -44,6 +44,11 @@ class BenchmarkConfig(Settings):
 
     name: str
 
+    @property
+    def restricted(self) -> bool:
+        """True when the config names the tasks itself: another stream than the benchmark's own."""
+        return False
+
     def build(self, data_root: Path) -> Stream:
         """The stream under ``data_root``; DataError when something is missing."""
         raise TypeError(f"{type(self).__name__} defines no build()")

@@ -53,6 +53,10 @@ class PlannedImages(BenchmarkConfig):
         require_known("data set of this benchmark", names or (), stream_facts(cls.family)["sets"], where="benchmark.tasks")
         return names
 
+    @property
+    def restricted(self) -> bool:
+        return self.tasks is not None
+
     def plan_task(self, data_root: Path, name: str) -> TaskPlan:
         """One task with nothing decoded; DataError when something is missing or inconsistent."""
         raise TypeError(f"{type(self).__name__} defines no plan_task()")
@@ -72,7 +76,7 @@ class PlannedImages(BenchmarkConfig):
 
     def build(self, data_root: Path) -> Stream:
         plans = plan_all(self, data_root)
-        given = {"order": "given", "tasks": len(plans)} if self.tasks else {}
+        given = {"order": "given"} if self.tasks else {}
         setting = {**self.setting(), **given, "data": completeness(self.family, plans)}
         return planned_stream(
             self.name,

@@ -57,6 +57,10 @@ class TextBenchmarkConfig(BenchmarkConfig):
         require_known("task of this benchmark", self.tasks or (), self.recipes(), where="benchmark.tasks")
         return self
 
+    @property
+    def restricted(self) -> bool:
+        return self.tasks is not None
+
     def text_stream(self, data_root: Path, tasks: Sequence[str], setting: Mapping[str, Any]) -> Stream:
         """The stream of the config's ``tasks``, else of those given; its setting says what was dropped or held out."""
         recipes = self.recipes()

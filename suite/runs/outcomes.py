@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,8 @@ Scores = NDArray[np.float32]
 Key = tuple[str, int, int]  # split, row, task
 
 
-def pack(outcomes: Mapping[Key, Scores]) -> bytes:
-    """Compressed npz bytes of ``outcomes``; scores are 0 to 100."""
+def pack(outcomes: Mapping[Key, Scores], graded: type[np.floating[Any]] = np.float16) -> bytes:
+    """Compressed npz bytes of ``outcomes``; scores are 0 to 100, those that are not 0 or 100 are kept as ``graded``."""
     arrays: dict[str, NDArray[np.generic]] = {}
     for (split, row, task), scores in outcomes.items():
         name = f"{split}/{row}/{task}"
@@ -32,14 +33,14 @@ def pack(outcomes: Mapping[Key, Scores]) -> bytes:
             arrays[f"{name}/bits"] = np.packbits(scores == 100.0)
             arrays[f"{name}/count"] = np.array([len(scores)], dtype=np.int32)
         else:
-            arrays[f"{name}/scores"] = scores.astype(np.float16)
+            arrays[f"{name}/scores"] = scores.astype(graded)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
 def unpack(data: bytes, *, where: str, row: int | None = None) -> dict[Key, Scores]:
-    """Inverse of ``pack`` (graded scores to float16 precision); with ``row`` only what was measured after so many tasks.
+    """Inverse of ``pack`` (graded scores to the precision they were kept in); with ``row`` only what was measured after so many tasks.
 
     Raises:
         DataError: not an outcomes file.
@@ -53,10 +54,10 @@ def unpack(data: bytes, *, where: str, row: int | None = None) -> dict[Key, Scor
         raise DataError(f"{where}: is not an outcomes file ({reason}); remove the run's folder and run again.") from None
 
 
-def write_outcomes(outcomes: Mapping[Key, Scores], folder: Path) -> Path:
+def write_outcomes(outcomes: Mapping[Key, Scores], folder: Path, graded: type[np.floating[Any]] = np.float16) -> Path:
     """Write ``outcomes.npz`` into ``folder`` atomically and return its path."""
     path = folder / "outcomes.npz"
-    atomic_write(path, pack(outcomes))
+    atomic_write(path, pack(outcomes, graded))
     return path
 
 

@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from suite.benchmarks.stream import TextTask
+from suite.benchmarks.text_scores import score_examples
 from suite.config import RunConfig
 from suite.errors import DataError
+from suite.runs.generations import read_generations
 from trainables.run import Surroundings, execute
 
 
@@ -47,3 +50,16 @@ def test_runs_share_a_row_of_the_precision_they_ask_for(
         execute(make_config("zero-shot", training=training), surroundings)
         rows[name] = set((surroundings.out / "zero_shot").glob("*")) - before
     assert [len(made) for made in rows.values()] == [1, 0, 1, 0]
+
+
+def test_row_0_averages_scores_of_full_precision_like_every_other_row(surroundings: Surroundings) -> None:
+    """Its scores were rounded to half precision on the shared shelf before they were averaged; those of other rows are not."""
+    fields = {"benchmark": {"name": "mini-trace", "tasks": ["MeetingBank"]}, "method": "zero-shot"}
+    config = RunConfig.model_validate(fields)
+    record = execute(config, surroundings)
+    task = config.benchmark.build(surroundings.data_root).tasks[0]
+    assert isinstance(task, TextTask)
+    answers = read_generations(surroundings.out / "runs" / record.run_id, 0)["test/0/0"]
+    scores = score_examples(task.metric, "strict", answers, task.test.answers, task.test.prompts)
+    assert len(set(scores) - {0.0, 100.0}) > 1  # graded, or rounding could not show
+    assert record.test[0] == record.test[1] == [pytest.approx(scores.mean(), abs=1e-6)]

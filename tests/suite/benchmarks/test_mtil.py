@@ -14,7 +14,7 @@ from suite.benchmarks.mtil import Mtil5ShotConfig, Mtil16ShotConfig, MtilConfig
 from suite.benchmarks.stream import ImageTask, Protocol
 from suite.config import RunConfig
 from suite.data.decode import decode
-from suite.errors import DataError
+from suite.errors import ConfigError, DataError
 
 ORDER_TWO = [  # permutation in ZSCL, mtil/results.ipynb
     *("stanfordcars", "food", "mnist", "oxfordpet", "flowers", "sun397"),
@@ -150,3 +150,28 @@ def test_defaults_resolve(name: str, steps: int) -> None:
     assert config.training.batch_size == 64
     assert config.resolved()["backbone"]["model"] == "ViT-B-16-quickgelu"
     assert RunConfig.model_validate(config.resolved()) == config
+
+
+def test_a_stream_of_the_data_sets_that_are_there(torchvision_root: Path, image_cache: Path, tmp_path: Path) -> None:
+    """In the order given, as a setting of its own; what nobody asked for need not be there."""
+    root = tmp_path / "root"
+    for folder in ("dtd", "MNIST"):
+        shutil.copytree(torchvision_root / folder, root / folder)
+    config = Mtil5ShotConfig(image_size=16, tasks=("mnist", "dtd"))
+    stream = config.build(root)
+    assert stream.task_names == ("mnist", "dtd")
+    assert stream.setting == {"order": "given", "shots": 5, "data": "partial"}
+    assert config.restricted
+    with pytest.raises(ConfigError, match=r"benchmark.tasks: 'dtt' .*nearest: 'dtd'"):
+        Mtil5ShotConfig(tasks=("dtt",))
+
+
+def test_all_missing_data_sets_are_named_at_once(torchvision_root: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for folder in ("dtd", "MNIST"):
+        shutil.copytree(torchvision_root / folder, root / folder)
+    with pytest.raises(DataError, match=r"^mtil: 9 of 11 tasks cannot be read: ") as refused:
+        plan_all(MtilConfig(), root)
+    said = str(refused.value)
+    assert all(f"data set '{name}' is missing" in said for name in ORDER_TWO if name not in ("dtd", "mnist"))
+    assert said.endswith("; the others alone: benchmark.tasks=[dtd,mnist].")

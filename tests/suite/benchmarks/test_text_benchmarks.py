@@ -94,9 +94,12 @@ def test_what_was_dropped_stands_in_the_setting(root: Path) -> None:
     assert setting["splits"] == {"FOMC": note}
 
 
-def test_missing_task_folder_is_named(root: Path) -> None:
-    with pytest.raises(DataError, match="has no folder 'C-STANCE'"):
+def test_all_missing_task_folders_are_named_at_once(root: Path) -> None:
+    with pytest.raises(DataError, match=r"^trace: 8 of 8 tasks cannot be read: .*no folder 'C-STANCE'.*no folder '20Minuten'"):
         TraceConfig().build(root)
+    (root / "news").mkdir()
+    with pytest.raises(ConfigError, match=r"benchmark.metrics: 'letters', 'sums': none is a known task folder"):
+        TextFoldersConfig(metrics={"news": "sari", "letters": "letter", "sums": "accuracy"}).build(root)
 
 
 def test_missing_test_file_is_named(root: Path) -> None:

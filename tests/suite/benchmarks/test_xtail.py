@@ -116,6 +116,15 @@ def test_defaults_resolve() -> None:
     assert RunConfig.model_validate(config.resolved()) == config
 
 
+def test_a_stream_of_the_data_sets_that_are_there(coop_root: Path, image_cache: Path) -> None:
+    """Judged over the classes of these alone, so no published mean over all ten holds for it."""
+    config = XtailConfig(shots=2, image_size=16, tasks=("mnist", "dtd"))
+    stream = config.build(coop_root)
+    assert stream.task_names == ("mnist", "dtd")
+    assert stream.setting == {"order": "given", "shots": 2, "prompts": "codyra", "data": "partial"}
+    assert (config.restricted, XtailConfig().restricted) == (True, False)
+
+
 @pytest.mark.real_data
 def test_real_idx_pair(real_data, coop_root: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """Real gzip-compressed MNIST files in the place of the drawn ones."""

@@ -8,7 +8,15 @@ from importlib.resources import files
 import pandas as pd
 import pytest
 
-from suite.leaderboard.ledger import BACKBONES, LEDGERS, PUBLISHED, published_frame, published_values, source_notes, with_published
+from suite.leaderboard.ledger import (
+    BACKBONES,
+    LEDGERS,
+    PUBLISHED,
+    published_frame,
+    published_values,
+    source_notes,
+    with_published,
+)
 from suite.leaderboard.protocols import published_sources
 from suite.leaderboard.table import leaderboard_frame
 from suite.metrics.conventions import METRICS

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from suite.config import RunConfig, load_yaml
 from suite.leaderboard.report import report_html
 from suite.leaderboard.run_set import RunSet
 from suite.runs.record import Record
@@ -187,13 +188,17 @@ def test_other_data_is_another_table(make_record: Callable[..., Record]) -> None
 
 
 def test_published_numbers_stand_beside_own_ones(make_record: Callable[..., Record]) -> None:
-    config = make_record("codyra", hyperparameters={"rank": 16, "placement": "qkvoinout"}).config
-    config = {**config, "backbone": {"name": "open-clip", "model": "ViT-B-16-quickgelu", "pretrained": "openai"}}
-    own = make_record("codyra", config=config, benchmark="xtail", setting={"order": "I", "shots": 16, "data": "complete"})
-    text = report_html(RunSet([own]), {}, made="today")
-    assert "outside tolerance" in text
-    assert "not attempted" in text
-    assert "CoDyRA" in text
+    example = Path(__file__).parents[3] / "suite" / "cli" / "examples" / "xtail_codyra_release.yaml"
+    config = RunConfig.model_validate(load_yaml(example)).resolved()
+    about: dict[str, Any] = {"benchmark": "xtail", "setting": {"order": "I", "shots": 16, "data": "complete"}}
+    released = make_record("codyra", config=config, **about)
+    hurried = make_record("codyra", config={**config, "training": {**config["training"], "steps": 10}}, run_id="hurried", **about)
+    for run, said in ((released, "outside tolerance"), (hurried, "training.steps 10 (published 500)")):
+        text = report_html(RunSet([run]), {}, made="today")
+        assert said in text
+        assert "second-hand" in text
+        assert "decide for a whole test batch" in text
+    assert "outside tolerance" not in text
 
 
 def test_a_dark_page_is_asked_for_by_the_system(browser: Any, page_file: Path) -> None:
