@@ -10,10 +10,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from suite.runs.record import Record
+from suite.yaml_files import parse_yaml
 
 Grade = Literal["author's log", "author's text", "second-hand"]
 SECOND_HAND: Grade = "second-hand"
@@ -127,4 +127,4 @@ def _text(value: Any) -> str:
 
 
 def _shipped(name: str) -> Any:
-    return yaml.safe_load(files("suite.leaderboard").joinpath("published", name).read_text("utf-8"))
+    return parse_yaml(files("suite.leaderboard").joinpath("published", name).read_text("utf-8"))

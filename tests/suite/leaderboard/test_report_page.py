@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from suite.config import RunConfig, load_yaml
+from suite.config import RunConfig
 from suite.leaderboard.report import report_html
 from suite.leaderboard.run_set import RunSet
 from suite.runs.record import Record
+from suite.yaml_files import load_yaml
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from suite.config import RunConfig, apply_overrides, load_yaml
+from suite.config import RunConfig, apply_overrides
 from suite.leaderboard.ledger import LEDGERS, published_values
 from suite.leaderboard.protocols import PublishedProtocol, flat, protocol_of, published_protocols
 from suite.leaderboard.reproduction import INSIDE, NOT_ATTEMPTED, OUTSIDE, reproduction_frame, reproduction_notes
 from suite.leaderboard.table import leaderboard_frame
 from suite.registry import METHODS
 from suite.runs.record import Record
+from suite.yaml_files import load_yaml
 
 EXAMPLE = Path(__file__).parents[3] / "suite" / "cli" / "examples" / "xtail_codyra_release.yaml"
 JUDGED = [entry for entry in published_protocols() if entry.tolerance]
