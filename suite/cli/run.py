@@ -52,10 +52,11 @@ def run(
     from suite.cli.summary import print_run
     from suite.cli.tracking import opened_sink
     from suite.tracking.progress import WorkProgress
-    from trainables.run import Report, Surroundings, execute
 
     config = run_config(what, method=method, seed=seed, settings=settings or [])
     sink = opened_sink(tracking, out)
+    from trainables.run import Report, Surroundings, execute
+
     with WorkProgress(f"{config.benchmark.name} {_method_name(config)}", total=None) as progress:
 
         heard: list[int] = []

@@ -26,6 +26,7 @@ from suite.hashing import text_hash
 CACHE_VERSION = 1  # raise when decoding, chunking or the file format changes
 CHUNK_IMAGES = 64  # decoded and written at a time by one thread, fewer when they are large
 CHUNK_BYTES = 16 << 20
+LONGEST_TITLE = 120  # bytes of a folder's name; what is cut off is in the identity
 
 
 def readable_size(count: int) -> str:
@@ -82,7 +83,7 @@ class ImageCache:
 
     @property
     def folder(self) -> Path:
-        title = re.sub(r"[^\w.-]+", "_", self.title)
+        title = re.sub(r"[^\w.-]+", "_", self.title).encode()[:LONGEST_TITLE].decode(errors="ignore")
         return self.root / f"{title}-{self.geometry}{self.size}-{self.identity[:12]}"
 
     @property

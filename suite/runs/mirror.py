@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from suite.errors import ConfigError, DataError
+from suite.errors import ConfigError, DataError, SuiteError
 from suite.files import atomic_write
 
 RECORD = "record.json"
@@ -30,10 +34,13 @@ class RunMirror:
 
         Raises:
             ConfigError: the storage cannot be opened.
-            OSError: it cannot be written.
+            DataError: it cannot be written, or holds names that lead out of the run's folder.
         """
-        if self.uri is None:
-            return
+        if self.uri is not None:
+            with self._told("written"):
+                self._push(folder)
+
+    def _push(self, folder: Path) -> None:
         system, base = self._open()
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if _belongs(path)}
         there = self._sizes(folder.name)
@@ -53,10 +60,13 @@ class RunMirror:
 
         Raises:
             ConfigError: the storage cannot be opened.
-            OSError: it cannot be read.
+            DataError: it cannot be read, or holds names that lead out of the run's folder.
         """
-        if self.uri is None:
-            return
+        if self.uri is not None:
+            with self._told("read"):
+                self._pull(folder)
+
+    def _pull(self, folder: Path) -> None:
         names = sorted(self._sizes(folder.name), key=lambda name: name == RECORD)
         if RECORD not in names:
             return
@@ -64,40 +74,37 @@ class RunMirror:
         if record.is_file() and record.read_bytes() == self._read(folder.name, RECORD):
             return
         for name in names:
-            self._require_inside(folder, name)
-        for name in names:
             atomic_write(folder / name, self._read(folder.name, name))
 
     def require_writable(self) -> None:
         """Write a small file and take it away again, before anything is trained that could not be kept.
 
         Raises:
-            ConfigError: the storage cannot be opened or written.
+            ConfigError: the storage cannot be opened.
+            DataError: it cannot be written.
         """
         if self.uri is None:
             return
-        system, base = self._open()
-        probe = f"{base}/probe-{secrets.token_hex(8)}"
-        try:
+        with self._told("written"):
+            system, base = self._open()
+            probe = f"{base}/probe-{secrets.token_hex(8)}"
             system.create_dir(base, recursive=True)
             with system.open_output_stream(probe) as stream:
                 stream.write(b"codyra-suite")
             system.delete_file(probe)
-        except Exception as error:  # whatever the storage's client raises
+
+    @contextmanager
+    def _told(self, done: str) -> Iterator[None]:
+        """Whatever the storage's client raises becomes one sentence; nothing that was not mirrored goes on in silence."""
+        try:
+            yield
+        except SuiteError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # carriers know what a full disk asks for
             reason = " ".join(str(error).split())[:200]
-            raise ConfigError(f"storage: '{self.uri}' cannot be written ({reason}); name a folder that you may write.") from None
-
-    def _require_inside(self, folder: Path, name: str) -> None:
-        """Whoever can write the storage may not write anywhere else here.
-
-        Raises:
-            DataError: the object's name leads out of the run's folder.
-        """
-        parts = name.split("/")
-        if not all(parts) or {".", ".."} & {*parts} or "\\" in name or not (folder / name).resolve().is_relative_to(folder.resolve()):
-            raise DataError(
-                f"storage: '{self.uri}' holds an object '{name}' of run {folder.name} that leads out of the run's folder; remove it there."
-            )
+            raise DataError(f"storage: '{self.uri}' cannot be {done} ({reason}); name a storage that you may read and write.") from error
 
     def _read(self, run_id: str, name: str) -> bytes:
         system, base = self._open()
@@ -112,7 +119,15 @@ class RunMirror:
         system, base = self._open()
         place = f"{base}/{run_id}"
         entries = system.get_file_info(FileSelector(place, recursive=True, allow_not_found=True))
-        return {entry.path.removeprefix(f"{place}/"): entry.size for entry in entries if entry.is_file}
+        sizes = {entry.path.removeprefix(f"{place}/"): entry.size for entry in entries if entry.is_file}
+        for name in sizes:
+            self._require_inside(run_id, name)
+        return sizes
+
+    def _require_inside(self, run_id: str, name: str) -> None:
+        """Whoever can write the storage may not write, or have deleted, anything else."""
+        if "\\" in name or "\0" in name or {"", ".", ".."} & {*name.split("/")}:
+            raise DataError(f"storage: '{self.uri}' holds '{name}' for run {run_id}, which leads out of the run's folder; remove it there.")
 
     def _open(self) -> tuple[Any, str]:
         if self._place is None:
@@ -122,6 +137,8 @@ class RunMirror:
 
 
 def _file_system(uri: str) -> tuple[Any, str]:
+    if not uri.startswith("/") and ("://" not in uri or re.match(r"(file|local)://(?!/)", uri)):
+        raise ConfigError(f"storage: '{uri}' is relative, and nodes have other working folders; write it as file:///FULL/PATH.")
     from pyarrow import ArrowException
     from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
 

@@ -16,6 +16,8 @@ from suite.tuning.ray_session import Resources, ray_session
 from suite.tuning.source import RunSource, Suggestion
 
 if TYPE_CHECKING:
+    from ray.tune.experiment import Trial
+
     from suite.tuning.tune_plugins import Bridge
 
 EndListener = Callable[[Suggestion, ValidationView | None, str | None], None]
@@ -123,6 +125,8 @@ def _fit(source: RunSource, carriage: Carriage, fitting: int, larger: Resources 
                 num_samples=-1,
                 max_concurrent_trials=min(fitting, carriage.concurrency or fitting),
                 reuse_actors=True,
+                trial_name_creator=_plain_name,
+                trial_dirname_creator=_plain_name,
             ),
             run_config=tune.RunConfig(
                 storage_path=scratch,
@@ -134,6 +138,11 @@ def _fit(source: RunSource, carriage: Carriage, fitting: int, larger: Resources 
         )
         tuner.fit()
     return bridge
+
+
+def _plain_name(trial: Trial) -> str:
+    """Tune would put every setting of the run, names of tasks too, into the name of a folder."""
+    return str(trial.trial_id)
 
 
 def _trainable(carriage: Carriage) -> Any:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFile
 
 from suite.config import RunConfig
-from suite.errors import ConfigError
+from suite.errors import ConfigError, DataError, SuiteError
 from suite.runs.mirror import RunMirror
 from trainables.run import Surroundings, execute
 
@@ -76,3 +77,35 @@ def test_no_storage_does_nothing_and_a_wrong_one_is_named(tmp_path: Path) -> Non
     RunMirror(None).pull(tmp_path / "x")
     with pytest.raises(ConfigError, match="storage: 'nope://x' cannot be opened"):
         RunMirror("nope://x").pull(tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["../../../escaped", "a/../../escaped", "/etc/escaped", "a//b", "a\\b"])
+def test_names_that_lead_out_of_the_run_are_refused(name: str, tmp_path: Path) -> None:
+    """An object store takes any name: whoever can write it would write any file of whoever reads it, or have it deleted."""
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    place = f"/escapes-{tmp_path.name}/runs/run"
+    for object_name in ("record.json", name):
+        store.store[f"{place}/{object_name}"] = MemoryFile(store, f"{place}/{object_name}", b"{}")
+    mirror, folder = RunMirror(f"memory://escapes-{tmp_path.name}"), tmp_path / "a" / "b" / "run"
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text("[]")
+    for call in (mirror.pull, mirror.push):
+        with pytest.raises(DataError, match="leads out of the run's folder"):
+            call(folder)
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"record.json"}
+    assert (folder / "record.json").read_text() == "[]"
+
+
+@pytest.mark.parametrize("uri", ["file:///proc/nowhere", "file:///dev/null/x", "gopher://x", "rel/path", "file://rel/path"])
+def test_a_storage_that_cannot_be_used_is_one_sentence(uri: str, tmp_path: Path) -> None:
+    for call in (RunMirror(uri).require_writable, lambda: RunMirror(uri).push(tmp_path)):
+        (tmp_path / "record.json").write_text("{}")
+        with pytest.raises(SuiteError, match=f"^storage: '{uri}' (cannot be|is relative)[^\n]*$"):
+            call()
+
+
+def test_a_storage_that_can_be_written_keeps_no_trace_of_the_try(tmp_path: Path) -> None:
+    RunMirror(f"file://{tmp_path}/shared").require_writable()
+    assert [path.name for path in (tmp_path / "shared").rglob("*")] == ["runs"]
