@@ -17,6 +17,10 @@ class DataError(SuiteError):
     """Data on disk is missing, unreadable or not what the benchmark says it is."""
 
 
+class DamagedRun(DataError):
+    """What is stored of one run is damaged, changed or another run's; it concerns nobody but who asks for that run."""
+
+
 class ConfigError(SuiteError):
     """A config file, option or name is not acceptable."""
 

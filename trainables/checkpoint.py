@@ -5,7 +5,9 @@ The backbone itself is never stored: W_0 plus the merged factors, replayed in or
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,58 +15,66 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from suite.errors import DataError
+from suite.errors import DamagedRun
 from suite.files import atomic_write
 from suite.lowrank.journal import Journal
 from suite.lowrank.layer import Branch, Factors, Slot
 from suite.randomness import RandomStreams
+from suite.runs.record import TaskResult
+from suite.runs.store import CHECKPOINTS
 from trainables.method import Method
 
 
 class Checkpoints:
-    """Files ``merged_<k>.safetensors`` for every finished task k (from 1) and ``state_<k>.safetensors`` for the last one."""
+    """Files ``merged_<k>.safetensors`` for every finished task k (from 1) and ``state_<k>.safetensors`` for the last one.
+
+    Args:
+        folder: of the run.
+    """
 
     def __init__(self, folder: Path, run_id: str) -> None:
-        self.folder = folder
+        self.folder = folder / CHECKPOINTS
         self.run_id = run_id
 
     def save(
         self, row: int, journal: Journal, method: Method, random: RandomStreams, optimizer: dict[str, Tensor]
-    ) -> None:
-        """Write both files of task ``row``; the state of the task before stays until ``drop_state``."""
+    ) -> dict[str, str]:
+        """Write both files of task ``row`` and return their checksums; the state of the task before stays until ``drop_state``."""
         merged = {f"{name}/{part}": getattr(f, part) for name, f in journal.tasks[-1].items() for part in ("a", "b")}
-        self._write(f"merged_{row}", merged, {})
+        digests = {"merged": self._write(f"merged_{row}", merged, {})}
         branches, layout = branch_tensors(journal.slots)
         tensors = {f"branch/{key}": value for key, value in branches.items()}
         tensors |= {f"method/{key}": value for key, value in method.state().items()}
         tensors |= {f"random/{key}": value for key, value in random.state().items()}
         tensors |= {f"optimizer/{key}": value for key, value in optimizer.items()}
-        self._write(f"state_{row}", tensors, {"branches": json.dumps(layout)})
+        return {**digests, "state": self._write(f"state_{row}", tensors, {"branches": json.dumps(layout)})}
 
     def drop_state(self, row: int) -> None:
         """Forget how to go on from after task ``row``: for when a record says that a later one is finished."""
         self._path(f"state_{row}").unlink(missing_ok=True)
 
-    def load(self, rows: int, journal: Journal, method: Method, random: RandomStreams) -> dict[str, Tensor]:
-        """Bring network, branches, method and generators to the state after ``rows`` tasks; returns optimizer tensors.
+    def load(
+        self, results: Sequence[TaskResult], journal: Journal, method: Method, random: RandomStreams
+    ) -> dict[str, Tensor]:
+        """Bring network, branches, method and generators to the state after the tasks of ``results``; returns optimizer tensors.
 
         Raises:
-            DataError: a file is missing, damaged or belongs to another run.
+            DamagedRun: a file is missing, damaged, not the one that the results name, or belongs to another run.
         """
-        for row in range(1, rows + 1):
-            tensors, _ = self._read(f"merged_{row}")
+        for result in results:
+            tensors = self.merged(result)
             names = {key.rpartition("/")[0] for key in tensors}
             journal.replay({name: Factors(tensors[f"{name}/a"], tensors[f"{name}/b"]) for name in sorted(names)})
-        tensors, metadata = self._read(f"state_{rows}")
+        tensors, metadata = self._read(f"state_{results[-1].row}", results[-1].digests.get("state"))
         restore_branches(journal.slots, _under(tensors, "branch/"), json.loads(metadata["branches"]))
         journal.remember_live()
         method.load_state(_under(tensors, "method/"))
         random.load(_under(tensors, "random/"))
         return _under(tensors, "optimizer/")
 
-    def merged(self, row: int) -> dict[str, Tensor]:
-        """Factors merged after task ``row``: ``<slot>/a`` (r, in) and ``<slot>/b`` (out, r)."""
-        return self._read(f"merged_{row}")[0]
+    def merged(self, result: TaskResult) -> dict[str, Tensor]:
+        """Factors merged after the task of ``result``: ``<slot>/a`` (r, in) and ``<slot>/b`` (out, r)."""
+        return self._read(f"merged_{result.row}", result.digests.get("merged"))[0]
 
     def complete(self, row: int) -> bool:
         """True if a run can go on from after task ``row``."""
@@ -74,20 +84,29 @@ class Checkpoints:
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
 
-    def _write(self, name: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    def _write(self, name: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
         ready = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-        atomic_write(self._path(name), save(ready, metadata={"run_id": self.run_id, **metadata}))
+        data = save(ready, metadata={"run_id": self.run_id, **metadata})
+        atomic_write(self._path(name), data)
+        return hashlib.sha256(data).hexdigest()
 
-    def _read(self, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    def _read(self, name: str, promised: str | None) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Tensors and metadata of a file; ``promised`` is its checksum where the record has one."""
         path = self._path(name)
         try:
+            with path.open("rb") as stream:
+                if promised not in (None, hashlib.file_digest(stream, "sha256").hexdigest()):
+                    raise DamagedRun(
+                        f"{path}: has changed since the run wrote it (its checksum differs); put back a copy, or remove the run's "
+                        "folder to start it again."
+                    )
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
-            raise DataError(f"{path}: cannot be read ({error}); remove the run's folder to start it again.") from None
+            raise DamagedRun(f"{path}: cannot be read ({error}); remove the run's folder to start it again.") from None
         if metadata.get("run_id") != self.run_id:
-            raise DataError(f"{path}: belongs to run {metadata.get('run_id')}, not {self.run_id}; remove the folder.")
+            raise DamagedRun(f"{path}: belongs to run {metadata.get('run_id')}, not {self.run_id}; remove the folder.")
         return tensors, metadata
 
 

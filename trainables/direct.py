@@ -11,7 +11,7 @@ import torch
 from ray import tune
 
 from suite.config import RunConfig, validate
-from suite.errors import DataError, SuiteError
+from suite.errors import DamagedRun, DataError, SuiteError
 from suite.runs.record import Record
 from suite.tuning.objectives import validation_view
 from suite.tuning.ray_session import Resources
@@ -81,6 +81,7 @@ def surroundings_of(config: dict[str, Any], carrier: str) -> Surroundings:
         selection=config["selection"],
         carrier=carrier,
         storage=config["storage"],
+        attempt=config["attempt"],
     )
 
 
@@ -91,7 +92,7 @@ def ending(error: Exception) -> dict[str, Any]:
         Exception: ``error`` itself when it is none of these; the carrier's retries deal with it.
     """
     if isinstance(error, SuiteError):
-        return {"error": str(error), "no_data": isinstance(error, DataError), "done": True}
+        return {"error": str(error), "no_data": isinstance(error, DataError) and not isinstance(error, DamagedRun), "done": True}
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return {"error": f"no space left to write {error.filename or 'a file'}", "disk_full": True, "done": True}
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):

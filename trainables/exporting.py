@@ -13,8 +13,9 @@ from suite.errors import ConfigError, unknown_name
 from suite.lowrank.export import merge_live_branches, merged_state, read_peft_adapter, write_peft_adapter, write_state
 from suite.lowrank.layer import Factors
 from suite.lowrank.placement import Placement
+from suite.runs.store import RunStore
 from trainables.checkpoint import Checkpoints
-from trainables.restore import RestoredRun, differing_examples, find_run, restore
+from trainables.restore import RestoredRun, differing_examples, restore
 
 FORMATS = ("open_clip", "hf", "peft")
 
@@ -29,12 +30,12 @@ def export_run(
     """
     if format not in FORMATS:
         raise unknown_name("export format", format, FORMATS, where="--format")
-    run = restore(find_run(name, out), data_root, device)
+    run = restore(RunStore(out).find(name), data_root, device)
     is_clip = hasattr(run.learner.network, "visual")
     if (format == "open_clip") != is_clip:
         fitting = "open_clip" if is_clip else "hf or peft"
-        raise ConfigError(f"export: run {run.record.run_id} has a {'CLIP' if is_clip else 'language model'}; use --format {fitting}.")
-    written = {"open_clip": _open_clip, "hf": _hf, "peft": _peft}[format](run, to / run.record.run_id)
+        raise ConfigError(f"export: run {run.stored.record.run_id} has a {'CLIP' if is_clip else 'language model'}; use --format {fitting}.")
+    written = {"open_clip": _open_clip, "hf": _hf, "peft": _peft}[format](run, to / run.stored.record.run_id)
     return written.files, *differing_examples(replace(run, learner=written.learner))
 
 
@@ -69,16 +70,16 @@ def _hf(run: RestoredRun, folder: Path) -> _Written:
 def _peft(run: RestoredRun, folder: Path) -> _Written:
     """One adapter folder per task; the sum of all adapters is the run's update, added to an untouched backbone here."""
     assert isinstance(run.learner, CausalLearner)
-    backbone = run.config.backbone
+    record, backbone = run.stored.record, run.config.backbone
     assert isinstance(backbone, BackboneConfig)
-    checkpoints = Checkpoints(run.folder / "checkpoints", run.record.run_id)
+    checkpoints = Checkpoints(run.stored.folder, record.run_id)
     modules = run.learner.module_paths()
-    base = str(run.record.config["backbone"].get("model", run.record.config["backbone"]["name"]))
+    base = str(record.config["backbone"].get("model", record.config["backbone"]["name"]))
     fresh = backbone.build(run.learner.stream, run.learner.device)
     fresh.place(Placement(weights=tuple(sorted({name.split(".")[2] for name in modules}))))
     folders = []
-    for row, task in enumerate(run.record.tasks, start=1):
-        tensors = checkpoints.merged(row)
+    for row, task in enumerate(record.tasks, start=1):
+        tensors = checkpoints.merged(record.results[row])
         names = sorted({key.rpartition("/")[0] for key in tensors})
         factors = {name: Factors(tensors[f"{name}/a"], tensors[f"{name}/b"]) for name in names}
         if not factors:
@@ -89,5 +90,5 @@ def _peft(run: RestoredRun, folder: Path) -> _Written:
             fresh.slots[name].add_to_weight(found)
         folders.append(adapter)
     if not folders:
-        raise ConfigError(f"export: run {run.record.run_id} merged nothing task by task; use --format hf for its whole model.")
+        raise ConfigError(f"export: run {run.stored.record.run_id} merged nothing task by task; use --format hf for its whole model.")
     return _Written(folders, fresh)

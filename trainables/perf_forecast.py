@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.config import RunConfig, validate
-from suite.runs.record import read_record
+from suite.runs.store import RunStore
 from trainables.probe import probe
 
 RUNS: tuple[dict[str, Any], ...] = (
@@ -52,7 +52,8 @@ def measure_forecasts(device: str, say: Callable[[str], None]) -> list[Checked]:
         found = probe(config, Path("data"), device, 1)
         with tempfile.TemporaryDirectory(prefix="codyra-forecast-") as out:
             subprocess.run([sys.executable, "-c", RUN, json.dumps(fields), out, device], check=True)
-            record = read_record(next(Path(out).glob("runs/*/record.json")))
+            (run,) = RunStore(Path(out)).all().runs
+        record = run.record
         learned = record.results[1:]
         seconds = sum(result.costs.wall_seconds for result in learned)
         on_device = [result.costs.device_peak_bytes for result in learned if result.costs.device_peak_bytes is not None]

@@ -11,9 +11,7 @@ import numpy as np
 from suite.config import RunConfig, validate
 from suite.errors import DataError
 from suite.runs.identity import code_version
-from suite.runs.outcomes import read_outcomes
-from suite.runs.record import Record, read_record
-from trainables.restore import find_run
+from suite.runs.store import OpenRun, RunStore
 from trainables.run import Surroundings, execute
 from trainables.stream_trainer import EVALUATED
 
@@ -54,22 +52,22 @@ def replay_run(name: str, out: Path, data_root: Path, device: str) -> Verdict:
     Raises:
         DataError: the run is not finished, or the data has changed.
     """
-    folder = find_run(name, out)
-    record = read_record(folder)
+    stored = RunStore(out).find(name)
+    record = stored.record
     if record.status != "finished":
         raise DataError(f"run {record.run_id}: is {record.status}, only finished runs can be replayed; finish it with 'run'.")
-    config = validate(RunConfig, record.config, where=str(folder / "record.json"))
+    config = validate(RunConfig, record.config, where=f"run {record.run_id}")
     if config.benchmark.build(data_root).fingerprint() != record.data_fingerprint:
         raise DataError(f"run {record.run_id}: the data under {data_root} has changed since; give the data root it was made with.")
     with tempfile.TemporaryDirectory(prefix="codyra-replay-") as temporary:
         # Whether row 0 may differ from the published one was decided when the run was made.
         again = execute(config, Surroundings(Path(temporary), data_root, device, accept_zero_shot=True))
-        return _compare(record, folder, again, Path(temporary) / "runs" / again.run_id)
+        return _compare(stored, OpenRun(again, RunStore(Path(temporary)).folder(again.run_id)))
 
 
-def _compare(record: Record, folder: Path, again: Record, again_folder: Path) -> Verdict:
+def _compare(stored: OpenRun, repeated: OpenRun) -> Verdict:
     """What one side lacks differs: other code may judge fewer tasks, and the repetition may diverge."""
-    before, after = read_outcomes(folder), read_outcomes(again_folder)
+    before, after, record, again = stored.outcomes(), repeated.outcomes(), stored.record, repeated.record
     differing = examples = 0
     for key in before.keys() | after.keys():
         one, other = before.get(key), after.get(key)

@@ -13,12 +13,11 @@ import numpy as np
 
 from suite.benchmarks.stream import Stream, TextTask
 from suite.benchmarks.text_scores import score_examples
-from suite.config import RunConfig, validate, write_config
+from suite.config import RunConfig, validate
 from suite.errors import ConfigError, DataError
-from suite.runs.generations import read_generations, write_generations
-from suite.runs.outcomes import Key, Scores, write_outcomes
-from suite.runs.record import Cells, Record, read_record, write_record
-from trainables.restore import find_run
+from suite.runs.outcomes import Key, Scores
+from suite.runs.record import Cells, Record
+from suite.runs.store import RunStore
 from trainables.run import Surroundings, prepare
 
 
@@ -29,8 +28,8 @@ def rescore(name: str, scoring: str, out: Path, data_root: Path) -> Record:
         ConfigError: the run answers no prompts, or has this scoring already.
         DataError: other data than the run had, or answers that are missing.
     """
-    folder = find_run(name, out)
-    record = read_record(folder)
+    stored = RunStore(out).find(name)
+    record = stored.record
     if record.scoring is None:
         raise ConfigError(f"run {record.run_id}: '{record.benchmark}' holds images and has no scoring rule; rescore text runs.")
     if record.scoring == scoring:
@@ -38,11 +37,11 @@ def rescore(name: str, scoring: str, out: Path, data_root: Path) -> Record:
     config = _with_scoring(record.config, scoring)
     _require_data(record, _with_scoring(record.config, record.scoring), data_root)
     prepared = prepare(config, Surroundings(out, data_root))
-    if (prepared.folder / "record.json").is_file():
-        there = read_record(prepared.folder)
+    if (found := prepared.store.open(prepared.run_id)) is not None:
+        there = found.record
         if there.status == "finished" or (record.status != "finished" and record.tasks_done <= there.tasks_done):
             return there
-    texts = read_generations(folder, record.tasks_done)
+    texts = stored.answers()
     outcomes = _scores(record, prepared.stream, texts, scoring)
     update = {
         "run_id": prepared.run_id,
@@ -57,11 +56,8 @@ def rescore(name: str, scoring: str, out: Path, data_root: Path) -> Record:
         "test": _matrix(record.test, outcomes, "test"),
     }
     rescored = record.model_copy(update=update)
-    write_config(config, prepared.folder)
-    write_outcomes(outcomes, prepared.folder)
-    write_generations(texts, prepared.folder)
-    write_record(rescored, prepared.folder)
-    return rescored
+    prepared.store.begin(config, prepared.run_id)
+    return prepared.store.note_all(rescored, outcomes, texts)
 
 
 def _with_scoring(fields: Mapping[str, object], scoring: str) -> RunConfig:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,17 +13,17 @@ import torch
 from suite.backbones.learner import BackboneConfig
 from suite.backbones.text_embeddings import EmbedsTexts
 from suite.benchmarks.stream import SPLITS, Stream
-from suite.config import RunConfig, write_config
-from suite.errors import DataError, TrainingDiverged
+from suite.config import RunConfig
+from suite.errors import DamagedRun, TrainingDiverged
 from suite.hardware import hardware
 from suite.hashing import text_hash
 from suite.randomness import RandomStreams
-from suite.runs.generations import read_generations, write_generations
 from suite.runs.identity import code_version, run_id
 from suite.runs.mirror import RunMirror
-from suite.runs.outcomes import Key, Scores, read_outcomes, write_outcomes
+from suite.runs.outcomes import Key, Scores
 from suite.runs.provenance import commit_and_dirty, versions
-from suite.runs.record import Cells, Record, Status, mark_ended, read_record, write_record
+from suite.runs.record import Cells, Record, Status
+from suite.runs.store import OpenRun, RunStore
 from trainables.checkpoint import Checkpoints
 from trainables.device import choose_device
 from trainables.method import MethodConfig
@@ -41,6 +40,7 @@ class Surroundings:
     Attributes:
         accept_zero_shot: train although row 0 differs from the benchmark's published zero-shot values.
         storage: URI of a folder that the run's folder is mirrored to after every task and taken from where ``out`` lacks it.
+        attempt: name under which the driver finds the run when this process dies (``RunStore.attempted``).
     """
 
     out: Path
@@ -52,6 +52,7 @@ class Surroundings:
     carrier: str = "direct"
     accept_zero_shot: bool = False
     storage: str | None = None
+    attempt: str = ""
     on_step: StepListener | None = None
     group: WorkerGroup = ALONE
 
@@ -81,7 +82,7 @@ class PreparedRun:
     config: RunConfig
     stream: Stream
     run_id: str
-    folder: Path
+    store: RunStore
 
 
 def prepare(config: RunConfig, surroundings: Surroundings) -> PreparedRun:
@@ -92,7 +93,7 @@ def prepare(config: RunConfig, surroundings: Surroundings) -> PreparedRun:
     """
     stream = config.benchmark.build(surroundings.data_root)
     name = run_id(config, stream.fingerprint())
-    return PreparedRun(config, stream, name, surroundings.out / "runs" / name)
+    return PreparedRun(config, stream, name, RunStore(surroundings.out))
 
 
 def execute(config: RunConfig, surroundings: Surroundings, listener: Listener = go_on) -> Record:
@@ -110,7 +111,8 @@ def execute(config: RunConfig, surroundings: Surroundings, listener: Listener = 
                 report = next(reports)
                 if not listener(report) and report.row < report.of:
                     reports.close()
-                    return read_record(surroundings.out / "runs" / report.run_id)
+                    stopped = RunStore(surroundings.out).open(report.run_id)
+                    return stopped.record if stopped else report.record
         except StopIteration as end:
             record: Record = end.value
             return record
@@ -123,33 +125,32 @@ def stream_reports(config: RunConfig, surroundings: Surroundings) -> Generator[R
     """
     prepared = prepare(config, surroundings)
     group = surroundings.group
-    with _only_one(prepared.folder) if group.leads else nullcontext():
+    with prepared.store.alone(prepared.run_id, surroundings.attempt) if group.leads else nullcontext():
         stored = group.from_first(lambda: _stored(prepared, surroundings))
-        if stored is not None and stored.status == "finished":
-            return stored
+        if stored is not None and stored.record.status == "finished":
+            return stored.record
         return (yield from _Run(prepared, surroundings).carry_out(stored))
 
 
-def _stored(prepared: PreparedRun, surroundings: Surroundings) -> Record | None:
-    mirror, study = RunMirror(surroundings.storage), surroundings.study
-    mirror.pull(prepared.folder)
-    if not (prepared.folder / "record.json").is_file():
+def _stored(prepared: PreparedRun, surroundings: Surroundings) -> OpenRun | None:
+    """What there is of the run, here or in the mirror; a finished one is compared with its outcomes before it is shown again.
+
+    Raises:
+        DamagedRun: it is damaged, or the run of another config.
+    """
+    mirror, study, store = RunMirror(surroundings.storage), surroundings.study, prepared.store
+    mirror.pull(store.folder(prepared.run_id))
+    found = store.open(prepared.run_id)
+    if found is None:
         return None
-    record = read_record(prepared.folder)
-    if study is not None and surroundings.trial is not None and study not in record.trials:
-        record = record.model_copy(update={"reused_by": {**record.reused_by, study: surroundings.trial}})
-        write_record(record, prepared.folder)
-        mirror.push(prepared.folder)
-    return record
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the run's lock: a second process with the same identity waits and then finds the finished record."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    if found.record.config_hash != prepared.config.config_hash():
+        raise DamagedRun(f"{found.folder}: its record is of another config than the run has; remove the folder and run again.")
+    if found.record.status == "finished":
+        found.outcomes()
+    if study is not None and surroundings.trial is not None and study not in found.record.trials:
+        found = OpenRun(store.reuse(found.record, study, surroundings.trial), found.folder)
+        mirror.push(found.folder)
+    return found
 
 
 class _Run:
@@ -158,10 +159,11 @@ class _Run:
         self.surroundings = surroundings
         self.outcomes: dict[Key, Scores] = {}
         self.texts: dict[str, list[str]] = {}
-        self.checkpoints = Checkpoints(prepared.folder / "checkpoints", prepared.run_id)
+        self.store, self.folder = prepared.store, prepared.store.folder(prepared.run_id)
+        self.checkpoints = Checkpoints(self.folder, prepared.run_id)
         self.mirror = RunMirror(surroundings.storage)
 
-    def carry_out(self, stored: Record | None) -> Generator[Report, None, Record]:
+    def carry_out(self, stored: OpenRun | None) -> Generator[Report, None, Record]:
         config, stream = self.prepared.config, self.prepared.stream
         device = choose_device(self.surroundings.device)
         backbone, method_config = config.backbone, config.method
@@ -179,7 +181,7 @@ class _Run:
         shared = untouched_folder(config, stream.fingerprint(), device, self.surroundings.out)
         if isinstance(trainer.learner, EmbedsTexts):
             trainer.learner.embeddings.shelf = shared
-        self.record = (self._resumed(stored, trainer) if stored else None) or self._begun(device, stored)
+        self.record = (self._resumed(stored, trainer) if stored else None) or self._begun(device, stored.record if stored else None)
         start = self.record.tasks_done
         try:
             if not self.record.test:
@@ -187,11 +189,10 @@ class _Run:
                 trainer.untouched = untouched.outcomes
                 if not self.surroundings.accept_zero_shot:
                     require_published(config, untouched, stream.task_names)
-                self._note(untouched)
+                self._note(untouched, {})
                 yield self._report(0)
             for report in trainer.rows(start):
-                self._checkpoint(trainer, report)
-                self._note(report)
+                self._note(report, self._checkpoint(trainer, report))
                 if report.result.row < len(stream):
                     yield self._report(report.result.row)
             self._end("finished")
@@ -202,8 +203,8 @@ class _Run:
                 self._end("stopped")
             raise
         except KeyboardInterrupt:  # maybe between two files: only what the stored record says is whole
-            if self.record.status != "finished" and self.surroundings.group.leads and (self.prepared.folder / "record.json").is_file():
-                mark_ended(self.prepared.folder, "stopped", "interrupted")
+            if self.surroundings.group.leads and self.store.open(self.prepared.run_id) is not None:
+                self.store.mark(self.prepared.run_id, "stopped", "interrupted")
             raise
         except TrainingDiverged as error:
             return self._end("failed", str(error))
@@ -212,20 +213,22 @@ class _Run:
                 raise
             raise found from None
 
-    def _resumed(self, stored: Record, trainer: StreamTrainer) -> Record | None:
+    def _resumed(self, found: OpenRun, trainer: StreamTrainer) -> Record | None:
+        """The stored record down to its last whole task; None when its outcomes or answers cannot be gone on with."""
+        stored = found.record
         rows = stored.tasks_done
         while rows > 0 and not self.checkpoints.complete(rows):
             rows -= 1
         try:
-            outcomes = read_outcomes(self.prepared.folder) if stored.test else {}
-            self.texts = read_generations(self.prepared.folder, rows)
-        except DataError:
+            outcomes, texts = found.outcomes(), found.answers()
+        except DamagedRun:
             return None
+        self.texts = {key: value for key, value in texts.items() if int(key.split("/")[1]) <= rows}
         if rows > 0:
-            trainer.optimizer_state = self.checkpoints.load(rows, trainer.journal, trainer.method, trainer.random)
+            trainer.optimizer_state = self.checkpoints.load(stored.results[1 : rows + 1], trainer.journal, trainer.method, trainer.random)
         self.outcomes = {key: scores for key, scores in outcomes.items() if key[1] <= rows}
         kept = rows + 1 if stored.test else 0
-        return stored.model_copy(
+        record = stored.model_copy(
             update={
                 "validation": stored.validation[:kept],
                 "test": stored.test[:kept],
@@ -234,13 +237,16 @@ class _Run:
                 "reason": None,
             }
         )
+        if rows < stored.tasks_done and self.surroundings.group.leads:
+            self.store.rewind(record)
+        return record
 
     def _begun(self, device: torch.device, stored: Record | None) -> Record:
         """A new record; of a ``stored`` one that cannot be gone on with, what studies know it by stays."""
         owner = stored or self.surroundings
         config, stream = self.prepared.config, self.prepared.stream
         commit, dirty = commit_and_dirty()
-        write_config(config, self.prepared.folder)
+        self.store.begin(config, self.prepared.run_id)
         return Record(
             run_id=self.prepared.run_id,
             config=config.resolved(),
@@ -267,8 +273,8 @@ class _Run:
             reused_by=stored.reused_by if stored else {},
         )
 
-    def _note(self, report: TaskReport) -> None:
-        """Put a row into record, outcomes and generations; the record goes last, so that it never promises too much."""
+    def _note(self, report: TaskReport, checkpoint: Mapping[str, str]) -> None:
+        """Put a row into record, outcomes and answers; ``checkpoint`` holds the checksums of its files."""
         row = report.result.row
         for split in EVALUATED:
             for task, found in enumerate(report.outcomes[split]):
@@ -285,24 +291,24 @@ class _Run:
         update = {"validation": validation, "test": test, "results": [*self.record.results, result]}
         self.record = self.record.model_copy(update=update)
         if self.surroundings.group.leads:
-            write_outcomes(self.outcomes, self.prepared.folder)
-            write_generations(self.texts, self.prepared.folder)
-            write_record(self.record, self.prepared.folder)
+            self.record = self.store.note_row(self.record, self.outcomes, self.texts, checkpoint)
             self.checkpoints.drop_state(row - 1)
-            self.mirror.push(self.prepared.folder)
+            self.mirror.push(self.folder)
 
-    def _checkpoint(self, trainer: StreamTrainer, report: TaskReport) -> None:
-        if self.surroundings.group.leads:
-            self.checkpoints.save(
-                report.result.row, trainer.journal, trainer.method, trainer.random, trainer.optimizer_state
-            )
+    def _checkpoint(self, trainer: StreamTrainer, report: TaskReport) -> dict[str, str]:
+        if not self.surroundings.group.leads:
+            return {}
+        return self.checkpoints.save(
+            report.result.row, trainer.journal, trainer.method, trainer.random, trainer.optimizer_state
+        )
 
     def _report(self, row: int) -> Report:
         return Report(self.prepared.run_id, row, len(self.prepared.stream), self.record)
 
     def _end(self, status: Status, reason: str | None = None) -> Record:
-        self.record = self.record.model_copy(update={"status": status, "reason": reason, "ended_at": datetime.now(UTC)})
         if self.surroundings.group.leads:
-            write_record(self.record, self.prepared.folder)
-            self.mirror.push(self.prepared.folder)
+            self.record = self.store.end(self.record, status, reason)
+            self.mirror.push(self.folder)
+        else:
+            self.record = self.record.model_copy(update={"status": status, "reason": reason})
         return self.record

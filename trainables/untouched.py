@@ -15,10 +15,10 @@ from suite.config import RunConfig
 from suite.errors import DataError
 from suite.files import atomic_write
 from suite.hashing import canonical_hash
-from suite.runs.generations import read_generations, write_generations
+from suite.runs.generations import answers_digest, read_generations, write_generations
 from suite.runs.identity import code_version
-from suite.runs.outcomes import read_outcomes, write_outcomes
-from suite.runs.record import TaskResult
+from suite.runs.outcomes import outcomes_digest, read_outcomes, write_outcomes
+from suite.runs.record import TaskResult, opened, sealed
 from trainables.precision import evaluation_precision
 from trainables.stream_trainer import EVALUATED, Scores, StreamTrainer, TaskReport
 
@@ -67,15 +67,22 @@ def _measure(trainer: StreamTrainer, folder: Path) -> None:
     report = trainer.first_row()
     found = {(s, t): o for s in EVALUATED for t, o in enumerate(report.outcomes[s]) if o is not None}
     write_generations({f"{s}/0/{t}": list(o.texts) for (s, t), o in found.items() if o.texts}, folder)
-    row = {"ties": [o.ties for o in found.values()], "result": report.result.model_dump(mode="json")}
-    atomic_write(folder / "row.json", json.dumps(row).encode())
     # Not rounded: the runs average these scores, as they average those of their own rows before they store them.
     write_outcomes({(s, 0, t): o.scores for (s, t), o in found.items()}, folder, np.float32)
+    row = {"ties": [o.ties for o in found.values()], "result": report.result.model_dump(mode="json"), **_digests(folder)}
+    atomic_write(folder / "row.json", sealed(row))
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Checksums of what ``folder`` holds beside the row itself."""
+    return {"outcomes": outcomes_digest(read_outcomes(folder), 0), "answers": answers_digest(read_generations(folder, 0), 0)}
 
 
 def _shared_row(folder: Path, tasks: int) -> TaskReport:
     try:
-        stored: dict[str, Any] = json.loads((folder / "row.json").read_bytes())
+        stored: dict[str, Any] = opened(json.loads((folder / "row.json").read_bytes()), where=str(folder / "row.json"))
+        if {name: stored[name] for name in ("outcomes", "answers")} != _digests(folder):
+            raise ValueError("its outcomes or answers have changed")
         scores, texts, ties = read_outcomes(folder), read_generations(folder, 0), iter(stored["ties"])
         outcomes: Scores = {
             split: [
@@ -85,5 +92,5 @@ def _shared_row(folder: Path, tasks: int) -> TaskReport:
             for split in EVALUATED
         }
         return TaskReport(TaskResult.model_validate(stored["result"]), outcomes)
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as error:
         raise DataError(f"{folder}: holds no whole row ({error}); remove it.") from None

@@ -13,7 +13,7 @@ from suite.cli.run import OUT, OutOption, TrackingOption
 
 if TYPE_CHECKING:
 
-    from suite.leaderboard.run_set import RunSet
+    from suite.leaderboard.run_set import Loader, RunSet
     from suite.runs.record import Record
 
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the rows to this file; - is standard output.")]
@@ -111,20 +111,23 @@ def _records(names: Sequence[str], out: Path, tracking: str | None) -> list[Reco
 
 def _run_set(names: Sequence[str], filters: dict[str, str | None], out: Path, tracking: str | None) -> RunSet:
     """The named runs (folders, ids below ``out``, ids in MLflow), or without names what MLflow holds under the filters."""
-    from suite.leaderboard.run_set import RunSet, folder_loader, load_runs
-    from suite.runs.record import read_record
+    from suite.errors import ConfigError
+    from suite.leaderboard.run_set import RunSet, load_runs
+    from suite.runs.store import RunStore
 
     if not names:
         return load_runs(tracking, filters, out)
-    records, loaders, missing = [], {}, []
+    records: list[Record] = []
+    loaders: dict[str, Loader] = {}
+    missing: list[str] = []
     for name in names:
-        found = [Path(name)] if (Path(name) / "record.json").is_file() else [p.parent for p in (out / "runs").glob(f"{name}*/record.json")]
-        if len(found) == 1:
-            record = read_record(found[0])
-            records.append(record)
-            loaders[record.run_id] = folder_loader(found[0])
-        else:
+        try:
+            run = RunStore(out).find(name)
+        except ConfigError:
             missing.append(name)
+        else:
+            records.append(run.record)
+            loaders[run.record.run_id] = run.outcomes
     if missing:
         stored = load_runs(tracking, {}, out)
         for name in missing:

@@ -79,10 +79,11 @@ def rescore(
     from suite.cli.run import track
     from suite.cli.summary import print_run
     from suite.cli.tracking import opened_sink
+    from suite.runs.store import RunStore
     from trainables.rescoring import rescore as score_again
 
     sink = opened_sink(tracking, out)
     records = [score_again(name, scoring, out, data_root) for name in names]
     track(records, sink)
     for record in records:
-        print_run(record, out / "runs" / record.run_id)
+        print_run(record, RunStore(out).folder(record.run_id))

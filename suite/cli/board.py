@@ -52,7 +52,6 @@ def load_board(
         if not (published and asked in LEDGERS):
             raise
         runs = RunSet([])  # published numbers can be read without any own run
-    say_unreadable(runs.unreadable)
     frame = board(
         runs,
         convention,
@@ -61,6 +60,7 @@ def load_board(
         pool_orders=pool_orders,
         selection_rule=selection_rule,
     )
+    say_unreadable(runs.unreadable)  # last: outcomes were read for the marks
     if published:
         return with_published(frame, [asked] if asked else [str(name) for name in frame["benchmark"]])
     return frame

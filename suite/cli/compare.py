@@ -14,7 +14,7 @@ from suite.cli.tracking import opened_sink, say_waiting
 from suite.config import RunConfig
 from suite.errors import ConfigError
 from suite.registry import METHODS
-from suite.runs.record import read_record
+from suite.runs.store import RunStore
 from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.objectives import ValidationView
@@ -99,7 +99,7 @@ def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str |
         whole = carry_out(source, carriage)
     if sink is not None:
         say_waiting(carriage.out)
-        attach_run_pictures(sink, [read_record(carriage.out / "runs" / name) for name in sorted(logged)], carriage.out)
+        attach_run_pictures(sink, RunStore(carriage.out).records(sorted(logged)), carriage.out)
     if not whole:
         raise KeyboardInterrupt
     return [_failure(configs[trial].resolved(), reason) for trial, reason in source.failures.items()]

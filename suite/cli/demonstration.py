@@ -16,7 +16,7 @@ from suite.errors import SuiteError
 from suite.leaderboard.export import write_frame
 from suite.leaderboard.figure_style import save_figure
 from suite.leaderboard.figures import accuracy_matrix_figure
-from suite.runs.record import read_record
+from suite.runs.store import RunStore
 from suite.tuning.carry import Carriage
 from suite.tuning.ray_session import Resources, ray_session
 
@@ -55,6 +55,6 @@ def run_demo(out: Path, csv: Path, tracking: str | None) -> None:
 
 def _picture(out: Path) -> Path:
     """Accuracy matrix of CoDyRA on mini-xtail."""
-    records = (read_record(path) for path in sorted((out / "runs").glob("*/record.json")))
+    records = (run.record for run in RunStore(out).all().runs)
     chosen = next(r for r in records if r.benchmark == "mini-xtail" and r.config["method"]["name"] == "codyra")
     return save_figure(accuracy_matrix_figure(chosen), out / "figures" / "accuracy_matrix")[1]

@@ -17,7 +17,8 @@ from suite.leaderboard.standing import board
 from suite.leaderboard.table import leaderboard_frame
 from suite.randomness import numpy_generator
 from suite.runs.outcomes import write_outcomes
-from suite.runs.record import SCHEMA_VERSION, Cells, Record, TaskCosts, TaskResult, write_record
+from suite.runs.record import SCHEMA_VERSION, Cells, Record, TaskCosts, TaskResult
+from suite.runs.store import RunStore
 
 TASKS, EXAMPLES, LARGE_EXAMPLES = 11, 60, 100_000
 METHODS = ("codyra", "lora", "olora", "replay", "zero-shot")
@@ -34,7 +35,7 @@ def measure_board(runs: int) -> list[tuple[str, float, str]]:
         uri = f"sqlite:///{folder / 'mlflow.db'}"
         sink = open_sink(uri, folder)
         for number in range(runs):
-            record = _made_up(folder / "runs", number)
+            record = _made_up(RunStore(folder), number)
             sink.log_run(record)
         found: list[RunSet] = []
         figures = [(f"read {runs} runs from MLflow", _seconds(lambda: found.append(load_runs(uri, {}, folder))), "s")]
@@ -61,10 +62,12 @@ def _seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _made_up(folder: Path, number: int) -> Record:
+def _made_up(store: RunStore, number: int) -> Record:
     """A valid finished record with drawn numbers; five seeds share a configuration."""
     draws = numpy_generator("perf leaderboard", number)
     cells: Cells = np.round(draws.uniform(20, 90, (TASKS + 1, TASKS)), 2).tolist()
+    scores = {("test", TASKS, task): (draws.random(EXAMPLES) < 0.6).astype(np.float32) * 100 for task in range(TASKS)}
+    last = [float(scores["test", TASKS, task].mean()) for task in range(TASKS)]
     tasks = [f"task{index}" for index in range(TASKS)]
     method, settings = METHODS[number % len(METHODS)], f"{number // 5:08d}"
     training = {"steps": 500, "epochs": None, "batch_size": 64, "lr": 5e-4}
@@ -77,13 +80,10 @@ def _made_up(folder: Path, number: int) -> Record:
         }, config_hash=f"{number:016x}", settings_hash=settings, data_fingerprint="0" * 16, code_version="0" * 16, commit=None,
         dirty=None, versions={}, hardware={}, benchmark=f"bench{number // 125}", setting={"order": "I"}, protocol="task", scoring=None,
         metrics=["zscl.transfer", "zscl.average", "zscl.last", "gem.bwt"], tasks=tasks,
-        item_digests={"validation": digests, "test": digests}, validation=cells, test=cells, results=results, status="finished",
+        item_digests={"validation": digests, "test": digests}, validation=cells, test=[*cells[:-1], last], results=results, status="finished",
         started_at=datetime.now(UTC), ended_at=datetime.now(UTC),
     )  # fmt: skip
-    scores = {("test", TASKS, task): (draws.random(EXAMPLES) < 0.6).astype(np.float32) * 100 for task in range(TASKS)}
-    write_outcomes(scores, folder / record.run_id)
-    write_record(record, folder / record.run_id)
-    return record
+    return store.note_all(record, scores, {})
 
 
 def _result(row: int, task: str | None) -> TaskResult:
@@ -106,5 +106,4 @@ def _outcome_mib(folder: Path) -> float:
         for row in range(TASKS + 1)
         for task in range(TASKS)
     }
-    write_outcomes(right, folder)
-    return (folder / "outcomes.npz").stat().st_size / MIB
+    return write_outcomes(right, folder).stat().st_size / MIB

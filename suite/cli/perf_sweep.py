@@ -14,7 +14,7 @@ import pandas as pd
 from suite.cli.sweeping import run_study
 from suite.config import validate
 from suite.errors import ConfigError
-from suite.runs.record import read_record
+from suite.runs.store import RunStore
 from suite.tuning.carry import Carriage
 from suite.tuning.objectives import Objective
 from suite.tuning.perf_stopping import replay
@@ -91,7 +91,7 @@ def _study(folder: Path, trials: int, at_a_time: int) -> tuple[float, list[float
     begun = time.perf_counter()
     run_study(config, carriage, tracking, resume=False, accept_changes=False)
     took = time.perf_counter() - begun
-    records = sorted((read_record(p) for p in (folder / "out").glob("runs/*/record.json")), key=lambda r: r.ended_at or r.started_at)
+    records = sorted((run.record for run in RunStore(folder / "out").all().runs), key=lambda r: r.ended_at or r.started_at)
     ends = [(record.ended_at or record.started_at).timestamp() for record in records]
     return took, ends, [sum(result.costs.wall_seconds for result in record.results) for record in records]
 
@@ -107,7 +107,7 @@ def replay_rules(out: Path, study: str) -> pd.DataFrame:
     if not file.is_file():
         raise ConfigError(f"study '{study}': no {file}; give the name of a study below --out.")
     objectives = [Objective(name) for name in validate(StudyConfig, load_yaml(file), where=str(file)).objectives]
-    records = [read_record(path) for path in out.glob("runs/*/record.json")]
+    records = [run.record for run in RunStore(out).all().runs]
     rows = []
     for rule in RULES:
         found = replay([record for record in records if study in record.trials], rule, objectives, MARKS)

@@ -10,7 +10,8 @@ from suite.leaderboard.figure_style import save_figure
 from suite.leaderboard.figures import accuracy_matrix_figure
 from suite.leaderboard.rank_figures import rank_figure
 from suite.leaderboard.study_figures import study_drawings, study_frame
-from suite.runs.record import Record, read_record
+from suite.runs.record import Record
+from suite.runs.store import RunStore
 
 if TYPE_CHECKING:
     from suite.tracking.mlflow_sink import MlflowSink
@@ -38,7 +39,7 @@ def attach_study(sink: MlflowSink, parent: str, source: StudySource, out: Path) 
     trials = source.store.trials()
     sink.log_table(parent, _trial_columns(source), "trials.json")
     names = {number: str(trials[number].user_attrs.get("run_id", "")).split(",") for number in range(len(trials))}
-    records = {name: read_record(out / "runs" / name) for found in names.values() for name in found if (out / "runs" / name / "record.json").is_file()}
+    records = {record.run_id: record for record in RunStore(out).records([name for found in names.values() for name in found])}
     attach_run_pictures(sink, [records[name] for number in source.store.front() for name in names[number] if name in records], out)
     name, table = source.config.name, study_frame(list(records.values()), source.config.name)
     drawings = study_drawings(name, table, importance(table))

@@ -48,8 +48,8 @@ def report(
     say_waiting(runs_from)
     runs = load_runs(tracking, {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, runs_from)
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by codyra-suite {__version__}"
-    say_unreadable(runs.unreadable)
     page = report_html(runs, importances(runs.records), made=made, convention=convention, selection_rule=selection)
+    say_unreadable(runs.unreadable)  # outcomes were read for the page
     write_output(out, page.encode())
     typer.echo(f"report: {out} ({len(page.encode()) / 2**20:.1f} MiB, {len(runs.records)} runs)", err=is_standard_output(out))
 

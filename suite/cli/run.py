@@ -51,6 +51,7 @@ def run(
     """
     from suite.cli.summary import print_run
     from suite.cli.tracking import opened_sink
+    from suite.runs.store import RunStore
     from suite.tracking.progress import WorkProgress
 
     config = run_config(what, method=method, seed=seed, settings=settings or [])
@@ -70,7 +71,7 @@ def run(
         surroundings = Surroundings(out, data_root, device, accept_zero_shot=accept_zero_shot, on_step=progress.step)
         record = execute(config, surroundings, listen)
     track([record], sink)
-    print_run(record, out / "runs" / record.run_id, found=not heard)
+    print_run(record, RunStore(out).folder(record.run_id), found=not heard)
     if record.status == "failed":
         raise typer.Exit(1)
 

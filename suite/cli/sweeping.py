@@ -20,7 +20,7 @@ from suite.errors import ConfigError
 from suite.files import atomic_write
 from suite.runs.identity import code_version
 from suite.runs.mirror import RunMirror
-from suite.runs.record import read_record
+from suite.runs.store import RunStore
 from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.hypervolume import history
@@ -76,7 +76,7 @@ def run_study(
         _undone_without_trials(folder, is_new=not resume),
     ):
         atomic_write(folder / FILE, yaml.safe_dump(fields, sort_keys=False).encode())
-        source = StudySource(config, folder, carriage.out.resolve() / "runs")
+        source = StudySource(config, folder, RunStore(carriage.out.resolve()))
 
         def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
             progress.done(source.store.ended_trials(), source.best_note())
@@ -125,7 +125,7 @@ def _say_retry(runs: list[Suggestion], larger: Resources) -> None:
 
 def _say_other_code(name: str, out: Path) -> None:
     """A study goes on under changed code, but nobody should compare its trials unaware."""
-    records = [read_record(path) for path in out.glob("runs/*/record.json")]
+    records = [run.record for run in RunStore(out).all().runs]
     if {record.code_version for record in records if name in record.trials} - {code_version()}:
         typer.echo(
             f"study '{name}': the code has changed since some of its trials; search compares them with new ones, tables keep them apart.",

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from suite.errors import ConfigError, DataError
-from suite.runs.outcomes import Key, Scores, read_outcomes
-from suite.runs.record import Record, read_record
+from suite.errors import ConfigError, DamagedRun, DataError
+from suite.runs.outcomes import Key, Scores
+from suite.runs.record import Record
+from suite.runs.store import RunStore
 
 Loader = Callable[[int | None], Mapping[Key, Scores]]
 # Option of the command line -> what it is compared with: in the setting the text must occur, of the studies one must be it.
@@ -26,7 +27,7 @@ class RunSet:
     """Records, and for each its outcomes when they are asked for (of one row of the matrices or of all).
 
     Attributes:
-        unreadable: one sentence for every stored run that could not be read and is not among them.
+        unreadable: one sentence for every stored run that could not be read and is not among them, and whose outcomes could not.
     """
 
     records: list[Record]
@@ -34,9 +35,14 @@ class RunSet:
     unreadable: list[str] = field(default_factory=list)
 
     def last_outcomes(self, record: Record) -> Mapping[Key, Scores]:
-        """Per-example scores after the last task; empty when the run stored none."""
+        """Per-example scores after the last task; empty when the run stored none, or none that can be believed."""
         loader = self.loaders.get(record.run_id)
-        return loader(len(record.tasks)) if loader else {}
+        try:
+            return loader(len(record.tasks)) if loader else {}
+        except DamagedRun as error:
+            if str(error) not in self.unreadable:
+                self.unreadable.append(str(error))
+            return {}
 
     def named(self, name: str) -> Record:
         """The run with this id or unique beginning of one.
@@ -78,7 +84,9 @@ def load_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path
     if not everything and every.unreadable:
         raise DataError(f"leaderboard: none of the {len(every.unreadable)} runs here can be read; the first one: {every.unreadable[0]}")
     if not everything and tracking == "none":
-        raise ConfigError(f"leaderboard: {out / 'runs'} holds no run; name the folder that --out of the runs was, or leave out --tracking none.")
+        raise ConfigError(
+            f"leaderboard: {RunStore(out).place} holds no run; name the folder that --out of the runs was, or leave out --tracking none."
+        )
     if not everything:
         raise ConfigError("leaderboard: MLflow holds no run here; run 'codyra-suite demo' first, or name another --tracking.")
     alone = {name: sum(_matches(record, name, value) for record in everything) for name, value in given.items()}
@@ -102,18 +110,6 @@ def _mlflow_runs(tracking: str | None, given: Mapping[str, str]) -> RunSet:
 
 
 def _folder_runs(out: Path) -> RunSet:
-    folders = [path.parent for path in sorted((out / "runs").glob("*/record.json"))]
-    records = [read_record(folder) for folder in folders]
-    loaders = {record.run_id: folder_loader(folder) for record, folder in zip(records, folders, strict=True)}
-    return RunSet(records, loaders)
-
-
-def folder_loader(folder: Path) -> Loader:
-    """Outcomes of the run in ``folder``; none where it stored none."""
-
-    def load(row: int | None) -> Mapping[Key, Scores]:
-        if not (folder / "outcomes.npz").is_file():
-            return {}
-        return {key: scores for key, scores in read_outcomes(folder).items() if row is None or key[1] == row}
-
-    return load
+    listing = RunStore(out).all()
+    loaders = {run.record.run_id: run.outcomes for run in listing.runs}
+    return RunSet([run.record for run in listing.runs], loaders, listing.damaged)

@@ -7,6 +7,7 @@ which examples, in which order, and equal digests make two runs comparable examp
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 import zlib
@@ -17,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from suite.errors import DataError
+from suite.errors import DamagedRun
 from suite.files import atomic_write
 
+OUTCOMES = "outcomes.npz"
 Scores = NDArray[np.float32]
 Key = tuple[str, int, int]  # split, row, task
 
@@ -43,7 +45,7 @@ def unpack(data: bytes, *, where: str, row: int | None = None) -> dict[Key, Scor
     """Inverse of ``pack`` (graded scores to the precision they were kept in); with ``row`` only what was measured after so many tasks.
 
     Raises:
-        DataError: not an outcomes file.
+        DamagedRun: not an outcomes file.
     """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
@@ -51,21 +53,30 @@ def unpack(data: bytes, *, where: str, row: int | None = None) -> dict[Key, Scor
             return {_key(name): _scores(name, arrays) for name in names if row is None or _key(name)[1] == row}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).partition(".")[0]
-        raise DataError(f"{where}: is not an outcomes file ({reason}); remove the run's folder and run again.") from None
+        raise DamagedRun(f"{where}: is not an outcomes file ({reason}); remove the run's folder and run again.") from None
+
+
+def outcomes_digest(outcomes: Mapping[Key, Scores], row: int) -> str:
+    """sha256 over what was measured after ``row`` tasks, at the precision that is stored."""
+    digest = hashlib.sha256()
+    for key in sorted(key for key in outcomes if key[1] == row):
+        data = outcomes[key].astype(np.float16).tobytes()
+        digest.update(f"{'/'.join(map(str, key))}\0{len(data)}\0".encode() + data)
+    return digest.hexdigest()
 
 
 def write_outcomes(outcomes: Mapping[Key, Scores], folder: Path, graded: type[np.floating[Any]] = np.float16) -> Path:
     """Write ``outcomes.npz`` into ``folder`` atomically and return its path."""
-    path = folder / "outcomes.npz"
+    path = folder / OUTCOMES
     atomic_write(path, pack(outcomes, graded))
     return path
 
 
 def read_outcomes(folder: Path) -> dict[Key, Scores]:
     """All outcomes of a run's folder."""
-    path = folder / "outcomes.npz"
+    path = folder / OUTCOMES
     if not path.is_file():
-        raise DataError(f"{path}: no outcomes there; the run stored none or was not finished.")
+        raise DamagedRun(f"{path}: no outcomes there; the run stored none or was not finished.")
     return unpack(path.read_bytes(), where=str(path))
 
 

@@ -1,23 +1,26 @@
 """The record: the stored truth of a run. Versioned schema, written atomically, read back strictly.
 
-A run's folder holds ``record.json`` (this schema) and ``outcomes.npz`` (per-example scores, see ``suite.runs.outcomes``).
-Metrics are functions of the record and are never stored as the only copy.
+A run's folder holds ``record.json`` (this schema) and ``outcomes.npz`` (per-example scores, see ``suite.runs.outcomes``); only
+``suite.runs.store`` knows where it is. Metrics are functions of the record and are never stored as the only copy.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from suite.errors import DataError
+from suite.errors import DamagedRun
 from suite.files import atomic_write
 
-SCHEMA_VERSION = 2  # 2: reused_by
+SCHEMA_VERSION = 3  # 2: reused_by; 3: checksums of the record and of what its rows stand on
+RECORD = "record.json"
 Cells = list[list[float | None]]  # (rows measured so far, T); None where not measured
+SEAL, FIRST_SEALED = "checksum", 3
 Status = Literal["running", "finished", "stopped", "failed"]
 
 
@@ -51,6 +54,8 @@ class TaskResult(BaseModel):
         update_norm: Frobenius norm of the task's update per slot.
         cumulative_norm: Frobenius norm of the whole shift since the pretrained weights per slot.
         train_loss: mean task loss over the last tenth of the steps.
+        digests: sha256 of what the row stands on: ``outcomes`` and ``answers`` by content, the checkpoint files ``merged`` and
+            ``state`` byte by byte; empty in records of schema 2 and in those that have no such thing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +70,7 @@ class TaskResult(BaseModel):
     cumulative_norm: dict[str, float] = Field(default_factory=dict)
     train_loss: float | None = None
     facts: dict[str, Any] = Field(default_factory=dict)
+    digests: dict[str, str] = Field(default_factory=dict)
 
 
 class Record(BaseModel):
@@ -124,44 +130,60 @@ class Record(BaseModel):
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """Write ``record.json`` into ``folder`` atomically and return its path."""
-    path = folder / "record.json"
-    atomic_write(path, (record.model_dump_json(indent=1) + "\n").encode())
+    """Write ``record.json`` into ``folder`` atomically, sealed and in the newest schema, and return its path."""
+    fields = json.loads(record.model_dump_json())
+    path = folder / RECORD
+    atomic_write(path, sealed({**fields, "schema_version": SCHEMA_VERSION}))
     return path
-
-
-def mark_ended(folder: Path, status: Status, reason: str | None) -> Record:
-    """Say in a run's record how it ended, for a process that is gone or was told to stop and has not written it yet.
-
-    What it finished stays, and the run can still go on later.
-    """
-    record = read_record(folder).model_copy(update={"status": status, "reason": reason, "ended_at": datetime.now(UTC)})
-    write_record(record, folder)
-    return record
 
 
 def read_record(path: Path) -> Record:
     """The record in ``path`` (a file, or a run's folder).
 
     Raises:
-        DataError: missing, unreadable, or written by a newer schema.
+        DamagedRun: missing, unreadable, changed since it was written, or written by a newer schema.
     """
-    file = path / "record.json" if path.is_dir() else path
+    file = path / RECORD if path.is_dir() else path
     try:
         return parse_record(file.read_bytes(), where=str(file))
     except FileNotFoundError:
-        raise DataError(f"{file}: no record there; give the folder of a run.") from None
+        raise DamagedRun(f"{file}: there is no record; give the folder of a run.") from None
+    except OSError as error:
+        raise DamagedRun(f"{file}: the record cannot be read ({error.strerror}); make it readable or give another run.") from None
 
 
 def parse_record(data: bytes | str, *, where: str) -> Record:
-    """The record in JSON text; ``where`` names its source in errors."""
+    """The record in JSON text; ``where`` names its source in errors. Records of older schemas carry no seal and are read as they are."""
     try:
         fields = json.loads(data)
         version = fields["schema_version"]
         if version > SCHEMA_VERSION:
-            raise DataError(f"{where}: has schema {version}, this suite reads up to {SCHEMA_VERSION}; update the suite.")
+            raise DamagedRun(f"{where}: has schema {version}, this suite reads up to {SCHEMA_VERSION}; update the suite.")
+        if version >= FIRST_SEALED or SEAL in fields:
+            fields = opened(fields, where=where)
         return Record.model_validate(fields)
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{where}: is not a record ({str(error).splitlines()[0]}); remove it and run again.") from None
+    except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
+        raise DamagedRun(f"{where}: is not a record ({str(error).splitlines()[0]}); remove it and run again.") from None
+
+
+def sealed(fields: dict[str, Any]) -> bytes:
+    """``fields`` as JSON with a checksum over all of them, for ``opened``."""
+    return (json.dumps({**fields, SEAL: _checksum(fields)}, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def opened(fields: dict[str, Any], *, where: str) -> dict[str, Any]:
+    """``fields`` without their checksum.
+
+    Raises:
+        DamagedRun: there is none, or they are not the ones that were sealed.
+    """
+    inner = {key: value for key, value in fields.items() if key != SEAL}
+    if fields.get(SEAL) != _checksum(inner):
+        raise DamagedRun(
+            f"{where}: has changed since it was written (its checksum differs); put back a copy, or remove the folder and run again."
+        )
+    return inner
+
+
+def _checksum(fields: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

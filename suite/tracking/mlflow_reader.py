@@ -13,8 +13,9 @@ from urllib.request import url2pathname
 
 from suite.errors import SuiteError
 from suite.proxies import without_password
-from suite.runs.outcomes import Key, Scores, unpack
-from suite.runs.record import Record, parse_record
+from suite.runs.checks import require_outcomes
+from suite.runs.outcomes import OUTCOMES, Key, Scores, unpack
+from suite.runs.record import RECORD, Record, parse_record
 from suite.tracking.mlflow_client import EXPERIMENT, connect, default_uri, is_away, quiet_mlflow, quoted, reason_of
 from suite.tracking.mlflow_entries import STORED
 
@@ -60,10 +61,14 @@ class StoredRun:
         """Per-example scores, of one row of the matrices or of all; empty when the run stored none.
 
         Raises:
-            DataError: the stored file is not an outcomes file.
+            DamagedRun: the stored file is not an outcomes file, or not this record's.
         """
-        path = self.files.path("outcomes.npz")
-        return {} if path is None else unpack(path.read_bytes(), where=f"MLflow run {self.mlflow_run_id}", row=row)
+        path, where = self.files.path(OUTCOMES), f"MLflow run {self.mlflow_run_id}"
+        if path is None:
+            return {}
+        found = unpack(path.read_bytes(), where=where, row=row)
+        require_outcomes(self.record, found, where=where, row=row)
+        return found
 
 
 def read_runs(
@@ -120,7 +125,7 @@ def _stored(client: MlflowClient, run: Run, scratch: tempfile.TemporaryDirectory
     where, uri = f"MLflow run {run.info.run_id}", str(run.info.artifact_uri)
     files = Artifacts(client, str(run.info.run_id), _local_folder(uri), scratch)
     try:
-        path = files.path("record.json")
+        path = files.path(RECORD)
         if path is not None:
             return StoredRun(parse_record(path.read_bytes(), where=where), str(run.info.run_id), files)
     except SuiteError as error:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from suite import __version__
 from suite.errors import ConfigError, DataError
 from suite.proxies import without_password
-from suite.runs.record import Record, read_record
+from suite.runs.record import RECORD, Record, read_record
+from suite.runs.store import RunStore
 from suite.tracking.mlflow_client import connect, default_uri, experiment_id, is_away, quiet_mlflow, quoted, reason_of
 from suite.tracking.mlflow_entries import STORED, STUDY, flat_params, metrics, millis, run_tags, study_tags
 from suite.tracking.spool import Spool
@@ -142,7 +143,7 @@ class MlflowSink:
         for name in self.spool.runs():
             if self._is_away:
                 break
-            if not (self._folder(name) / "record.json").is_file():
+            if not (self._folder(name) / RECORD).is_file():
                 self.spool.release_run(name)  # the run was removed; there is nothing left to deliver
                 continue
             try:
@@ -194,7 +195,7 @@ class MlflowSink:
         before = run.data.tags.get(STORED)
         if before == state:
             if record.reused_by:  # since it was stored, maybe
-                self.client.log_artifact(run.info.run_id, str(folder / "record.json"))
+                self.client.log_artifact(run.info.run_id, str(folder / RECORD))
             self._batch(run, tags=tags)
             return str(run.info.run_id)
         logged = int(before.rpartition("/")[2]) + 1 if before else 0
@@ -235,7 +236,7 @@ class MlflowSink:
         return self._create({RUN_ID: record.run_id, "codyra.kind": "run"}, name, millis(record))
 
     def _folder(self, run_id: str) -> Path:
-        return self.out / "runs" / run_id
+        return RunStore(self.out).folder(run_id)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

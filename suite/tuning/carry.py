@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 from suite.errors import SuiteError
 from suite.tuning.objectives import ValidationView
@@ -32,6 +33,7 @@ class Carriage:
         carrier: ``auto`` takes Ray Train for several workers, else the direct one.
         storage: URI that run folders are mirrored to.
         selection: rule that the runs' records name for tables.
+        driver: name of this driver among all that ever used ``out``.
         on_record: told of every stored run before the source is, so that a driver killed in between does both again: tracking.
         on_end: told after the source: progress.
         on_retry: told of the runs that ran out of memory before they are run again, with the larger resources.
@@ -49,6 +51,11 @@ class Carriage:
     carrier: Literal["auto", "direct", "train"] = "auto"
     storage: str | None = None
     selection: str | None = None
+    driver: str = field(default_factory=lambda: uuid4().hex)
+
+    def attempt(self, run: Suggestion) -> str:
+        """The name under which this driver's workers leave a run in its folder, for ``left_behind``."""
+        return f"{self.driver} trial {run.trial} part {run.part}"
 
     def uses_train(self) -> bool:
         return self.carrier == "train" or (self.carrier == "auto" and self.resources.workers > 1)

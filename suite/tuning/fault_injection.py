@@ -26,7 +26,8 @@ import psutil
 import yaml
 
 from suite.errors import SuiteError
-from suite.runs.record import Record, read_record
+from suite.runs.record import RECORD, Record
+from suite.runs.store import RunStore
 
 SWEEP: dict[str, Any] = {
     "run": {
@@ -154,13 +155,13 @@ def _numbers(record: Record) -> Any:
 
 
 def _records(folder: Path, out: str = "out") -> dict[str, Record]:
-    return {path.parent.name: read_record(path) for path in (folder / out / "runs").glob("*/record.json")}
+    return {run.record.run_id: run.record for run in RunStore(folder / out).all().runs}
 
 
 def _finished(folder: Path) -> dict[str, int]:
     """Finished runs and when their record was written."""
-    paths = {path.parent.name: path for path in (folder / "out" / "runs").glob("*/record.json")}
-    return {name: path.stat().st_mtime_ns for name, path in paths.items() if read_record(path).status == "finished"}
+    finished = [run for run in RunStore(folder / "out").all().runs if run.record.status == "finished"]
+    return {run.record.run_id: (run.folder / RECORD).stat().st_mtime_ns for run in finished}
 
 
 def _begun(folder: Path) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, Protocol
 
 from suite.config import RunConfig
-from suite.runs.record import read_record
+from suite.errors import DamagedRun
+from suite.runs.store import RunStore
 from suite.tuning.objectives import ValidationView, validation_view
 
 
@@ -64,11 +64,13 @@ class ListSource:
             self.failures[run.trial] = reason or (view.reason if view else None) or "unknown"
 
 
-def left_behind(out: Path, run: Suggestion, study: str | None) -> ValidationView | None:
-    """What an earlier driver's attempt at a run stored, when none of this driver's got that far."""
-    for path in out.glob("runs/*/record.json"):
-        record = read_record(path)
-        number = record.trial if study is None else record.trials.get(study)
-        if number == run.trial and record.config_hash == run.config.config_hash():
-            return validation_view(record)
-    return None
+def left_behind(store: RunStore, attempt: str) -> ValidationView | None:
+    """What there is of the run that a worker was at when it died without a word: rows of an earlier attempt at the same run.
+
+    The worker left its attempt's name in the folder of exactly that run. A finished record is nobody's failure.
+    """
+    try:
+        found = store.attempted(attempt)
+    except DamagedRun:
+        return None
+    return None if found is None or found.record.status == "finished" else validation_view(found.record)

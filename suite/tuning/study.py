@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from suite.config import RunConfig, apply_overrides, validate
 from suite.errors import UndefinedMetric
+from suite.runs.store import RunStore
 from suite.tuning.objectives import Objective, ValidationView
 from suite.tuning.optuna_storage import DUPLICATE, MOST_REPEATS, TrialStore
 from suite.tuning.source import Suggestion
@@ -40,10 +40,10 @@ class StudySource:
 
     Args:
         folder: of the study.
-        runs: folder of run folders, for the disk budget and for dropping checkpoints; None = neither.
+        runs: where the trials' runs are stored, for the disk budget and for dropping checkpoints; None = neither.
     """
 
-    def __init__(self, config: StudyConfig, folder: Path, runs: Path | None = None) -> None:
+    def __init__(self, config: StudyConfig, folder: Path, runs: RunStore | None = None) -> None:
         self.config = config
         self.study: str | None = config.name
         self.objectives = [Objective(name) for name in config.objectives]
@@ -168,8 +168,7 @@ class StudySource:
 
     def _measure(self, view: ValidationView) -> None:
         if self._runs is not None and self.config.budget.disk_gib is not None:
-            files = (self._runs / view.run_id).rglob("*")
-            self._bytes[view.run_id] = sum(path.stat().st_size for path in files if path.is_file())
+            self._bytes[view.run_id] = self._runs.size(view.run_id)
 
     def _end(self, number: int, state: Literal["COMPLETE", "PRUNED", "FAIL"], reason: str | None) -> None:
         views = self._open.pop(number).views
@@ -205,7 +204,7 @@ class StudySource:
         kept = {*self.store.front(), *self._open}
         for (number, _), view in self.views.items():
             if number not in kept:
-                shutil.rmtree(self._runs / view.run_id / "checkpoints", ignore_errors=True)
+                self._runs.drop_checkpoints(view.run_id)
                 self._measure(view)
 
 

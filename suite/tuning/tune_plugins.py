@@ -16,7 +16,7 @@ from ray.tune.search import Searcher
 
 from suite.errors import SuiteError
 from suite.runs.mirror import RunMirror
-from suite.runs.record import mark_ended
+from suite.runs.store import RunStore
 from suite.tuning.carry import FULL_DISK, Carriage
 from suite.tuning.objectives import ValidationView, validation_view
 from suite.tuning.ray_session import Resources
@@ -78,13 +78,13 @@ class Bridge:
             return
         carriage, view = self.carriage, self.views.get(trial.trial_id)
         if reason is not None and view is None:
-            view = left_behind(carriage.out, run, self.source.study)
+            view = left_behind(RunStore(carriage.out), carriage.attempt(run))
         with self.halting():
             if view is not None:
-                folder = carriage.out / "runs" / view.run_id
-                RunMirror(carriage.storage).pull(folder)
+                store = RunStore(carriage.out)
+                RunMirror(carriage.storage).pull(store.folder(view.run_id))
                 if stopped or reason is not None:
-                    view = validation_view(mark_ended(folder, "stopped" if stopped else "failed", reason))
+                    view = validation_view(store.mark(view.run_id, "stopped" if stopped else "failed", reason))
                 if carriage.on_record:
                     carriage.on_record(view)
             self.source.ended(run, view, reason)
@@ -191,6 +191,7 @@ def _trial_settings(run: Suggestion, study: str | None, carriage: Carriage) -> d
         "device": carriage.device,
         "study": study,
         "trial": run.trial,
+        "attempt": carriage.attempt(run),
         "selection": carriage.selection,
         "storage": carriage.storage,
         "resources": carriage.resources.model_dump(),

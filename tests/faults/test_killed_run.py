@@ -130,7 +130,7 @@ def test_an_end_between_checkpoint_and_record_costs_one_task(
         return write_outcomes(outcomes, folder)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr("trainables.run.write_outcomes", full)
+        patch.setattr("suite.runs.store.write_outcomes", full)
         with pytest.raises(OSError, match="No space"):
             execute(config, surroundings)
     rows: list[int] = []

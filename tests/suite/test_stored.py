@@ -63,7 +63,7 @@ def test_records_of_a_newer_schema_and_broken_ones_are_refused(tmp_path: Path) -
         parse_record('{"schema_version": 99}', where="r")
     with pytest.raises(DataError, match="is not a record"):
         parse_record("{", where="r")
-    with pytest.raises(DataError, match="no record there"):
+    with pytest.raises(DataError, match="there is no record"):
         read_record(tmp_path)
 
 

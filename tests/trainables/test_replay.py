@@ -11,8 +11,8 @@ from suite.config import RunConfig
 from suite.errors import ConfigError
 from suite.runs.outcomes import read_outcomes, write_outcomes
 from suite.runs.record import write_record
+from suite.runs.store import RunStore
 from trainables.replay import replay_run
-from trainables.restore import find_run
 from trainables.run import Surroundings, execute
 
 
@@ -34,7 +34,8 @@ def test_cells_and_outcomes_that_one_side_lacks_differ(make_config: Callable[...
     write_outcomes({**outcomes, ("test", 4, 0): moved}, folder)
     test = [list(line) for line in record.test]
     test[3][0] = None
-    write_record(record.model_copy(update={"test": [*test, test[3]]}), folder)
+    results = [result.model_copy(update={"digests": {}}) for result in (*record.results, record.results[3].model_copy(update={"row": 4}))]
+    write_record(record.model_copy(update={"test": [*test, test[3]], "validation": [*record.validation, [None] * 3], "results": results}), folder)
     verdict = replay_run(record.run_id, tmp_path, tmp_path, "cpu")
     assert (verdict.agrees, verdict.differing, verdict.largest_gap) == (False, 2 * len(moved), 0.0)
 
@@ -43,4 +44,4 @@ def test_cells_and_outcomes_that_one_side_lacks_differ(make_config: Callable[...
 def test_no_run_is_guessed(name: str, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     execute(make_config("zero-shot"), Surroundings(tmp_path, tmp_path, "cpu"))
     with pytest.raises(ConfigError, match="no such run|more of the id"):
-        find_run(name, tmp_path)
+        RunStore(tmp_path).find(name)

@@ -10,6 +10,7 @@ import pytest
 
 from suite.config import validate
 from suite.errors import ConfigError
+from suite.runs.store import RunStore
 from suite.tuning.objectives import ValidationView
 from suite.tuning.source import Suggestion
 from suite.tuning.space import IntUniform, LogUniform, Space, SpaceUnion, choice
@@ -93,7 +94,7 @@ def test_gpu_hours_end_the_study_after_the_task_at_hand(tmp_path: Path) -> None:
 def test_disk_budget_counts_what_lies_in_the_run_folders(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     (runs / "r").mkdir(parents=True)
-    source = StudySource(study_config(budget={"trials": 9, "disk_gib": 1e-6}), tmp_path / "s", runs)
+    source = StudySource(study_config(budget={"trials": 9, "disk_gib": 1e-6}), tmp_path / "s", RunStore(tmp_path))
     run = given(source)
     assert source.may_go_on(run, view(60, "running"))
     (runs / "r" / "merged_1.safetensors").write_bytes(bytes(2000))
@@ -106,7 +107,7 @@ def test_front_keeps_its_checkpoints_others_their_records(tmp_path: Path) -> Non
     for name in "ab":
         (runs / name / "checkpoints").mkdir(parents=True)
         (runs / name / "record.json").write_text("{}")
-    source = StudySource(study_config(keep="front"), tmp_path / "s", runs)
+    source = StudySource(study_config(keep="front"), tmp_path / "s", RunStore(tmp_path))
     source.ended(given(source), view(60, run_id="a"), None)
     source.ended(given(source), view(80, run_id="b"), None)
     assert not (runs / "a" / "checkpoints").exists()
