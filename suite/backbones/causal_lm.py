@@ -20,19 +20,18 @@ from suite.backbones.learner import BackboneConfig, Batch, Learner, Outcomes, Ou
 from suite.backbones.lm_network import (
     MINI_LM,
     AnswerHead,
-    end_tokens,
     load_causal_lm,
     raise_to_fp32,
-    require_tokens,
     windows,
 )
+from suite.backbones.special_tokens import end_tokens, pad_token, require_tokens
 from suite.backbones.text_store import TextStore
 from suite.backbones.transfer import send
 from suite.benchmarks.stream import Protocol, Split, Stream
 from suite.benchmarks.text_scores import score
-from suite.data.text import Boundary, Ids, TextEncoder, Tokenizer, training_batch
+from suite.data.text import Boundary, Ids, TextEncoder, Tokenizer, decode_answers, training_batch
 from suite.errors import ConfigError
-from suite.lowrank.decoder import adapt_decoder, module_paths
+from suite.lowrank.decoder import adapt_decoder, language_tower, module_paths
 from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.layer import Slot
 from suite.lowrank.placement import Placement
@@ -103,7 +102,7 @@ class CausalLearner:
             raise ConfigError(
                 f"backbone '{config.name}' answers prompts; benchmark '{stream.name}' holds images and needs a CLIP backbone."
             )
-        require_tokens(tokenizer, config.name)
+        require_tokens(tokenizer, network, stream, config.name)
         self.config = config
         self.stream = stream
         self.scoring: str = stream.scoring
@@ -111,15 +110,16 @@ class CausalLearner:
         self.tokenizer = tokenizer
         self.network = network.to(device).eval()
         self.slots: dict[str, Slot] = adapt_decoder(self.network)
+        self.tower = language_tower(self.network)
         self.head = AnswerHead(self.network)
         freeze(self.network)
         if config.gradient_checkpointing:
             self.network.activation_checkpointing_enable({"use_reentrant": False})
         prompt_window, answer_window = windows(network, config.max_prompt_tokens, config.max_answer_tokens)
         encoder = TextEncoder(tokenizer, prompt_window, answer_window, config.label_boundary)
-        self.texts = TextStore(stream, encoder, config.demonstrations)
-        self.pad: int = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self.end = end_tokens(network, tokenizer)
+        self.pad, self._pad_source = pad_token(tokenizer, network)
+        self.texts = TextStore(stream, encoder, config.demonstrations, self.end)
         self.current: int | None = None
         self._plain = False
         self._tokens_laid_out = self._tokens_kept = 0
@@ -177,8 +177,8 @@ class CausalLearner:
         return tuple(batch.inputs["input_ids"].shape), batch.inputs["answer_ids"].shape[1]
 
     def forward(self, batch: Batch) -> Output:
-        if not self.network.training:
-            self.network.train()  # dropout of branches and gradient checkpointing; the backbone itself has no dropout
+        if not self.tower.training:
+            self.tower.train()  # dropout of branches and gradient checkpointing; the backbone itself has no dropout
         inputs = dict(batch.inputs)
         answers = inputs.pop("answer_ids")  # (n, window), the rest ignored
         if self.plain:
@@ -205,7 +205,7 @@ class CausalLearner:
     def evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
         prompts = [row.ids for task in tasks for row in self.texts.prompts(task, split)]
         limits = [self.texts.limit(task) for task in tasks for _ in self.texts.prompts(task, split)]
-        answers = iter(self.tokenizer.batch_decode(self.answers(prompts, limits), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        answers = iter(decode_answers(self.tokenizer, self.answers(prompts, limits)))
         return [self._outcomes(task, split, answers) for task in tasks]
 
     @torch.no_grad()
@@ -260,11 +260,10 @@ class CausalLearner:
         if self.current is None:
             return {}
         padding = 1 - self._tokens_kept / self._tokens_laid_out if self._tokens_laid_out else 0.0
-        shares_pad = self.tokenizer.pad_token_id is None
         return {
             **self.texts.facts(self.current),
             "padding_share": round(padding, 4),
-            "pad_token": "end token, the tokenizer has no pad token" if shares_pad else "own",
+            "pad_token": self._pad_source,
         }
 
     @contextmanager

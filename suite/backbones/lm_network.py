@@ -113,7 +113,7 @@ class AnswerHead:
 
     def can_do_apart(self, rows: int) -> bool:
         """True when the projection is a frozen plain matrix and the logits of ``rows`` positions are worth avoiding."""
-        layer, config = self.projection, self.network.config
+        layer, config = self.projection, self.network.config.get_text_config()
         if not isinstance(layer, nn.Linear) or layer.bias is not None or layer.weight.requires_grad:
             return False
         changed = any(getattr(config, name, None) not in (None, 1, 1.0) for name in CHANGED_LOGITS)
@@ -137,7 +137,7 @@ class AnswerHead:
 
 def windows(network: Any, prompt_tokens: int, answer_tokens: int) -> tuple[int, int]:
     """Prompt and answer tokens as asked for; in a smaller window of the model answers keep at most half of it."""
-    whole = getattr(network.config, "max_position_embeddings", None) or prompt_tokens + answer_tokens
+    whole = getattr(network.config.get_text_config(), "max_position_embeddings", None) or prompt_tokens + answer_tokens
     if whole < 16:
         raise ConfigError(f"backbone: a window of {whole} tokens is too small for a prompt and an answer; use another.")
     if prompt_tokens + answer_tokens <= whole:
@@ -156,28 +156,9 @@ def raise_to_fp32(network: nn.Module, slots: Sequence[Slot]) -> None:
 
 
 def _without_dropout(config: Any) -> Any:
-    """Fine-tuning is deterministic but for the branches' own dropout."""
-    for name, value in vars(config).items():
-        if "drop" in name and isinstance(value, float):
-            setattr(config, name, 0.0)
+    """Fine-tuning is deterministic but for the branches' own dropout; ``config`` with those of its towers, if it has several."""
+    for part in (config, *(getattr(config, name) for name in config.sub_configs)):
+        for name, value in vars(part).items() if part is not None else ():
+            if "drop" in name and isinstance(value, float):
+                setattr(part, name, 0.0)
     return config
-
-
-def require_tokens(tokenizer: Tokenizer, backbone: str) -> None:
-    """ConfigError for a tokenizer without end token or without character offsets."""
-    if tokenizer.eos_token_id is None:
-        raise ConfigError(
-            f"backbone '{backbone}': the tokenizer has no end token, so no answer could end; set eos_token in its "
-            "tokenizer_config.json."
-        )
-    if not tokenizer.is_fast:
-        raise ConfigError(
-            f"backbone '{backbone}': the tokenizer gives no character offsets, which the label boundary needs; convert "
-            "it to a tokenizer.json."
-        )
-
-
-def end_tokens(network: Any, tokenizer: Tokenizer) -> frozenset[int]:
-    """The tokenizer's end token and those the model's generation config names (chat models have an end of turn)."""
-    more = getattr(network.generation_config, "eos_token_id", None)
-    return frozenset({tokenizer.eos_token_id, *([] if more is None else [more] if isinstance(more, int) else more)})

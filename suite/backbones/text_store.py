@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
 from suite.benchmarks.stream import SPLITS, Split, Stream, TextExamples, TextTask
+from suite.benchmarks.text_scores import score
 from suite.data.demonstrations import choose_demonstrations, instruction_of, with_demonstrations
 from suite.data.text import PromptRow, TextEncoder, TokenRow
 
 
 class TextStore:
-    """Training rows and prompts of every task, by index in the stream."""
+    """Training rows and prompts of every task, by index in the stream; ``ends`` are the tokens that end an answer."""
 
-    def __init__(self, stream: Stream, encoder: TextEncoder, demonstrations: int) -> None:
+    def __init__(self, stream: Stream, encoder: TextEncoder, demonstrations: int, ends: Collection[int]) -> None:
+        self.scoring = stream.scoring or ""
+        self.ends = ends
         self.tasks = [task for task in stream.tasks if isinstance(task, TextTask)]
         self.encoder = encoder
         self.demonstrations = demonstrations
@@ -59,11 +62,12 @@ class TextStore:
     def facts(self, task: int) -> dict[str, Any]:
         """Counts of one task over rows; windows in tokens."""
         rows = self.training(task)
-        cut, long = {}, {}
+        cut, long, lost = {}, {}, {}
         for split in SPLITS:
             if split != "train":
                 cut[split] = sum(row.cut for row in self.prompts(task, split))
                 long[split] = self._out_of_reach(task, split)
+                lost[split] = self._lost(task, split)
         facts: dict[str, Any] = {
             "prompt_window": self.encoder.prompt_window,
             "answer_window": self.encoder.answer_window,
@@ -71,6 +75,7 @@ class TextStore:
             "prompts_cut_on_the_left": {"train": sum(row.prompt_cut for row in rows), **cut},
             "train_answers_cut": sum(row.answer_cut for row in rows),
             "answers_over_the_limit": long,
+            "answers_changed_by_the_tokenizer": lost,
             "boundary_inside_a_token": sum(row.straddles for row in rows),
             **({"demonstrations": len(self.demonstration_rows(task))} if self.demonstrations else {}),
         }
@@ -83,6 +88,16 @@ class TextStore:
         lengths = self.encoder.answer_lengths(self.examples(task, split).answers)
         return sum(length > self.limit(task) for length in lengths)
 
+    def _lost(self, task: int, split: Split) -> int:
+        """Answers that score lower than themselves once they went through the tokenizer and back."""
+        examples, metric = self.examples(task, split), self.tasks[task].metric
+        rows = zip(self.encoder.come_back(examples.answers, self.ends), examples.answers, examples.prompts, strict=True)
+        return sum(
+            score(metric, self.scoring, found, answer, prompt) < score(metric, self.scoring, answer, answer, prompt)
+            for found, answer, prompt in rows
+            if found != answer
+        )
+
     def _notes(self, name: str, limit: int, facts: dict[str, Any]) -> list[str]:
         """One sentence for everything that was cut."""
         notes = [
@@ -93,6 +108,11 @@ class TextStore:
         notes += [
             f"{name}: {count} of {facts['rows'][split]} {split} answers are longer than the {limit} tokens that are generated"
             for split, count in facts["answers_over_the_limit"].items()
+            if count
+        ]
+        notes += [
+            f"{name}: {count} of {facts['rows'][split]} {split} answers do not come back through the tokenizer as they are"
+            for split, count in facts["answers_changed_by_the_tokenizer"].items()
             if count
         ]
         counts = (

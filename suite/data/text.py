@@ -6,7 +6,7 @@ offsets unless the released rule is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -43,6 +43,12 @@ class PromptRow:
 
     ids: Ids
     cut: bool
+
+
+def decode_answers(tokenizer: Tokenizer, ids: Sequence[Sequence[int]]) -> list[str]:
+    """Answers as they are scored: without special tokens, nothing tidied up."""
+    texts: list[str] = tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return texts
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,13 @@ class TextEncoder:
     def answer_lengths(self, answers: Sequence[str]) -> list[int]:
         """Tokens that each answer takes, its end token not counted."""
         return [len(ids) for ids in self.tokenizer(list(answers), add_special_tokens=False, verbose=False)["input_ids"]]
+
+    def come_back(self, answers: Sequence[str], ends: Collection[int]) -> list[str]:
+        """What each answer reads like when the model gives exactly its tokens, up to the first of ``ends``."""
+        encoded = self.tokenizer(list(answers), add_special_tokens=False, verbose=False)["input_ids"]
+        until = [next((place for place, token in enumerate(ids) if token in ends), len(ids)) for ids in encoded]
+        given = [ids[:end] for ids, end in zip(encoded, until, strict=True)]
+        return decode_answers(self.tokenizer, given)
 
     def _prompt(self, ids: list[int]) -> list[int]:
         """The last ``prompt_window`` ids, with the begin token where there is room for it."""

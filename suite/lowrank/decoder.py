@@ -145,9 +145,18 @@ def placement_rows(network: nn.Module) -> list[tuple[str, str, str]]:
     return rows
 
 
+def language_tower(network: nn.Module) -> nn.Module:
+    """The decoder of a network, without the towers for pictures or sound that its class may have beside it."""
+    found: nn.Module = network.get_decoder() if hasattr(network, "get_decoder") else network  # type: ignore[operator]
+    return found
+
+
 def _decoder_layers(network: nn.Module) -> tuple[str, nn.ModuleList]:
-    """Path and list of the decoder layers: the first list with a known projection, else the longest."""
-    lists = [(name, part) for name, part in network.named_modules() if isinstance(part, nn.ModuleList) and len(part)]
+    """Path and list of the language tower's layers: the first list with a known projection, else the longest."""
+    tower = language_tower(network)
+    above = next(name for name, part in network.named_modules() if part is tower)
+    start = f"{above}." if above else ""
+    lists = [(start + name, part) for name, part in tower.named_modules() if isinstance(part, nn.ModuleList) and len(part)]
     for name, module in lists:
         if any(_submodule(module[0], path) is not None for path in PROJECTIONS):
             return name, module
@@ -162,10 +171,15 @@ def _of_layer(network: nn.Module, path: str, index: int, layer: nn.Module) -> It
     for inside, names in known:
         module: Any = layer.get_submodule(inside)
         total = module.weight.shape[0 if isinstance(module, nn.Linear) else 1]
-        sizes = _row_counts(names, int(total), getattr(network, "config", None))
+        sizes = _row_counts(names, int(total), _text_config(network))
         ends = [sum(sizes[: place + 1]) for place in range(len(sizes))]
         rows = tuple(slice(end - size, end) for end, size in zip(ends, sizes, strict=True))
         yield Projection(f"{path}.{inside}", tuple(f"layers.{index}.{name}" for name in names), rows, module)
+
+
+def _text_config(network: nn.Module) -> Any:
+    config: Any = getattr(network, "config", None)
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
 
 
 def _row_counts(names: Sequence[str], total: int, config: Any) -> list[int]:

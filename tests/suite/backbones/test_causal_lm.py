@@ -281,25 +281,6 @@ def test_images_are_refused(tmp_path: Path) -> None:
         build(stream)
 
 
-def edit_tokenizer(folder: Path, **fields: Any) -> CausalLMConfig:
-    path = copy_of_mini(folder) / "tokenizer_config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
-    return CausalLMConfig(model=str(folder), max_prompt_tokens=64, max_answer_tokens=16)
-
-
-def test_tokenizer_without_end_token_is_refused(stream: Stream, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the tokenizer has no end token"):
-        build(stream, edit_tokenizer(tmp_path / "model", eos_token=None))
-
-
-def test_tokenizer_without_pad_token_pads_with_the_end_token(stream: Stream, tmp_path: Path) -> None:
-    learner = build(stream, edit_tokenizer(tmp_path / "model", pad_token=None))
-    learner.begin_task(0)
-    assert learner.facts()["pad_token"] == "end token, the tokenizer has no pad token"
-    batch = batch_of(learner, list(range(8)))
-    assert learner.forward(batch).loss.item() == pytest.approx(build(stream).forward(batch).loss.item(), abs=1e-6)
-
-
 def spoil(folder: Path, what: str) -> str:
     copy_of_mini(folder)
     weights = folder / "model.safetensors"
@@ -370,3 +351,25 @@ def test_code_in_a_folder_is_never_run_and_nothing_is_asked(known: bool, tmp_pat
 def test_path_that_is_not_there_is_not_looked_for_on_the_hub(stream: Stream, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a folder; give one with config.json"):
         build(stream, CausalLMConfig(model=str(tmp_path / "absent")))
+
+
+def test_only_the_language_tower_of_several_is_adapted(stream: Stream, tmp_path: Path) -> None:
+    """Gemma 3's class holds a vision tower too, whose layers come first and have projections of the same names."""
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {"vocab_size": 598, "num_key_value_heads": 2, "head_dim": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    vision = {"image_size": 28, "patch_size": 14, "attention_dropout": 0.1}
+    config = Gemma3Config(text_config={**shape, **text}, vision_config={**shape, **vision}, mm_tokens_per_image=4)
+    Gemma3ForConditionalGeneration(config).save_pretrained(tmp_path)
+    for file in MINI_LM.glob("tokenizer*.json"):
+        shutil.copy(file, tmp_path)
+    learner = build(stream, CausalLMConfig(model=str(tmp_path), max_prompt_tokens=64, max_answer_tokens=16))
+    assert len(learner.slots) == 2 * 7
+    assert all(".language_model.layers." in path for path in learner.module_paths().values())
+    assert learner.network.config.vision_config.attention_dropout == 0.0
+    assert placement_map(str(tmp_path))[0] == ("q", "layers 0-1 self_attn.q_proj", "32 x 32")
+    adapt(learner)
+    learner.forward(batch_of(learner, [0, 1, 2])).loss.backward()  # type: ignore[no-untyped-call]
+    assert all(slot.branch("task").b.grad is not None for slot in learner.slots.values())
+    assert learner.evaluate("validation", [1])[0].texts
