@@ -68,6 +68,11 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def is_litter(name: str) -> bool:
+    """Whether an entry of this name is hidden, or was left by another system."""
+    return name.startswith(".") or name.lower() in LITTER
+
+
 def entries(folder: Path) -> list[Entry]:
     """What lies in a folder of the user, sorted by name; hidden entries and the litter of other systems are left out.
 
@@ -80,7 +85,7 @@ def entries(folder: Path) -> list[Entry]:
         raise DataError(f"{folder}: cannot be read ({error.strerror}); give the path of a folder of yours.") from None
     found: dict[str, Entry] = {}
     for name in sorted(names):
-        if name.startswith(".") or name.lower() in LITTER:
+        if is_litter(name):
             continue
         if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
             raise DataError(f"{folder}: holds a name that is not UTF-8 ({os.fsencode(name)!r}); rename it.")
@@ -100,14 +105,11 @@ def entry_path(folder: Path, name: str) -> Path:
 
 
 def regular_bytes(path: Path | str) -> bytes:
-    """The content of a regular file, or of an open descriptor such as ``/dev/stdin``.
+    """The content of a regular file.
 
     Raises:
         OSError: there is none, or it is a folder, a pipe or a device, which may never end.
     """
-    if (descriptor := descriptor_of(Path(path))) is not None:
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            return file.read()
     # without O_NONBLOCK a pipe that nobody writes to would be waited for here
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
@@ -119,9 +121,15 @@ def regular_bytes(path: Path | str) -> bytes:
 
 
 def read_bytes(path: Path, remedy: str, kind: type[SuiteError] = DataError) -> bytes:
-    """The content of a file that the user named; ``remedy`` ends the sentence of an error of this ``kind``."""
+    """The content of a file that the user named, or of an open descriptor such as ``/dev/stdin``.
+
+    ``remedy`` ends the sentence of an error, which is of this ``kind``.
+    """
     try:
-        return regular_bytes(path)
+        if (descriptor := descriptor_of(path)) is None:
+            return regular_bytes(path)
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            return file.read()
     except FileNotFoundError:
         raise kind(f"{path}: there is no such file; {remedy}.") from None
     except IsADirectoryError:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
+
+from suite.files import composed
+
+Name = Annotated[str, AfterValidator(composed)]
+"""The name of something of the user, such as a folder: in composed Unicode, so that it is one name on every system."""
 
 LARGEST = 2**53  # whole numbers up to here are exact in JSON, in databases and as floats
 

@@ -16,7 +16,9 @@ from suite.data.draws import class_rows, draw_beside, hold_out, rest_of
 from suite.data.folders import FolderDomain, find_domains, read_domain
 from suite.data.items import ImageItems
 from suite.errors import DataError
+from suite.files import entry_path
 from suite.hashing import cache_root
+from suite.settings import Name
 
 
 class ImageFoldersConfig(BenchmarkConfig):
@@ -32,7 +34,7 @@ class ImageFoldersConfig(BenchmarkConfig):
     tasks_field: ClassVar[str] = "benchmark.domains"
     name: Literal["image-folders"] = "image-folders"
     folder: str = "."  # relative to the data root
-    domains: tuple[str, ...] | None = None  # in the order of the stream; None = all, sorted
+    domains: tuple[Name, ...] | None = None  # in the order of the stream; None = all, sorted
     protocol: Literal["task", "union"] = "task"
     shared_classes: Literal["refuse", "merge"] = "refuse"  # a class that several domains of a union have: one class, or a mistake
     shots: Annotated[int, Field(ge=1)] | None = None  # training images per class; None = all
@@ -84,7 +86,7 @@ class ImageFoldersConfig(BenchmarkConfig):
         return decode_now(plan.items(split), self.image_size)
 
     def plan_task(self, data_root: Path, name: str) -> TaskPlan:
-        domain = read_domain(data_root / self.folder / name)
+        domain = read_domain(entry_path(data_root / self.folder, name))
         train, validation = self._split(domain)
         return TaskPlan(
             name=domain.name,

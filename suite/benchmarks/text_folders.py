@@ -11,6 +11,8 @@ from pydantic import Field
 from suite.benchmarks.stream import Stream
 from suite.benchmarks.text_tasks import TextBenchmarkConfig, TextMetric, TextRecipe
 from suite.errors import DataError, require_known
+from suite.files import entries, entry_path
+from suite.settings import Name
 
 
 class TextFoldersConfig(TextBenchmarkConfig):
@@ -26,7 +28,7 @@ class TextFoldersConfig(TextBenchmarkConfig):
     budget: ClassVar[Mapping[str, Any]] = {"batch_size": 16, "lr": 2e-3}
 
     name: Literal["text-folders"] = "text-folders"
-    metrics: Annotated[dict[str, TextMetric], Field(min_length=1)]
+    metrics: Annotated[dict[Name, TextMetric], Field(min_length=1)]
     epochs: Annotated[int, Field(ge=1)] = 3
     answer_tokens: Annotated[int, Field(ge=1)] = 64
 
@@ -37,7 +39,7 @@ class TextFoldersConfig(TextBenchmarkConfig):
         root = data_root / self.folder
         if not root.is_dir():
             raise DataError(f"{root}: is not a folder; set benchmark.folder to one that holds <task>/train.json.")
-        found = [entry.name for entry in root.iterdir() if (entry / "train.json").is_file()]
-        missing = [name for name in self.metrics if not (root / name).is_dir()]
+        found = [entry.name for entry in entries(root) if (entry.path / "train.json").is_file()]
+        missing = [name for name in self.metrics if not entry_path(root, name).is_dir()]
         require_known(f"task folder below {root}", missing, found, where="benchmark.metrics")
         return self.text_stream(data_root, tuple(self.metrics), {})

@@ -13,6 +13,8 @@ from suite.benchmarks.stream import Protocol, Stream, TextTask
 from suite.config import BenchmarkConfig
 from suite.data.prompt_files import TaskSplits, read_task
 from suite.errors import DataError, read_each, require_known
+from suite.files import entry_path
+from suite.settings import Name
 
 TextMetric = Literal["accuracy", "letter", "rouge-l", "similarity", "sari"]
 SUMMARIES: Mapping[str, tuple[str, ...]] = {
@@ -43,7 +45,7 @@ class TextBenchmarkConfig(BenchmarkConfig):
     """
 
     folder: str = "."
-    tasks: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    tasks: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     scoring: Literal["strict", "trace", "treelora"] = "strict"
     max_new_tokens: Annotated[int, Field(ge=1)] | None = None
     train_overlap: Literal["drop", "keep"] = "drop"
@@ -111,7 +113,7 @@ def find_task(data_root: Path, folder: str, task: str) -> Path:
     Raises:
         DataError: neither is there.
     """
-    for place in (data_root / folder / task, data_root / task):
+    for place in (entry_path(data_root / folder, task), entry_path(data_root, task)):
         if place.is_dir():
             return place
     raise DataError(

@@ -97,7 +97,8 @@ def main() -> None:
     except SuiteError as error:
         if "--debug" in sys.argv:
             raise
-        typer.echo(f"codyra-suite: {error}", err=True)
+        said = str(error).encode(errors="backslashreplace").decode()  # a path on disk may hold what is not UTF-8
+        typer.echo(f"codyra-suite: {said}", err=True)
         sys.exit(2)
     except OSError as error:
         unusable = error.errno in FULL or (error.errno in OF_THE_PATH and error.filename is not None)

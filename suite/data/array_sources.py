@@ -18,6 +18,7 @@ from PIL import Image
 
 from suite.data.items import ImageItems, image_items
 from suite.errors import DataError
+from suite.files import read_bytes, read_text, regular_bytes
 
 # md5 sums of torchvision.datasets.CIFAR100; the one pickle that is ever loaded must have them.
 CIFAR_SUMS = {
@@ -93,7 +94,7 @@ def cifar_class_names(folder: Path) -> list[str]:
     """The 100 fine label names: ``fine_label_names.txt`` (binary version) or the pickle ``meta``."""
     text = folder / "fine_label_names.txt"
     if text.is_file():
-        return text.read_text(encoding="utf-8").split()
+        return read_text(text, "pull cifar100 again").split()
     return [str(name) for name in _checked_pickle(folder / "meta")["fine_label_names"]]
 
 
@@ -110,7 +111,7 @@ def _file_stamp(path: Path) -> str:
 def _idx_array(file: Path, stamp: str) -> NDArray[np.uint8]:
     """uint8 array of an IDX file: (n, height, width) for images, (n,) for labels; ``stamp`` only keys the memory."""
     try:
-        data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        data = gzip.decompress(regular_bytes(file)) if file.suffix == ".gz" else regular_bytes(file)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{file}: cannot be read ({error}); pull mnist again.") from None
     magic, dimensions = IDX_HEADERS["idx1" if "idx1" in file.name else "idx3"]
@@ -125,7 +126,7 @@ def _idx_array(file: Path, stamp: str) -> NDArray[np.uint8]:
 def _cifar_arrays(file: Path, stamp: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """((n, 3072) uint8 in planes red, green, blue; (n,) fine labels) of ``train``/``test`` or their ``.bin``."""
     if file.suffix == ".bin":  # rows: coarse label, fine label, 3072 bytes
-        data = np.frombuffer(file.read_bytes(), dtype=np.uint8)
+        data = np.frombuffer(read_bytes(file, "pull cifar100 again"), dtype=np.uint8)
         if len(data) == 0 or len(data) % (CIFAR_ROW + 2):
             raise DataError(f"{file}: is not made of rows of {CIFAR_ROW + 2} bytes; pull cifar100 again.")
         rows = data.reshape(-1, CIFAR_ROW + 2)
@@ -147,7 +148,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 def _checked_pickle(path: Path) -> dict[str, Any]:
     """CIFAR's own pickle after its md5 matched torchvision's; nothing is unpickled before."""
-    data = path.read_bytes()
+    data = read_bytes(path, "pull cifar100 again")
     found = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if found != CIFAR_SUMS[path.name]:
         raise DataError(

@@ -24,6 +24,7 @@ Geometry = Literal["centre", "whole"]
 
 EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+MOST_SCALED = 1 << 26  # pixels of a resized picture before its middle is cut out
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
@@ -83,12 +84,21 @@ def to_rgb(image: Image.Image, where: str) -> Image.Image:
 
 
 def to_square(image: Image.Image, size: int, geometry: Geometry) -> Image.Image:
-    """Bicubic resize to ``size``; byte for byte what torchvision's Resize and CenterCrop give for PIL images."""
+    """Bicubic resize to ``size``; byte for byte what torchvision's Resize and CenterCrop give for PIL images.
+
+    Of a strip that would have more than ``MOST_SCALED`` pixels, the same middle is resized alone.
+    """
     if geometry == "whole":
         return image.resize((size, size), Image.Resampling.BICUBIC)
     width, height = image.size
     short, long = min(width, height), max(width, height)
     scaled_long = int(size * long / short)
+    if scaled_long * size > MOST_SCALED:  # nobody needs the gigabytes that the whole of a strip would take
+        step = long / scaled_long
+        start = round((scaled_long - size) / 2.0) * step
+        end = start + size * step
+        box = (0.0, start, float(width), end) if width <= height else (start, 0.0, end, float(height))
+        return image.resize((size, size), Image.Resampling.BICUBIC, box=box)
     scaled = (size, scaled_long) if width <= height else (scaled_long, size)
     if scaled != image.size:
         image = image.resize(scaled, Image.Resampling.BICUBIC)

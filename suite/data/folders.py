@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from suite.data.items import FileSource, ImageItems, image_items
 from suite.errors import DataError, nearest, require_known
+from suite.files import Entry, composed, entries, read_json
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+SHOWN = 3  # files named in one error
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +34,14 @@ def find_domains(root: Path, wanted: Sequence[str] | None) -> list[str]:
     """
     if not root.is_dir():
         raise DataError(f"{root}: is not a folder; set the data root to one that holds <domain>/train and <domain>/test.")
-    found = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    found = [entry.name for entry in entries(root) if entry.is_folder]
     if wanted is None:
         if not found:
             raise DataError(f"{root}: holds no domain folder; lay it out as <domain>/{{train,test}}/<class>/*.png or *.jpg.")
         return found
-    require_known(f"domain below {root}", wanted, found, where="benchmark.domains")
-    return list(wanted)
+    names = [composed(name) for name in wanted]
+    require_known(f"domain below {root}", names, found, where="benchmark.domains")
+    return names
 
 
 def read_domain(folder: Path) -> FolderDomain:
@@ -51,17 +54,18 @@ def read_domain(folder: Path) -> FolderDomain:
     for part in ("train", "test"):
         if not (folder / part).is_dir():
             raise DataError(f"{folder}: has no '{part}' folder; a domain needs train/<class> and test/<class>.")
-    train = _class_files(folder / "train")
-    test = _class_files(folder / "test")
+    _require_pictures(folder)
+    stored_as: dict[str, str] = {}
+    train, test = (_class_files(folder, part, stored_as) for part in ("train", "test"))
     classes = sorted(train)
     for name in sorted(test):
         if name not in train:
             near = nearest(name, classes)
             hint = f" (nearest: '{near}')" if near else ""
             raise DataError(f"{folder / 'test' / name}: is a class that {folder / 'train'} lacks; add or rename it{hint}.")
-    source = FileSource(folder)
+    source = FileSource(folder, stored_as)
     return FolderDomain(
-        name=folder.name,
+        name=composed(folder.name),
         class_folders=tuple(classes),
         class_names=_class_names(folder, classes),
         train=_items(classes, train, source),
@@ -69,26 +73,50 @@ def read_domain(folder: Path) -> FolderDomain:
     )
 
 
-def _class_files(part: Path) -> dict[str, list[str]]:
-    """Class folder -> its image files as paths relative to the domain, sorted."""
+def _require_pictures(folder: Path) -> None:
+    """Refuse, all at once, what lies beside the class folders of a domain and what in them is no picture."""
+    loose, foreign = [], []
+    for part in ("train", "test"):
+        for entry in entries(folder / part):
+            if not entry.is_folder:
+                loose.append(entry.path)
+                continue
+            foreign += [file.path for file in entries(entry.path) if not _is_picture(file)]
+    if loose:
+        raise DataError(f"{_named(loose)}: lies beside the class folders; move it into one of them or out of '{loose[0].parent.name}'.")
+    if foreign:
+        kinds = Counter("folders" if path.is_dir() else path.suffix.lower() or "no suffix" for path in foreign)
+        counts = ", ".join(f"{kind}: {count}" for kind, count in sorted(kinds.items()))
+        raise DataError(
+            f"{_named(foreign)}: is not a {', '.join(SUFFIXES)} file ({len(foreign)} in all, {counts}); convert them or move them out "
+            "of the class folders."
+        )
+
+
+def _is_picture(entry: Entry) -> bool:
+    return Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file
+
+
+def _named(paths: Sequence[Path]) -> str:
+    return ", ".join(str(path) for path in paths[:SHOWN]) + (f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else "")
+
+
+def _class_files(folder: Path, part: str, stored_as: dict[str, str]) -> dict[str, list[str]]:
+    """Class folder -> its image files as identities (paths in the domain, composed Unicode), sorted.
+
+    ``stored_as`` takes the path on disk of every identity that is another one.
+    """
     classes: dict[str, list[str]] = {}
-    for entry in _visible(part):
-        if not entry.is_dir():
-            raise DataError(f"{entry}: lies beside the class folders; move it into one of them or out of '{part.name}'.")
-        files = _visible(entry)
-        for file in files:
-            if file.is_dir() or file.suffix.lower() not in SUFFIXES:
-                raise DataError(f"{file}: is not a {', '.join(SUFFIXES)} file; convert it or move it out of the class folder.")
+    for entry in entries(folder / part):
+        files = entries(entry.path)
         if not files:
-            raise DataError(f"{entry}: is a class folder without an image; add images or delete the folder.")
-        classes[entry.name] = [f"{part.name}/{entry.name}/{file.name}" for file in files]
+            raise DataError(f"{entry.path}: is a class folder without an image; add images or delete the folder.")
+        classes[entry.name] = [f"{part}/{entry.name}/{file.name}" for file in files]
+        on_disk = [f"{part}/{entry.path.name}/{file.path.name}" for file in files]
+        stored_as |= {item: path for item, path in zip(classes[entry.name], on_disk, strict=True) if item != path}
     if not classes:
-        raise DataError(f"{part}: has no class folder; lay it out as {part.name}/<class>/*.png or *.jpg.")
+        raise DataError(f"{folder / part}: has no class folder; lay it out as {part}/<class>/*.png or *.jpg.")
     return classes
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 def _items(classes: list[str], files: dict[str, list[str]], source: FileSource) -> ImageItems:
@@ -113,14 +141,12 @@ def _class_names(folder: Path, classes: list[str]) -> tuple[str, ...]:
 
 def _read_mapping(path: Path, classes: list[str]) -> dict[str, str]:
     """``classes.json`` as class folder -> class name; empty when there is no such file."""
-    if not path.is_file():
+    if not path.exists():
         return {}
-    try:
-        mapping = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: is not valid JSON ({error}); correct it or delete the file.") from None
+    mapping = read_json(path, "correct it or delete the file")
     if not isinstance(mapping, dict) or not all(isinstance(name, str) and name.strip() for name in mapping.values()):
         raise DataError(f'{path}: must map each class folder to a class name, such as {{"ice_skating": "ice skating"}}.')
+    mapping = {composed(key): composed(name) for key, name in mapping.items()}
     for name in classes:
         if name not in mapping:
             raise DataError(f"{path}: gives no name for the class folder '{name}'; add one.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from suite.data.items import ImageItems
 from suite.errors import DataError
+from suite.files import entries, read_json, read_text
 
 SPLIT_SEED = 42  # ZSCL, mtil/src/datasets/collections.py: random_split with generator seed 42
 
@@ -64,33 +64,23 @@ def random_parts(items: ImageItems, share: float = 0.8) -> tuple[ImageItems, Ima
 
 def read_lines(path: Path) -> list[str]:
     """Stripped, non-empty lines of a list file; DataError when there are none."""
-    lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
+    lines = [line.strip() for line in read_text(path, "restore it").splitlines() if line.strip()]
     if not lines:
         raise DataError(f"{path}: is empty; restore the data set's own list file.")
     return lines
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """The object of a JSON file; DataError for anything else."""
-    try:
-        content = json.loads(_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{path}: is not valid JSON ({error}); restore it.") from None
+    content = read_json(path, "restore it")
     if not isinstance(content, dict):
         raise DataError(f"{path}: holds a {type(content).__name__} instead of an object with lists; restore it.")
     return content
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error}); restore it.") from None
-
-
 def listed_files(folder: Path, suffixes: Sequence[str] = (".jpg",)) -> list[str]:
-    """Sorted names of the image files of a folder, hidden ones left out; DataError for anything else in it."""
-    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    """Sorted names of the image files of a folder, hidden ones and litter left out; DataError for anything else in it."""
+    names = [entry.name for entry in entries(folder)]
     for name in names:
         if not name.lower().endswith(tuple(suffixes)):
             raise DataError(f"{folder / name}: is not one of the data set's {' or '.join(suffixes)} files; move it away.")

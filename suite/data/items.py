@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from suite.errors import DataError
+from suite.files import regular_bytes
+
+MOST_PIXELS = 1 << 30  # 3 GiB as RGB
 
 
 class ImageSource(Protocol):
@@ -34,23 +37,40 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True)
 class FileSource:
-    """Image files below one folder; an item is a path relative to it, with forward slashes."""
+    """Image files below one folder; an item is a path relative to it, with forward slashes.
+
+    Attributes:
+        stored_as: the path on disk of items whose name there is not the composed Unicode of their identity.
+    """
 
     folder: Path
+    stored_as: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, item: str) -> bytes:
-        return (self.folder / item).read_bytes()
+        return regular_bytes(self.where(item))
 
     def image(self, raw: bytes) -> Image.Image:
-        return Image.open(BytesIO(raw))
+        return open_picture(raw)
 
     def where(self, item: str) -> str:
-        return str(self.folder / item)
+        return f"{self.folder}/{self.stored_as.get(item, item)}"
 
     def stamp(self, item: str) -> str:
         # os.stat on a plain string: this runs once per image and trial, and Path objects would double its time
-        state = os.stat(f"{self.folder}/{item}")  # noqa: PTH116
+        state = os.stat(self.where(item))  # noqa: PTH116
         return f"{state.st_size}:{state.st_mtime_ns}"
+
+
+def open_picture(raw: bytes) -> Image.Image:
+    """Stored bytes as a picture that still has to be loaded; ValueError for one of more than ``MOST_PIXELS``.
+
+    Pillow's own limit warns at 90 and refuses at 180 million pixels, which scans and panoramas of a user's own exceed.
+    """
+    Image.MAX_IMAGE_PIXELS = None
+    image = Image.open(BytesIO(raw))
+    if image.width * image.height > MOST_PIXELS:
+        raise ValueError(f"{image.width} x {image.height} pixels, {MOST_PIXELS} at most")
+    return image
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from suite.benchmarks.stream import Split, TextExamples
 from suite.errors import DataError
+from suite.files import composed, read_json
 from suite.randomness import numpy_generator
 
 FILES: dict[Split, str] = {"train": "train.json", "validation": "eval.json", "test": "test.json"}
@@ -91,33 +92,18 @@ def read_rows(path: Path, split: Split) -> TextExamples:
     Raises:
         DataError: naming the file and, where there is one, the row (counted from 0).
     """
-    rows = _json(path)
+    rows = read_json(path, LAYOUT)
     if not isinstance(rows, list):
         raise DataError(f"{path}: holds a {type(rows).__name__} instead of a list of rows; {LAYOUT}.")
     if not rows:
         raise DataError(f"{path}: holds no row; add rows or remove the task.")
-    return examples_of(path.parent.name, split, [_pair(path, number, row) for number, row in enumerate(rows)])
+    return examples_of(composed(path.parent.name), split, [_pair(path, number, row) for number, row in enumerate(rows)])
 
 
 def examples_of(task: str, split: Split, pairs: Sequence[tuple[str, str]]) -> TextExamples:
     """Pairs of prompt and answer with ids ``<task>/<split>/<row>:<content hash>``."""
     ids = tuple(f"{task}/{split}/{number}:{_digest(pair)}" for number, pair in enumerate(pairs))
     return TextExamples(tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs), ids)
-
-
-def _json(path: Path) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file.") from None
-    if not text.strip():
-        raise DataError(f"{path}: is empty; {LAYOUT}.")
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{path}: is not valid JSON ({error}); {LAYOUT}.") from None
 
 
 def _pair(path: Path, number: int, row: Any) -> tuple[str, str]:
@@ -153,7 +139,7 @@ def _hold_out(folder: Path, train: TextExamples) -> tuple[TextExamples, TextExam
     if len(distinct) < 2:
         raise DataError(f"{folder}: has one distinct training prompt, too few to hold validation rows out; add rows.")
     count = min(HELD_OUT_MOST, max(1, round(HELD_OUT_SHARE * len(distinct))))
-    places = numpy_generator("hold out", folder.name).permutation(len(distinct))[:count]
+    places = numpy_generator("hold out", composed(folder.name)).permutation(len(distinct))[:count]
     chosen = {distinct[place] for place in places.tolist()}
     rest = [row for row, key in enumerate(keys) if key not in chosen]
     return _take(train, rest), _take(train, [row for row, key in enumerate(keys) if key in chosen])

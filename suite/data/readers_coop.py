@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from suite.benchmarks.image_facts import class_facts
-from suite.data.image_set import ImageSet, read_json
+from suite.data.image_set import ImageSet, read_object
 from suite.data.items import FileSource, ImageItems, image_items
 from suite.data.layouts import Need, locate
 from suite.data.readers_torchvision import read_aircraft, read_mnist
@@ -62,7 +62,7 @@ def read_coop(root: Path, name: str) -> ImageSet:
 
 def _read_split(path: Path) -> dict[str, list[Any]]:
     """The three lists of a split file, every row checked to be [relative path, label, class name]."""
-    content = read_json(path)
+    content = read_object(path)
     for part in ("train", "val", "test"):
         if not isinstance(content.get(part), list):
             raise DataError(f"{path}: has no list '{part}'; restore CoOp's split file.")

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from suite.benchmarks.image_facts import class_facts
 from suite.data.array_sources import cifar_class_names, cifar_items, idx_items
-from suite.data.image_set import ImageSet, listed_files, random_parts, read_json, read_lines, read_mat, read_mat_numbers
+from suite.data.image_set import ImageSet, listed_files, random_parts, read_lines, read_mat, read_mat_numbers, read_object
 from suite.data.items import FileSource, ImageItems, image_items
 from suite.data.layouts import Place, locate
 from suite.errors import DataError
+from suite.files import entries, is_litter
 
 
 def read_torchvision(root: Path, name: str) -> ImageSet:
@@ -178,7 +179,8 @@ def _sun397(root: Path) -> ImageSet:
     folder = place.require("a").parent
     lines = read_lines(place.require("ClassName.txt"))
     label_of = {line.lstrip("/"): label for label, line in enumerate(lines)}
-    ids = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("sun_*.jpg"))
+    found = (path.relative_to(folder) for path in folder.rglob("sun_*.jpg"))
+    ids = sorted(path.as_posix() for path in found if not any(is_litter(part) for part in path.parts))
     labels = []
     for item in ids:
         scene = item.rpartition("/")[0]
@@ -196,7 +198,7 @@ def _by_folder(folder: Path, classes: Sequence[str]) -> ImageItems:
 
 
 def _require_folders(folder: Path, expected: Sequence[str], ignored: tuple[str, ...] = ()) -> None:
-    found = {entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")} - set(ignored)
+    found = {entry.name for entry in entries(folder) if entry.is_folder} - set(ignored)
     missing, extra = sorted(set(expected) - found), sorted(found - set(expected))
     if missing or extra:
         problem = f"lacks the class folder '{missing[0]}'" if missing else f"has a folder '{extra[0]}' that is no class"
@@ -217,7 +219,7 @@ def _spaced(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _image_lists(path: Path) -> dict[str, list[str]]:
-    content = read_json(path)
+    content = read_object(path)
     for images in content.values():
         if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
             raise DataError(f"{path}: must map class names to lists of images; restore it.")

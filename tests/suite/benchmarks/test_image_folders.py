@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,8 +135,50 @@ def not_an_image(root: Path) -> str:
 
 
 def foreign_file(root: Path) -> str:
-    (root / "domain_0" / "train" / "class_1" / "Thumbs.db").write_text("")
-    return r"class_1/Thumbs\.db: is not a \.png, \.jpg, \.jpeg file"
+    (root / "domain_0" / "test" / "class_0" / "a.webp").write_text("")
+    for name in ("b.gif", "c.GIF", "notes"):
+        (root / "domain_0" / "train" / "class_1" / name).write_text("")
+    (root / "domain_0" / "train" / "class_1" / "deeper.png").mkdir()
+    return (
+        r"train/class_1/b\.gif, \S+c\.GIF, \S+deeper\.png and 2 more: is not a \.png, \.jpg, \.jpeg file "
+        r"\(5 in all, \.gif: 2, \.webp: 1, folders: 1, no suffix: 1\); convert them"
+    )
+
+
+def pipe(root: Path) -> str:
+    os.mkfifo(root / "domain_0" / "train" / "class_1" / "9.png")
+    return r"class_1/9\.png: is not a \.png"
+
+
+def not_utf8(root: Path) -> str:
+    os.mkdir(os.fsencode(root / "domain_0" / "train") + b"/caf\xe9")  # noqa: PTH102 - a Path takes no bytes
+    return r"domain_0/train: holds a name that is not UTF-8 \(b'caf\\xe9'\); rename it"
+
+
+def both_forms(root: Path) -> str:
+    for form in ("NFC", "NFD"):
+        (root / "domain_0" / "train" / unicodedata.normalize(form, "café")).mkdir()
+    return "domain_0/train: holds 'café' twice, in composed and in decomposed Unicode"
+
+
+def twice_in_json(root: Path) -> str:
+    (root / "domain_0" / "classes.json").write_text('{"class_0": "a", "class_1": "b", "class_0": "c"}')
+    return r"classes\.json: is not valid JSON \(the key 'class_0' stands twice"
+
+
+def endless_number(root: Path) -> str:
+    (root / "domain_0" / "classes.json").write_text('{"class_0": ' + "1" * 5000 + "}")
+    return r"classes\.json: is not valid JSON \(Exceeds the limit"
+
+
+def far_too_deep(root: Path) -> str:
+    (root / "domain_0" / "classes.json").write_text("[" * 100_000)
+    return r"classes\.json: is not valid JSON \("
+
+
+def not_text(root: Path) -> str:
+    (root / "domain_0" / "classes.json").write_bytes(b"\xff\xfe{")
+    return r"classes\.json: is not UTF-8 text \(byte 0\); save it as UTF-8"
 
 
 def loose_file(root: Path) -> str:
@@ -183,6 +228,13 @@ FAULTS = [
     truncated_png,
     not_an_image,
     foreign_file,
+    pipe,
+    not_utf8,
+    both_forms,
+    twice_in_json,
+    endless_number,
+    far_too_deep,
+    not_text,
     loose_file,
     no_test,
     test_class_unknown,
@@ -254,3 +306,31 @@ def test_shared_classes_are_a_choice_of_unions(root: Path) -> None:
     merged = ImageFoldersConfig(protocol="union", shared_classes="merge").build(root)
     assert (refused.shared_classes, merged.shared_classes) == ("refuse", "merge")
     assert merged.setting == {**refused.setting, "shared_classes": "merge"}
+
+
+def test_litter_of_other_systems_changes_nothing(root: Path) -> None:
+    before = ImageFoldersConfig().build(root).fingerprint()
+    (root / "__MACOSX" / "domain_0").mkdir(parents=True)
+    (root / "domain_0" / "train" / "__MACOSX").mkdir()
+    (root / "domain_0" / "train" / "desktop.ini").write_text("x")
+    for name in ("Thumbs.db", ".DS_Store", "._0.png", "Icon\r"):
+        (root / "domain_0" / "train" / "class_1" / name).write_text("x")
+    assert ImageFoldersConfig().build(root).fingerprint() == before
+
+
+def test_composed_and_decomposed_names_are_one_name(root: Path, tmp_path: Path) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    builds = []
+    for forms in ((composed,) * 3, (decomposed, decomposed, composed), (composed, decomposed, decomposed)):
+        place = tmp_path / f"as{len(builds)}"
+        shutil.copytree(root, place)
+        domain = (place / "domain_0").rename(place / forms[0])
+        for part, name in zip(("train", "test"), forms[1:], strict=True):
+            (domain / part / "class_0").rename(domain / part / name)
+            (domain / part / name / "0.png").rename(domain / part / name / f"{name}.png")
+        (domain / "classes.json").write_text(json.dumps({decomposed: "café", "class_1": "b", "class_2": "c"}), encoding="utf-8-sig")
+        for wanted in (composed, decomposed):
+            stream = ImageFoldersConfig(domains=("domain_1", wanted)).build(place)
+            builds.append((stream.task_names, stream.fingerprint()))
+    assert len(set(builds)) == 1
+    assert builds[0][0] == ("domain_1", composed)

@@ -23,7 +23,7 @@ SMALL = ["--method", "zero-shot", "--set", "benchmark.domains=[shapes]", "--set"
         (["run", "mini-mtil", *SMALL, "--out", "caf\udce9"], "is not UTF-8"),
         (["run", "image-folders", *SMALL[:2], "--data-root", "x" * 300, "--tracking", "none"], "x: "),
         (["run", "image-folders", *SMALL[:2], "--data-root", "loop", "--tracking", "none"], "loop: "),
-        (["run", "text-folders", *SMALL[:2], "--set", "benchmark.metrics={a: accuracy}", "--data-root", "y" * 300], "y: "),
+        (["run", "text-folders", *SMALL[:2], "--set", "benchmark.metrics={a: accuracy}", "--data-root", "y" * 300, *SMALL[-2:]], "y: "),
         (["run", "x" * 300 + ".yaml"], "File name too long"),
         (["run", "/dev/zero/a.yaml"], "Not a directory"),
         (["sweep", "pipe.yaml"], "it is a pipe or a device"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from suite.data.decode import decode, to_rgb, to_square
-from suite.data.items import FileSource
+from suite.data.items import FileSource, open_picture
 from suite.errors import DataError
 
 
@@ -27,6 +29,39 @@ def test_centre_is_the_papers_test_transform(width: int, height: int, size: int)
     image = photo(width, height)
     reference = Compose([Resize(size, interpolation=InterpolationMode.BICUBIC), CenterCrop(size)])(image)
     assert np.array_equal(np.asarray(to_square(image, size, "centre")), np.asarray(reference))
+
+
+def png_header(width: int, height: int) -> bytes:
+    """The beginning of a PNG of that size, as far as it is read before its pixels are."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+
+
+def test_pictures_of_any_size_are_read(tmp_path: Path) -> None:
+    source = FileSource(tmp_path)
+    Image.new("L", (60_000, 1), 200).save(tmp_path / "strip.png")
+    Image.new("L", (1, 1), 200).save(tmp_path / "dot.png")
+    for name in ("strip.png", "dot.png"):
+        assert (decode(source, name, 224, "centre") == 200).all()
+        assert (decode(source, name, 224, "whole") == 200).all()
+    assert open_picture(png_header(20_000, 20_000)).size == (20_000, 20_000)  # Pillow alone takes that for an attack
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_middle_of_a_strip_is_what_the_whole_would_give(monkeypatch: pytest.MonkeyPatch, turned: bool) -> None:
+    image = photo(3001, 7)
+    image = image.transpose(Image.Transpose.ROTATE_90) if turned else image
+    whole = np.asarray(to_square(image, 16, "centre")).astype(int)
+    monkeypatch.setattr("suite.data.decode.MOST_SCALED", 1000)
+    assert np.abs(np.asarray(to_square(image, 16, "centre")).astype(int) - whole).max() <= 1
+
+
+def test_what_no_memory_can_hold_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    (tmp_path / "huge.png").write_bytes(png_header(40_000, 40_000))
+    with pytest.raises(DataError, match=r"huge\.png: cannot be read as an image \(40000 x 40000 pixels, 1073741824 at most\)"):
+        decode(FileSource(tmp_path), "huge.png", 32)
 
 
 def test_whole_keeps_every_edge() -> None:

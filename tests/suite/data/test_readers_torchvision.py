@@ -275,7 +275,7 @@ def worded_label(root: Path) -> tuple[str, str]:
 
 def other_encoding(root: Path) -> tuple[str, str]:
     (root / "fgvc-aircraft-2013b" / "data" / "images_variant_val.txt").write_bytes(b"\xff\xfe7")
-    return "aircraft", r"images_variant_val\.txt: cannot be read as text"
+    return "aircraft", r"images_variant_val\.txt: is not UTF-8 text"
 
 
 def damaged_gzip(root: Path) -> tuple[str, str]:
