@@ -3,7 +3,9 @@
     L = CE + lambda1 sum over slots sum_jk |A_past A^T|_jk + lambda2 sum over slots (||A||_F + ||B||_F)
 
 Source: arXiv 2310.14152; cmnfriend/O-LoRA (commit 07117e1) src/uie_trainer_lora.py. The paper writes squares, the released code
-absolute values: ``penalty`` chooses.
+absolute values: ``penalty`` chooses. The release has settings for language models alone: rank 8 and alpha 32 (a scale of 4) on q and v;
+lambda1 0.5 and lambda2 0 on every task of the four-task streams, other values task by task on its fifteen-task stream, which cannot be set
+here. The penalty is a sum over slots, so six placements of two encoders weigh it more than q and v of one.
 """
 
 from __future__ import annotations
@@ -23,7 +25,12 @@ from trainables.method import Method, MethodConfig, MethodFacts, Step, TaskConte
 
 
 class OLoraConfig(MethodConfig):
-    """Hyperparameters; ``lambda1`` and ``lambda2`` as in the released T5 scripts. Past updates are merged, past A kept."""
+    """Hyperparameters; past updates are merged, past A kept.
+
+    Attributes:
+        alpha: scale times rank; null means a scale of 1. The released scripts have alpha 32 at rank 8.
+        lambda1, lambda2: as in the released T5 scripts of the four-task streams (``scripts/order_1.sh`` to ``order_3.sh``).
+    """
 
     name: Literal["olora"] = "olora"
     rank: Annotated[int, Field(ge=1, le=512)] = 16

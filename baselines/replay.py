@@ -2,8 +2,10 @@
 
     L = CE(current batch) + weight CE(memory batch)
 
-Source: arXiv 1902.10486; aimagelab/mammoth (commit e75a491) models/er.py, utils/buffer.py. Rows are inserted once, after their
-task, never per epoch: the release's way gives duplicates.
+Source: arXiv 1902.10486; aimagelab/mammoth (commit e75a491) models/er.py, utils/buffer.py. mammoth takes one mean over both batches
+joined; that is this loss with ``weight = memory_share``, divided by 1 + memory_share. The default weight of 1 counts both means alike.
+Rows are inserted once, after their task, never per epoch: the release's way gives duplicates. TRACE's replay is another method: after each
+task one more epoch over a tenth of the earlier rows and all of LIMA.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ class ReplayConfig(MethodConfig):
         memory_size: rows kept over all finished tasks.
         selection: ``reservoir`` = every row seen so far is kept with equal probability, ``balanced`` = equal shares per task.
         memory_share: memory rows per step as a share of the current batch.
-        weight: of the memory loss.
+        weight: of the mean loss over the memory rows; equal to ``memory_share`` it is mammoth's, up to a constant factor.
         label_space: classes a replayed image is judged among: its own task's, all seen ones, or ``protocol`` = as the stream.
     """
 

@@ -30,7 +30,8 @@ RELEASED_LEVELS = 50
 
 
 class CodyraConfig(MethodConfig):
-    """Hyperparameters; defaults are those of the released runner.
+    """Hyperparameters; defaults are those of the released runner but for ``threshold_op``: there the paper's operator, which with
+    the runner's schedule leaves 8.27 of 16 parts without any signal where the release's leaves 8.22.
 
     Attributes:
         kappa_max: largest threshold; 0 never prunes.

@@ -64,7 +64,7 @@ class Outcomes:
     Attributes:
         scores: float32 (n,), 0 to 100; accuracies hold only 0 and 100.
         texts: generated answers (text tasks), so that other conventions can be computed later.
-        ties: examples whose two best logits were equal (decided for the lowest index).
+        ties: image examples whose best prompt belongs to several classes, to the first of which it is counted.
     """
 
     scores: NDArray[np.float32]

@@ -19,6 +19,7 @@ from suite.errors import SuiteError, unknown_name
 
 TEXT_METRICS = ("accuracy", "letter", "rouge-l", "similarity", "sari")
 TEXT_CONVENTIONS = ("trace", "treelora", "strict")
+NO_LETTER = "N/A"  # what TreeLoRA reads where an answer is blank
 
 ROUGE_EPSILON = 1e-8  # inside the denominator of f, so that identical texts score 0.999999995
 SARI_ORDERS = (1, 2, 3, 4)
@@ -27,8 +28,8 @@ SARI_ORDERS = (1, 2, 3, 4)
 def is_right(convention: str, prediction: str, target: str) -> bool:
     """Accuracy rule. An empty prediction or target is wrong under every convention.
 
-    ``trace``: raw equality. ``treelora``: the stripped prediction starts with the target, so "120" is right for "12".
-    ``strict``: equality after stripping both.
+    ``trace``: raw equality, so blanks are right for the same blanks. ``treelora``: the stripped prediction starts with the target, so
+    "120" is right for "12". ``strict``: equality after stripping both.
     """
     if not prediction or not target:
         return False
@@ -42,10 +43,12 @@ def is_right(convention: str, prediction: str, target: str) -> bool:
 def letter(convention: str, answer: str) -> str:
     """Choice letter of a ScienceQA answer; "" when there is none.
 
-    ``trace`` takes the raw first character, the others strip first. (On an empty answer the TRACE release raises an
-    exception and TreeLoRA puts a placeholder; both mean a wrong answer here.)
+    ``trace`` takes the raw first character, the others strip first. On an empty answer the TRACE release raises an exception, which is
+    a wrong answer here; TreeLoRA reads a blank answer as ``N/A``, so that a blank prediction is right for a blank target.
     """
-    return answer[:1] if convention == "trace" else answer.strip()[:1]
+    if convention == "trace":
+        return answer[:1]
+    return answer.strip()[:1] or (NO_LETTER if convention == "treelora" else "")
 
 
 def _sentences(text: str) -> list[list[str]]:
@@ -207,12 +210,12 @@ def score(metric: str, convention: str, prediction: str, target: str, source: st
         raise unknown_name("text metric", metric, TEXT_METRICS)
     if metric == "sari":
         return sari(source, prediction, [target])
+    if metric == "letter":
+        return 100.0 * is_right(convention, letter(convention, prediction), letter(convention, target))
     if not prediction or not target:
         return 0.0
     if metric == "accuracy":
         return 100.0 * is_right(convention, prediction, target)
-    if metric == "letter":
-        return 100.0 * is_right(convention, letter(convention, prediction), letter(convention, target))
     if metric == "rouge-l":
         return _rouge_score(convention, prediction, target)
     return _similarity_score(prediction, target)

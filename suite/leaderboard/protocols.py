@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from suite.runs.record import Record
 from suite.yaml_files import parse_yaml
 
+Scalar = str | int | float | bool | None
 Grade = Literal["author's log", "author's text", "second-hand"]
 SECOND_HAND: Grade = "second-hand"
 
@@ -29,14 +30,14 @@ class PublishedProtocol(_Frozen):
     Attributes:
         published: the method's name as printed.
         method: the suite's method for it.
-        settings: dotted field of the resolved config -> published value.
+        settings: dotted field of the resolved config -> published value; of a list, each value says the same.
         tolerance: metric -> largest difference in points that counts as reproduced; empty where ``missing`` says why.
     """
 
     benchmark: str
     published: str
     method: str
-    settings: Mapping[str, str | int | float | bool | None] = {}
+    settings: Mapping[str, Scalar | tuple[Scalar, ...]] = {}
     free: Mapping[str, str] = {}
     missing: str = ""
     tolerance: Mapping[str, Annotated[float, Field(gt=0)]] = {}
@@ -51,7 +52,8 @@ class PublishedProtocol(_Frozen):
     def differences(self, record: Record) -> list[str]:
         """One clause per field in which the run's config is not the published one."""
         ours = flat(record.config)
-        return [_difference(key, ours, wanted) for key, wanted in self.settings.items() if key not in ours or ours[key] != wanted]
+        fields = {key: wanted if isinstance(wanted, tuple) else (wanted,) for key, wanted in self.settings.items()}
+        return [_difference(key, ours, wanted[0]) for key, wanted in fields.items() if key not in ours or ours[key] not in wanted]
 
     def covers(self, field: str) -> bool:
         """True if ``field`` of a resolved config is compared or free."""

@@ -96,6 +96,8 @@ def test_sari(row) -> None:
         ("A", "B\nSince", 0, 0, 0),
         ("", "B\nSince", 0, 0, 0),
         ("  ", "B\nSince", 0, 0, 0),
+        ("", "  ", 0, 100, 0),  # ZinYY/TreeLoRA, evaluations/eval_ScienceQA.py: a blank answer is read as N/A
+        ("  ", "  ", 100, 100, 0),
     ],
 )
 def test_scienceqa_letter(prediction, target, trace, treelora, strict) -> None:
