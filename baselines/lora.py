@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 
 from suite.backbones.learner import Learner
-from suite.lowrank.layer import Branch, Slot, fresh_branch
+from suite.lowrank.layer import Branch, Slot, fresh_branch, merged_form
 from suite.lowrank.placement import Placement
 from suite.randomness import RandomStreams
 from trainables.method import Method, MethodConfig, MethodFacts, TaskContext, count_parameters, tensor_bytes
@@ -83,7 +83,7 @@ class Lora(Method):
 @torch.no_grad()
 def stack(slot: Slot) -> None:
     """Freeze the task's branch and join it to ``past``: A rows below, B columns beside; the same function as merging."""
-    new = slot.branch(BRANCH).factors()
+    new = merged_form(slot, BRANCH)
     a, b = new
     if PAST in slot.branches:
         past = slot.branch(PAST)

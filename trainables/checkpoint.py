@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
-from suite.errors import DamagedRun
+from suite.errors import DamagedRun, SuiteError
 from suite.files import atomic_write
 from suite.lowrank.journal import Journal
 from suite.lowrank.layer import Branch, Factors, Slot
@@ -23,6 +24,8 @@ from suite.randomness import RandomStreams
 from suite.runs.record import TaskResult
 from suite.runs.store import CHECKPOINTS
 from trainables.method import Method
+
+Layout = dict[str, dict[str, Any]]  # <slot>/<branch> -> scale, enabled, dropout, names of trainable tensors, has a coefficient
 
 
 class Checkpoints:
@@ -67,8 +70,9 @@ class Checkpoints:
             journal.replay({name: Factors(tensors[f"{name}/a"], tensors[f"{name}/b"]) for name in sorted(names)})
         tensors, metadata = self._read(f"state_{results[-1].row}", results[-1].digests.get("state"))
         restore_branches(journal.slots, _under(tensors, "branch/"), json.loads(metadata["branches"]))
-        journal.remember_live()
         method.load_state(_under(tensors, "method/"))
+        restore_coefficients(journal.slots, _under(tensors, "branch/"), json.loads(metadata["branches"]))
+        journal.remember_live()
         random.load(_under(tensors, "random/"))
         return _under(tensors, "optimizer/")
 
@@ -110,10 +114,10 @@ class Checkpoints:
         return tensors, metadata
 
 
-def branch_tensors(slots: dict[str, Slot]) -> tuple[dict[str, Tensor], dict[str, dict[str, float | bool]]]:
+def branch_tensors(slots: dict[str, Slot]) -> tuple[dict[str, Tensor], Layout]:
     """Live branches as tensors ``<slot>/<branch>/<a|b|gate>`` and what a tensor cannot hold."""
     tensors: dict[str, Tensor] = {}
-    layout: dict[str, dict[str, float | bool]] = {}
+    layout: Layout = {}
     for name, slot in slots.items():
         for key in slot.branches:
             branch = slot.branch(key)
@@ -122,23 +126,54 @@ def branch_tensors(slots: dict[str, Slot]) -> tuple[dict[str, Tensor], dict[str,
                 "scale": branch.scale,
                 "enabled": branch.enabled,
                 "dropout": branch.dropout,
-                "trainable": branch.a.requires_grad,
+                "trainable": [part for part, value in branch.named_parameters() if value.requires_grad],
+                "coefficient": branch.coefficient is not None,
             }
     return tensors, layout
 
 
-def restore_branches(
-    slots: dict[str, Slot], tensors: dict[str, Tensor], layout: dict[str, dict[str, float | bool]]
-) -> None:
-    """Inverse of ``branch_tensors``: the slots get exactly these branches."""
+def restore_branches(slots: dict[str, Slot], tensors: dict[str, Tensor], layout: Layout) -> None:
+    """Inverse of ``branch_tensors`` for all but coefficients: the slots get exactly these branches."""
+    for slot in slots.values():
+        for key in [key for key in slot.branches if f"{slot.name}/{key}" not in layout]:
+            del slot.branches[key]
     for place, facts in layout.items():
-        name, _, key = place.partition("/")
-        slot = slots[name]
+        slot, key = _place(slots, place)
         gate = tensors.get(f"{place}/gate")
-        branch = Branch(tensors[f"{place}/a"], tensors[f"{place}/b"], gate, scale=float(facts["scale"]))
-        branch.enabled, branch.dropout = bool(facts["enabled"]), float(facts["dropout"])
-        branch.requires_grad_(bool(facts["trainable"]))
+        coefficient = slot.branch(key).coefficient if key in slot.branches else None  # of one that the method attached
+        branch = Branch(tensors[f"{place}/a"], tensors[f"{place}/b"], gate, scale=facts["scale"], coefficient=coefficient)
+        branch.enabled, branch.dropout = facts["enabled"], facts["dropout"]
+        _set_trainable(branch, facts)
         slot.branches[key] = branch.to(slot.weight.device)
+
+
+def restore_coefficients(slots: dict[str, Slot], tensors: dict[str, Tensor], layout: Layout) -> None:
+    """Tensors of the coefficients that the method has put on its branches again; a checkpoint cannot hold their code.
+
+    Raises:
+        SuiteError: a branch that had a coefficient has none.
+    """
+    for place, facts in layout.items():
+        slot, key = _place(slots, place)
+        branch = slot.branch(key)
+        if facts.get("coefficient") and branch.coefficient is None:
+            raise SuiteError(
+                f"checkpoint: branch '{key}' of {slot.name} had an input-dependent coefficient and its method's load_state gave it none; "
+                "set Branch.coefficient there."
+            )
+        if isinstance(branch.coefficient, nn.Module):
+            branch.coefficient.load_state_dict(_under(tensors, f"{place}/coefficient."))
+            _set_trainable(branch, facts)
+
+
+def _place(slots: dict[str, Slot], place: str) -> tuple[Slot, str]:
+    name, _, key = place.partition("/")
+    return slots[name], key
+
+
+def _set_trainable(branch: Branch, facts: Mapping[str, Any]) -> None:
+    for part, value in branch.named_parameters():
+        value.requires_grad_(part in facts["trainable"])
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from suite.backbones.learner import Batch, Learner, Output
 from suite.benchmarks.stream import Task
-from suite.lowrank.layer import Factors, Slot
+from suite.lowrank.layer import Factors, Slot, merged_form
 from suite.randomness import RandomStreams
 from suite.settings import Settings
 
@@ -143,7 +143,10 @@ class Method(ABC):
         return {}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Inverse of ``state``; called after ``attach`` and after branches were restored."""
+        """Inverse of ``state``; called after ``attach`` and after branches were restored.
+
+        Puts the coefficients of branches that have one back: their tensors are restored afterwards, their code cannot be.
+        """
 
     def facts(self) -> MethodFacts:
         """Counts for the record, asked for after ``end_task``."""
@@ -152,7 +155,7 @@ class Method(ABC):
     def merge(self, slot: Slot, key: str, amount: float = 1.0) -> Factors:
         """Add ``amount`` times a branch's update to the frozen weight (fp32) and remove the branch; once per slot and task."""
         assert slot.name not in self.merged, f"{slot.name} is merged twice in a task; the checkpoint would keep the second update alone"
-        factors = slot.branch(key).factors()
+        factors = merged_form(slot, key)
         factors = Factors(factors.a, factors.b * amount) if amount != 1.0 else factors
         slot.add_to_weight(factors)
         del slot.branches[key]

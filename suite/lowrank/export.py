@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from suite.errors import ConfigError
 from suite.files import atomic_write
 from suite.lowrank.journal import Journal
-from suite.lowrank.layer import Factors
+from suite.lowrank.layer import Factors, merged_form
 
 
 @torch.no_grad()
@@ -25,10 +25,7 @@ def merge_live_branches(journal: Journal) -> None:
     """
     for slot in journal.slots.values():
         for key in list(slot.branches):
-            branch = slot.branch(key)
-            if branch.coefficient is not None:
-                raise ConfigError(f"export: branch '{key}' of {slot.name} depends on the input; this method has no merged form.")
-            slot.add_to_weight(branch.factors())
+            slot.add_to_weight(merged_form(slot, key))
             del slot.branches[key]
 
 

@@ -30,10 +30,15 @@ class Journal:
         self.add(merged)
 
     def update_norms(self) -> dict[str, float]:
-        """Frobenius norm per slot of what the last noted task changed: merged factors plus the move of live branches."""
-        live = self._live()
+        """Frobenius norm per slot of what the last noted task changed: merged factors plus the move of live branches.
+
+        Slots with a branch that depends on the input are left out: their update is no matrix and has no norm.
+        """
+        live, without = self._live(), self._without_norm()
         norms = {}
         for name in {**self.tasks[-1], **live}:
+            if name in without:
+                continue
             before = self._live_before.get(name)
             parts = [self.tasks[-1].get(name), live.get(name), Factors(before.a, -before.b) if before else None]
             norms[name] = frobenius_norm([part for part in parts if part is not None])
@@ -41,10 +46,10 @@ class Journal:
         return norms
 
     def cumulative_norms(self) -> dict[str, float]:
-        """Frobenius norm per slot of the whole shift since the pretrained weights."""
+        """Frobenius norm per slot of the whole shift since the pretrained weights; without slots that depend on the input."""
         live = self._live()
         names = {name for task in self.tasks for name in task} | set(live)
-        return {name: frobenius_norm(self.shift(name, live)) for name in sorted(names)}
+        return {name: frobenius_norm(self.shift(name, live)) for name in sorted(names - self._without_norm())}
 
     def shift(self, name: str, live: dict[str, Factors] | None = None) -> list[Factors]:
         """Every factor pair that separates a slot from its pretrained weight."""
@@ -56,10 +61,13 @@ class Journal:
         """Take the live branches as they are for the state before the next task (after a resume)."""
         self._live_before = self._live()
 
+    def _without_norm(self) -> set[str]:
+        return {name for name, slot in self.slots.items() if any(slot.branch(key).coefficient is not None for key in slot.branches)}
+
     def _live(self) -> dict[str, Factors]:
         live = {}
         for name, slot in self.slots.items():
-            factors = [slot.branch(key).factors() for key in slot.branches]
+            factors = [found for key in slot.branches if (found := slot.branch(key).factors()) is not None]
             if factors:
                 a, b = torch.cat([f.a for f in factors]).cpu(), torch.cat([f.b for f in factors], dim=1).cpu()
                 live[name] = Factors(a, b)

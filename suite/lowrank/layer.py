@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from suite.errors import ConfigError
+
 Coefficient = Callable[[Tensor, Tensor], Tensor]  # (x, A x) -> multiplier that broadcasts over A x
 
 
@@ -30,7 +32,8 @@ class Branch(nn.Module):
 
     Args:
         gate: importance weight of each rank-1 part, (r,), or None for plain LoRA.
-        coefficient: input-dependent multiplier of A x; a branch that has one cannot be merged.
+        coefficient: input-dependent multiplier of A x; a branch that has one cannot be merged. A module's tensors are part of a
+            checkpoint, its code is not: the method's ``load_state`` puts it back.
     """
 
     gate: nn.Parameter | None
@@ -65,8 +68,10 @@ class Branch(nn.Module):
         return torch.addmm(y.reshape(-1, y.shape[-1]), low.reshape(-1, self.rank).to(y.dtype), self.b.T).view(y.shape)
 
     @torch.no_grad()
-    def factors(self) -> Factors:
-        """fp32 copies with zero-gate parts dropped, so that rank counts what is really there."""
+    def factors(self) -> Factors | None:
+        """fp32 copies with zero-gate parts dropped, so that rank counts what is really there; None: no one matrix holds the branch."""
+        if self.coefficient is not None:
+            return None
         a, b = self.a.detach().clone(), self.b.detach() * self.scale
         if self.gate is not None:
             kept = self.gate.detach() != 0
@@ -77,6 +82,18 @@ class Branch(nn.Module):
     def effective_rank(self) -> int:
         """Parts with a non-zero gate; the full rank without gates."""
         return self.rank if self.gate is None else int(torch.count_nonzero(self.gate))
+
+
+def merged_form(slot: Slot, key: str) -> Factors:
+    """Factors of a branch that is to be merged or joined with another.
+
+    Raises:
+        ConfigError: the branch depends on the input; no single matrix holds it.
+    """
+    factors = slot.branch(key).factors()
+    if factors is None:
+        raise ConfigError(f"branch '{key}' of {slot.name} depends on the input; this method has no merged form.")
+    return factors
 
 
 def fresh_branch(

@@ -51,7 +51,7 @@ class TaskResult(BaseModel):
     Attributes:
         effective_rank: parts left per slot after pruning.
         no_signal_rank: what schedule and initialisation alone would leave per slot; null where rank is not learned.
-        update_norm: Frobenius norm of the task's update per slot.
+        update_norm: Frobenius norm of the task's update per slot; slots whose update depends on the input have none.
         cumulative_norm: Frobenius norm of the whole shift since the pretrained weights per slot.
         train_loss: mean task loss over the last tenth of the steps.
         digests: sha256 of what the row stands on: ``outcomes`` and ``answers`` by content, the checkpoint files ``merged`` and
