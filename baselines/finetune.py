@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from suite.backbones.learner import Learner
+from suite.parts import MethodConfig
 from suite.randomness import RandomStreams
-from trainables.method import Method, MethodConfig, MethodFacts, ParameterGroup, TaskContext, count_parameters
+from trainables.method import Method, MethodFacts, ParameterGroup, TaskContext, count_parameters
 
 FROZEN = ("logit_scale",)
 

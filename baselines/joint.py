@@ -16,7 +16,8 @@ from torch import Tensor
 from baselines.finetune import Finetune
 from suite.backbones.learner import Batch
 from suite.benchmarks.stream import Protocol
-from trainables.method import MethodConfig, Step, TaskContext
+from suite.parts import MethodConfig
+from trainables.method import Step, TaskContext
 
 
 class JointConfig(MethodConfig):

@@ -17,8 +17,9 @@ from pydantic import Field
 from suite.backbones.learner import Learner
 from suite.lowrank.layer import Branch, Slot, fresh_branch, merged_form
 from suite.lowrank.placement import Placement
+from suite.parts import MethodConfig
 from suite.randomness import RandomStreams
-from trainables.method import Method, MethodConfig, MethodFacts, TaskContext, count_parameters, tensor_bytes
+from trainables.method import Method, MethodFacts, TaskContext, count_parameters, tensor_bytes
 
 BRANCH = "task"
 PAST = "past"

@@ -20,8 +20,9 @@ from baselines.lora import BRANCH, Lora, LoraConfig
 from suite.backbones.learner import Learner
 from suite.errors import SuiteError
 from suite.lowrank.placement import Placement
+from suite.parts import MethodConfig
 from suite.randomness import RandomStreams
-from trainables.method import Method, MethodConfig, MethodFacts, Step, TaskContext, tensor_bytes
+from trainables.method import Method, MethodFacts, Step, TaskContext, tensor_bytes
 
 
 class OLoraConfig(MethodConfig):

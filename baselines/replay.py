@@ -20,8 +20,9 @@ from baselines.lora import Lora, LoraConfig
 from suite.backbones.learner import Batch, Learner
 from suite.benchmarks.stream import ImageTask, Protocol
 from suite.lowrank.placement import Placement
+from suite.parts import MethodConfig
 from suite.randomness import RandomStreams
-from trainables.method import Method, MethodConfig, MethodFacts, ParameterGroup, Step, TaskContext
+from trainables.method import Method, MethodFacts, ParameterGroup, Step, TaskContext
 
 REFERENCE_BYTES = 16  # one (task, row) pair of int64: the memory points into the training data
 

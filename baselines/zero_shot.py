@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from suite.backbones.learner import Learner
+from suite.parts import MethodConfig
 from suite.randomness import RandomStreams
-from trainables.method import Method, MethodConfig
+from trainables.method import Method
 
 
 class ZeroShotConfig(MethodConfig):

@@ -9,83 +9,31 @@ import copy
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
-from suite.benchmarks.stream import Stream
-from suite.errors import ConfigError, nearest, unknown_name
+from suite.errors import ConfigError, nearest
 from suite.files import atomic_write
 from suite.hashing import canonical_hash
+from suite.parts import BackboneConfig, BenchmarkConfig, MethodConfig, PartConfig, TrainingConfig
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
 from suite.settings import Settings
 from suite.yaml_files import parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
+Part = TypeVar("Part", bound=PartConfig)
 LONGEST_SHOWN = 80  # characters of a value in an error
 MOST_CLAUSES = 20  # wrong fields named in one error
-
-
-class BenchmarkConfig(Settings):
-    """Base of all benchmark configs; ``build`` reads the data and returns the stream.
-
-    Attributes:
-        backbone: default backbone of the benchmark, as config fields.
-        budget: the benchmark's own training budget, as fields of ``TrainingConfig``.
-        untouched: published zero-shot accuracy of the default backbone per task, or under ``mean`` over all tasks.
-        untouched_tolerance: points by which a measured value may differ before a run is refused.
-    """
-
-    backbone: ClassVar[Mapping[str, Any]] = {}
-    budget: ClassVar[Mapping[str, Any]] = {}
-    untouched: ClassVar[Mapping[str, float]] = {}
-    untouched_tolerance: ClassVar[float] = 2.0
-
-    name: str
-
-    @property
-    def restricted(self) -> bool:
-        """True when the config names the tasks itself: another stream than the benchmark's own."""
-        return False
-
-    def build(self, data_root: Path) -> Stream:
-        """The stream under ``data_root``; DataError when something is missing."""
-        raise TypeError(f"{type(self).__name__} defines no build()")
-
-
-class TrainingConfig(Settings):
-    """Budget and optimizer of every task; the same for all methods of a comparison unless a config says otherwise."""
-
-    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None  # optimizer steps per task
-    epochs: Annotated[float, Field(gt=0, le=10**6)] | None = None  # or passes over the task's rows; "task" epochs if both are None
-    batch_size: Annotated[int, Field(ge=1, le=10**6)] = 64
-    micro_batch_size: Annotated[int, Field(ge=1)] | None = None  # rows per forward pass; gradients are accumulated
-    lr: Annotated[float, Field(gt=0)] = 5e-4
-    schedule: Literal["cosine", "constant"] = "cosine"
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.9999
-    epsilon: Annotated[float, Field(gt=0)] = 1e-8
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    eval_precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on GPUs that have it, else as in training
-    deterministic: bool = True  # sums in a fixed order on GPUs too, somewhat slower; false for models with a kernel that has none
-
-    @model_validator(mode="after")
-    def _one_budget(self) -> TrainingConfig:
-        if self.steps is not None and self.epochs is not None:
-            raise ValueError("steps and epochs are both set; set one and leave the other null")
-        return self
 
 
 class RunConfig(Settings):
     """One stream, one method, one backbone, one seed. Two equal resolved configs on equal data and code are one run."""
 
     benchmark: SerializeAsAny[BenchmarkConfig]
-    method: SerializeAsAny[BaseModel]
-    backbone: SerializeAsAny[BaseModel]
+    method: SerializeAsAny[MethodConfig]
+    backbone: SerializeAsAny[BackboneConfig]
     training: TrainingConfig = TrainingConfig()
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -123,13 +71,18 @@ class RunConfig(Settings):
         """Every field with its value as plain JSON types; feeding it back gives an equal config."""
         return self.model_dump(mode="json")
 
+    def identity(self) -> dict[str, Any]:
+        """What of the config decides numbers: ``resolved`` with the bytes of files and folders in the place of their paths."""
+        parts = {"benchmark": self.benchmark, "method": self.method, "backbone": self.backbone}
+        return self.resolved() | {key: part.identity() for key, part in parts.items()}
+
     def config_hash(self) -> str:
-        """First 16 hex digits of the sha256 of the resolved config in canonical JSON."""
+        """First 16 hex digits of the sha256 of the resolved config, as it is written, in canonical JSON."""
         return canonical_hash(self.resolved())
 
     def settings_hash(self) -> str:
-        """The config's hash without its seed: equal for the runs that a table averages."""
-        return canonical_hash({key: value for key, value in self.resolved().items() if key != "seed"})
+        """Hash of the config's identity without its seed: equal for the runs that a table averages."""
+        return canonical_hash({key: value for key, value in self.identity().items() if key != "seed"})
 
 
 def _named(value: Any, where: str) -> dict[str, Any]:
@@ -141,17 +94,14 @@ def _named(value: Any, where: str) -> dict[str, Any]:
     raise ConfigError(f"{where}: {value!r} is neither a name nor a mapping of fields; write it as {where}: {{name: ...}}.")
 
 
-def _config_class(registry: Registry, value: Any, where: str) -> type[Any]:
+def _config_class(registry: Registry[type[Part]], value: Any, where: str) -> type[Part]:
     name = _named(value, where).get("name")
     if not isinstance(name, str):
         raise ConfigError(f"{where}.name: is missing; use one of {', '.join(sorted(registry))}.")
-    if name not in registry:
-        raise unknown_name(registry.kind, name, registry, where=f"{where}.name")
-    found: type[Any] = registry[name]
-    return found
+    return registry.find(name, where=f"{where}.name")
 
 
-def _validated(registry: Registry, value: Any, where: str) -> Any:
+def _validated(registry: Registry[type[Part]], value: Any, where: str) -> Any:
     if isinstance(value, BaseModel):
         return value
     return _config_class(registry, value, where).model_validate(_named(value, where))
@@ -258,7 +208,7 @@ def _shown(value: Any) -> str:
 
 def _allowed_keys(model: type[BaseModel], fields: Mapping[str, Any], parents: list[str]) -> list[str]:
     """Fields of the model that lies at ``parents`` below ``model``."""
-    tables: dict[str, Registry] = {"benchmark": BENCHMARKS, "method": METHODS, "backbone": BACKBONES}
+    tables: dict[str, Registry[Any]] = {"benchmark": BENCHMARKS, "method": METHODS, "backbone": BACKBONES}
     if parents and parents[0] in tables:
         given = fields.get(parents[0]) or {}
         default = _config_class(BENCHMARKS, fields["benchmark"], "benchmark").backbone if parents[0] == "backbone" else {}

@@ -10,11 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from suite.errors import DataError
+from suite.files import atomic_write
 
 READ_DIRECTLY = 1 << 20  # bytes; below, hashing a file costs no more than asking what is known of it
 SETTLED_NS = 3_000_000_000  # a file changed more recently may change again without another time of change
@@ -66,6 +69,14 @@ def files_hash(files: Iterable[Path], folder: Path) -> str:
     return text_hash(part for name, path in named for part in (name, file_hash(path)))
 
 
+def place_hash(path: Path) -> str:
+    """Hash over the bytes of a file, or of all files below a folder with their names there, hidden ones left out."""
+    if path.is_file():
+        return file_hash(path)
+    files = (file for file in path.rglob("*") if file.is_file())
+    return files_hash((file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)), path)
+
+
 def _read(known: Path, key: str) -> str | None:
     """What is kept about ``key``; None when there is nothing, or nothing whole."""
     try:
@@ -77,11 +88,5 @@ def _read(known: Path, key: str) -> str | None:
 
 def _keep(known: Path, key: str, found: str) -> None:
     """Keep ``found`` where that is possible; a cache that cannot be written costs time and nothing else."""
-    try:
-        known.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=known.parent)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(f"{found} {text_hash([key, found])}")
-        Path(temporary).replace(known)
-    except OSError:
-        return
+    with suppress(OSError, DataError):
+        atomic_write(known, f"{found} {text_hash([key, found])}".encode("ascii"))

@@ -15,9 +15,9 @@ import torch
 from suite.backbones.clip import ClipLearner, MiniClipConfig
 from suite.benchmarks.mini import MiniMtilConfig, MiniXtailConfig
 from suite.benchmarks.stream import Protocol, Stream
-from suite.config import RunConfig, TrainingConfig, validate
+from suite.config import RunConfig, validate
+from suite.parts import MethodConfig, TrainingConfig
 from suite.randomness import RandomStreams
-from trainables.method import MethodConfig
 from trainables.run import Surroundings
 from trainables.stream_trainer import StreamTrainer
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from suite.config import TrainingConfig
+from suite.parts import TrainingConfig
 from trainables.method import ParameterGroup
 
 

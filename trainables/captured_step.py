@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.graph import increment_version
 
 from suite.backbones.learner import Batch
-from suite.config import TrainingConfig
+from suite.parts import TrainingConfig
 from trainables.adamw import DeviceAdamW
 from trainables.method import Method, Step, TaskContext
 from trainables.precision import autocast

@@ -22,8 +22,9 @@ from suite.errors import ConfigError
 from suite.lowrank.layer import fresh_branch
 from suite.lowrank.placement import Placement
 from suite.lowrank.rank import GateInit, ThresholdOperator, no_signal_rank
+from suite.parts import MethodConfig
 from suite.randomness import RandomStreams
-from trainables.method import Method, MethodConfig, MethodFacts, ParameterGroup, Step, TaskContext, count_parameters
+from trainables.method import Method, MethodFacts, ParameterGroup, Step, TaskContext, count_parameters
 
 BRANCH = "task"
 RELEASED_LEVELS = 50

@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from suite.backbones.causal_lm import CausalLearner, CausalLMConfig, LanguageModelConfig
-from suite.backbones.learner import BackboneConfig, Learner
+from suite.backbones.learner import Learner
 from suite.errors import ConfigError, unknown_name
 from suite.lowrank.export import merge_live_branches, merged_state, read_peft_adapter, write_peft_adapter, write_state
 from suite.lowrank.layer import Factors
@@ -71,7 +71,6 @@ def _peft(run: RestoredRun, folder: Path) -> _Written:
     """One adapter folder per task; the sum of all adapters is the run's update, added to an untouched backbone here."""
     assert isinstance(run.learner, CausalLearner)
     record, backbone = run.stored.record, run.config.backbone
-    assert isinstance(backbone, BackboneConfig)
     checkpoints = Checkpoints(run.stored.folder, record.run_id)
     modules = run.learner.module_paths()
     base = str(record.config["backbone"].get("model", record.config["backbone"]["name"]))

@@ -13,17 +13,6 @@ from suite.backbones.learner import Batch, Learner, Output
 from suite.benchmarks.stream import Task
 from suite.lowrank.layer import Factors, Slot, merged_form
 from suite.randomness import RandomStreams
-from suite.settings import Settings
-
-
-class MethodConfig(Settings):
-    """Base of all method configs: frozen, unknown keys refused, ranges in the types, defaults only here."""
-
-    name: str
-
-    def build(self) -> Method:
-        """The method that this config describes."""
-        raise TypeError(f"{type(self).__name__} defines no build()")
 
 
 @dataclass(frozen=True)

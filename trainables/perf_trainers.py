@@ -10,17 +10,17 @@ import numpy as np
 import torch
 
 from suite.backbones.causal_lm import CausalLMConfig, MiniLMConfig
-from suite.backbones.clip import ClipLearner, MiniClipConfig, OpenClipConfig, open_clip_models
-from suite.backbones.learner import BackboneConfig
+from suite.backbones.clip import ClipLearner, MiniClipConfig, OpenClipConfig
+from suite.backbones.open_clip_network import open_clip_models
 from suite.benchmarks.image_facts import class_facts, stream_facts
 from suite.benchmarks.mini import MiniXtailConfig
 from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.benchmarks.stream import ImageExamples, ImageTask, Protocol, Stream
-from suite.config import TrainingConfig, validate
+from suite.config import validate
 from suite.errors import ConfigError, unknown_name
+from suite.parts import BackboneConfig, TrainingConfig
 from suite.randomness import RandomStreams, numpy_generator
 from suite.registry import METHODS
-from trainables.method import MethodConfig
 from trainables.precision import set_arithmetic
 from trainables.stream_trainer import StreamTrainer
 
@@ -86,7 +86,6 @@ class Workload:
         fields: dict[str, Any] = {"steps": self.steps, "batch_size": self.batch_size, "precision": precision, "eval_precision": precision}
         quick = {"kappa_levels": max(2, self.steps // 10)} if self.method == "codyra" else {}
         method = METHODS[self.method].model_validate({"name": self.method, **quick})
-        assert isinstance(method, MethodConfig)
         training = validate(TrainingConfig, fields, where="perf")
         set_arithmetic(training, self.device)
         learner = self._backbone().build(stream, self.device)

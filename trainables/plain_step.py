@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from suite.config import TrainingConfig
+from suite.parts import TrainingConfig
 from trainables.captured_step import Part
 from trainables.method import Method, Step, TaskContext
 from trainables.precision import autocast

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import torch
 
-from suite.config import TrainingConfig
 from suite.errors import ConfigError
+from suite.parts import TrainingConfig
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # of cuBLAS, which reads it at its first product
 ORDERED_WORKSPACES = (":4096:8", ":16:8")  # with these its sums have a fixed order

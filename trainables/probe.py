@@ -14,14 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from suite.backbones.learner import BackboneConfig
 from suite.config import RunConfig, validate
 from suite.costs import peak_bytes, reset_peak
 from suite.errors import SuiteError
-from suite.randomness import RandomStreams
+from trainables.assemble import assemble
 from trainables.device import choose_device
-from trainables.method import MethodConfig
-from trainables.precision import set_arithmetic
 from trainables.stream_trainer import StreamTrainer
 
 WARM_UP, SAMPLED = 4, 8  # steps per probed task; the fourth is where a GPU records
@@ -84,11 +81,7 @@ def _measured(config: RunConfig, data_root: Path, device_name: str, threads: int
     device = choose_device(device_name)
     start = time.perf_counter()
     stream = config.benchmark.build(data_root)
-    backbone, method_config = config.backbone, config.method
-    assert isinstance(backbone, BackboneConfig)
-    assert isinstance(method_config, MethodConfig)
-    set_arithmetic(config.training, device)
-    trainer = StreamTrainer(backbone.build(stream, device), method_config.build(), config.training, RandomStreams(config.seed))
+    trainer = assemble(config, stream, device)
     built = time.perf_counter() - start
     reset_peak(device)
     seconds, begins, trainable = [], [], 0

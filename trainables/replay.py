@@ -10,7 +10,6 @@ import numpy as np
 
 from suite.config import RunConfig, validate
 from suite.errors import DataError
-from suite.runs.identity import code_version
 from suite.runs.store import OpenRun, RunStore
 from trainables.run import Surroundings, execute
 from trainables.stream_trainer import EVALUATED
@@ -76,4 +75,4 @@ def _compare(stored: OpenRun, repeated: OpenRun) -> Verdict:
         differing += count if one is None or other is None else int(np.count_nonzero(one != other))
     lines = [line for split in EVALUATED for line in zip(getattr(record, split), getattr(again, split), strict=False)]
     gaps = [abs(a - b) for pair in lines for a, b in zip(*pair, strict=True) if a is not None and b is not None]
-    return Verdict(record.run_id, max(gaps), differing, examples, record.code_version == code_version())
+    return Verdict(record.run_id, max(gaps), differing, examples, record.code_version == again.code_version)

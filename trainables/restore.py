@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from suite.backbones.learner import BackboneConfig, Learner
+from suite.backbones.learner import Learner
 from suite.config import RunConfig, validate
 from suite.errors import DataError
 from suite.lowrank.journal import Journal
 from suite.randomness import RandomStreams
-from suite.runs.identity import code_version
+from suite.runs.identity import run_code
 from suite.runs.store import OpenRun
 from trainables.checkpoint import Checkpoints
 from trainables.device import choose_device
-from trainables.method import MethodConfig
 from trainables.precision import evaluating, set_arithmetic
 
 
@@ -42,14 +41,14 @@ def restore(stored: OpenRun, data_root: Path, device: str = "auto") -> RestoredR
     stream = config.benchmark.build(data_root)
     if stream.fingerprint() != record.data_fingerprint:
         raise DataError(f"run {record.run_id}: the data under {data_root} is not what it was trained on; give its data root.")
-    if record.code_version != code_version():
+    if record.code_version != run_code(config):
         raise DataError(
-            f"run {record.run_id}: was made by code {record.code_version}, this is {code_version()}; check out commit "
+            f"run {record.run_id}: was made by code {record.code_version}, this is {run_code(config)}; check out commit "
             f"{record.commit or 'unknown'} to work on its weights."
         )
+    if record.settings_hash != config.settings_hash():
+        raise DataError(f"run {record.run_id}: the files that its config names are not those it was made with; put those back.")
     backbone, method_config = config.backbone, config.method
-    assert isinstance(backbone, BackboneConfig)
-    assert isinstance(method_config, MethodConfig)
     chosen = choose_device(device)
     set_arithmetic(config.training, chosen)  # before the first product: merges are repeated as they were made
     learner = backbone.build(stream, chosen)

@@ -10,24 +10,22 @@ from pathlib import Path
 
 import torch
 
-from suite.backbones.learner import BackboneConfig
 from suite.backbones.text_embeddings import EmbedsTexts
 from suite.benchmarks.stream import SPLITS, Stream
 from suite.config import RunConfig
 from suite.errors import DamagedRun, TrainingDiverged
 from suite.hardware import hardware
 from suite.hashing import text_hash
-from suite.randomness import RandomStreams
-from suite.runs.identity import code_version, run_id
+from suite.runs.identity import outside_versions, run_code, run_id
 from suite.runs.mirror import RunMirror
 from suite.runs.outcomes import Key, Scores
 from suite.runs.provenance import commit_and_dirty, versions
 from suite.runs.record import Cells, Record, Status
 from suite.runs.store import OpenRun, RunStore
+from trainables.assemble import assemble
 from trainables.checkpoint import Checkpoints
 from trainables.device import choose_device
-from trainables.method import MethodConfig
-from trainables.precision import explained, set_arithmetic
+from trainables.precision import explained
 from trainables.stream_trainer import EVALUATED, StepListener, StreamTrainer, TaskReport
 from trainables.untouched import require_published, untouched_folder, zero_shot_row
 from trainables.worker_group import ALONE, WorkerGroup
@@ -166,18 +164,7 @@ class _Run:
     def carry_out(self, stored: OpenRun | None) -> Generator[Report, None, Record]:
         config, stream = self.prepared.config, self.prepared.stream
         device = choose_device(self.surroundings.device)
-        backbone, method_config = config.backbone, config.method
-        assert isinstance(backbone, BackboneConfig)
-        assert isinstance(method_config, MethodConfig)
-        set_arithmetic(config.training, device)
-        trainer = StreamTrainer(
-            backbone.build(stream, device),
-            method_config.build(),
-            config.training,
-            RandomStreams(config.seed),
-            self.surroundings.on_step,
-            self.surroundings.group,
-        )
+        trainer = assemble(config, stream, device, self.surroundings.on_step, self.surroundings.group)
         shared = untouched_folder(config, stream.fingerprint(), device, self.surroundings.out)
         if isinstance(trainer.learner, EmbedsTexts):
             trainer.learner.embeddings.shelf = shared
@@ -253,10 +240,10 @@ class _Run:
             config_hash=config.config_hash(),
             settings_hash=config.settings_hash(),
             data_fingerprint=stream.fingerprint(),
-            code_version=code_version(),
+            code_version=run_code(config),
             commit=commit,
             dirty=dirty,
-            versions=versions(),
+            versions={**versions(), **outside_versions(config)},
             hardware=hardware(device),
             benchmark=stream.name,
             setting=stream.setting,

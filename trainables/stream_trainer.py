@@ -13,11 +13,11 @@ from torch import Tensor
 
 from suite.backbones.learner import Batch, Learner, Outcomes
 from suite.benchmarks.stream import Split, Stream, TextTask
-from suite.config import TrainingConfig
 from suite.costs import CostMeter, peak_bytes
 from suite.data.buckets import length_bucketed_order
 from suite.errors import TrainingDiverged
 from suite.lowrank.journal import Journal
+from suite.parts import TrainingConfig
 from suite.randomness import RandomStreams
 from suite.runs.record import TaskCosts, TaskResult
 from trainables.batch_feed import BatchFeed, HostReader, own_stream

@@ -26,7 +26,8 @@ from trainables.stream_trainer import EVALUATED, Scores, StreamTrainer, TaskRepo
 def untouched_folder(config: RunConfig, fingerprint: str, device: torch.device, out: Path) -> Path:
     """Where runs below ``out`` on equal backbone, data, code and precision of evaluation share what the untouched backbone says."""
     precision = evaluation_precision(config.training, device)
-    return out / "zero_shot" / canonical_hash([config.resolved()["backbone"], fingerprint, code_version(), precision])
+    code = code_version(config.benchmark, config.backbone)
+    return out / "zero_shot" / canonical_hash([config.backbone.identity(), fingerprint, code, precision])
 
 
 def zero_shot_row(trainer: StreamTrainer, folder: Path) -> TaskReport:

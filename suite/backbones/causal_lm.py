@@ -16,7 +16,7 @@ from torch import Tensor
 
 from suite.backbones.answer_loss import IGNORED, answer_loss
 from suite.backbones.generation import Decoding, generate
-from suite.backbones.learner import BackboneConfig, Batch, Learner, Outcomes, Output, freeze, place_slots
+from suite.backbones.learner import Batch, Learner, Outcomes, Output, freeze, place_slots
 from suite.backbones.lm_network import (
     MINI_LM,
     AnswerHead,
@@ -24,6 +24,7 @@ from suite.backbones.lm_network import (
     raise_to_fp32,
     windows,
 )
+from suite.backbones.model_files import model_content
 from suite.backbones.special_tokens import end_tokens, pad_token, require_tokens
 from suite.backbones.text_store import TextStore
 from suite.backbones.transfer import send
@@ -35,6 +36,7 @@ from suite.lowrank.decoder import adapt_decoder, language_tower, module_paths
 from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.layer import Slot
 from suite.lowrank.placement import Placement
+from suite.parts import BackboneConfig
 
 
 class LanguageModelConfig(BackboneConfig):
@@ -75,6 +77,9 @@ class CausalLMConfig(LanguageModelConfig):
     name: Literal["causal-lm"] = "causal-lm"
     model: str
 
+    def content(self) -> dict[str, str]:
+        return {"model": model_content(self.model)}
+
     def build(self, stream: Stream, device: torch.device) -> Learner:
         network, tokenizer = load_causal_lm(self.model, self.torch_dtype)
         return CausalLearner(self, stream, device, network, tokenizer)
@@ -86,6 +91,9 @@ class MiniLMConfig(LanguageModelConfig):
     name: Literal["mini-lm"] = "mini-lm"
     max_prompt_tokens: Annotated[int, Field(ge=8)] = 192
     max_answer_tokens: Annotated[int, Field(ge=2)] = 64
+
+    def content(self) -> dict[str, str]:
+        return {"weights": model_content(str(MINI_LM))}
 
     def build(self, stream: Stream, device: torch.device) -> Learner:
         network, tokenizer = load_causal_lm(str(MINI_LM), self.torch_dtype)

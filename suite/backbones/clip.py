@@ -1,9 +1,8 @@
-"""CLIP behind the learner interface; the only file that imports open_clip."""
+"""CLIP behind the learner interface."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -15,19 +14,19 @@ from torch import Tensor, nn
 
 from suite.backbones.class_prompts import Candidates, ClassPrompts, LabelSpace
 from suite.backbones.clip_forward import QuickGelu, encode_images, encode_texts, replace_quick_gelu
-from suite.backbones.learner import BackboneConfig, Batch, Learner, Outcomes, Output, freeze, place_slots
+from suite.backbones.learner import Batch, Learner, Outcomes, Output, freeze, place_slots
+from suite.backbones.open_clip_network import Tokenizer, load_open_clip
 from suite.backbones.pixels import PixelStore, require_size
 from suite.backbones.same_prompts import require_told_apart
 from suite.backbones.text_embeddings import TextEmbeddings
 from suite.benchmarks.stream import ImageTask, Protocol, Split, Stream
-from suite.errors import ConfigError, library_reason
+from suite.errors import ConfigError
+from suite.hashing import files_hash
 from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.inject import adapt_open_clip_tower
 from suite.lowrank.layer import Slot
 from suite.lowrank.placement import Placement
-from suite.randomness import derived_seed
-
-Tokenizer = Callable[[Sequence[str]], Tensor]
+from suite.parts import BackboneConfig
 
 
 class ClipConfig(BackboneConfig):
@@ -58,6 +57,11 @@ class MiniClipConfig(ClipConfig):
 
     name: Literal["mini-clip"] = "mini-clip"
 
+    def content(self) -> dict[str, str]:
+        from suite.backbones.pretrain_clip import NAME, WEIGHTS
+
+        return {"weights": files_hash(WEIGHTS.glob(f"{NAME}.*"), WEIGHTS)}
+
     def build(self, stream: Stream, device: torch.device) -> Learner:
         from suite.backbones.pretrain_clip import load_mini_clip
 
@@ -80,46 +84,6 @@ class OpenClipConfig(ClipConfig):
     def build(self, stream: Stream, device: torch.device) -> Learner:
         network, tokenize = load_open_clip(self.model, self.pretrained)
         return ClipLearner(self, stream, device, network, tokenize)
-
-
-def open_clip_models() -> list[str]:
-    """Names of all open_clip architectures."""
-    import open_clip
-
-    names: list[str] = open_clip.list_models()
-    return names
-
-
-def load_open_clip(model: str, pretrained: str | None) -> tuple[nn.Module, Tokenizer]:
-    """Network in fp32 and its tokenizer.
-
-    Raises:
-        ConfigError: unknown architecture, unknown tag, weights that are neither cached nor reachable, damaged or foreign ones, or
-            weights that belong to another activation function.
-    """
-    import open_clip
-
-    from suite.errors import unknown_name
-
-    if model not in open_clip.list_models():
-        raise unknown_name("open_clip model", model, open_clip.list_models(), where="backbone.model")
-    tags = open_clip.list_pretrained_tags_by_model(model)
-    if pretrained is not None and pretrained not in tags and not Path(pretrained).is_file():
-        raise unknown_name("pretrained tag or weight file", pretrained, tags or ["null"], where="backbone.pretrained")
-    if pretrained == "openai" and "quickgelu" not in model:
-        raise ConfigError(
-            f"backbone.model: '{model}' has the plain GELU but OpenAI's weights need the quick one; use '{model}-quickgelu'."
-        )
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed("open_clip", model))  # weights that are not loaded are the same for every run
-            network = open_clip.create_model(model, pretrained=pretrained, precision="fp32")
-    except Exception as error:  # files from elsewhere make the libraries that read them raise anything
-        raise ConfigError(
-            f"backbone.pretrained: weights '{pretrained}' of '{model}' cannot be loaded ({library_reason(error)}); give a safetensors "
-            "file, or a PyTorch file of tensors, of this very architecture, or a tag that is cached or reachable."
-        ) from None
-    return network, open_clip.get_tokenizer(model)
 
 
 class ClipLearner:

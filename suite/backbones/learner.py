@@ -15,7 +15,6 @@ from suite.benchmarks.stream import Split, Stream
 from suite.errors import ConfigError
 from suite.lowrank.layer import Slot
 from suite.lowrank.placement import Placement
-from suite.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -114,15 +113,6 @@ class Learner(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """What was counted on the way and belongs into the record (rows cut, padding share, ties)."""
-
-
-class BackboneConfig(Settings):
-    """Base of all backbone configs. ``build`` loads the weights and prepares the stream's inputs."""
-
-    name: str
-
-    def build(self, stream: Stream, device: torch.device) -> Learner:
-        raise ConfigError(f"backbone '{self.name}' cannot be built; its config class defines no build().")
 
 
 def freeze(network: nn.Module) -> None:

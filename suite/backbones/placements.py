@@ -10,7 +10,7 @@ Row = tuple[str, str, str]
 
 def placement_rows(model: str) -> list[Row]:
     """(placement weight, module, shape) for ``mini-clip``, an open_clip architecture, ``mini-lm`` or a causal LM."""
-    from suite.backbones.clip import load_open_clip, open_clip_models
+    from suite.backbones.open_clip_network import load_open_clip, open_clip_models
 
     if model == "mini-clip" or model in open_clip_models():
         from suite.backbones.pretrain_clip import load_mini_clip

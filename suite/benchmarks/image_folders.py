@@ -10,7 +10,6 @@ from pydantic import Field, field_validator, model_validator
 
 from suite.benchmarks.image_plan import TaskPlan, decode_now, plan_all, planned_stream, read_cached
 from suite.benchmarks.stream import ImageExamples, Protocol, Split, Stream
-from suite.config import BenchmarkConfig
 from suite.data.cache import ImageCache
 from suite.data.draws import class_rows, draw_beside, hold_out, rest_of
 from suite.data.folders import FolderDomain, find_domains, read_domain
@@ -18,6 +17,7 @@ from suite.data.items import ImageItems
 from suite.errors import DataError
 from suite.files import entry_path
 from suite.hashing import cache_root
+from suite.parts import BenchmarkConfig
 from suite.settings import Name
 
 
@@ -28,6 +28,7 @@ class ImageFoldersConfig(BenchmarkConfig):
     are drawn from what is left. Shots depend on (domain, class, shots, draw_seed) alone, not on ``validation_share``.
     """
 
+    places: ClassVar[frozenset[str]] = frozenset({"folder"})
     backbone: ClassVar[Mapping[str, Any]] = {"name": "mini-clip"}
     budget: ClassVar[Mapping[str, Any]] = {"steps": 100, "batch_size": 32, "lr": 2e-3}
 

@@ -12,10 +12,10 @@ from pydantic import Field, field_validator
 from suite.benchmarks.stream import Protocol, Split, Stream, TextTask
 from suite.benchmarks.text_tasks import summary_metrics
 from suite.benchmarks.trace import ORDERS, RECIPES
-from suite.config import BenchmarkConfig
 from suite.data.drawn_text import DRAWERS, draw_rows
 from suite.data.prompt_files import examples_of
 from suite.errors import require_known
+from suite.parts import BenchmarkConfig
 from suite.randomness import numpy_generator
 
 COUNTS: Mapping[Split, int] = MappingProxyType({"train": 96, "validation": 12, "test": 24})

@@ -19,9 +19,9 @@ from suite.benchmarks.image_plan import (
     split_cache,
 )
 from suite.benchmarks.stream import Protocol, Split, Stream
-from suite.config import BenchmarkConfig
 from suite.data.cache import ImageCache
 from suite.errors import require_known
+from suite.parts import BenchmarkConfig
 
 
 class PlannedImages(BenchmarkConfig):

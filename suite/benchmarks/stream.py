@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,6 +16,7 @@ from suite.hashing import text_hash
 
 Split = Literal["train", "validation", "test"]
 SharedClasses = Literal["refuse", "merge", "tie"]
+ROWS_AT_ONCE = 256  # images of a memory map that are hashed at a time
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -34,7 +36,7 @@ class ImageExamples:
         pixels: uint8, (n, 3, height, width); may be a memory map. All images of a task have one size.
         labels: int64, (n,), indices into the task's class names.
         ids: n stable identities of the items (file name, index in the official list); part of the fingerprint.
-        content: hash over the stored image files, so that a replaced file changes the fingerprint; empty when not known.
+        content: hash over the stored image files, so that a replaced file changes the fingerprint; None = the pixels' own hash.
         aspects: float32 (n,), width / height of pictures that were squeezed whole into their square, for the training
             crop; None where the square shows the picture undistorted.
     """
@@ -42,15 +44,23 @@ class ImageExamples:
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     ids: tuple[str, ...]
-    content: str = ""
+    content: str | None = None
     aspects: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def identity(self) -> Iterator[str]:
-        yield self.content
+        yield self._pixel_hash() if self.content is None else self.content
         yield from (f"{item}\t{label}" for item, label in zip(self.ids, self.labels.tolist(), strict=True))
+
+    def _pixel_hash(self) -> str:
+        digest = hashlib.sha256(repr((self.pixels.shape, str(self.pixels.dtype))).encode())
+        for rows in range(0, len(self.pixels), ROWS_AT_ONCE):
+            digest.update(np.ascontiguousarray(self.pixels[rows : rows + ROWS_AT_ONCE]).data)
+        if self.aspects is not None:
+            digest.update(np.ascontiguousarray(self.aspects).data)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from suite.benchmarks.stream import Protocol, Stream, TextTask
-from suite.config import BenchmarkConfig
 from suite.data.prompt_files import TaskSplits, read_task
 from suite.errors import DataError, read_each, require_known
 from suite.files import entry_path
+from suite.parts import BenchmarkConfig
 from suite.settings import Name
 
 TextMetric = Literal["accuracy", "letter", "rouge-l", "similarity", "sari"]
@@ -43,6 +43,8 @@ class TextBenchmarkConfig(BenchmarkConfig):
         max_new_tokens: longest generated answer of every task (512 in the TRACE release); null = each task's own.
         train_overlap: ``drop`` training rows whose prompt is a test prompt, or ``keep`` them as the releases do.
     """
+
+    places: ClassVar[frozenset[str]] = frozenset({"folder"})
 
     folder: str = "."
     tasks: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -149,16 +149,13 @@ def planned_benchmark(name: str, settings: list[str]) -> PlannedBenchmark:
         ConfigError: unknown name or field, or a benchmark without an image list.
     """
     from suite.config import apply_overrides, validate
-    from suite.errors import ConfigError, unknown_name
+    from suite.errors import ConfigError
     from suite.registry import BENCHMARKS
 
-    if name not in BENCHMARKS:
-        raise unknown_name("benchmark", name, BENCHMARKS)
     model = BENCHMARKS[name]
     if not hasattr(model, "plan_task"):
         raise ConfigError(
             f"benchmark '{name}' has no list of images; use mtil, mtil-5shot, mtil-16shot, xtail or image-folders."
         )
     fields = apply_overrides({"name": name}, [setting.removeprefix("benchmark.") for setting in settings])
-    config: PlannedBenchmark = validate(model, fields, where=f"benchmark {name}")
-    return config
+    return cast("PlannedBenchmark", validate(model, fields, where=f"benchmark {name}"))

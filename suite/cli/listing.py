@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+    from suite.registry import Registry
+
 list_app = typer.Typer(no_args_is_help=True, help="Show benchmarks, methods, spaces, placements, backbones and metrics.")
 NameArgument = Annotated[str | None, typer.Argument(help="Show the fields of this one.")]
 
@@ -124,9 +126,12 @@ def metrics(name: NameArgument = None) -> None:
     _print(("metric", "better", "meaning", "source"), rows)
 
 
-def _show(registry: Any, name: str | None) -> None:
+def _show(registry: Registry[Any], name: str | None) -> None:
     if name is None:
-        _print((registry.kind, "what it is"), [(key, entry.summary) for key, entry in registry.entries.items()])
+        rows = [(key, entry.summary if entry.package is None else _usable(registry, key)) for key, entry in registry.entries.items()]
+        _print((registry.kind, "what it is"), rows)
+        for reason in registry.refused.values():
+            typer.echo(reason)
         return
     config = registry[name]
     typer.echo((config.__doc__ or "").strip())
@@ -139,6 +144,17 @@ def _print(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from suite.cli.tables import Column, Sheet, print_sheet
 
     print_sheet(Sheet("", [Column(head, wraps=True) for head in heads], list(rows)))
+
+
+def _usable(registry: Registry[Any], name: str) -> str:
+    """What a row of an outside package is, or why it cannot be used."""
+    from suite.errors import ConfigError
+
+    try:
+        registry.find(name)
+    except ConfigError as error:
+        return str(error)
+    return f"from {registry.entries[name].owner}"
 
 
 def _default(info: FieldInfo) -> str:

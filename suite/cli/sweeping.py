@@ -15,11 +15,12 @@ import yaml
 from suite.cli.pictures import attach_study
 from suite.cli.tables import Column, Sheet, print_sheet
 from suite.cli.tracking import opened_sink, say_waiting
-from suite.config import validate
+from suite.config import RunConfig, validate
 from suite.errors import ConfigError
 from suite.files import atomic_write
-from suite.runs.identity import code_version
+from suite.runs.identity import run_code
 from suite.runs.mirror import RunMirror
+from suite.runs.record import Record
 from suite.runs.store import RunStore
 from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
@@ -126,11 +127,18 @@ def _say_retry(runs: list[Suggestion], larger: Resources) -> None:
 def _say_other_code(name: str, out: Path) -> None:
     """A study goes on under changed code, but nobody should compare its trials unaware."""
     records = [run.record for run in RunStore(out).all().runs]
-    if {record.code_version for record in records if name in record.trials} - {code_version()}:
+    if any(_is_of_other_code(record) for record in records if name in record.trials):
         typer.echo(
             f"study '{name}': the code has changed since some of its trials; search compares them with new ones, tables keep them apart.",
             err=True,
         )
+
+
+def _is_of_other_code(record: Record) -> bool:
+    try:
+        return record.code_version != run_code(validate(RunConfig, record.config, where=record.run_id))
+    except ConfigError:  # its config is none for the code of today
+        return True
 
 
 def _may_begin(name: str, path: Path, fields: dict[str, Any], *, resume: bool, accept_changes: bool) -> None:

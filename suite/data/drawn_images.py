@@ -3,15 +3,18 @@
 Every drawn domain has two variants. ``pretrain`` images are easy (upright, light ink on a dark ground, little noise);
 ``train``, ``validation`` and ``test`` images are hard (turned, faded, any colours, noisy), so that what a model learns
 from the first transfers only in part to the others. The digits are the 8 x 8 scans of the UCI Optical Recognition of
-Handwritten Digits set as scikit-learn ships them, cut into four fixed parts; they are never redrawn, only enlarged, and
+Handwritten Digits set (``digits/SOURCE.md``), cut into four fixed parts; they are never redrawn, only enlarged, and
 for pretraining also recoloured.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -85,6 +88,8 @@ RECIPES: dict[str, Recipe] = {
     "faces": Recipe(tuple(FACES), "a {} face.", draw_face),
     "flags": Recipe(FLAGS, "the flag of {}.", draw_flag),
 }
+DIGITS = Path(__file__).parent / "digits" / "digits.npz"
+DIGITS_SUM = "be48c9df37095c53b2b71af775a2449c2b1b88db623984c95a34bade4b578d70"
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 DIGIT_TEMPLATE = 'a photo of the number "{}".'
 DIGIT_PARTS: dict[DrawnSplit, tuple[int, int]] = {  # positions among the scans of a class; the rarest class has 174
@@ -185,11 +190,15 @@ def _pixels(colours: Array, paint: Sheet, grain: Array) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=1)
 def _scans() -> tuple[Array, NDArray[np.int64]]:
-    """The 1797 scans (n, 8, 8), ink 1 on paper 0, and their labels."""
-    from sklearn.datasets import load_digits
-
-    bundle = load_digits()
-    return (bundle.images / 16).astype(np.float32), bundle.target.astype(np.int64)
+    """The 1797 scans (n, 8, 8), ink 1 on paper 0, and their labels; DataError for a file that is not the shipped one."""
+    try:
+        data = DIGITS.read_bytes()
+    except OSError as error:
+        raise DataError(f"{DIGITS}: cannot be read ({error.strerror}); reinstall the suite.") from None
+    if hashlib.sha256(data).hexdigest() != DIGITS_SUM:
+        raise DataError(f"{DIGITS}: is damaged (wrong checksum); reinstall the suite.")
+    with np.load(BytesIO(data), allow_pickle=False) as scans:
+        return (scans["images"] / 16).astype(np.float32), scans["labels"].astype(np.int64)
 
 
 def _enlarged(scans: Array) -> Array:

@@ -1,38 +1,61 @@
-"""Identity of a run: hash(resolved config + data fingerprint + code version). Equal identity means: reuse, don't train again."""
+"""Identity of a run: hash(resolved config, data fingerprint, code version). Equal identity means: reuse, don't train again.
+
+Identity is content. Of the config the fields count, with the bytes of weights in the place of the path that names them; of
+the data its fingerprint; of the code the files that the run's own trainer, method, benchmark and backbone are made of, so that
+another method, a table, a figure, an exporter or a command renames no run (``suite.runs.import_closure`` has the rule).
+"""
 
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 from suite.config import RunConfig
 from suite.hashing import canonical_hash, text_hash
+from suite.parts import PartConfig
+from suite.registry import BACKBONES, BENCHMARKS, METHODS
+from suite.runs.import_closure import closure
 from suite.runs.provenance import ROOT
 
-# Code that can change a number; the command line, tables and tracking cannot.
-DECIDING = (
-    *("suite/backbones", "suite/benchmarks", "suite/data", "suite/lowrank", "suite/metrics", "trainables", "baselines"),
-    *("suite/runs/outcomes.py", "suite/randomness.py"),
-)
-WEIGHTS = "suite/backbones/weights/"
-CARRIERS = ("trainables/direct.py", "trainables/train.py")
+# What every run needs beside its own parts: the trainer, row 0 and how scores are stored.
+TRAINER = ("trainables.assemble", "trainables.stream_trainer", "suite.runs.outcomes")
 
 
 def run_id(config: RunConfig, fingerprint: str) -> str:
     """16 hex digits that name a run everywhere: folder, MLflow tag, Optuna attribute, checkpoint."""
-    return text_hash([canonical_hash(config.resolved()), fingerprint, code_version()])[:16]
+    return text_hash([canonical_hash(config.identity()), fingerprint, run_code(config)])[:16]
 
 
-def code_version(root: Path = ROOT) -> str:
-    """Hash over source and shipped weights, which decide numbers; equal for a checkout and an installed copy; 16 hex digits."""
+def run_code(config: RunConfig) -> str:
+    """Code version of a run: of its method, benchmark and backbone and of the trainer; 16 hex digits."""
+    return code_version(config.method, config.benchmark, config.backbone)
+
+
+def code_version(*parts: PartConfig) -> str:
+    """Hash over the files that the trainer and ``parts`` are made of, as they were when this process first asked; 16 hex digits.
+
+    Equal for a checkout and an installed copy.
+
+    Raises:
+        ConfigError: a part whose class stands in no source file.
+    """
+    return code_hash(tuple(sorted({type(part).__module__ for part in parts})))
+
+
+@lru_cache
+def code_hash(modules: tuple[str, ...], root: Path = ROOT) -> str:
+    """The same for the modules that the parts' classes stand in, with the suite's own packages below ``root``."""
     digest = hashlib.sha256()
-    for place in DECIDING:
-        for path in [root / place] if place.endswith(".py") else sorted((root / place).rglob("*.*")):
-            name = path.relative_to(root).as_posix()
-            decides = path.suffix == ".py" or (name.startswith(WEIGHTS) and path.is_file())
-            if not decides or name in CARRIERS or "perf_" in path.name:
-                continue
-            data = path.read_bytes()
-            digest.update(f"{name}\0{len(data)}\0".encode())
-            digest.update(data)
+    for name, path in sorted(closure((*TRAINER, *modules), root).items()):
+        data = path.read_bytes()
+        digest.update(f"{name}\0{len(data)}\0".encode())
+        digest.update(data)
     return digest.hexdigest()[:16]
+
+
+def outside_versions(config: RunConfig) -> dict[str, str]:
+    """Name -> version of the outside packages that the run's method, benchmark and backbone come from."""
+    tables = ((METHODS, config.method), (BENCHMARKS, config.benchmark), (BACKBONES, config.backbone))
+    entries = (table.entries.get(part.name) for table, part in tables)
+    return dict(entry.package for entry in entries if entry is not None and entry.package is not None)

@@ -14,11 +14,12 @@ from baselines.lora import LoraConfig
 from baselines.olora import OLoraConfig
 from baselines.replay import ReplayConfig
 from suite.config import RunConfig
+from suite.parts import MethodConfig
 from suite.registry import METHODS
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record
 from trainables.checkpoint import branch_tensors
-from trainables.method import MethodConfig, tensor_bytes
+from trainables.method import tensor_bytes
 from trainables.run import Surroundings, execute
 from trainables.stream_trainer import StreamTrainer
 
@@ -28,9 +29,7 @@ QUICK = {"codyra": {"kappa_levels": 3}}
 
 
 def config_of(name: str) -> MethodConfig:
-    config = METHODS[name].model_validate({"name": name, **QUICK.get(name, {})})
-    assert isinstance(config, MethodConfig)
-    return config
+    return METHODS[name].model_validate({"name": name, **QUICK.get(name, {})})
 
 
 def numbers(record: Record) -> tuple[object, ...]:

@@ -14,11 +14,10 @@ from suite.backbones.causal_lm import MiniLMConfig
 from suite.backbones.clip import ClipLearner, MiniClipConfig
 from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.benchmarks.stream import Stream
-from suite.config import TrainingConfig
+from suite.parts import TrainingConfig
 from suite.randomness import RandomStreams
 from suite.registry import METHODS
 from trainables.captured_step import TaskStep
-from trainables.method import MethodConfig
 from trainables.precision import set_arithmetic
 from trainables.stream_trainer import StreamTrainer
 
@@ -38,7 +37,6 @@ def make(request: pytest.FixtureRequest, mini_stream: Stream) -> Made:
 
     def trainer(name: str, *, plain: bool = False, **training: Any) -> StreamTrainer:
         config = METHODS[name].model_validate({"name": name, **FIELDS.get(name, {})})
-        assert isinstance(config, MethodConfig)
         budget = TrainingConfig(**{"steps": 12, "batch_size": 8, "lr": 3e-3, "epsilon": 1e-4, "eval_precision": "fp32", **training})
         set_arithmetic(budget, device)
         if request.param == "images":

@@ -30,7 +30,7 @@ HOMES = {
     "ray": ("suite/tuning/*.py", "trainables/direct.py", "trainables/train.py"),
     "optuna": ("suite/tuning/*.py",),
     "mlflow": ("suite/tracking/mlflow_*.py",),
-    "open_clip": ("suite/backbones/clip.py", "suite/backbones/pretrain_clip.py"),
+    "open_clip": ("suite/backbones/open_clip_network.py", "suite/backbones/pretrain_clip.py"),
     "transformers": (
         "suite/backbones/causal_lm.py",
         "suite/backbones/generation.py",

@@ -1,8 +1,7 @@
-"""Records, outcomes, identity and named generators."""
+"""Records, outcomes and named generators."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from suite.config import RunConfig
-from suite.errors import ConfigError, DataError
+from suite.errors import DataError
 from suite.randomness import RandomStreams, derived_seed
-from suite.registry import METHODS, Entry, Registry
-from suite.runs.identity import code_version, run_id
 from suite.runs.outcomes import pack, unpack
 from suite.runs.record import parse_record, read_record
 from trainables.run import Surroundings, execute
@@ -67,26 +64,6 @@ def test_records_of_a_newer_schema_and_broken_ones_are_refused(tmp_path: Path) -
         read_record(tmp_path)
 
 
-def test_identity_depends_on_config_data_and_code(make_config: Callable[..., RunConfig]) -> None:
-    config = make_config("lora")
-    assert run_id(config, "a") == run_id(config, "a")
-    assert run_id(config, "a") != run_id(config, "b")
-    assert run_id(config, "a") != run_id(make_config("lora", seed=1), "a")
-
-
-def test_code_version_sees_code_that_decides_numbers_only(repository: Path, tmp_path: Path) -> None:
-    for folder in ("suite", "trainables", "baselines"):
-        shutil.copytree(repository / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    version = code_version(tmp_path)
-    assert version == code_version(repository)
-    (tmp_path / "suite" / "cli" / "main.py").write_text("# changed\n")
-    assert code_version(tmp_path) == version
-    for name in ("trainables/codyra.py", "suite/randomness.py", "suite/runs/outcomes.py", "suite/backbones/weights/mini_lm/model.safetensors"):
-        (tmp_path / name).write_text("# changed\n")
-        assert code_version(tmp_path) != version, name
-        shutil.copy(repository / name, tmp_path / name)
-
-
 def test_generators_do_not_move_each_other() -> None:
     one, other = RandomStreams(0), RandomStreams(0)
     torch.rand(5, generator=other["memory"])
@@ -102,19 +79,3 @@ def test_generators_go_on_where_they_were() -> None:
     again = RandomStreams(99)
     again.load(state)
     assert torch.equal(torch.rand(4, generator=again["batch"]), expected)
-
-
-def test_unknown_name_offers_the_nearest_and_the_list() -> None:
-    with pytest.raises(ConfigError, match=r"'repley' is not a method; use one of .*replay.* \(nearest: 'replay'\)\."):
-        METHODS["repley"]
-
-
-def test_registered_objects_exist() -> None:
-    for registry in (METHODS,):
-        for name in registry:
-            assert registry[name].model_fields["name"].default == name
-
-
-def test_registry_imports_on_use() -> None:
-    registry = Registry("thing", "codyra_suite.tests", {"path": Entry("pathlib:Path", "x")})
-    assert registry["path"] is Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from suite.config import TrainingConfig
+from suite.parts import TrainingConfig
 from trainables.adamw import DeviceAdamW
 from trainables.checkpoint import optimizer_tensors, restore_optimizer
 from trainables.method import ParameterGroup

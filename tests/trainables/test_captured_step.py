@@ -15,11 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from suite.backbones.causal_lm import CausalLearner, MiniLMConfig
 from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.benchmarks.stream import Stream
-from suite.config import TrainingConfig
+from suite.parts import MethodConfig, TrainingConfig
 from suite.randomness import RandomStreams
 from suite.registry import METHODS
 from trainables.captured_step import TaskStep
-from trainables.method import MethodConfig
 from trainables.stream_trainer import StreamTrainer
 
 FIELDS: dict[str, dict[str, Any]] = {"codyra": {"kappa_levels": 3}, "replay": {"memory_size": 6}}
@@ -28,9 +27,7 @@ FACTORIES = ("arange", "full", "zeros", "ones", "empty", "scalar_tensor", "randn
 
 
 def config_of(name: str, **fields: Any) -> MethodConfig:
-    config = METHODS[name].model_validate({"name": name, **FIELDS.get(name, {}), **fields})
-    assert isinstance(config, MethodConfig)
-    return config
+    return METHODS[name].model_validate({"name": name, **FIELDS.get(name, {}), **fields})
 
 
 LEARNING = sorted(set(METHODS) - {"zero-shot"})

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from suite.config import TrainingConfig
 from suite.errors import ConfigError
+from suite.parts import TrainingConfig
 from trainables.precision import evaluating, evaluation_precision, explained, set_arithmetic
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

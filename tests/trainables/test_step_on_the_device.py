@@ -16,10 +16,10 @@ from suite.backbones.clip import MiniClipConfig
 from suite.backbones.learner import Learner
 from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.benchmarks.stream import Stream
-from suite.config import TrainingConfig
+from suite.parts import MethodConfig, TrainingConfig
 from suite.randomness import RandomStreams
 from suite.registry import METHODS
-from trainables.method import MethodConfig, TaskContext
+from trainables.method import TaskContext
 from trainables.stream_trainer import StreamTrainer
 
 META = torch.device("meta")
@@ -28,9 +28,7 @@ STEPS = 6
 
 
 def config_of(name: str) -> MethodConfig:
-    config = METHODS[name].model_validate({"name": name, **FIELDS.get(name, {})})
-    assert isinstance(config, MethodConfig)
-    return config
+    return METHODS[name].model_validate({"name": name, **FIELDS.get(name, {})})
 
 
 CAPTURABLE = [name for name in sorted(set(METHODS) - {"zero-shot"}) if config_of(name).build().capturable]

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from suite.backbones.class_prompts import ClassPrompts
-from suite.backbones.clip import ClipLearner, MiniClipConfig, load_open_clip
+from suite.backbones.clip import ClipLearner, MiniClipConfig
 from suite.backbones.clip_forward import QuickGelu, replace_quick_gelu
 from suite.backbones.mini_tokenizer import MiniTokenizer, vocabulary_of
+from suite.backbones.open_clip_network import load_open_clip
 from suite.backbones.pixels import random_resized_crop
 from suite.backbones.pretrain_clip import load_mini_clip
 from suite.benchmarks.stream import ImageTask, Protocol, Stream

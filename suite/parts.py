@@ -1,0 +1,125 @@
+"""What the parts of a run are configured with: bases of benchmark, method and backbone configs, and the training budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from suite.benchmarks.stream import Stream
+from suite.errors import ConfigError
+from suite.hashing import place_hash
+from suite.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+    from suite.backbones.learner import Learner
+    from trainables.method import Method
+
+
+class PartConfig(Settings):
+    """Base of what a run is made of: a registered class with its fields, frozen, unknown keys refused, defaults only here."""
+
+    name: str
+
+    def content(self) -> dict[str, str]:
+        """Field -> hash of what it names on this machine.
+
+        In the run's identity the hash stands in the place of the spelling, and under a key that is no field it is added. Here
+        for every text that names a file, or a folder by more than one word. A class whose fields name more overrides it.
+        """
+        return {
+            key: place_hash(Path(value).expanduser())
+            for key, value in self
+            if isinstance(value, str | Path) and "Literal" not in str(type(self).model_fields[key].annotation) and _is_place(value)
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """The fields as plain JSON types, with contents in the place of paths."""
+        return {**self.model_dump(mode="json"), **self.content()}
+
+
+def _is_place(value: str | Path) -> bool:
+    """Whether a field's value names a file here, or a folder in words that are a path and nothing else."""
+    try:
+        path = Path(value).expanduser()
+        return path.is_file() or (path.is_dir() and (isinstance(value, Path) or "/" in value or value in (".", "..", "~")))
+    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, a home that nobody has: no path
+        return False
+
+
+class MethodConfig(PartConfig):
+    """Base of all method configs: ranges in the types, ``build`` returns the method."""
+
+    def build(self) -> Method:
+        """The method that this config describes."""
+        raise TypeError(f"{type(self).__name__} defines no build()")
+
+
+class BackboneConfig(PartConfig):
+    """Base of all backbone configs. ``build`` loads the weights and prepares the stream's inputs."""
+
+    def build(self, stream: Stream, device: torch.device) -> Learner:
+        raise ConfigError(f"backbone '{self.name}' cannot be built; its config class defines no build().")
+
+
+class BenchmarkConfig(PartConfig):
+    """Base of all benchmark configs; ``build`` reads the data and returns the stream.
+
+    Attributes:
+        places: fields that say where the data lies. They are no part of a run's identity, the fingerprint covers what lies there.
+        backbone: default backbone of the benchmark, as config fields.
+        budget: the benchmark's own training budget, as fields of ``TrainingConfig``.
+        untouched: published zero-shot accuracy of the default backbone per task, or under ``mean`` over all tasks.
+        untouched_tolerance: points by which a measured value may differ before a run is refused.
+    """
+
+    places: ClassVar[frozenset[str]] = frozenset()
+    backbone: ClassVar[Mapping[str, Any]] = {}
+    budget: ClassVar[Mapping[str, Any]] = {}
+    untouched: ClassVar[Mapping[str, float]] = {}
+    untouched_tolerance: ClassVar[float] = 2.0
+
+    @property
+    def restricted(self) -> bool:
+        """True when the config names the tasks itself: another stream than the benchmark's own."""
+        return False
+
+    def build(self, data_root: Path) -> Stream:
+        """The stream under ``data_root``; DataError when something is missing."""
+        raise TypeError(f"{type(self).__name__} defines no build()")
+
+    def content(self) -> dict[str, str]:
+        return {}
+
+    def identity(self) -> dict[str, Any]:
+        return {key: value for key, value in super().identity().items() if key not in self.places}
+
+
+class TrainingConfig(Settings):
+    """Budget and optimizer of every task; the same for all methods of a comparison unless a config says otherwise."""
+
+    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None  # optimizer steps per task
+    epochs: Annotated[float, Field(gt=0, le=10**6)] | None = None  # or passes over the task's rows; "task" epochs if both are None
+    batch_size: Annotated[int, Field(ge=1, le=10**6)] = 64
+    micro_batch_size: Annotated[int, Field(ge=1)] | None = None  # rows per forward pass; gradients are accumulated
+    lr: Annotated[float, Field(gt=0)] = 5e-4
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    eval_precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on GPUs that have it, else as in training
+    deterministic: bool = True  # sums in a fixed order on GPUs too, somewhat slower; false for models with a kernel that has none
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> TrainingConfig:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("steps and epochs are both set; set one and leave the other null")
+        return self

@@ -1,0 +1,82 @@
+"""Names and what they stand for; an outside package that cannot be used is named, and only to those who ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from suite.cli.main import app
+from suite.config import RunConfig, validate
+from suite.errors import ConfigError
+from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES, Entry, Registry
+
+FIXED = "from typing import Literal\nfrom suite.parts import MethodConfig\nclass C(MethodConfig):\n    name: Literal['{}'] = '{}'\n"
+BROKEN = {
+    "outsider/__init__.py": "",
+    "outsider/broken.py": "import no_such_library\n",
+    "outsider/syntax.py": "def\n",
+    "outsider/other.py": "class C:\n    pass\nVALUE = 3\n",
+    "outsider/one.py": FIXED.format("twice", "twice"),
+    "outsider-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n",
+    "outsider-1.0.dist-info/entry_points.txt": (
+        "[codyra_suite.methods]\n"
+        "broken = outsider.broken:C\nsyntax = outsider.syntax:C\nother = outsider.other:C\nvalue = outsider.other:VALUE\n"
+        "absent = outsider.other:Nothing\ntwice = outsider.one:C\nlora = outsider.one:C\n"
+        "[codyra_suite.spaces]\nstrange = outsider.other:C\n"
+    ),
+    "besides-2.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: besides\nVersion: 2.0\n",
+    "besides-2.0.dist-info/entry_points.txt": "[codyra_suite.methods]\ntwice = outsider.one:C\n",
+}
+
+
+def test_unknown_name_offers_the_nearest_and_the_list() -> None:
+    with pytest.raises(ConfigError, match=r"'repley' is not a method; use one of .*replay.* \(nearest: 'replay'\)\."):
+        METHODS["repley"]
+
+
+@pytest.mark.parametrize("table", [METHODS, BENCHMARKS, BACKBONES, SPACES], ids=lambda table: table.kind)
+def test_registered_objects_are_of_their_kind(table: Registry[object]) -> None:
+    outside = {name: Entry(entry.target, "", ("suite", "0")) for name, entry in table.own.items()}  # checked as outside ones are
+    checked = Registry[object](table.kind, "codyra_suite.tests", table.base, outside, table.of_classes)
+    for name in table:
+        found = checked[name]
+        if table is not SPACES:
+            assert found.model_fields["name"].default == name  # type: ignore[attr-defined]
+
+
+def test_registry_imports_on_use() -> None:
+    registry = Registry[type[Path]]("thing", "codyra_suite.tests", "pathlib:Path", {"path": Entry("pathlib:Path", "x")})
+    assert registry["path"] is Path
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("broken", r"method 'broken' of package 'outsider 1\.0': 'outsider\.broken:C' cannot be imported \(ModuleNotFoundError: .*no_such_library.*\)"),
+        ("syntax", r"method 'syntax' of package 'outsider 1\.0': .* cannot be imported \(SyntaxError"),
+        ("absent", r"method 'absent' of package 'outsider 1\.0': .* cannot be imported \(AttributeError"),
+        ("other", r"method 'other' of package 'outsider 1\.0': 'outsider\.other:C' is not a class derived from MethodConfig"),
+        ("value", r"is not a class derived from MethodConfig"),
+        ("twice", r"method 'twice' is added by package '(outsider 1\.0|besides 2\.0)' and by package '.*'; rename it"),
+    ],
+)
+def test_an_outside_entry_that_cannot_be_used_is_named_with_its_package(
+    name: str, message: str, installed: Callable[[dict[str, str]], Path]
+) -> None:
+    installed(BROKEN)
+    with pytest.raises(ConfigError, match=message):
+        validate(RunConfig, {"benchmark": "mini-mtil", "method": name}, where="test")
+
+
+def test_it_stops_nobody_who_does_not_ask_for_it(installed: Callable[[dict[str, str]], Path]) -> None:
+    installed(BROKEN)
+    with pytest.raises(ConfigError, match="search space 'strange' of package 'outsider 1.0': .* is not a Space"):
+        SPACES["strange"]
+    assert validate(RunConfig, {"benchmark": "mini-mtil", "method": "lora"}, where="test").method.__class__.__module__ == "baselines.lora"
+    shown = CliRunner().invoke(app, ["list", "methods"], env={"COLUMNS": "300"})
+    assert shown.exit_code == 0
+    for words in ("lora", "no_such_library", "method 'lora' is added by the suite and by package 'outsider 1.0'", "method 'twice' is added by"):
+        assert words in shown.output

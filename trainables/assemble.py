@@ -1,0 +1,29 @@
+"""A config's parts put together: where a run's numbers begin, and with them the code that its identity covers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from suite.benchmarks.stream import Stream
+from suite.randomness import RandomStreams
+from trainables.precision import set_arithmetic
+from trainables.stream_trainer import StepListener, StreamTrainer
+from trainables.worker_group import ALONE, WorkerGroup
+
+if TYPE_CHECKING:
+    from suite.config import RunConfig
+
+
+def assemble(
+    config: RunConfig,
+    stream: Stream,
+    device: torch.device,
+    on_step: StepListener | None = None,
+    group: WorkerGroup = ALONE,
+) -> StreamTrainer:
+    """A trainer over a fresh network, with the process's arithmetic set as the config says; nothing is trained yet."""
+    set_arithmetic(config.training, device)  # before the first product
+    learner = config.backbone.build(stream, device)
+    return StreamTrainer(learner, config.method.build(), config.training, RandomStreams(config.seed), on_step, group)
