@@ -9,7 +9,7 @@ from rich.text import Text
 
 from suite.cli.tables import Column, Sheet, print_sheet
 from suite.errors import UndefinedMetric
-from suite.metrics.conventions import compute
+from suite.metrics.conventions import metric
 from suite.metrics.matrix import AccuracyMatrix
 from suite.runs.record import Cells, Record
 
@@ -37,17 +37,19 @@ def print_run(record: Record, folder: Path, *, found: bool = False) -> None:
 
 
 def _print_metrics(record: Record) -> None:
-    """One line of values, and a line for each metric that the stream leaves without one."""
+    """One line of values, and which metrics the stream leaves without one for what reason."""
     matrix = AccuracyMatrix.from_lists(record.test, tuple(record.tasks))
-    shown, undefined = [], []
+    shown: list[str] = []
+    undefined: dict[str, list[str]] = {}
     for name in record.metrics:
         try:
-            shown.append(f"{name} {compute(name, matrix):.1f}")
-        except UndefinedMetric as error:
+            shown.append(f"{name} {metric(name).function(matrix):.1f}")
+        except UndefinedMetric as reason:
             shown.append(f"{name} -")
-            undefined.append(f"{name} is undefined ({error})")
-    for line in (", ".join(shown), *undefined):
-        typer.echo(line)
+            undefined.setdefault(str(reason), []).append(name)
+    typer.echo(", ".join(shown))
+    for why, names in undefined.items():
+        typer.echo(f"undefined: {', '.join(names)} ({why.partition(';')[0].rstrip('.')})")
 
 
 def matrix_sheet(cells: Cells, tasks: list[str], title: str) -> Sheet:

@@ -76,10 +76,13 @@ def print_sheet(sheet: Sheet) -> None:
     pieces, left_out = _arranged(sheet, width)
     if sheet.title:
         console.print(Text(sheet.title, style="italic"), soft_wrap=width is None)
+        console.print()
     for number, (shown, layout) in enumerate(pieces):
         if number:
             console.print()
         Console(width=max(console.width, layout.width)).print(_table(shown, layout))
+    if sheet.notes or left_out:
+        console.print()
     missing = f"not shown in {width} columns: {', '.join(left_out)}; {sheet.elsewhere}"
     for note in (*sheet.notes, *([missing] if left_out else [])):
         console.print(Text(note), soft_wrap=width is None)

@@ -17,7 +17,7 @@ class Metric:
     """One named summary of an accuracy matrix.
 
     Attributes:
-        function: matrix -> number; accuracies 0 to 100, differences in points.
+        function: matrix -> number; accuracies 0 to 100, differences in points; UndefinedMetric with the reason where there is none.
         source: where the formula comes from.
         description: one line for table headers and lists, with the sign where it matters.
     """
@@ -171,7 +171,10 @@ def compute(name: str, matrix: AccuracyMatrix) -> float:
         ConfigError: unknown name.
         UndefinedMetric: a needed cell was not measured, or too few tasks.
     """
-    return metric(name).function(matrix)
+    try:
+        return metric(name).function(matrix)
+    except UndefinedMetric as reason:
+        raise UndefinedMetric(f"{name}: {reason}") from None
 
 
 def compute_if_defined(name: str, matrix: AccuracyMatrix) -> float:

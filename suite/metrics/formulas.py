@@ -16,11 +16,11 @@ from suite.metrics.matrix import AccuracyMatrix, require_measured
 Vector = NDArray[np.float64]
 
 
-def _need_tasks(matrix: AccuracyMatrix, name: str, least: int = 2) -> None:
+def _need_tasks(matrix: AccuracyMatrix, least: int = 2) -> None:
     count = len(matrix.tasks)
     if count < least:
         tasks = f"{count} task{'s' if count > 1 else ''}"
-        raise UndefinedMetric(f"{name}: the stream has {tasks}, but the metric is defined from {least} tasks on; leave it out for this stream.")
+        raise UndefinedMetric(f"the stream has {tasks}, but the metric is defined from {least} tasks on; leave it out for this stream.")
 
 
 def _just_learned(matrix: AccuracyMatrix) -> Vector:
@@ -44,7 +44,7 @@ def transfer(matrix: AccuracyMatrix) -> float:
     Row 0 does not enter; the mean of the whole triangle is a different number.
     Source: Thunderbeee/ZSCL, mtil/results.ipynb, function ``statistics``.
     """
-    _need_tasks(matrix, "zscl.transfer")
+    _need_tasks(matrix)
     r = require_measured(matrix, "above_diagonal")
     return float(np.mean([r[1 : j + 1, j].mean() for j in range(1, len(matrix.tasks))]))
 
@@ -72,13 +72,13 @@ def masked_transfer(matrix: AccuracyMatrix) -> float:
     Raises:
         UndefinedMetric: every cell above the diagonal is 0, so that nothing is left to average.
     """
-    _need_tasks(matrix, "rail.transfer")
+    _need_tasks(matrix)
     r = require_measured(matrix, "above_diagonal")
     columns = [column[column != 0] for column in (r[1 : j + 1, j] for j in range(1, len(matrix.tasks)))]
     means = [column.mean() for column in columns if column.size]
     if not means:
         raise UndefinedMetric(
-            "rail.transfer: every cell above the diagonal is 0 and is masked, so there is no Transfer; "
+            "every cell above the diagonal is 0 and is masked, so there is no Transfer; "
             "evaluate the unseen tasks or use zscl.transfer."
         )
     return float(np.mean(means))
@@ -91,7 +91,7 @@ def backward_transfer(matrix: AccuracyMatrix) -> float:
     Sources: GEM, arXiv 1706.08840, equation of BWT (its released metrics/metrics.py divides by T instead); TRACE,
     arXiv 2310.06762.
     """
-    _need_tasks(matrix, "gem.bwt")
+    _need_tasks(matrix)
     return float(_change(matrix)[:-1].mean())
 
 
@@ -101,7 +101,7 @@ def forward_transfer(matrix: AccuracyMatrix) -> float:
     GEM's baseline is a random initialisation; here it is the untouched pretrained backbone.
     Source: GEM, arXiv 1706.08840; facebookresearch/GradientEpisodicMemory, metrics/metrics.py.
     """
-    _need_tasks(matrix, "gem.fwt")
+    _need_tasks(matrix)
     require_measured(matrix, "untouched_row")
     r = require_measured(matrix, "above_diagonal")
     return float(np.mean([r[j, j] - r[0, j] for j in range(1, len(matrix.tasks))]))
@@ -123,7 +123,7 @@ def max_forgetting(matrix: AccuracyMatrix) -> float:
     page nor the released code states a formula, so the name says what the suite compares with, not what was proven.
     Source: the usual reading of Chaudhry et al. 2018, arXiv 1801.10112, restricted to steps after learning.
     """
-    _need_tasks(matrix, "codyra.forgetting")
+    _need_tasks(matrix)
     r = require_measured(matrix, "on_and_below_diagonal")
     return float(np.mean([r[j + 1 : -1, j].max() - r[-1, j] for j in range(len(matrix.tasks) - 1)]))
 
@@ -134,7 +134,7 @@ def walk_forgetting(matrix: AccuracyMatrix) -> float:
     Steps before a task was learned count too, which matters only when its zero-shot score beats everything later.
     Source: Riemannian walk, Chaudhry et al. 2018, arXiv 1801.10112; facebookresearch/agem, utils/utils.py, compute_fgt.
     """
-    _need_tasks(matrix, "chaudhry.forgetting")
+    _need_tasks(matrix)
     r = require_measured(matrix, "all_learned")
     return float((r[1:-1, :-1].max(axis=0) - r[-1, :-1]).mean())
 
@@ -193,7 +193,7 @@ def libcontinual_backward_transfer(matrix: AccuracyMatrix) -> float:
     formula of Diaz-Rodriguez et al. 2018 that the code cites.
     Source: RL-VIG/LibContinual, core/utils/utils.py, compute_bwt (which returns 0 for fewer than 3 tasks).
     """
-    _need_tasks(matrix, "libcontinual.bwt", least=3)
+    _need_tasks(matrix, least=3)
     r, learned = require_measured(matrix, "on_and_below_diagonal"), _just_learned(matrix)
     tasks = len(matrix.tasks)
     total = sum(float((r[i, : i - 2] - learned[: i - 2]).sum()) for i in range(3, tasks + 1))
@@ -206,5 +206,5 @@ def libcontinual_forgetting(matrix: AccuracyMatrix) -> float:
     The last but one task is left out of the sum but not of the divisor.
     Source: RL-VIG/LibContinual, core/utils/utils.py, compute_frgt (which returns 0 for fewer than 3 tasks).
     """
-    _need_tasks(matrix, "libcontinual.forgetting", least=3)
+    _need_tasks(matrix, least=3)
     return 0.0 - float(_change(matrix)[:-2].sum()) / (len(matrix.tasks) - 1)

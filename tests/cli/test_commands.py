@@ -72,6 +72,23 @@ def test_run_prints_matrix_metrics_and_place_and_can_be_fed_back(cli: Cli, tmp_p
     assert text.splitlines()[-1] == out.splitlines()[-1]
 
 
+def test_a_stream_of_one_task_is_a_run_like_any_other(cli: Cli, tmp_path: Path) -> None:
+    """The usual first try with one's own folder has one task; transfer and forgetting need two."""
+    one = ["--set", "benchmark.domains=[shapes]", "--set", "benchmark.shots=4", "--set", "training.steps=2", "--set", "training.batch_size=8"]
+    code, out, err = cli("run", "mini-mtil", "--method", "lora", *one)
+    assert (code, err) == (0, "")
+    assert re.search(r"zscl\.transfer -, zscl\.average \d+\.\d, zscl\.last \d+\.\d, codyra\.forgetting -, gem\.bwt -", out)
+    assert "undefined: zscl.transfer, codyra.forgetting, gem.bwt (the stream has 1 task, but the metric is defined from 2 tasks on)" in out
+    for source in ([], ["--tracking", "none"]):
+        code, out, err = cli("leaderboard", *source)
+        assert code == 0, err
+        assert "undefined for these tasks: zscl.transfer, codyra.forgetting, gem.bwt" in out
+        assert re.search(r"^lora +- +\d+\.\d +\d+\.\d +- +- +1 ", out, flags=re.MULTILINE)
+    code, _, err = cli("report", "--tracking", "none")
+    assert code == 0, err
+    assert "undefined for these tasks: zscl.transfer" in (tmp_path / "report.html").read_text()
+
+
 def test_replay_agrees_and_export_answers_the_same(cli: Cli, tmp_path: Path) -> None:
     cli("run", "mini-mtil", "--method", "codyra", "--tracking", "none", "--set", "method.kappa_levels=3", *QUICK)
     (folder,) = (tmp_path / "codyra-runs" / "runs").iterdir()
