@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from suite.backbones.learner import Batch, Learner, Outcomes
-from suite.benchmarks.stream import Split, Stream, TextTask
+from suite.benchmarks.stream import Split, Stream, Task, TextTask, learned_tests
 from suite.costs import CostMeter, peak_bytes
 from suite.data.buckets import length_bucketed_order
 from suite.errors import TrainingDiverged
@@ -119,7 +119,7 @@ class StreamTrainer:
             update_norm=self.journal.update_norms(),
             cumulative_norm=self.journal.cumulative_norms(),
             train_loss=loss,
-            facts=_together(self.learner.facts(), facts, step_facts),
+            facts=_together(self.learner.facts(), _copies(task), facts, step_facts),
         )
         return TaskReport(result, outcomes)
 
@@ -254,10 +254,21 @@ class StreamTrainer:
         )
 
 
-def _together(of_learner: dict[str, Any], of_method: MethodFacts, of_steps: dict[str, Any]) -> dict[str, Any]:
-    """Facts of a task; the notes of learner and method in one list."""
-    notes = [*of_learner.get("notes", []), *of_method.notes]
-    return {**of_learner, **of_method.chosen, **of_steps, **({"notes": notes} if notes else {})}
+def _copies(task: Task) -> dict[str, Any]:
+    """How many test examples the task also learns from, where there are any."""
+    copies = learned_tests(task)
+    if not copies:
+        return {}
+    note = f"{task.name}: {len(copies)} of {len(task.test)} test examples are exact copies of training or validation examples, first '{copies[0]}'"
+    return {"test_copies": len(copies), "notes": [note]}
+
+
+def _together(
+    of_learner: Mapping[str, Any], of_data: Mapping[str, Any], of_method: MethodFacts, of_steps: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Facts of a task; all notes in one list."""
+    notes = [*of_learner.get("notes", []), *of_data.get("notes", []), *of_method.notes]
+    return {**of_learner, **of_data, **of_method.chosen, **of_steps, **({"notes": notes} if notes else {})}
 
 
 def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:

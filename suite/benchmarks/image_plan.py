@@ -172,15 +172,15 @@ def read_cached(cache: ImageCache) -> ImageExamples:
     """Examples over a cache, which is built first when it is not there."""
     if not cache.is_built:
         build(cache)
-    pixels, content, aspects = cache.open()
+    pixels, content, aspects, digests = cache.open()
     squeezed = aspects if cache.geometry == "whole" else None
-    return ImageExamples(pixels, cache.items.labels, cache.items.ids, content, squeezed)
+    return ImageExamples(pixels, cache.items.labels, cache.items.ids, content, squeezed, digests)
 
 
 def decode_now(items: ImageItems, size: int) -> ImageExamples:
     """Examples decoded into memory, resized and centre-cropped."""
-    pixels, content = decode_all(items, size)
-    return ImageExamples(pixels, items.labels, items.ids, content)
+    pixels, content, digests = decode_all(items, size)
+    return ImageExamples(pixels, items.labels, items.ids, content, digests=digests)
 
 
 def planned_stream(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -39,6 +39,7 @@ class ImageExamples:
         content: hash over the stored image files, so that a replaced file changes the fingerprint; None = the pixels' own hash.
         aspects: float32 (n,), width / height of pictures that were squeezed whole into their square, for the training
             crop; None where the square shows the picture undistorted.
+        digests: n digests of the stored files, equal for exact copies; empty where pixels are all there is.
     """
 
     pixels: NDArray[np.uint8]
@@ -46,9 +47,14 @@ class ImageExamples:
     ids: tuple[str, ...]
     content: str | None = None
     aspects: NDArray[np.float32] | None = None
+    digests: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def contents(self) -> Sequence[Hashable]:
+        """What each example is whatever it is called; equal for exact copies."""
+        return self.digests or [hashlib.sha256(image.tobytes()).digest() for image in self.pixels]
 
     def identity(self) -> Iterator[str]:
         yield self._pixel_hash() if self.content is None else self.content
@@ -73,6 +79,10 @@ class TextExamples:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def contents(self) -> Sequence[Hashable]:
+        """What each example is whatever it is called; equal for exact copies."""
+        return list(zip(self.prompts, self.answers, strict=True))
 
     def identity(self) -> Iterator[str]:
         rows = zip(self.ids, self.prompts, self.answers, strict=True)
@@ -127,6 +137,12 @@ class TextTask:
 
 
 Task = ImageTask | TextTask
+
+
+def learned_tests(task: Task) -> list[str]:
+    """Identities of the test examples that are exact copies of training or validation examples under another name."""
+    known = {*task.train.contents(), *task.validation.contents()}
+    return [item for item, content in zip(task.test.ids, task.test.contents(), strict=True) if content in known]
 
 
 def _splits_identity(task: Task) -> Iterator[str]:

@@ -23,7 +23,7 @@ from suite.data.pixel_map import PixelMap
 from suite.errors import DataError
 from suite.hashing import text_hash
 
-CACHE_VERSION = 1  # raise when decoding, chunking or the file format changes
+CACHE_VERSION = 2  # raise when decoding, chunking or the file format changes
 CHUNK_IMAGES = 64  # decoded and written at a time by one thread, fewer when they are large
 CHUNK_BYTES = 16 << 20
 LONGEST_TITLE = 120  # bytes of a folder's name; what is cut off is in the identity
@@ -43,6 +43,7 @@ class CacheIndex(BaseModel):
         stamps: per chunk a hash over size and change time of its files.
         crcs: per chunk the CRC-32 of its pixels.
         aspects: width / height of every picture before it became a square.
+        digests: of every image's stored bytes alone; equal for exact copies.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,14 +58,16 @@ class CacheIndex(BaseModel):
     stamps: list[str]
     crcs: list[int]
     aspects: list[float]
+    digests: list[str]
 
 
 class CachedPixels(NamedTuple):
-    """A finished cache: read-only pixels (n, 3, size, size), digest of the image files, width / height of each picture."""
+    """A finished cache: read-only pixels (n, 3, size, size), digest of all image files, width / height and digest of each."""
 
     pixels: PixelMap
     content: str
     aspects: NDArray[np.float32]
+    digests: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +150,7 @@ class ImageCache:
         if not self.pixels.is_file() or self.pixels.stat().st_size != self.total_bytes:
             raise DataError(f"{self.pixels}: is not {self.total_bytes} bytes long; {self.remedy}.")
         pixels = PixelMap.over(self.pixels, (len(self.items), 3, self.size, self.size))
-        return CachedPixels(pixels, index.content, np.asarray(index.aspects, dtype=np.float32))
+        return CachedPixels(pixels, index.content, np.asarray(index.aspects, dtype=np.float32), tuple(index.digests))
 
     def index(self) -> CacheIndex:
         """The index of a finished cache, refused when it is not about these images or not of this code version."""
@@ -166,7 +169,7 @@ class ImageCache:
         return index
 
     def _fits(self, index: CacheIndex) -> bool:
-        return len(index.stamps) == len(index.crcs) == len(self.chunks()) and len(index.aspects) == len(self.items)
+        return len(index.stamps) == len(index.crcs) == len(self.chunks()) and len(index.aspects) == len(index.digests) == len(self.items)
 
     def damaged(self) -> list[range]:
         """Rows of the chunks whose pixels lost the checksum they were written with; reads the whole file."""

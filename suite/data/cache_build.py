@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from suite.data.cache import CACHE_VERSION, CacheIndex, ImageCache, readable_size
-from suite.data.decode import content_of, decode_raw, fold_contents, read_raw
+from suite.data.decode import content_of, decode_raw, digest_of, fold_contents, read_raw
 from suite.errors import DataError
 
 Progress = Callable[[int, int], None]
@@ -39,6 +39,7 @@ class Written(BaseModel):
     content: str
     stamp: str
     aspects: list[float]
+    digests: list[str]
 
 
 def build(cache: ImageCache, progress: Progress | None = None, workers: int | None = None) -> None:
@@ -97,11 +98,12 @@ def _write_chunks(
 
 def _write_chunk(cache: ImageCache, number: int, rows: range, stamp: str, descriptor: int) -> Written:
     pixels = np.empty((len(rows), 3, cache.size, cache.size), dtype=np.uint8)
-    contents, aspects = [], []
+    contents, aspects, digests = [], [], []
     for place, row in enumerate(rows):
         item = cache.items.ids[row]
         raw = read_raw(cache.items.source, item)
         contents.append(content_of(item, raw))
+        digests.append(digest_of(raw))
         pixels[place], aspect = decode_raw(cache.items.source, item, raw, cache.size, cache.geometry)
         aspects.append(round(aspect, 6))
     written = pixels.tobytes()
@@ -114,7 +116,8 @@ def _write_chunk(cache: ImageCache, number: int, rows: range, stamp: str, descri
                 f"{cache.root}: cannot be written ({error.strerror}); free room or set CODYRA_SUITE_CACHE."
             ) from None
         view, offset = view[count:], offset + count
-    return Written(chunk=number, crc=zlib.crc32(written), content=fold_contents(contents), stamp=stamp, aspects=aspects)
+    content = fold_contents(contents)
+    return Written(chunk=number, crc=zlib.crc32(written), content=content, stamp=stamp, aspects=aspects, digests=digests)
 
 
 def _resumable(cache: ImageCache, part: Path, stamps: list[str]) -> dict[int, Written]:
@@ -157,6 +160,7 @@ def _finish(cache: ImageCache, part: Path, written: list[Written]) -> None:
         stamps=[chunk.stamp for chunk in written],
         crcs=[chunk.crc for chunk in written],
         aspects=[aspect for chunk in written for aspect in chunk.aspects],
+        digests=[digest for chunk in written for digest in chunk.digests],
     )
     (part / "index.json").write_text(index.model_dump_json() + "\n", encoding="utf-8")
     (part / "journal.jsonl").unlink()

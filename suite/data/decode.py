@@ -107,15 +107,29 @@ def to_square(image: Image.Image, size: int, geometry: Geometry) -> Image.Image:
     return image.crop((left, top, left + size, top + size))
 
 
-def decode_all(items: ImageItems, size: int, geometry: Geometry = "centre") -> tuple[NDArray[np.uint8], str]:
-    """(uint8 (n, 3, size, size) in memory, hash over the stored bytes); for sets that are small at that size."""
+class Decoded(NamedTuple):
+    """Images in memory, uint8 (n, 3, size, size), hash over all their stored bytes, and a digest of each one's alone."""
+
+    pixels: NDArray[np.uint8]
+    content: str
+    digests: tuple[str, ...]
+
+
+def decode_all(items: ImageItems, size: int, geometry: Geometry = "centre") -> Decoded:
+    """Every item; for sets that are small at that size."""
     pixels = np.empty((len(items), 3, size, size), dtype=np.uint8)
-    contents = []
+    contents, digests = [], []
     for row, item in enumerate(items.ids):
         raw = read_raw(items.source, item)
         contents.append(content_of(item, raw))
+        digests.append(digest_of(raw))
         pixels[row] = decode_raw(items.source, item, raw, size, geometry).pixels
-    return pixels, fold_contents(contents)
+    return Decoded(pixels, fold_contents(contents), tuple(digests))
+
+
+def digest_of(raw: bytes) -> str:
+    """16 hex digits over an item's stored bytes alone: equal for exact copies under any name."""
+    return hashlib.sha256(raw).hexdigest()[:16]
 
 
 def content_of(item: str, raw: bytes) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from suite.benchmarks.image_folders import ImageFoldersConfig
-from suite.benchmarks.stream import ImageTask, Protocol
+from suite.benchmarks.stream import ImageTask, Protocol, learned_tests
 from suite.errors import ConfigError, DataError
 
 
@@ -334,3 +334,13 @@ def test_composed_and_decomposed_names_are_one_name(root: Path, tmp_path: Path) 
             builds.append((stream.task_names, stream.fingerprint()))
     assert len(set(builds)) == 1
     assert builds[0][0] == ("domain_1", composed)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_training_images_among_the_test_images_are_found_under_any_name(cached: bool, root: Path, image_cache: Path) -> None:
+    for part in ("class_0/0.png", "class_2/3.png"):  # one of them may be held out for validation
+        copy = root / "domain_1" / "test" / "class_1" / f"copy_{part[6]}.png"
+        copy.write_bytes((root / "domain_1" / "train" / part).read_bytes())
+    stream = ImageFoldersConfig(image_size=16, cached=cached).build(root)
+    assert learned_tests(stream.tasks[0]) == []
+    assert learned_tests(stream.tasks[1]) == ["test/class_1/copy_0.png", "test/class_1/copy_2.png"]
