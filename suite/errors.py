@@ -84,14 +84,15 @@ def read_each(names: Iterable[str], read: Callable[[str], Found], *, where: str,
         DataError: with every reason when ``read`` raised some.
     """
     found: dict[str, Found] = {}
-    reasons = []
+    reasons: dict[str, str] = {}
     for name in names:
         try:
             found[name] = read(name)
         except DataError as error:
-            reasons.append(str(error).rstrip("."))
+            reasons[name] = str(error).rstrip(".")
     if not reasons:
         return found
-    several = f"{where}: {len(reasons)} of {len(reasons) + len(found)} tasks cannot be read: " if len(reasons) > 1 else ""
+    count = f"{len(reasons)} of {len(reasons) + len(found)} tasks"
+    several = f"{where}: {count} cannot be read ({', '.join(reasons)}): " if len(reasons) > 1 else ""
     others = f"; the others alone: {field}=[{','.join(found)}]" if found else ""
-    raise DataError(f"{several}{'; '.join(reasons)}{others}.")
+    raise DataError(f"{several}{'; '.join(reasons.values())}{others}.")

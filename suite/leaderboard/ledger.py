@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 
-from suite.leaderboard.protocols import published_sources
+from suite.leaderboard.protocols import SECOND_HAND, published_sources
 
 PUBLISHED = "published"
 
@@ -124,7 +125,8 @@ def _rows(name: str) -> pd.DataFrame:
         index=["setting", "backbone", "method", "source", "grade", "doubt"], columns="metric", values="value", aggfunc="first"
     ).reset_index()
     wide.insert(0, "benchmark", name)
-    wide["method"] = wide["method"] + " (published)"
+    second_hand = wide["grade"] == SECOND_HAND
+    wide["method"] += pd.Series(np.where(second_hand, " (published, second-hand)", " (published)"), index=wide.index)
     wide["data_fingerprint"] = PUBLISHED
     return wide
 

@@ -50,7 +50,8 @@ def test_published_rows_follow_their_benchmark_and_are_marked(make_record: Calla
     both = with_published(frame, ["xtail", "zz"])
     assert list(dict.fromkeys(both["benchmark"])) == ["xtail", "zz"]
     published = both[both["data_fingerprint"] == PUBLISHED]
-    assert published["method"].str.endswith("(published)").all()
+    assert published["method"].str.endswith(("(published)", "(published, second-hand)")).all()
+    assert (published["method"].str.contains("second-hand") == (published["grade"] == "second-hand")).all()
     assert (published["n"] == 0).all()
     assert (published["source"] != "").all()
     assert with_published(frame, ["zz"]) is frame
