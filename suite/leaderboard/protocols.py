@@ -30,7 +30,8 @@ class PublishedProtocol(_Frozen):
     Attributes:
         published: the method's name as printed.
         method: the suite's method for it.
-        settings: dotted field of the resolved config -> published value; of a list, each value says the same.
+        settings: dotted field of the resolved config, or ``carrier`` of the record -> published value; of a list, each value says the
+            same.
         tolerance: metric -> largest difference in points that counts as reproduced; empty where ``missing`` says why.
     """
 
@@ -51,7 +52,7 @@ class PublishedProtocol(_Frozen):
 
     def differences(self, record: Record) -> list[str]:
         """One clause per field in which the run's config is not the published one."""
-        ours = flat(record.config)
+        ours = {**flat(record.config), "carrier": record.carrier}
         fields = {key: wanted if isinstance(wanted, tuple) else (wanted,) for key, wanted in self.settings.items()}
         return [_difference(key, ours, wanted[0]) for key, wanted in fields.items() if key not in ours or ours[key] not in wanted]
 

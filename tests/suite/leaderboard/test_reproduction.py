@@ -29,10 +29,15 @@ def first(wanted: object) -> object:
     return wanted[0] if isinstance(wanted, tuple) else wanted
 
 
+def in_config(protocol: PublishedProtocol) -> dict[str, object]:
+    """What a protocol says about a config; how a run was carried stands in its record alone."""
+    return {key: value for key, value in protocol.settings.items() if key != "carrier"}
+
+
 def config_of(protocol: PublishedProtocol) -> dict[str, Any]:
     """The resolved config that a protocol's settings make."""
     fields: dict[str, Any] = {}
-    for key, wanted in protocol.settings.items():
+    for key, wanted in in_config(protocol).items():
         value = first(wanted)
         fields = apply_overrides(fields, [f"{key}={'null' if value is None else value}"])
     return RunConfig.model_validate(fields).resolved()
@@ -56,8 +61,7 @@ def test_a_protocol_that_is_judged_names_every_field_of_the_config(protocol: Pub
     resolved = flat(config_of(protocol))
     order = {"benchmark.order"}  # compared with the row's own
     assert {field for field in resolved if not protocol.covers(field)} == order
-    assert set(protocol.settings) <= set(resolved)
-    assert {key: resolved[key] for key in protocol.settings} == {key: first(wanted) for key, wanted in protocol.settings.items()}
+    assert {key: resolved.get(key, "absent") for key in in_config(protocol)} == {k: first(v) for k, v in in_config(protocol).items()}
 
 
 def test_fields_that_a_protocol_names_without_a_verdict_exist() -> None:
@@ -66,14 +70,14 @@ def test_fields_that_a_protocol_names_without_a_verdict_exist() -> None:
         text = entry.benchmark.startswith(("trace", "standard"))
         fields: dict[str, Any] = {"benchmark": entry.benchmark, "method": entry.method}
         resolved = RunConfig.model_validate({**fields, **({"backbone": backbones["causal-lm"]} if text else {})}).resolved()
-        assert set(entry.settings) <= set(flat(resolved)), entry.published
+        assert set(in_config(entry)) <= set(flat(resolved)), entry.published
 
 
 def test_the_shipped_example_is_the_published_protocol() -> None:
     example = RunConfig.model_validate(load_yaml(EXAMPLE)).resolved()
     protocol = protocol_of("xtail", "CoDyRA")
     assert protocol is not None
-    wanted = {key: first(value) for key, value in protocol.settings.items()}
+    wanted = {key: first(value) for key, value in in_config(protocol).items()}
     assert {key: value for key, value in flat(example).items() if key in wanted} == wanted
 
 
@@ -148,6 +152,10 @@ def test_another_protocol_is_not_attempted_and_what_differs_is_listed(
 
 def test_values_that_mean_the_published_one_are_it(xtail_run: Callable[..., Record]) -> None:
     assert set(page(xtail_run(72.0, {"method.kappa_levels": None}))["why"]) == {""}
+
+
+def test_workers_that_see_a_part_of_each_batch_are_another_protocol(xtail_run: Callable[..., Record]) -> None:
+    assert set(page(xtail_run(71.5, carrier="train"))["why"]) == {"carrier train (published direct)"}
 
 
 def test_a_field_that_an_old_record_lacks_is_no_published_one(xtail_run: Callable[..., Record]) -> None:
