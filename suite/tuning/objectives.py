@@ -88,6 +88,9 @@ COSTS: Mapping[str, Callable[[ValidationView], float]] = MappingProxyType(
 )
 
 
+SOME_SCORE = 50.0  # stands for cells that will be measured; not 0, which some metrics mask
+
+
 @dataclass(frozen=True)
 class Objective:
     """One number search improves: a metric on the validation matrix, or a cost (always minimised)."""
@@ -103,14 +106,17 @@ class Objective:
         return self.name in METRICS and METRICS[self.name].higher_is_better
 
     def require_defined(self, view: ValidationView) -> None:
-        """Refuse a metric that the stream behind a running ``view`` leaves undefined, as far as its rows show.
+        """Refuse a metric that the stream behind a ``view`` leaves undefined whatever its scores will be, as far as its rows show.
 
         Raises:
             SuiteError: too few tasks, or the metric needs cells that the protocol does not measure.
         """
+        if not view.rows:
+            return
         shown, count = view.rows[-1], len(view.tasks)
-        rows = [[0.0 if cell is not None or task < done else None for task, cell in enumerate(shown)] for done in range(1, count + 1)]
-        self.value(replace(view, rows=[view.rows[0], *rows]))
+        coming = [[SOME_SCORE if cell is not None or task < done else None for task, cell in enumerate(shown)] for done in range(1, count + 1)]
+        there = [[None if cell is None else SOME_SCORE for cell in row] for row in view.rows[1:]]
+        self.value(replace(view, rows=[view.rows[0], *there, *coming[len(there) :]]))
 
     def value(self, view: ValidationView) -> float:
         """The objective of a finished run."""

@@ -124,8 +124,7 @@ class StudySource:
 
     def may_go_on(self, run: Suggestion, view: ValidationView) -> bool:
         """As ``RunSource`` says; raises SuiteError before much is trained when an objective will have no value."""
-        for needed in (*self.objectives, *(Objective(name) for name in self.config.constraints)):
-            needed.require_defined(view)
+        self._require_defined(view)
         self._see(run, view)
         if run.trial not in self._open or self.spent() is not None:
             return False
@@ -134,6 +133,7 @@ class StudySource:
 
     def ended(self, run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
         if view is not None:
+            self._require_defined(view)  # a run that was found finished was never asked whether it may go on
             self._see(run, view)
         trial = self._open.get(run.trial)
         if trial is None:
@@ -149,6 +149,10 @@ class StudySource:
             self._queue.append(Suggestion(run.trial, trial.parts[run.part + 1], run.part + 1))
         else:
             self._end(run.trial, "COMPLETE", None)
+
+    def _require_defined(self, view: ValidationView) -> None:
+        for needed in (*self.objectives, *(Objective(name) for name in self.config.constraints)):
+            needed.require_defined(view)
 
     def spent(self) -> str | None:
         """The part of the budget that is used up, beside the number of trials; None while there is some left."""
@@ -187,14 +191,15 @@ class StudySource:
             return
         try:
             values = [_mean(objective, views) for objective in self.objectives]
+            limits = self.config.constraints.items()
+            violations = {name: limit.violation(_mean(Objective(name), views)) for name, limit in limits}
         except UndefinedMetric as error:  # only training shows it: every masked cell is 0
             self.store.tell(number, "FAIL", reason=str(error))
             return
         if not all(math.isfinite(value) for value in values):
             self.store.tell(number, "FAIL", reason=f"an objective is not finite: {values}")
             return
-        limits = self.config.constraints.items()
-        self.store.constrain(number, {name: limit.violation(_mean(Objective(name), views)) for name, limit in limits})
+        self.store.constrain(number, violations)
         self.store.tell(number, "COMPLETE", values=values)
 
     def _drop_checkpoints(self) -> None:

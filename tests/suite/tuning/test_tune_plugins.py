@@ -99,6 +99,27 @@ def test_defined_metrics_go_on(tmp_path: Path) -> None:
     untouched: list[float | None] = [50.0] * 3
     for rows in ([untouched], [untouched, [80.0, None, None]]):
         assert decision(bridge, event("one", view(rows))) == "CONTINUE"
+    masking = carried(study(tmp_path / "masking", objectives=["codyra.transfer"]), tmp_path, "one")
+    assert decision(masking, event("one", view([untouched, [80.0, 60.0, 60.0]]))) == "CONTINUE"
+
+
+def test_a_run_that_is_found_finished_is_asked_too(tmp_path: Path) -> None:
+    """It reports nothing on the way, and each such trial would fail by itself."""
+    source = study(tmp_path, objectives=["zscl.transfer"])
+    bridge = carried(source, tmp_path, "one")
+    Ears(bridge).on_trial_complete(0, [], event("one", view([[50.0], [90.0]], "finished", tasks=("a",))))
+    assert bridge.halted is not None and bridge.halted.startswith("zscl.transfer: the stream has 1 task, but")
+    assert source.store.running() == [0]
+
+
+def test_a_trial_whose_scores_leave_an_objective_undefined_fails_alone(tmp_path: Path) -> None:
+    source = study(tmp_path, objectives=["codyra.transfer"])
+    bridge = carried(source, tmp_path, "one")
+    masked: list[list[float | None]] = [[50.0] * 3, [80.0, 0.0, 0.0], [80.0, 80.0, 0.0], [80.0] * 3]
+    Ears(bridge).on_trial_complete(0, [], event("one", view(masked, "finished")))
+    (trial,) = source.store.trials()
+    assert bridge.halted is None and trial.state.name == "FAIL"
+    assert trial.user_attrs["reason"].startswith("codyra.transfer: every cell above the diagonal is 0")
 
 
 def test_missing_data_ends_a_study_and_spends_none_of_its_trials(tmp_path: Path) -> None:
