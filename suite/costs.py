@@ -1,64 +1,49 @@
-"""What a span of work cost: wall time, device time, peak memory."""
+"""What a run cost, from the rows of its record: the one place for tables, objectives, trackers and forecasts."""
 
 from __future__ import annotations
 
-import re
-import resource
-import time
-from pathlib import Path
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-
-_CLEAR = Path("/proc/self/clear_refs")
-_STATUS = Path("/proc/self/status")
+if TYPE_CHECKING:
+    from suite.runs.record import TaskResult
 
 
-class CostMeter:
-    """Measures from construction to ``read``; peaks are reset at construction where the system allows it."""
+class RunCosts(NamedTuple):
+    """Costs of a run or of some of its rows.
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.evaluate_seconds = self.train_seconds = self.wait_seconds = 0.0
-        self.steps = 0
-        reset_peak(device)
-        self._event = None
-        if device.type == "cuda":
-            self._event = torch.cuda.Event(enable_timing=True)
-            self._event.record()
-        self._start = time.perf_counter()
+    Attributes:
+        trainable_parameters: most that the optimizer could change in one task.
+        effective_rank: parts left per slot, mean over slots and then tasks; None for a method without ranks.
+        no_signal_rank: the same as schedule and initialisation alone would leave it; None where rank is not learned.
+        carried_bytes: most that was kept for later tasks beside the network's own weights.
+        wall_seconds: of all rows together.
+        peak_bytes: most memory, of the device where one was used, else of the process.
+    """
 
-    def wall_seconds(self) -> float:
-        return time.perf_counter() - self._start
-
-    def device_seconds(self) -> float | None:
-        """Seconds between the device events around the span, None without an accelerator."""
-        if self._event is None:
-            return None
-        end = torch.cuda.Event(enable_timing=True)
-        end.record()
-        end.synchronize()
-        return float(self._event.elapsed_time(end)) / 1000.0
-
-    def device_peak_bytes(self) -> int | None:
-        return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
+    trainable_parameters: int
+    effective_rank: float | None
+    no_signal_rank: float | None
+    carried_bytes: int
+    wall_seconds: float
+    peak_bytes: int
 
 
-def reset_peak(device: torch.device) -> None:
-    """Start a new peak: of the process (Linux) and of the device's allocator."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    try:
-        _CLEAR.write_text("5")
-    except OSError:
-        return  # not Linux or not permitted: the peak is the process's so far
+def run_costs(results: Sequence[TaskResult]) -> RunCosts:
+    """Costs of these rows of a record. Row 0 trains nothing: it counts for time and memory only."""
+    learned = [result for result in results if result.row > 0]
+    on_device = [result.costs.device_peak_bytes for result in results if result.costs.device_peak_bytes is not None]
+    return RunCosts(
+        trainable_parameters=max((result.costs.trainable_parameters for result in learned), default=0),
+        effective_rank=_mean([_mean(list(result.effective_rank.values())) for result in learned]),
+        no_signal_rank=_mean([result.no_signal_rank for result in learned]),
+        carried_bytes=max((result.costs.carried_bytes for result in learned), default=0),
+        wall_seconds=sum(result.costs.wall_seconds for result in results),
+        peak_bytes=max(on_device or [result.costs.peak_bytes for result in results], default=0),
+    )
 
 
-def peak_bytes() -> int:
-    """Largest resident memory of this process since the last reset, in bytes."""
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text())
-    except OSError:
-        found = None
-    if found:
-        return int(found.group(1)) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Over what was measured."""
+    found = [value for value in values if value is not None]
+    return sum(found) / len(found) if found else None

@@ -54,6 +54,11 @@ def _is_place(value: str | Path) -> bool:
 class MethodConfig(PartConfig):
     """Base of all method configs: ranges in the types, ``build`` returns the method."""
 
+    @classmethod
+    def has_ranks(cls) -> bool:
+        """Whether its runs report effective ranks; overridden where that is not the same as having a field ``rank``."""
+        return "rank" in cls.model_fields
+
     def build(self) -> Method:
         """The method that this config describes."""
         raise TypeError(f"{type(self).__name__} defines no build()")

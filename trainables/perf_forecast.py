@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.config import RunConfig, validate
+from suite.costs import run_costs
 from suite.runs.store import RunStore
 from trainables.probe import probe
 
@@ -55,10 +56,9 @@ def measure_forecasts(device: str, say: Callable[[str], None]) -> list[Checked]:
             (run,) = RunStore(Path(out)).all().runs
         record = run.record
         learned = record.results[1:]
-        seconds = sum(result.costs.wall_seconds for result in learned)
-        on_device = [result.costs.device_peak_bytes for result in learned if result.costs.device_peak_bytes is not None]
-        peak = max(on_device) if on_device else max(result.costs.peak_bytes for result in learned)
+        costs = run_costs(learned)
+        on_device = any(result.costs.device_peak_bytes is not None for result in learned)
         forecast_bytes = found.device_bytes if on_device else found.host_bytes
         name = f"{record.benchmark} {record.config['method']['name']}"
-        rows.append(Checked(name, seconds, (found.run_seconds - found.build_seconds) / seconds, forecast_bytes / peak))
+        rows.append(Checked(name, costs.wall_seconds, (found.run_seconds - found.build_seconds) / costs.wall_seconds, forecast_bytes / costs.peak_bytes))
     return rows

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from suite.config import RunConfig, validate
-from suite.costs import peak_bytes, reset_peak
+from suite.cost_meter import peak_bytes, reset_peak
 from suite.errors import SuiteError
 from trainables.assemble import assemble
 from trainables.device import choose_device

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from suite.backbones.learner import Batch, Learner, Outcomes
 from suite.benchmarks.stream import Split, Stream, Task, TextTask, learned_tests
-from suite.costs import CostMeter, peak_bytes
+from suite.cost_meter import CostMeter, peak_bytes
 from suite.data.buckets import length_bucketed_order
 from suite.errors import TrainingDiverged
 from suite.lowrank.journal import Journal

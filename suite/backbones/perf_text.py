@@ -12,7 +12,7 @@ from torch import Tensor
 
 from suite.backbones.causal_lm import CausalLearner, LanguageModelConfig
 from suite.benchmarks.stream import Stream
-from suite.costs import peak_bytes, reset_peak
+from suite.cost_meter import peak_bytes, reset_peak
 from suite.data.buckets import length_bucketed_order, padding_share
 from suite.data.text import Ids
 from suite.errors import ConfigError

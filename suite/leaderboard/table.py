@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from suite.costs import run_costs
 from suite.hashing import canonical_hash
 from suite.leaderboard.run_set import setting_text
 from suite.leaderboard.selection import Selection, headline, metric_value, select_trials
@@ -102,7 +103,7 @@ def _row(
         undefined += [name] if finished and not values else []
         row[name] = float(np.mean(values)) if values else math.nan
         row[f"{name} std"] = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-    row |= {name: _mean(costs(record)[name] for record in finished) for name in COSTS}
+    row |= {name: _mean(cost_columns(record)[name] for record in finished) for name in COSTS}
     training = group[0].config["training"]
     commits = {(record.commit or "")[:12] + ("+" if record.dirty else "") for record in group}
     return row | {
@@ -137,20 +138,11 @@ def _last_by_task(group: Sequence[Record]) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def costs(record: Record) -> Mapping[str, float]:
-    """Cost columns of one run: largest of its tasks for sizes, sum for time, mean over tasks and slots for ranks."""
-    learned = record.results[1:]
-    ranks = [sum(r.effective_rank.values()) / len(r.effective_rank) for r in learned if r.effective_rank]
-    nulls = [r.no_signal_rank for r in learned if r.no_signal_rank is not None]
-    peaks = [r.costs.device_peak_bytes or r.costs.peak_bytes for r in record.results]
-    return {
-        "trainable_parameters": float(max((r.costs.trainable_parameters for r in learned), default=0)),
-        "effective_rank": _mean(ranks),
-        "no_signal_rank": _mean(nulls),
-        "carried_bytes": float(max((r.costs.carried_bytes for r in learned), default=0)),
-        "wall_seconds": sum(r.costs.wall_seconds for r in record.results),
-        "peak_gib": max(peaks, default=0) / 2**30,
-    }
+def cost_columns(record: Record) -> Mapping[str, float]:
+    """Cost columns of one run; NaN for what its method does not have."""
+    found = run_costs(record.results)
+    values = {**found._asdict(), "peak_gib": found.peak_bytes / 2**30}
+    return {name: math.nan if values[name] is None else float(values[name]) for name in COSTS}
 
 
 def tasks_text(group: Sequence[Record]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from suite.costs import run_costs
 from suite.metrics.conventions import compute_if_defined
 from suite.metrics.matrix import AccuracyMatrix
 from suite.runs.record import Record
@@ -18,8 +19,9 @@ def row_metrics(record: Record, row: int) -> dict[str, float]:
             if value is not None:
                 metrics[metric_key(split, task)] = value
     result = record.results[row]
-    if result.effective_rank:
-        metrics["rank/effective_mean"] = sum(result.effective_rank.values()) / len(result.effective_rank)
+    costs = run_costs([result])
+    if costs.effective_rank is not None:
+        metrics["rank/effective_mean"] = costs.effective_rank
     if result.no_signal_rank is not None:
         metrics["rank/no_signal"] = result.no_signal_rank
     if result.update_norm:
@@ -27,8 +29,8 @@ def row_metrics(record: Record, row: int) -> dict[str, float]:
         metrics["update/cumulative_norm"] = math.sqrt(sum(value**2 for value in result.cumulative_norm.values()))
     if result.train_loss is not None:
         metrics["train/loss"] = result.train_loss
-    metrics["cost/wall_seconds"] = result.costs.wall_seconds
-    metrics["cost/peak_bytes"] = float(result.costs.peak_bytes)
+    metrics["cost/wall_seconds"] = costs.wall_seconds
+    metrics["cost/peak_bytes"] = float(costs.peak_bytes)
     return metrics
 
 

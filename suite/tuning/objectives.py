@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from suite.errors import unknown_name
+from suite.costs import run_costs
+from suite.errors import SuiteError, unknown_name
 from suite.metrics.conventions import METRICS, compute
 from suite.metrics.matrix import AccuracyMatrix
 from suite.runs.record import Cells, Record
@@ -20,6 +21,7 @@ class ValidationView:
 
     Attributes:
         rows: validation accuracy, row 0 = untouched backbone, (tasks done + 1, T).
+        effective_rank: None for a method without ranks; this and the other costs as ``suite.costs`` has them.
     """
 
     run_id: str
@@ -28,7 +30,7 @@ class ValidationView:
     tasks: tuple[str, ...]
     rows: Cells
     trainable_parameters: int
-    effective_rank: float
+    effective_rank: float | None
     carried_bytes: int
     wall_seconds: float
     peak_bytes: int
@@ -61,23 +63,22 @@ class ValidationView:
 
 def validation_view(record: Record) -> ValidationView:
     """The part of a record that search may read."""
-    results = record.results[1:]
-    ranks = [sum(r.effective_rank.values()) / len(r.effective_rank) for r in results if r.effective_rank]
+    costs = run_costs(record.results)
     return ValidationView(
         run_id=record.run_id,
         status=record.status,
         reason=record.reason,
         tasks=tuple(record.tasks),
         rows=record.validation,
-        trainable_parameters=max((r.costs.trainable_parameters for r in results), default=0),
-        effective_rank=sum(ranks) / len(ranks) if ranks else 0.0,
-        carried_bytes=max((r.costs.carried_bytes for r in results), default=0),
-        wall_seconds=sum(r.costs.wall_seconds for r in record.results),
-        peak_bytes=max((r.costs.peak_bytes for r in record.results), default=0),
+        trainable_parameters=costs.trainable_parameters,
+        effective_rank=costs.effective_rank,
+        carried_bytes=costs.carried_bytes,
+        wall_seconds=costs.wall_seconds,
+        peak_bytes=costs.peak_bytes,
     )
 
 
-COSTS: Mapping[str, Callable[[ValidationView], float]] = MappingProxyType(
+COSTS: Mapping[str, Callable[[ValidationView], float | None]] = MappingProxyType(
     {
         "trainable_parameters": lambda view: float(view.trainable_parameters),
         "effective_rank": lambda view: view.effective_rank,
@@ -109,17 +110,24 @@ class Objective:
         """Refuse a metric that the stream behind a ``view`` leaves undefined whatever its scores will be, as far as its rows show.
 
         Raises:
-            SuiteError: too few tasks, or the metric needs cells that the protocol does not measure.
+            SuiteError: too few tasks, the metric needs cells that the protocol does not measure, or the method has no ranks.
         """
-        if not view.rows:
-            return
+        if not view.rows or (self.name in COSTS and view.tasks_done == 0):
+            return  # ranks are counted after a task
         shown, count = view.rows[-1], len(view.tasks)
         coming = [[SOME_SCORE if cell is not None or task < done else None for task, cell in enumerate(shown)] for done in range(1, count + 1)]
         there = [[None if cell is None else SOME_SCORE for cell in row] for row in view.rows[1:]]
         self.value(replace(view, rows=[view.rows[0], *there, *coming[len(there) :]]))
 
     def value(self, view: ValidationView) -> float:
-        """The objective of a finished run."""
+        """The objective of a finished run.
+
+        Raises:
+            SuiteError: it is undefined for this run.
+        """
         if self.name in COSTS:
-            return COSTS[self.name](view)
+            found = COSTS[self.name](view)
+            if found is None:
+                raise SuiteError(f"objective '{self.name}': run {view.run_id} has none, its method has no ranks; choose another objective.")
+            return found
         return compute(self.name, AccuracyMatrix.from_lists(view.rows, view.tasks))

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from suite.errors import require_known
-from suite.registry import SPACES
+from suite.registry import METHODS, SPACES
 from suite.settings import Settings
 from suite.tuning.objectives import Objective
 from suite.tuning.ray_session import Resources
@@ -150,6 +150,9 @@ class StudyConfig(Settings):
         given = given.get("name") if isinstance(given, dict) else given
         if given is not None and given not in searched:
             raise ValueError(f"run.method.name: '{given}' is not the method of space '{self.space}'; it searches '{searched[0]}'")
+        without = [name for name in searched if not METHODS[name].has_ranks()]
+        if without and "effective_rank" in (*self.objectives, *self.constraints):
+            raise ValueError(f"effective_rank: method '{without[0]}' has no ranks; leave it out of objectives and constraints")
         if self.seeds is not None and "seed" in self.run:
             raise ValueError("run.seed and seeds exclude each other; leave run.seed out")
         if self.sampler == "grid" and (self.points or self.warm_start):
