@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from suite.backbones.class_prompts import Candidates, ClassPrompts, LabelSpace
-from suite.backbones.clip_forward import QuickGelu, encode_images, encode_texts, replace_quick_gelu
+from suite.backbones.clip_forward import QuickGelu, encode_images, encode_texts, replace_quick_gelu, text_modules
 from suite.backbones.learner import Batch, Learner, Outcomes, Output, freeze, place_slots
 from suite.backbones.open_clip_network import Tokenizer, load_open_clip
 from suite.backbones.pixels import PixelStore, require_size
@@ -113,7 +113,7 @@ class ClipLearner:
         self.eval_batch_size = config.eval_batch_size or (512 if device.type == "cuda" else 128)
         self.current = 0
         self._plain = False
-        self.embeddings = TextEmbeddings([slot for name, slot in self.slots.items() if name.startswith("text")], device)
+        self.embeddings = TextEmbeddings(lambda: text_modules(network), device)
 
     @property
     def plain(self) -> bool:
@@ -200,8 +200,11 @@ class ClipLearner:
         return self.embeddings.get(f"classes of task {task}", tokens, lambda: self.encode_texts(tokens))
 
     def _adapted(self, encoder: str) -> bool:
+        """Whether anything in the encoder learns; of the text encoder beyond its slots ``embeddings`` knows."""
         slots = (slot for name, slot in self.slots.items() if name.startswith(encoder))
-        return any(slot.branches or slot.weight.requires_grad for slot in slots)
+        if any(slot.branches or slot.weight.requires_grad for slot in slots):
+            return True
+        return encoder == "vision" and any(parameter.requires_grad for parameter in self.network.visual.parameters())  # type: ignore[union-attr]
 
     def _scale(self) -> Tensor:
         scale: Tensor = self.network.logit_scale.exp()  # type: ignore[operator]

@@ -6,6 +6,7 @@ block, as open_clip does, and is what tests compare with.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -72,6 +73,15 @@ def encode_texts(network: Any, tokens: Tensor, *, plain: bool = False) -> Tensor
     if not plain:
         one = last_block(blocks[-1], one, x, torch.arange(length, device=tokens.device)[None, :] <= end[:, None])
     return F.normalize((network.ln_final(one[:, 0]) @ network.text_projection).float(), dim=-1)
+
+
+def text_modules(network: Any) -> Iterator[nn.Module]:
+    """Every module of a CLIP but those of its vision encoder; the network itself, which owns some of the text encoder's tensors, too."""
+    waiting: list[nn.Module] = [network]
+    while waiting:
+        module = waiting.pop()
+        yield module
+        waiting += [child for child in module.children() if child is not network.visual]
 
 
 def last_block(block: Any, one: Tensor, tokens: Tensor, seen: Tensor | None) -> Tensor:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from suite.backbones.clip import ClipLearner, MiniClipConfig
 from suite.backbones.text_embeddings import TextEmbeddings
 from suite.benchmarks.stream import Stream
 from suite.config import RunConfig
+from suite.lowrank.frozen_map import AdaptedLinear
 from suite.lowrank.layer import Factors, Slot, fresh_branch
 from suite.runs.record import Record
 from trainables.run import Surroundings, execute
@@ -34,10 +35,11 @@ class Counted:
 
 
 def encoder(tmp_path: Path | None = None) -> tuple[TextEmbeddings, Slot]:
-    slot = Slot("text.0.q", torch.nn.Parameter(torch.zeros(3, 4), requires_grad=False))
-    made = TextEmbeddings([slot], torch.device("cpu"))
+    linear = nn.Linear(4, 3, bias=False).requires_grad_(False)
+    adapted = AdaptedLinear(linear, "text.0.q")
+    made = TextEmbeddings(adapted.modules, torch.device("cpu"))
     made.shelf = tmp_path
-    return made, slot
+    return made, adapted.slot
 
 
 def change(slot: Slot, how: str) -> None:
@@ -57,10 +59,81 @@ def test_every_change_of_the_encoder_is_noticed(how: str) -> None:
     embeddings, slot = encoder()
     slot.branches["task"] = fresh_branch(slot, 1, torch.Generator())
     compute = Counted()
-    first = embeddings.get("classes", TOKENS, compute)
-    assert embeddings.get("classes", TOKENS, compute) is first
-    change(slot, how)
-    assert float(embeddings.get("classes", TOKENS, compute)[0, 0]) == compute.calls == 2
+    with torch.no_grad():
+        first = embeddings.get("classes", TOKENS, compute)
+        assert embeddings.get("classes", TOKENS, compute) is first
+        change(slot, how)
+        assert float(embeddings.get("classes", TOKENS, compute)[0, 0]) == compute.calls == 2
+
+
+class Prompt(nn.Module):
+    """A module that a method puts into the text encoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offset = nn.Parameter(torch.zeros(96))
+        self.strength = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.strength * self.offset
+
+
+CHANGES: dict[str, Callable[[Any], object]] = {
+    "token embedding": lambda network: network.token_embedding.weight.mul_(1.5),
+    "projection": lambda network: network.text_projection.mul_(torch.linspace(0.5, 1.5, 64)),
+    "norm": lambda network: network.ln_final.bias.add_(torch.linspace(0, 1, 96)),
+    "storage": lambda network: setattr(network.ln_final.bias, "data", torch.linspace(0, 1, 96)),
+    "module": lambda network: setattr(network, "ln_final", nn.Sequential(network.ln_final, nn.GELU())),
+    "hook": lambda network: network.ln_final.register_forward_hook(lambda module, inputs, output: output * torch.linspace(0, 1, 96)),
+    "prompt": lambda network: network.transformer.resblocks[0].ln_1[1].offset.add_(torch.linspace(0, 1, 96)),
+    "setting": lambda network: setattr(network.transformer.resblocks[0].ln_1[1], "strength", 2.0),
+}
+
+
+@pytest.mark.parametrize("how", CHANGES)
+def test_whatever_changes_in_the_text_encoder_changes_the_embeddings(how: str, learner: ClipLearner) -> None:
+    block: Any = learner.network.transformer.resblocks[0]  # type: ignore[union-attr]
+    block.ln_1 = nn.Sequential(block.ln_1, Prompt())
+    with torch.no_grad():
+        block.ln_1[1].offset[0] = 1.0
+        before = learner._class_embeddings()
+        assert learner._class_embeddings() is before
+        CHANGES[how](learner.network)
+        after = learner._class_embeddings()
+        assert not torch.allclose(after, before)
+        assert torch.equal(after, learner._embed_classes())
+
+
+def test_a_part_that_learns_in_the_text_encoder_gets_gradients(learner: ClipLearner) -> None:
+    block: Any = learner.network.transformer.resblocks[0]  # type: ignore[union-attr]
+    block.ln_1 = nn.Sequential(block.ln_1, Prompt())
+    rows = torch.arange(4)
+    batch = learner.batch(torch.zeros_like(rows), rows, torch.Generator())
+    learner.forward(batch).loss.backward()
+    assert float(block.ln_1[1].offset.grad.abs().max()) > 0
+
+
+def test_a_branch_in_the_place_of_another_is_another() -> None:
+    embeddings, slot = encoder()
+    slot.branches["task"] = fresh_branch(slot, 1, torch.Generator())
+    compute = Counted()
+    with torch.no_grad():
+        embeddings.get("classes", TOKENS, compute)
+        del slot.branches["task"]
+        slot.branches["task"] = fresh_branch(slot, 1, torch.Generator())
+        embeddings.get("classes", TOKENS, compute)
+    assert compute.calls == 2
+
+
+def test_what_computes_with_anything_is_never_remembered() -> None:
+    embeddings, slot = encoder()
+    slot.branches["task"] = fresh_branch(slot, 1, torch.Generator())
+    slot.branch("task").coefficient = lambda x, low: torch.ones(())
+    compute = Counted()
+    with torch.no_grad():
+        embeddings.get("classes", TOKENS, compute)
+        embeddings.get("classes", TOKENS, compute)
+    assert compute.calls == 2
 
 
 def test_names_and_precisions_have_their_own() -> None:
