@@ -13,12 +13,18 @@ import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 
+from suite.tuning.crashes import last_lines
 from suite.tuning.ray_session import Resources
 from trainables.direct import ReusedTrainable, ending, surroundings_of
 from trainables.worker_group import WorkerGroup
 
 POLL_SECONDS = 0.1
+CLOSED = ("closed by peer", "reset by peer", "Connection closed by remote")  # gloo and NCCL, of a worker that went
 WAITING_CPUS = 0.01  # held by the trial itself, which only waits; taken from its workers so that all fit together
+
+
+class WorkersLost(Exception):
+    """A worker went, or none reported; the run can be given out again."""
 
 
 @ray.remote(num_cpus=0)
@@ -82,7 +88,7 @@ class WorkersTrainable(ReusedTrainable):
                 self.answered = bool(report["done"])
                 return report
             if not alive:
-                raise RuntimeError(_reason(self.failure))
+                return {"error": _own_mistake(self.failure), "done": True}
             self.thread.join(POLL_SECONDS)
 
     def cleanup(self) -> None:
@@ -151,6 +157,14 @@ def learn(config: dict[str, Any]) -> None:
             raise
 
 
-def _reason(failure: BaseException | None) -> str:
-    lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
-    return lines[-1][:300] if failure is not None and lines else "the workers ended without a report"
+def _own_mistake(failure: BaseException | None) -> str:
+    """The last lines of what a worker's own code raised.
+
+    Raises:
+        WorkersLost: a worker went, also where the others only noticed that its connection closed.
+    """
+    told = [str(error) for error in getattr(failure, "worker_failures", {}).values() if type(error).__name__ == "UserExceptionWithTraceback"]
+    own = [text for text in told if not any(sign in text for sign in CLOSED)]
+    if not own:
+        raise WorkersLost(str(failure)[-2000:])
+    return last_lines(own[0])

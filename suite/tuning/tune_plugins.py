@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ray.tune import Callback
@@ -18,6 +19,7 @@ from suite.errors import SuiteError
 from suite.runs.mirror import RunMirror
 from suite.runs.store import RunStore
 from suite.tuning.carry import FULL_DISK, Carriage
+from suite.tuning.crashes import ran_out_of_memory, read_crash
 from suite.tuning.objectives import ValidationView, validation_view
 from suite.tuning.ray_session import Resources
 from suite.tuning.source import RunSource, Suggestion, left_behind
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 RETRIES = 2  # a run whose worker or node died is given out again this many times without a task finished in between
 STARTS = 20  # the same for workers that died before they began: their node went, or the environment is broken
-MEMORY_SIGNS = ("OutOfMemoryError", "out of memory", "can't allocate memory", "MemoryError")
 
 
 class Bridge:
@@ -73,7 +74,7 @@ class Bridge:
         run = self.runs.pop(trial.trial_id, None)
         if run is None:
             return
-        if reason is not None and self.larger is not None and _ran_out_of_memory(reason):
+        if reason is not None and self.larger is not None and ran_out_of_memory(reason):
             self.too_large.append(run)
             return
         carriage, view = self.carriage, self.views.get(trial.trial_id)
@@ -169,15 +170,14 @@ class Ears(Callback):
             bridge.end(trial, error)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
-        bridge, reason = self.bridge, _last_line(trial)
+        bridge, crash = self.bridge, read_crash(_error_text(trial))
         run = bridge.runs.get(trial.trial_id)
         if run is None:
             return  # it was told to stop before its process went
-        key = run.trial, run.part, reason is not None
+        key = run.trial, run.part, crash.began
         bridge.deaths[key] += 1
-        said = reason or "the worker died before it could start"
-        if _ran_out_of_memory(said) or bridge.deaths[key] > (RETRIES if reason else STARTS):
-            bridge.end(trial, said)
+        if crash.is_bug or crash.is_memory or bridge.deaths[key] > (RETRIES if crash.began else STARTS):
+            bridge.end(trial, crash.reason)
         else:
             bridge.again.append(bridge.runs.pop(trial.trial_id))
 
@@ -198,11 +198,7 @@ def _trial_settings(run: Suggestion, study: str | None, carriage: Carriage) -> d
     }
 
 
-def _ran_out_of_memory(reason: str) -> bool:
-    return any(sign in reason for sign in MEMORY_SIGNS)
-
-
-def _last_line(trial: Trial) -> str | None:
-    """The last line of a crashed trial's traceback; None when it never began."""
-    lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else None
+def _error_text(trial: Trial) -> str:
+    """What Tune wrote of the trial's end; ``trial.get_error()`` looks where it is copied to later."""
+    file = Path(trial.error_file or "")
+    return file.read_text(errors="replace") if file.is_file() else ""
