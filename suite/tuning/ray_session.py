@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -15,9 +14,9 @@ from pydantic import Field, field_validator
 from suite.errors import SuiteError
 from suite.settings import Settings
 from suite.signals import handlers_kept
+from suite.tuning import local_ray
 
 ANSWER_SECONDS = 10.0
-OBJECT_STORE_BYTES = 200 * 2**20  # results are small; Ray's default would take a third of the memory
 SMALLEST_SHARE = 0.01  # of a CPU or GPU; below it Ray would start thousands of workers at a time
 
 
@@ -58,7 +57,7 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[int]:
     """Connect or start, yield how many runs fit at a time, disconnect or stop. Inside another session: use that one.
 
     Raises:
-        SuiteError: nobody answers at the address, or the cluster can never fit one run; said at once.
+        SuiteError: nobody answers at the address, a local Ray cannot start, or the cluster can never fit one run; said at once.
     """
     _quiet()
     place = address or os.environ.get("RAY_ADDRESS")
@@ -72,28 +71,28 @@ def _connected(place: str | None, resources: Resources) -> Iterator[int]:
     if ray.is_initialized():
         yield _fitting(ray.cluster_resources(), resources)
         return
-    try:
-        with handlers_kept():
-            if place:
-                _require_somebody(place)
-                ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
-            else:
-                ray.init(
-                    address="local",  # a cluster that happens to run on this machine is used only when it is named
-                    include_dashboard=False,
-                    object_store_memory=OBJECT_STORE_BYTES,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise SuiteError(
-            f"Ray at '{place or 'local'}' does not answer ({' '.join(str(error).split())[:150]}); check --address or RAY_ADDRESS, "
-            "or leave both out to use this machine."
-        ) from None
+    with handlers_kept():
+        if place:
+            _connect(place)
+        else:
+            local_ray.start()
     try:
         yield _fitting(ray.cluster_resources(), resources)
     finally:
         ray.shutdown()
+
+
+def _connect(place: str) -> None:
+    import ray
+
+    try:
+        _require_somebody(place)
+        ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SuiteError(
+            f"Ray at '{place}' does not answer ({' '.join(str(error).split())[:150]}); check --address or RAY_ADDRESS, or leave both out "
+            "to use this machine."
+        ) from None
 
 
 def _require_somebody(place: str) -> None:
@@ -122,8 +121,7 @@ def token_shown() -> Iterator[None]:
 
     ``ray start`` asks for the token as soon as one exists, a client offers it only when told to. Afterwards a Ray of our own starts without.
     """
-    stored = Path.home() / ".ray" / "auth_token"
-    has_token = stored.is_file() or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ)
+    has_token = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) or local_ray.token_file().is_file()
     if not has_token or "RAY_AUTH_MODE" in os.environ:
         yield
         return

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from suite.errors import ConfigError, SuiteError
+from suite.proxies import proxy_of, reach_directly
 from suite.tuning.ray_session import token_shown
 
 ANSWER_SECONDS = 10.0
@@ -70,12 +71,15 @@ def check_address(address: str) -> str:
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
         raise ConfigError(f"--address: '{address}' is not a dashboard's address; write it as http://HEAD:8265.")
+    reach_directly(address)
     address = address.rstrip("/")
     try:
         answer = _get(address, "/api/version")
     except OSError as error:
+        proxy = proxy_of(address)
+        asked = f", asked through the proxy '{proxy}'; add the host to no_proxy if it needs none" if proxy else ""
         raise SuiteError(
-            f"--address: nobody answers at '{address}' ({_reason(error)}); is the cluster up, its dashboard on, and the tunnel to it "
+            f"--address: nobody answers at '{address}' ({_reason(error)}{asked}); is the cluster up, its dashboard on, and the tunnel to it "
             "open ('ssh -L 8265:127.0.0.1:8265 HEAD')?"
         ) from None
     if answer is None or "ray_version" not in answer:
