@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import yaml
 from typer.testing import CliRunner
 
 from suite.cli.main import app
-from suite.cli.sweeping import FILE, _may_begin, _say_other_code, print_front, read_sweep
+from suite.cli.sweeping import FILE, _may_begin, _say_other_code, print_front, read_sweep, run_study
 from suite.config import RunConfig
 from suite.errors import ConfigError, SuiteError
 from suite.runs.record import write_record
+from suite.tracking.mlflow_sink import open_sink
+from suite.tuning.carry import Carriage
 from suite.tuning.study import StudySource
 from trainables.run import Surroundings, execute
 
@@ -44,6 +47,8 @@ def write(folder: Path, **fields: Any) -> Path:
         ({"sampler": "grid"}, [], "night.yaml: sampler 'grid': method.kappa_max is"),
         ({"points": [{"method.kapa_max": 1}]}, [], "night.yaml: points.0: 'method.kapa_max' is not"),
         ({"warm_start": {"study": "none"}}, [], "warm_start.study: no optuna.db in none"),
+        ({"storage": "file:///proc/x"}, [], "storage: 'file:///proc/x' cannot be written"),
+        ({"storage": "gopher://x"}, [], "storage: 'gopher://x' cannot be opened"),
         ({}, ["--address", "127.0.0.1:9"], "Ray at '127.0.0.1:9' does not answer"),
     ],
 )
@@ -96,3 +101,19 @@ def test_a_study_that_goes_on_under_other_code_says_so(
     assert capsys.readouterr().err == ""
     _say_other_code("night", surroundings.out)
     assert "study 'night': the code has changed since some of its trials" in capsys.readouterr().err
+
+
+def test_a_crash_before_the_first_trial_leaves_no_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise TypeError("cannot pickle '_thread.RLock' object")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("suite.cli.sweeping.carry_out", crash)
+    monkeypatch.setattr("suite.cli.sweeping.ray_session", lambda *_: nullcontext())
+    config, out, uri = read_sweep(write(tmp_path)), tmp_path / "out", f"sqlite:///{tmp_path / 'mlflow.db'}"
+    for _ in range(2):  # the same command begins it again
+        with pytest.raises(TypeError, match="RLock"):
+            run_study(config, Carriage(out, tmp_path), uri, resume=False, accept_changes=False)
+        assert not (out / "studies" / "night").exists()
+    (parent,) = open_sink(uri, out)._find("codyra.study", "night")
+    assert parent.info.status == "KILLED"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from suite.config import RunConfig
-from suite.errors import ConfigError, SuiteError
+from suite.errors import ConfigError, DataError, SuiteError
+from suite.leaderboard.run_set import load_runs
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record, write_record
 from suite.tracking.mlflow_reader import read_runs
@@ -196,6 +198,83 @@ def test_a_server_that_is_away_is_not_waited_for_again(finished: tuple[Record, P
     assert "1 run waits" in str(away.spool.sentence())
     with pytest.raises(SuiteError, match="cannot be read"):
         list(read_runs(NOBODY))
+
+
+def test_a_study_that_was_away_ends_once_it_is_delivered(tmp_path: Path) -> None:
+    away = open_sink(NOBODY, tmp_path)
+    for name in ("night", "day", "damaged"):
+        assert away.log_study(name, {"seed": 3}) is None
+    assert away.end_study("night", finished=True) is None
+    assert away.end_study("day", finished=False) is None
+    (tmp_path / "spool" / "studies" / "damaged.json").write_bytes(b"\xff")
+    assert "3 studies wait" in str(away.spool.sentence())
+    back = open_sink(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path)
+    assert back.spool.sentence() is None
+    found = {name: back._find("codyra.study", name) for name in ("night", "day", "damaged")}
+    assert {name: run.info.status for name, (run,) in found.items()} == {"night": "FINISHED", "day": "KILLED", "damaged": "RUNNING"}
+    assert [run.data.params for (run,) in found.values()] == [{"seed": "3"}, {"seed": "3"}, {}]
+
+
+def test_a_record_that_is_refused_ends_nothing(finished: tuple[Record, Path], sink: MlflowSink) -> None:
+    sink.open()
+    sink.client.delete_experiment(sink._experiment_id())  # somebody does so in MLflow's own pages
+    assert not sink.log_run(finished[0])
+    assert "refused: " in str(sink.spool.sentence())
+    with pytest.raises(ConfigError, match="cannot be used"):
+        open_sink(sink.uri, sink.out)
+    sink.client.restore_experiment(sink._experiment_id())
+    assert open_sink(sink.uri, sink.out).spool.sentence() is None
+    assert len(list(read_runs(sink.uri))) == 1
+
+
+def test_a_lost_answer_leaves_one_run(finished: tuple[Record, Path], sink: MlflowSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    create, answers = sink.client.create_run, [ConnectionError("lost"), None]
+
+    def lose(*given: object, **named: object) -> object:
+        """What a web client does that repeats a request whose first answer was lost."""
+        create(*given, **named)  # type: ignore[arg-type]
+        lost = answers.pop(0)
+        if lost is not None:
+            raise lost
+        return create(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sink.client, "create_run", lose)
+    monkeypatch.setattr("suite.tracking.mlflow_sink.is_away", lambda error, uri: isinstance(error, ConnectionError))
+    assert sink.log_study("night", {})
+    assert sink.log_run(finished[0])
+    assert [len(sink._find(*tag)) for tag in (("codyra.study", "night"), ("codyra.run_id", finished[0].run_id))] == [1, 1]
+
+
+def test_what_cannot_be_read_is_named(finished: tuple[Record, Path], sink: MlflowSink) -> None:
+    sink.log_run(finished[0])
+    artifacts = sink.out.parent / "mlartifacts"
+    artifacts.rename(sink.out.parent / "moved")
+    with pytest.raises(DataError, match="none of the 1 runs here can be read; the first one: MLflow run .* there is no record.json at file:"):
+        load_runs(sink.uri, {}, sink.out)
+    other = finished[0].model_copy(update={"run_id": "other"})
+    write_record(other, sink.out / "runs" / "other")
+    sink.log_run(other)
+    runs = load_runs(sink.uri, {}, sink.out)
+    assert [record.run_id for record in runs.records] == ["other"]
+    assert len(runs.unreadable) == 1
+    for file in artifacts.rglob("record.json"):
+        file.write_text('{"schema_version": 2}')
+    with pytest.raises(DataError, match="none of the 2 runs here can be read"):
+        load_runs(sink.uri, {}, sink.out)
+
+
+def test_the_documented_search_finds_runs(finished: tuple[Record, Path], sink: MlflowSink, repository: Path) -> None:
+    text = (repository / "docs" / "mlflow.md").read_text()
+    (query,) = re.findall(r"^tags\.benchmark = .*$", text, flags=re.MULTILINE)
+    query, changed = re.subn(r"> [\d.]+$", "> -1", query.replace("mini-xtail", finished[0].benchmark))
+    assert changed
+    sink.log_run(finished[0])
+    experiment = sink._experiment_id()
+    assert len(sink.client.search_runs([experiment], query)) == 1
+    (run,) = sink._find("codyra.run_id", finished[0].run_id)
+    named = set(re.findall(r"`((?:test|validation)[./][\w.]+)`", text))
+    assert "test.zscl.last" in named
+    assert named <= run.data.metrics.keys()
 
 
 @pytest.fixture
