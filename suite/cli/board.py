@@ -18,6 +18,7 @@ from suite.leaderboard.standing import board
 from suite.leaderboard.table import leaderboard_frame, number_text, shown_metrics, task_columns, undefined_metrics, with_spread
 
 MARKS = {"best": " ◆", "not separable": " ◇"}
+EXACT = 1e15  # below it a float that holds a count holds every digit of it
 LEGEND = "◆ best after the last task, ◇ not separable from it (paired over examples and shared seeds, Holm, 5 %)"
 
 ELSEWHERE = "a wider terminal or 'codyra-suite leaderboard --csv FILE' shows them"
@@ -158,8 +159,12 @@ def print_reproduction(frame: pd.DataFrame) -> None:
     from suite.leaderboard.reproduction import reproduction_notes
 
     columns = [
-        *(Column(name, wraps=True) for name in ("setting", "method", "metric", "source")),
-        *(Column(name) for name in ("published", "own", "n", "difference", "tolerance")),
+        *(Column(name, wraps=True) for name in ("setting", "method", "metric")),
+        Column("source", wraps=True, optional=2),
+        *(Column(name) for name in ("published", "own")),
+        Column("n", optional=4),
+        Column("difference", optional=1),
+        Column("tolerance", optional=3),
         Column("verdict", wraps=True),
     ]
     for benchmark, part in frame.groupby("benchmark", sort=False):
@@ -172,11 +177,12 @@ def print_reproduction(frame: pd.DataFrame) -> None:
             rest = [number_text(row[name]) for name in ("difference", "tolerance")]
             rows.append([setting, row["published method"], row["metric"], row["grade"], *numbers, runs, *rest, row["verdict"]])
         notes = reproduction_notes(str(benchmark), part)
-        print_sheet(Sheet(f"{benchmark}: published means, {counts}", columns, rows, notes, labels=3))
+        title, elsewhere = f"{benchmark}: published means, {counts}", "a wider terminal or --reproduced with --csv FILE shows them"
+        print_sheet(Sheet(title, columns, rows, notes, labels=3, elsewhere=elsewhere))
 
 
 def show_frame(frame: pd.DataFrame, title: str) -> None:
-    """Any frame as a table on standard output, numbers with four digits; its leading columns of words say what a row is."""
+    """Any frame as a table on standard output, whole numbers whole and others with four digits; its leading columns of words say what a row is."""
     numeric = [frame[column].dtype.kind in "fi" for column in frame.columns]
     columns = [Column(str(name), wraps=not number) for name, number in zip(frame.columns, numeric, strict=True)]
     rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False)]
@@ -185,5 +191,5 @@ def show_frame(frame: pd.DataFrame, title: str) -> None:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return "-" if value != value else f"{value:.4g}"
+        return "-" if value != value else f"{value:.0f}" if value.is_integer() and abs(value) < EXACT else f"{value:.4g}"
     return str(value)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
 
+from suite.cli.board import show_frame
 from suite.cli.summary import matrix_sheet
 from suite.cli.tables import Column, Sheet, print_sheet
 
@@ -52,3 +54,8 @@ def test_a_table_that_fits_leaves_nothing_out(show: Show) -> None:
     wide = Sheet("title", [Column("name", wraps=True), *(Column("n", optional=1) for _ in range(99))], [["x", *["12345.6"] * 99]])
     (row,) = [line for line in show(lambda: print_sheet(wide), None) if line.startswith("x")]
     assert row.count("12345.6") == 99
+
+
+def test_counts_keep_every_digit(show: Show) -> None:
+    frame = pd.DataFrame({"row": ["a"], "count": [12345.0], "share": [0.123456], "none": [float("nan")]})
+    assert show(lambda: show_frame(frame, "t"), 80)[-2].split() == ["a", "12345", "0.1235", "-"]
