@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -64,7 +65,7 @@ def make_record() -> Callable[..., Record]:
             "seed": seed,
         }
         base: dict[str, Any] = {
-            "run_id": f"{method}-{seed}",
+            "run_id": f"{re.sub(r'[^A-Za-z0-9.-]+', '', method)}-{seed}",  # a run's id is the name of its folder
             "config": config,
             "config_hash": f"c{method}{seed}",
             "settings_hash": f"s{method}",
