@@ -37,6 +37,8 @@ def library_reason(error: Exception) -> str:
     """First sentence of what a library said about a file that it could not read, on one line of at most 200 characters."""
     if isinstance(error, UnpicklingError):  # torch's own text advises to run the file
         return "it is neither a safetensors file nor a PyTorch file of tensors alone, and other pickles are never run"
+    if isinstance(error, EOFError):
+        return "the file is empty or cut short"
     words = " ".join(str(error).split()).partition(". ")[0]
     return words[:200] if len(words.split()) > 1 else f"{type(error).__name__} {words}".strip()
 

@@ -275,3 +275,4 @@ def test_unusable_weight_files_are_named_in_one_sentence(what: str, tiny_open_cl
         load_open_clip(tiny_open_clip, str(path))
     assert "\n" not in str(caught.value)
     assert ("pickles are never run" in str(caught.value)) == (what in ("pickle", "text"))
+    assert ("empty or cut short" in str(caught.value)) == (what == "empty")
