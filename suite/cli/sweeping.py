@@ -26,6 +26,7 @@ from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.hypervolume import history
 from suite.tuning.objectives import ValidationView
+from suite.tuning.optuna_database import DATABASE
 from suite.tuning.optuna_storage import DUPLICATE, earlier_points, has_trials, some_point
 from suite.tuning.ray_session import Resources, ray_session
 from suite.tuning.source import Suggestion
@@ -76,8 +77,8 @@ def run_study(
         WorkProgress(f"study {config.name}", config.budget.trials) as progress,
         _undone_without_trials(folder, is_new=not resume),
     ):
-        atomic_write(folder / FILE, yaml.safe_dump(fields, sort_keys=False).encode())
         source = StudySource(config, folder, RunStore(carriage.out.resolve()))
+        atomic_write(folder / FILE, yaml.safe_dump(fields, sort_keys=False).encode())  # a study with a file had a database
 
         def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
             progress.done(source.store.ended_trials(), source.best_note())
@@ -150,6 +151,11 @@ def _may_begin(name: str, path: Path, fields: dict[str, Any], *, resume: bool, a
         return
     if not resume:
         raise ConfigError(f"study '{name}' exists below {studies}; add --resume to go on, or rename it.")
+    if not (path.parent / DATABASE).is_file():
+        raise ConfigError(
+            f"study '{name}': {path.parent / DATABASE} with its trials is missing; put it back, or rename the study to begin anew "
+            "(runs that are finished are reused)."
+        )
     before = load_yaml(path)
     fixed = changed_fields({key: before[key] for key in FIXED}, {key: fields[key] for key in FIXED})
     if fixed:

@@ -16,12 +16,12 @@ from suite.config import RunConfig
 from suite.errors import ConfigError
 from suite.randomness import derived_seed
 from suite.tuning.objectives import Objective, ValidationView
+from suite.tuning.optuna_database import DATABASE, open_database
 from suite.tuning.space import Space, SpaceUnion
 from suite.tuning.study_config import StudyConfig
 
 MOST_REPEATS = 25  # repeated suggestions in a row after which a space counts as exhausted
 CONTENT, CONFIG, VIEWS, REASON, DUPLICATE = "content", "config", "views", "reason", "duplicate_of"
-DATABASE = "optuna.db"
 
 
 class TrialStore:
@@ -33,7 +33,7 @@ class TrialStore:
         self._config, self._space = config, space
         self._study = optuna.create_study(
             study_name=config.name,
-            storage=f"sqlite:///{folder / DATABASE}",
+            storage=open_database(folder),
             directions=["maximize" if objective.maximize else "minimize" for objective in objectives],
             load_if_exists=True,
         )
@@ -152,7 +152,7 @@ def has_trials(folder: Path) -> bool:
     """Whether any trial of the study in ``folder`` was given out."""
     if not (folder / DATABASE).is_file():
         return False
-    storage = f"sqlite:///{folder / DATABASE}"
+    storage = open_database(folder)
     studies = [optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)]
     return any(trial.state is not TrialState.WAITING for study in studies for trial in study.get_trials(deepcopy=False))
 
@@ -180,7 +180,7 @@ def earlier_points(config: StudyConfig) -> list[dict[str, Any]]:
     folder = config.warm_start.study
     if not (folder / DATABASE).is_file():
         raise ConfigError(f"warm_start.study: no {DATABASE} in {folder}; give the folder of a study, such as codyra-runs/studies/demo.")
-    storage = f"sqlite:///{folder / DATABASE}"
+    storage = open_database(folder)
     earlier = optuna.load_study(study_name=optuna.get_all_study_names(storage)[0], storage=storage)
     known = config.search_space().parameters
     shared = {
