@@ -19,6 +19,12 @@ QUICK = ("run", "mini-mtil", "--method", "zero-shot", "--set", "benchmark.domain
 ODD = ("cats & dogs", "pets (oxford)", "a,b", "C++ code", "100 %", "x" * 240, "漢" * 80)
 
 
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    """A URI of the test's own; MLflow keeps one open store per URI and process, wherever a relative one pointed to first."""
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -47,7 +53,7 @@ def test_a_database_that_cannot_be_used_costs_no_training(uri: str, reason: str)
     assert not Path("codyra-runs/runs").exists()
 
 
-def test_a_server_that_is_away_is_said_and_what_waits_is_delivered() -> None:
+def test_a_server_that_is_away_is_said_and_what_waits_is_delivered(database: str) -> None:
     done = call(*QUICK, "--tracking", NOBODY)
     before, after = done.stderr.strip().splitlines()
     assert (done.exit_code, done.exception) == (0, None)
@@ -63,11 +69,11 @@ def test_a_server_that_is_away_is_said_and_what_waits_is_delivered() -> None:
     (spool / "folder.json").mkdir()
     (spool / "studies").mkdir()
     (spool / "studies" / "night.json").write_text("[1]")
-    done = call(*QUICK, "--tracking", "sqlite:///mlflow.db")
+    done = call(*QUICK, "--tracking", database)
     assert (done.exit_code, done.stderr) == (0, "")
-    (stored,) = read_runs("sqlite:///mlflow.db")
+    (stored,) = read_runs(database)
     assert stored.record.run_id == note.stem
-    assert call("leaderboard", "--tracking", "sqlite:///mlflow.db").stderr == ""
+    assert call("leaderboard", "--tracking", database).stderr == ""
 
 
 @pytest.fixture
@@ -83,25 +89,25 @@ def odd_images() -> None:
                     Image.fromarray(pictures.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(folder / f"{number}.png")
 
 
-def test_names_that_mlflow_refuses_reach_the_leaderboard(odd_images: None, image_cache: Path) -> None:
+def test_names_that_mlflow_refuses_reach_the_leaderboard(odd_images: None, image_cache: Path, database: str) -> None:
     settings = ("--set", "benchmark.cached=true", "--set", "benchmark.validation_share=0.5")
-    done = call("run", "image-folders", "--method", "zero-shot", *settings, "--device", "cpu", "--tracking", "sqlite:///mlflow.db")
+    done = call("run", "image-folders", "--method", "zero-shot", *settings, "--device", "cpu", "--tracking", database)
     assert done.exit_code == 0, done.exception or done.stderr
     assert "waits" not in done.stderr
-    (stored,) = read_runs("sqlite:///mlflow.db")
+    (stored,) = read_runs(database)
     assert sorted(stored.record.tasks) == sorted(ODD)
     run = stored.files.client.get_run(stored.mlflow_run_id)
     assert {"test/cats :26: dogs", "test/C:2b::2b: code", "test/pets :28:oxford:29:"} <= run.data.metrics.keys()
     assert image_cache.is_dir()
     assert sum(key.startswith("test/") for key in run.data.metrics) == len(ODD)
-    board = call("leaderboard", "--tracking", "sqlite:///mlflow.db")
+    board = call("leaderboard", "--tracking", database)
     assert "zero-shot" in board.stdout and "cats & dogs" in board.stdout
 
 
 @pytest.mark.slow
-def test_a_comparison_carries_such_names(odd_images: None) -> None:
-    """Ray Tune once named folders after the settings, 80 of these letters are 240 bytes."""
+def test_a_comparison_carries_such_names(odd_images: None, database: str) -> None:
+    """The folders that Ray Tune makes are named after its trials and not after their settings."""
     settings = ("--set", f"benchmark.domains=[{ODD[-1]}, 'cats & dogs', {ODD[-2]}]", "--set", "benchmark.validation_share=0.5")
-    done = call("compare", "-b", "image-folders", "-m", "zero-shot", *settings, "--device", "cpu", "--tracking", "sqlite:///mlflow.db")
+    done = call("compare", "-b", "image-folders", "-m", "zero-shot", *settings, "--device", "cpu", "--tracking", database)
     assert done.exit_code == 0, done.exception or done.stderr
-    assert len(list(read_runs("sqlite:///mlflow.db"))) == 1
+    assert len(list(read_runs(database))) == 1
