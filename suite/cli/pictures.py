@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,22 +15,30 @@ from suite.runs.record import Record
 from suite.runs.store import RunStore
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from suite.tracking.mlflow_sink import MlflowSink
     from suite.tuning.study import StudySource
 
-PLACE = "pictures"
+PLACE, FORMS = "pictures", 2  # every drawing is an SVG and a PNG
 
 
 def attach_run_pictures(sink: MlflowSink, records: Sequence[Record], out: Path) -> None:
-    """Accuracy matrix and, where rank was learned, what kept rank; drawn once per finished run, below ``<out>/figures``."""
+    """Accuracy matrix and, where rank was learned, what kept rank, of every finished run; drawn below ``<out>/figures``.
+
+    What MLflow holds whole is not drawn again; a picture that was drawn and never got there is.
+    """
     for record in records:
-        folder = out / "figures" / record.run_id
-        if record.status != "finished" or folder.is_dir():
+        if record.status != "finished" or sink.is_away:
             continue
-        paths = save_figure(accuracy_matrix_figure(record), folder / "accuracy_matrix")
+        folder = out / "figures" / record.run_id
+        drawings: dict[str, Callable[[], Figure]] = {"accuracy_matrix": partial(accuracy_matrix_figure, record)}
         if any(result.effective_rank for result in record.results):
-            paths += save_figure(rank_figure(record), folder / "effective_rank")
-        sink.attach(record.run_id, paths, PLACE)
+            drawings["effective_rank"] = partial(rank_figure, record)
+        drawn = {path.name: path.stat().st_size for stem in drawings for path in folder.glob(f"{stem}.*")}
+        if len(drawn) == FORMS * len(drawings) and drawn.items() <= sink.attached(record.run_id, PLACE).items():
+            continue
+        sink.attach(record.run_id, [path for stem, draw in drawings.items() for path in save_figure(draw(), folder / stem)], PLACE)
 
 
 def attach_study(sink: MlflowSink, parent: str, source: StudySource, out: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from suite.errors import ConfigError
 from suite.proxies import proxy_of, reach_directly, without_password
+from suite.tracking.mlflow_place import artifact_place, database_file, follow_move
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -46,6 +47,8 @@ def connect(uri: str) -> MlflowClient:
     reach_directly(uri)
     if _is_database(uri):
         _open_database(uri)
+    if (database := database_file(uri)) is not None:
+        follow_move(database, EXPERIMENT)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -103,9 +106,8 @@ def experiment_id(client: MlflowClient, uri: str) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return str(found.experiment_id)
-    local = uri.startswith("sqlite:///")
-    place = (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri() if local else None
-    return str(client.create_experiment(EXPERIMENT, artifact_location=place))
+    database = database_file(uri)
+    return str(client.create_experiment(EXPERIMENT, artifact_location=artifact_place(database) if database else None))
 
 
 def quoted(value: str) -> str:

@@ -156,6 +156,16 @@ class MlflowSink:
                 self._log_study(name, config, finished=finished)
         return self.spool.count()
 
+    def attached(self, run_id: str, place: str) -> dict[str, int]:
+        """Name -> bytes of the files in the folder ``place`` of a logged run's artifacts; empty when the run or the server is not there."""
+
+        def read() -> dict[str, int]:
+            found = self._find(RUN_ID, run_id)
+            files = self.client.list_artifacts(str(found[0].info.run_id), place) if found else []
+            return {Path(file.path).name: int(file.file_size or 0) for file in files}
+
+        return self._try(read) or {}
+
     def attach(self, run_id: str, files: Sequence[Path], place: str) -> bool:
         """Put ``files`` into the folder ``place`` of a logged run's artifacts; False when the run or the server is not there."""
 

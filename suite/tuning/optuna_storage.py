@@ -22,6 +22,7 @@ from suite.tuning.study_config import StudyConfig
 
 MOST_REPEATS = 25  # repeated suggestions in a row after which a space counts as exhausted
 CONTENT, CONFIG, VIEWS, REASON, DUPLICATE = "content", "config", "views", "reason", "duplicate_of"
+POINTS, POINT = "points", "point"  # of a study: all that it was given; of a trial: which of them it is
 
 
 class TrialStore:
@@ -41,9 +42,23 @@ class TrialStore:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.set_metric_names([objective.name for objective in objectives])
-        if not self._study.trials:
-            for point in (*config.points, *earlier_points(config)):
-                self._study.enqueue_trial(dict(point))
+        self._enqueue_points()
+
+    def _enqueue_points(self) -> None:
+        """One waiting trial for every given point, also after a driver died between two of them.
+
+        Their list is noted first, as a whole: an earlier study may offer others tomorrow, or be gone.
+        """
+        points = self._study.user_attrs.get(POINTS)
+        if points is None:
+            if self.trials():
+                return  # begun before points were noted
+            points = [dict(point) for point in (*self._config.points, *earlier_points(self._config))]
+            self._study.set_user_attr(POINTS, points)
+        there = {trial.user_attrs.get(POINT) for trial in self.trials()}
+        for place, point in enumerate(points):
+            if place not in there:
+                self._study.enqueue_trial(point, user_attrs={POINT: place})
 
     def ask(self) -> Trial:
         """A new trial; its parameters are drawn by the space.

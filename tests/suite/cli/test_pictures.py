@@ -9,8 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import optuna
+import pytest
 
-from suite.cli.pictures import attach_study
+from suite.cli.pictures import attach_run_pictures, attach_study
 from suite.cli.report import importances
 from suite.config import RunConfig
 from suite.runs.record import write_record
@@ -20,10 +21,20 @@ from trainables.run import Surroundings, execute
 class Sink:
     """Remembers what it was given."""
 
-    def __init__(self) -> None:
+    is_away = False
+
+    def __init__(self, *, dies: bool = False) -> None:
         self.files: list[Path] = []
+        self.of_runs: dict[str, int] = {}
+        self.dies = dies
+
+    def attached(self, run_id: str, place: str) -> dict[str, int]:
+        return self.of_runs
 
     def attach(self, run_id: str, files: Sequence[Path], place: str) -> bool:
+        if self.dies:
+            raise KeyboardInterrupt
+        self.of_runs |= {file.name: file.stat().st_size for file in files}
         return True
 
     def attach_to(self, parent: str, files: Sequence[Path], place: str) -> bool:
@@ -64,3 +75,18 @@ def test_importance_needs_trials_that_varied(make_config: Callable[..., RunConfi
     several = [record.model_copy(update={"config": {**record.config, "seed": seed}}) for seed in range(4)]
     assert set(importances(several)) == {"night"}
     assert importances(several[:3]) == {}
+
+
+def test_a_picture_that_was_drawn_and_never_attached_is(
+    make_config: Callable[..., RunConfig], surroundings: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver dies between drawing and attaching; the next command attaches, the one after it draws nothing again."""
+    record, names = execute(make_config("zero-shot"), surroundings), {"accuracy_matrix.svg", "accuracy_matrix.png"}
+    with pytest.raises(KeyboardInterrupt):
+        attach_run_pictures(Sink(dies=True), [record], surroundings.out)  # type: ignore[arg-type]
+    assert {path.name for path in (surroundings.out / "figures" / record.run_id).iterdir()} == names
+    sink = Sink()
+    attach_run_pictures(sink, [record], surroundings.out)  # type: ignore[arg-type]
+    assert set(sink.of_runs) == names
+    monkeypatch.setattr("suite.cli.pictures.save_figure", lambda *_: pytest.fail("drawn again"))
+    attach_run_pictures(sink, [record], surroundings.out)  # type: ignore[arg-type]

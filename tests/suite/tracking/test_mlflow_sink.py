@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -326,3 +327,29 @@ def test_a_server_that_is_away_loses_nothing(
     assert remote.files.path("nothing.json") is None
     (parent,) = back._find("codyra.study", "night")
     assert (parent.info.status, parent.data.params) == ("FINISHED", {"seed": "3"})
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_folder_of_results_that_was_moved_still_shows_its_runs(copied: bool, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    """MLflow stores absolute paths; database and artifacts that moved together are found, and nothing goes to the old place."""
+    before, after = tmp_path / "A", tmp_path / "B with blank"
+    record = execute(make_config("zero-shot"), Surroundings(before / "runs-here", before, "cpu"))
+    assert MlflowSink(f"sqlite:///{before / 'mlflow.db'}", before / "runs-here").log_run(record)
+    if copied:
+        shutil.copytree(before, after)
+        for file in (before / "mlartifacts").rglob("record.json"):
+            file.write_text("of the first folder")
+    else:
+        before.rename(after)
+    uri = f"sqlite:///{after / 'mlflow.db'}"
+    (stored,) = load_runs(uri, {}, after / "runs-here").records
+    assert stored == record
+    later = record.model_copy(update={"run_id": "later"})
+    write_record(later, after / "runs-here" / "runs" / "later")
+    assert MlflowSink(uri, after / "runs-here").log_run(later)
+    assert {run.record.run_id for run in read_runs(uri)} == {record.run_id, "later"}
+    assert before.is_dir() == copied
+    if not copied:
+        shutil.rmtree(after / "mlartifacts")
+        with pytest.raises(SuiteError, match="none of the 2 runs here can be read"):
+            load_runs(uri, {}, after / "runs-here")

@@ -204,3 +204,26 @@ def test_several_spaces_refuse_a_grid(tmp_path: Path) -> None:
         StudySource(study_config(space=["codyra", "lora"], sampler="grid"), tmp_path)
 
 
+
+
+@pytest.mark.parametrize("killed_after", [0, 1, 2])
+def test_points_that_a_dead_driver_did_not_get_to_are_tried(killed_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL between two of three points: --resume tries all three, in their order."""
+    space = StudySource(study_config(), tmp_path / "any").space
+    points = [dict(space.suggest(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask())) for seed in range(3)]
+    config, enqueue, done = study_config(points=points, budget={"trials": 3}), optuna.Study.enqueue_trial, []
+
+    def dying(study: optuna.Study, *args: Any, **fields: Any) -> None:
+        if len(done) == killed_after:
+            raise KeyboardInterrupt
+        done.append(enqueue(study, *args, **fields))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "enqueue_trial", dying)
+        with pytest.raises(KeyboardInterrupt):
+            StudySource(config, tmp_path / "s")
+    for _ in range(2):
+        source = StudySource(config, tmp_path / "s")
+    assert len(source.store.trials()) == 3
+    tried = [given(source) for _ in range(3)]
+    assert [source.store.trials()[run.trial].params for run in tried] == points
