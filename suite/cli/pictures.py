@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +15,6 @@ from suite.runs.record import Record
 from suite.runs.store import RunStore
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from suite.tracking.mlflow_sink import MlflowSink
     from suite.tuning.study import StudySource
 
@@ -32,7 +30,7 @@ def attach_run_pictures(sink: MlflowSink, records: Sequence[Record], out: Path) 
         if record.status != "finished" or sink.is_away:
             continue
         folder = out / "figures" / record.run_id
-        drawings: dict[str, Callable[[], Figure]] = {"accuracy_matrix": partial(accuracy_matrix_figure, record)}
+        drawings = {"accuracy_matrix": partial(accuracy_matrix_figure, record)}
         if any(result.effective_rank for result in record.results):
             drawings["effective_rank"] = partial(rank_figure, record)
         drawn = {path.name: path.stat().st_size for stem in drawings for path in folder.glob(f"{stem}.*")}

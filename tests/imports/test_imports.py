@@ -144,6 +144,13 @@ def test_modules_stay_short() -> None:
     assert not {path: count for path, count in lengths.items() if count > MAX_LINES}
 
 
+def test_only_the_store_knows_where_runs_lie() -> None:
+    """``<out>/runs/<id>`` and the names of a run's files are spelled below ``suite/runs/``."""
+    spelled = re.compile(r"""/ f?"runs["/]|"runs/\*|"(record\.json|outcomes\.npz|generations\.json\.z)\"""")
+    found = [relative(path) for path in modules() if spelled.search(path.read_text(encoding="utf-8"))]
+    assert [path for path in found if not path.startswith("suite/runs/")] == []
+
+
 def test_no_module_is_named_after_nothing() -> None:
     named = [relative(path) for path in modules() if FORBIDDEN_NAMES & {*path.parent.parts[len(REPOSITORY.parts) :], path.stem}]
     assert not named
