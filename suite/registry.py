@@ -109,6 +109,18 @@ class Registry(Generic[T]):
             raise ConfigError(f"{about}: '{entry.target}' is not {expected}; correct or uninstall the package.")
         return found  # type: ignore[no-any-return]
 
+    def usable(self) -> tuple[list[str], list[str]]:
+        """Names whose object can be had, and the sentence that says why for every other row of an outside package."""
+        names, reasons = [], list(self.refused.values())
+        for name, entry in self.entries.items():
+            try:
+                if entry.package is not None:
+                    self.find(name)
+                names.append(name)
+            except ConfigError as error:
+                reasons.append(str(error))
+        return names, reasons
+
     def __contains__(self, name: object) -> bool:
         return name in self.entries
 

@@ -102,7 +102,11 @@ def compare(
     from suite.registry import METHODS
     from suite.tuning.carry import Carriage
 
-    configs = comparison(benchmarks or ["mini-mtil", "mini-xtail"], methods or list(METHODS), seed_list(seeds), settings or [])
+    if not methods:
+        methods, reasons = METHODS.usable()
+        for reason in reasons:
+            typer.echo(f"left out: {reason}", err=True)
+    configs = comparison(benchmarks or ["mini-mtil", "mini-xtail"], methods, seed_list(seeds), settings or [])
     carriage = Carriage(out, data_root, device, concurrency=concurrency)
     failures = carry_list(configs, carriage, tracking, title="comparing")
     for sentence in failures:

@@ -76,6 +76,9 @@ def test_it_stops_nobody_who_does_not_ask_for_it(installed: Callable[[dict[str, 
     with pytest.raises(ConfigError, match="search space 'strange' of package 'outsider 1.0': .* is not a Space"):
         SPACES["strange"]
     assert validate(RunConfig, {"benchmark": "mini-mtil", "method": "lora"}, where="test").method.__class__.__module__ == "baselines.lora"
+    names, reasons = METHODS.usable()
+    assert names == list(METHODS.own)
+    assert len(reasons) == 7
     shown = CliRunner().invoke(app, ["list", "methods"], env={"COLUMNS": "300"})
     assert shown.exit_code == 0
     for words in ("lora", "no_such_library", "method 'lora' is added by the suite and by package 'outsider 1.0'", "method 'twice' is added by"):
