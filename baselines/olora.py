@@ -59,7 +59,7 @@ class OLora(Method):
     def attach(self, learner: Learner, random: RandomStreams) -> None:
         self.carrier.attach(learner, random)
         self.slots = self.carrier.slots
-        self.merged = self.carrier.merged
+        self.added = self.carrier.added
 
     def begin_task(self, context: TaskContext) -> None:
         if context.index > 0 and not self.past:

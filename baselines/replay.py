@@ -66,7 +66,7 @@ class Replay(Method):
     def attach(self, learner: Learner, random: RandomStreams) -> None:
         self.carrier.attach(learner, random)
         self.slots = self.carrier.slots
-        self.merged = self.carrier.merged
+        self.added = self.carrier.added
 
     def begin_task(self, context: TaskContext) -> None:
         self.carrier.begin_task(context)

@@ -7,7 +7,7 @@ from typing import Literal
 from suite.backbones.learner import Learner
 from suite.parts import MethodConfig
 from suite.randomness import RandomStreams
-from trainables.method import Method
+from trainables.method import Method, TaskContext
 
 
 class ZeroShotConfig(MethodConfig):
@@ -23,4 +23,7 @@ class ZeroShot(Method):
     """Trains nothing: no slot, no parameter, no step."""
 
     def attach(self, learner: Learner, random: RandomStreams) -> None:
-        self.trains = False
+        """Nothing: the network stays as it is."""
+
+    def steps(self, context: TaskContext) -> None:
+        """None: row 0 is every row."""

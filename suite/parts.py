@@ -104,6 +104,13 @@ class BenchmarkConfig(PartConfig):
         return {key: value for key, value in super().identity().items() if key not in self.places}
 
 
+class TaskTraining(Settings):
+    """What one task of the stream has of its own, as releases with a learning rate per data set need it; null = the run's."""
+
+    steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    lr: Annotated[float, Field(gt=0)] | None = None
+
+
 class TrainingConfig(Settings):
     """Budget and optimizer of every task; the same for all methods of a comparison unless a config says otherwise."""
 
@@ -112,19 +119,33 @@ class TrainingConfig(Settings):
     batch_size: Annotated[int, Field(ge=1, le=10**6)] = 64
     micro_batch_size: Annotated[int, Field(ge=1)] | None = None  # rows per forward pass; gradients are accumulated
     lr: Annotated[float, Field(gt=0)] = 5e-4
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     eval_precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on GPUs that have it, else as in training
     deterministic: bool = True  # sums in a fixed order on GPUs too, somewhat slower; false for models with a kernel that has none
+    per_task: Mapping[str, TaskTraining] = Field(default_factory=dict)  # by task name; what it leaves null is the run's
 
     @model_validator(mode="after")
     def _one_budget(self) -> TrainingConfig:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("steps and epochs are both set; set one and leave the other null")
         return self
+
+    def of_task(self, name: str) -> TrainingConfig:
+        """This budget with what ``per_task`` says of the task ``name``; its own steps replace steps and epochs alike."""
+        own = self.per_task.get(name)
+        if own is None:
+            return self
+        fields: dict[str, Any] = {} if own.lr is None else {"lr": own.lr}
+        if own.steps is not None:
+            fields |= {"steps": own.steps, "epochs": None}
+        return self.model_copy(update=fields)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from suite.backbones.clip import ClipLearner, MiniClipConfig
+from suite.backbones.clip import MiniClipConfig
+from suite.backbones.clip_learner import ClipLearner
 from suite.benchmarks.mini import MiniMtilConfig, MiniXtailConfig
 from suite.benchmarks.stream import Protocol, Stream
 from suite.config import RunConfig, validate

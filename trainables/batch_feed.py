@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from trainables.captured_step import Part
+from trainables.passes import Pass
 
 AHEAD = 2  # batches prepared beside the step that runs
 
@@ -24,13 +24,13 @@ class HostReader(Protocol):
 
 
 class BatchFeed:
-    """The parts of ``count`` steps, drawn one after the other and no further, so that generators end where the task ends.
+    """The passes of ``count`` steps, drawn one after the other and no further, so that generators end where the task ends.
 
     Attributes:
         waited: seconds for which the device had nothing to do because its batch was not ready; on a CPU all of preparation.
     """
 
-    def __init__(self, prepare: Callable[[], list[Part]], count: int, device: torch.device, *, ahead: bool) -> None:
+    def __init__(self, prepare: Callable[[], list[Pass]], count: int, device: torch.device, *, ahead: bool) -> None:
         self.prepare = prepare
         self.count = count
         self.device = device
@@ -38,16 +38,16 @@ class BatchFeed:
         self.waited = 0.0
         self._last: torch.cuda.Event | None = None
 
-    def __iter__(self) -> Iterator[list[Part]]:
+    def __iter__(self) -> Iterator[list[Pass]]:
         source = self._prefetched() if self.ahead else (self.prepare() for _ in range(self.count))
         while True:
             start = time.perf_counter()
-            parts = next(source, None)
-            if parts is None:
+            passes = next(source, None)
+            if passes is None:
                 return
             if self._is_idle():
                 self.waited += time.perf_counter() - start
-            yield parts
+            yield passes
             if self.device.type == "cuda":
                 self._last = torch.cuda.Event()
                 self._last.record()
@@ -56,30 +56,30 @@ class BatchFeed:
         """True when all earlier steps are done by now: an upper bound of waiting, since the last may have ended a moment ago."""
         return self.device.type != "cuda" or self._last is None or self._last.query()
 
-    def _prefetched(self) -> Iterator[list[Part]]:
+    def _prefetched(self) -> Iterator[list[Pass]]:
         stream = torch.cuda.Stream(self.device)
 
-        def load() -> tuple[list[Part], torch.cuda.Event]:
+        def load() -> tuple[list[Pass], torch.cuda.Event]:
             with torch.cuda.stream(stream):
-                parts, ready = self.prepare(), torch.cuda.Event()
+                passes, ready = self.prepare(), torch.cuda.Event()
                 ready.record(stream)
-            return parts, ready
+            return passes, ready
 
         with ThreadPoolExecutor(1) as pool:
-            queue: list[Future[tuple[list[Part], torch.cuda.Event]]] = [
+            queue: list[Future[tuple[list[Pass], torch.cuda.Event]]] = [
                 pool.submit(load) for _ in range(min(AHEAD, self.count))
             ]
             for index in range(self.count):
-                parts, ready = queue.pop(0).result()
+                passes, ready = queue.pop(0).result()
                 if index + AHEAD < self.count:
                     queue.append(pool.submit(load))
                 current = torch.cuda.current_stream(self.device)
                 current.wait_event(ready)
-                for part in parts:
-                    for batch in part.batches:
+                for one in passes:
+                    for batch in one.batches:
                         for value in batch.inputs.values():
                             value.record_stream(current)
-                yield parts
+                yield passes
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -18,22 +18,15 @@ from torch.autograd.graph import increment_version
 
 from suite.backbones.learner import Batch
 from suite.parts import TrainingConfig
-from trainables.adamw import DeviceAdamW
-from trainables.method import Method, Step, TaskContext
-from trainables.precision import autocast
+from trainables.method import Method, TaskContext
+from trainables.optimizers import DeviceOptimizer, device_optimizer
+from trainables.passes import Pass, run_passes
 from trainables.worker_group import WorkerGroup
 
 EAGER_STEPS = 3  # of a signature before it is recorded: the libraries make their workspaces in them
 MOST_GRAPHS = 8  # of a task; steps of further signatures stay eager
 
 log = logging.getLogger(__name__)
-
-
-class Part(NamedTuple):
-    """One forward pass of a step: the current task's batch and the method's extra ones, and its weight in the step's loss."""
-
-    batches: list[Batch]
-    weight: float
 
 
 class StepRunner(Protocol):
@@ -49,7 +42,7 @@ class StepRunner(Protocol):
     @property
     def optimizer(self) -> torch.optim.Optimizer: ...
 
-    def __call__(self, index: int, lr: float, parts: list[Part]) -> Tensor:
+    def __call__(self, index: int, lr: float, passes: list[Pass]) -> Tensor:
         """Step ``index`` at learning rate ``lr``; its loss, a scalar on the device that the next call may overwrite."""
 
 
@@ -71,11 +64,11 @@ class Replayable(Protocol):
 @dataclass
 class _Recorded:
     graph: Replayable
-    parts: list[Part]
+    passes: list[Pass]
     loss: Tensor
 
-    def replay(self, parts: Sequence[Part]) -> Tensor:
-        for own, given in zip(self.parts, parts, strict=True):
+    def replay(self, passes: Sequence[Pass]) -> Tensor:
+        for own, given in zip(self.passes, passes, strict=True):
             for static, batch in zip(own.batches, given.batches, strict=True):
                 for name, value in batch.inputs.items():
                     static.inputs[name].copy_(value, non_blocking=True)
@@ -86,7 +79,7 @@ class _Recorded:
 class TaskStep:
     """Steps of one task, recorded where that is possible; see ``StepRunner``."""
 
-    optimizer: DeviceAdamW
+    optimizer: DeviceOptimizer
 
     def __init__(self, context: TaskContext, method: Method, training: TrainingConfig, group: WorkerGroup) -> None:
         self.context = context
@@ -94,7 +87,7 @@ class TaskStep:
         self.method = method
         self.training = training
         self.group = group
-        self.optimizer = DeviceAdamW(method.parameter_groups(), training, self.learner.device)
+        self.optimizer = device_optimizer(method.parameter_groups(), training, self.learner.device)
         self.eager_because = self._obstacle()
         if self.eager_because and self.learner.device.type == "cuda":
             self._tell_why()
@@ -102,28 +95,21 @@ class TaskStep:
         self._recorded: dict[Hashable, _Recorded] = {}
         self._pool: Any = None
 
-    def __call__(self, index: int, lr: float, parts: list[Part]) -> Tensor:
+    def __call__(self, index: int, lr: float, passes: list[Pass]) -> Tensor:
         self.optimizer.set_rate(lr)
         self.method.before_step(index, lr)
 
-        def work(parts: list[Part]) -> Tensor:
-            return self._work(index, lr, parts)
+        def work(passes: list[Pass]) -> Tensor:
+            return self._work(index, lr, passes)
 
-        loss = work(parts) if self.eager_because else self._recorded_work(parts, work)
+        loss = work(passes) if self.eager_because else self._recorded_work(passes, work)
         increment_version(self.optimizer.parameters)  # neither torch's fused kernel nor a replay tells that weights have changed
         return loss
 
-    def _work(self, index: int, lr: float, parts: list[Part]) -> Tensor:
+    def _work(self, index: int, lr: float, passes: list[Pass]) -> Tensor:
         """Forward, losses, backward, optimizer and the method's hooks; reads nothing back."""
         self.optimizer.clear()
-        total = torch.zeros((), device=self.learner.device)
-        for batches, weight in parts:
-            with autocast(self.learner.device, self.training.precision):
-                outputs = [self.learner.forward(batch) for batch in batches]
-                step = Step(index, self.context.steps, lr, batches, outputs)
-                loss = self.method.loss(step) * weight
-            loss.backward()
-            total += outputs[0].loss.detach() * weight
+        total, step = run_passes(passes, self.method, self.context, self.training.precision, index=index, lr=lr)
         self.group.add_gradients(self.optimizer.parameters)
         total = self.group.add(total)
         self.method.after_backward(step)
@@ -144,28 +130,28 @@ class TaskStep:
             return f"the forward pass of {type(self.learner).__name__} needs the host"
         return None
 
-    def _recorded_work(self, parts: list[Part], work: Callable[[list[Part]], Tensor]) -> Tensor:
+    def _recorded_work(self, passes: list[Pass], work: Callable[[list[Pass]], Tensor]) -> Tensor:
         assert isinstance(self.learner, StaticLearner)
-        key = tuple((tuple(self.learner.signature(batch) for batch in part.batches), part.weight) for part in parts)
+        key = tuple((tuple(self.learner.signature(batch) for batch in one.batches), one.weight) for one in passes)
         if key not in self._recorded:
             self._seen[key] += 1
             if self._seen[key] <= EAGER_STEPS or len(self._recorded) == MOST_GRAPHS:
-                return work(parts)
+                return work(passes)
             try:
-                self._recorded[key] = self._record(parts, work)
+                self._recorded[key] = self._record(passes, work)
             except RuntimeError as error:
                 cause = error.__context__ or error  # ending a broken recording raises an error of its own
                 self.eager_because = f"recording failed: {str(cause).splitlines()[0]}"
                 self._tell_why()
-                return work(parts)
-        return self._recorded[key].replay(parts)
+                return work(passes)
+        return self._recorded[key].replay(passes)
 
     def _tell_why(self) -> None:
         log.warning("task '%s': steps run one kernel at a time, %s", self.context.task.name, self.eager_because)
 
-    def _record(self, parts: list[Part], work: Callable[[list[Part]], Tensor]) -> _Recorded:
+    def _record(self, passes: list[Pass], work: Callable[[list[Pass]], Tensor]) -> _Recorded:
         """The step's kernels on copies of its batches; nothing runs. Gradients of the graph live in its own memory."""
-        static = [Part([_copied(batch) for batch in part.batches], part.weight) for part in parts]
+        static = [Pass([_copied(batch) for batch in one.batches], one.weight) for one in passes]
         self.optimizer.clear()
         graph, loss = self._capture(lambda: work(static))
         return _Recorded(graph, static, loss)

@@ -1,6 +1,6 @@
 """State at a task boundary, in two safetensors files per task: what was merged (kept) and the rest (only the last one kept).
 
-The backbone itself is never stored: W_0 plus the merged factors, replayed in order, is the network bit for bit.
+The backbone itself is never stored: W_0 plus the merged factors, applied in order, is the network bit for bit.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Checkpoints:
         self, row: int, journal: Journal, method: Method, random: RandomStreams, optimizer: dict[str, Tensor]
     ) -> dict[str, str]:
         """Write both files of task ``row`` and return their checksums; the state of the task before stays until ``drop_state``."""
-        merged = {f"{name}/{part}": getattr(f, part) for name, f in journal.tasks[-1].items() for part in ("a", "b")}
+        added = journal.tasks[-1]
+        merged = {f"{name}/{n}/{part}": getattr(f, part) for name, fs in added.items() for n, f in enumerate(fs) for part in ("a", "b")}
         digests = {"merged": self._write(f"merged_{row}", merged, {})}
         branches, layout = branch_tensors(journal.slots)
         tensors = {f"branch/{key}": value for key, value in branches.items()}
@@ -65,9 +66,7 @@ class Checkpoints:
             DamagedRun: a file is missing, damaged, not the one that the results name, or belongs to another run.
         """
         for result in results:
-            tensors = self.merged(result)
-            names = {key.rpartition("/")[0] for key in tensors}
-            journal.replay({name: Factors(tensors[f"{name}/a"], tensors[f"{name}/b"]) for name in sorted(names)})
+            journal.apply(self.merged(result))
         tensors, metadata = self._read(f"state_{results[-1].row}", results[-1].digests.get("state"))
         restore_branches(journal.slots, _under(tensors, "branch/"), json.loads(metadata["branches"]))
         method.load_state(_under(tensors, "method/"))
@@ -76,9 +75,14 @@ class Checkpoints:
         random.load(_under(tensors, "random/"))
         return _under(tensors, "optimizer/")
 
-    def merged(self, result: TaskResult) -> dict[str, Tensor]:
-        """Factors merged after the task of ``result``: ``<slot>/a`` (r, in) and ``<slot>/b`` (out, r)."""
-        return self._read(f"merged_{result.row}", result.digests.get("merged"))[0]
+    def merged(self, result: TaskResult) -> dict[str, list[Factors]]:
+        """What was added to each slot after the task of ``result``, in order."""
+        tensors, _ = self._read(f"merged_{result.row}", result.digests.get("merged"))
+        places = sorted({tuple(key.rsplit("/", 2)[:2]) for key in tensors}, key=lambda place: (place[0], int(place[1])))
+        found: dict[str, list[Factors]] = {}
+        for name, number in places:
+            found.setdefault(name, []).append(Factors(tensors[f"{name}/{number}/a"], tensors[f"{name}/{number}/b"]))
+        return found
 
     def complete(self, row: int) -> bool:
         """True if a run can go on from after task ``row``."""

@@ -11,7 +11,7 @@ from suite.backbones.causal_lm import CausalLearner, CausalLMConfig, LanguageMod
 from suite.backbones.learner import Learner
 from suite.errors import ConfigError, unknown_name
 from suite.lowrank.export import merge_live_branches, merged_state, read_peft_adapter, write_peft_adapter, write_state
-from suite.lowrank.layer import Factors
+from suite.lowrank.layer import stacked
 from suite.lowrank.placement import Placement
 from suite.runs.store import RunStore
 from trainables.checkpoint import Checkpoints
@@ -78,9 +78,7 @@ def _peft(run: RestoredRun, folder: Path) -> _Written:
     fresh.place(Placement(weights=tuple(sorted({name.split(".")[2] for name in modules}))))
     folders = []
     for row, task in enumerate(record.tasks, start=1):
-        tensors = checkpoints.merged(record.results[row])
-        names = sorted({key.rpartition("/")[0] for key in tensors})
-        factors = {name: Factors(tensors[f"{name}/a"], tensors[f"{name}/b"]) for name in names}
+        factors = {name: stacked(found) for name, found in checkpoints.merged(record.results[row]).items()}
         if not factors:
             continue
         adapter = folder / f"{row:02d}-{task}"

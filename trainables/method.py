@@ -1,23 +1,34 @@
-"""A method: a small strategy on the shared stream trainer. Only ``attach`` is abstract; every other hook does nothing."""
+"""A method: a small strategy on the shared stream trainer. Only ``attach`` is abstract; every other hook has a default."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from suite.backbones.learner import Batch, Learner, Output
-from suite.benchmarks.stream import Task
+from suite.benchmarks.stream import Split, Task
+from suite.lowrank.journal import Journal
 from suite.lowrank.layer import Factors, Slot, merged_form
 from suite.randomness import RandomStreams
+
+Need = Literal["clip", "lm"]  # a kind of backbone
+RunPass = Callable[[list[Batch]], Tensor]  # forward, ``loss`` and backward of some batches; returns their detached task loss
+
 
 
 @dataclass(frozen=True)
 class TaskContext:
-    """What the hooks may know of the task at hand: its index in the stream and how many optimizer steps it gets."""
+    """What the hooks may know of the task at hand.
+
+    Attributes:
+        index: of the task in the stream, from 0.
+        steps: optimizer steps that the budget gives the task.
+        journal: what was merged after earlier tasks, and so how far the network is from its pretrained weights.
+    """
 
     index: int
     task: Task
@@ -25,6 +36,11 @@ class TaskContext:
     batch_size: int
     learner: Learner
     random: RandomStreams
+    journal: Journal
+
+    def batches(self, split: Split = "train") -> Iterator[Batch]:
+        """The task's rows of ``split`` in order, not augmented, ``batch_size`` at a time; the last batch may be smaller."""
+        return self.learner.batches(self.index, split, self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -43,10 +59,11 @@ class Step:
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters with their own multiplier of the learning rate."""
+    """Parameters with their own multiplier of the learning rate; ``weight_decay`` None is the run's."""
 
     parameters: list[nn.Parameter]
     lr_multiplier: float = 1.0
+    weight_decay: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,24 +90,28 @@ class MethodFacts:
 class Method(ABC):
     """Hooks in the order in which the trainer calls them.
 
-    A method changes the network only through the slots' branches and ``merge``; what it merged is kept in ``merged`` until
-    the trainer has written it into the checkpoint of the task, so that a resumed run repeats the same additions.
+    A method changes the network only through parts on the learner's slots and sites and through ``add``; what it added is kept in
+    ``added`` until the trainer has written it into the checkpoint of the task, so that a resumed run repeats the same additions.
 
     Attributes:
+        needs: kinds of backbone that the method can serve; refused before anything is trained where the learner is another.
+        decision: ``sample`` when the answer to an example depends on that example alone, ``batch`` when on those beside it too.
+        jumps: why the function may change between the end of a task and the first step of the next; None: it must not.
         capturable: the hooks ``loss``, ``after_backward`` and ``after_step`` read nothing back from the device and take what changes
             from step to step from tensors that ``before_step`` fills, not from ``Step``; such steps are recorded and replayed on GPUs.
             ``extra_batches`` of such a method does not depend on what the network has learned in the task, so it may be asked ahead.
         carry_optimizer: go on with the same optimizer state over task boundaries.
-        trains: False for a method without any training step.
     """
 
+    needs: ClassVar[frozenset[Need]] = frozenset({"clip", "lm"})
+    decision: ClassVar[Literal["sample", "batch"]] = "sample"
+    jumps: ClassVar[str | None] = None
     capturable: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.carry_optimizer = False
-        self.trains = True
         self.slots: list[Slot] = []
-        self.merged: dict[str, Factors] = {}
+        self.added: dict[str, list[Factors]] = {}
 
     @abstractmethod
     def attach(self, learner: Learner, random: RandomStreams) -> None:
@@ -98,6 +119,13 @@ class Method(ABC):
 
     def check_budget(self, tasks: Sequence[str], steps: Sequence[int]) -> None:
         """Before anything is measured or stored: refuse steps per task that the method's schedules cannot use."""
+
+    def steps(self, context: TaskContext) -> int | None:
+        """Optimizer steps of the task: those of the budget, or 0 for a method that learns in ``begin_task`` and ``end_task`` alone.
+
+        None: the method never touches the network, so every row of its matrix is row 0 and nothing is measured again.
+        """
+        return context.steps
 
     def begin_task(self, context: TaskContext) -> None:
         """Before the first step: fresh branches, data statistics, schedules."""
@@ -109,9 +137,25 @@ class Method(ABC):
     def before_step(self, index: int, lr: float) -> None:
         """On the host, before step ``index`` at learning rate ``lr``: fill the tensors the other hooks read."""
 
+    def before_forward(self, inputs: Mapping[str, Tensor], *, training: bool) -> None:
+        """Before the network sees ``inputs``, in training and at test time: choose parts or their coefficients example by example.
+
+        ``inputs`` hold ``pixels`` (n, 3, h, w), or ``input_ids`` and ``attention_mask`` (n, tokens). When answers are generated
+        they also hold ``example`` (n,), which prompt each row belongs to: the first call of a prompt brings all its tokens, the
+        later ones a single token, and rows that are answered leave.
+        """
+
     def loss(self, step: Step) -> Tensor:
         """Scalar to minimise; the current batch's task loss unless a method adds to it."""
         return step.outputs[0].loss
+
+    def backward(self, batches: list[Batch], run: RunPass) -> Tensor:
+        """Gradients of one forward pass; by default all batches at once.
+
+        A method that needs several passes (a gradient per earlier task, a second pass at moved weights) calls ``run`` as often as it
+        likes; gradients add up in the parameters. Returns the task loss of ``batches[0]`` for the log.
+        """
+        return run(batches)
 
     def after_backward(self, step: Step) -> None:
         """Gradients are complete and unscaled, before clipping."""
@@ -122,13 +166,32 @@ class Method(ABC):
     def end_task(self, context: TaskContext) -> None:
         """After the last step: prune, merge or stack, fill memories. Evaluation follows."""
 
+    def answer(self, output: Output, classes: Tensor) -> Tensor:
+        """Scores (n, k) by which images are judged; the largest decides. By default the network's own similarities.
+
+        Args:
+            output: of the images, without a loss; ``logits`` (n, k) and ``features`` (n, dim).
+            classes: (k,) int64, the class of each column, counted over the whole stream in its order; for classes that share a
+                prompt, the first of them.
+        """
+        return output.logits
+
     def parameter_groups(self) -> list[ParameterGroup]:
-        """What the optimizer may change; by default all parameters of the live branches that require gradients."""
-        parameters = [p for slot in self.slots for p in slot.branches.parameters() if p.requires_grad]
+        """What the optimizer may change; by default all parameters of live branches and of ``modules`` that require gradients."""
+        parts = [*(slot.branches for slot in self.slots), *self.modules().values()]
+        parameters = [p for part in parts for p in part.parameters() if p.requires_grad]
         return [ParameterGroup(parameters)] if parameters else []
 
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Routers, keys, heads: what lives beside the branches. Stored and restored by the trainer, refused by exports.
+
+        After ``attach`` they lie on the learner's device, and their number and shapes depend on the config and on how many tasks
+        were begun alone: a resumed run asks for them after ``load_state``.
+        """
+        return {}
+
     def state(self) -> dict[str, Tensor]:
-        """Tensors to carry over a task boundary beside branches and merged factors, ready for safetensors."""
+        """Tensors to carry over a task boundary beside branches, modules and merged factors, ready for safetensors."""
         return {}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
@@ -141,14 +204,17 @@ class Method(ABC):
         """Counts for the record, asked for after ``end_task``."""
         return MethodFacts(trainable_parameters=0)
 
+    def add(self, slot: Slot, factors: Factors) -> None:
+        """Add an update to the frozen weight in fp32; any number per slot and task, repeated in this order by a resumed run."""
+        slot.add_to_weight(factors)
+        self.added.setdefault(slot.name, []).append(factors)
+
     def merge(self, slot: Slot, key: str, amount: float = 1.0) -> Factors:
-        """Add ``amount`` times a branch's update to the frozen weight (fp32) and remove the branch; once per slot and task."""
-        assert slot.name not in self.merged, f"{slot.name} is merged twice in a task; the checkpoint would keep the second update alone"
+        """Add ``amount`` times a branch's update to the frozen weight and remove the branch; returns what was added."""
         factors = merged_form(slot, key)
         factors = Factors(factors.a, factors.b * amount) if amount != 1.0 else factors
-        slot.add_to_weight(factors)
+        self.add(slot, factors)
         del slot.branches[key]
-        self.merged[slot.name] = factors
         return factors
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from suite.backbones.causal_lm import CausalLMConfig, MiniLMConfig
-from suite.backbones.clip import ClipLearner, MiniClipConfig, OpenClipConfig
+from suite.backbones.clip import MiniClipConfig, OpenClipConfig
+from suite.backbones.clip_learner import ClipLearner
 from suite.backbones.open_clip_network import open_clip_models
 from suite.benchmarks.image_facts import class_facts, stream_facts
 from suite.benchmarks.mini import MiniXtailConfig

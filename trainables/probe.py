@@ -94,7 +94,7 @@ def _measured(config: RunConfig, data_root: Path, device_name: str, threads: int
     evaluate = _evaluation_seconds(trainer)
     return Probe(
         tasks=len(stream),
-        steps=tuple(trainer.step_count(index) if trainer.method.trains else 0 for index in range(len(stream))),
+        steps=tuple(trainer.method.steps(trainer.context(index)) or 0 for index in range(len(stream))),
         build_seconds=built,
         step_seconds=statistics.mean(seconds),
         begin_seconds=statistics.mean(begins),

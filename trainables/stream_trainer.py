@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,25 +12,29 @@ import torch
 from torch import Tensor
 
 from suite.backbones.learner import Batch, Learner, Outcomes
-from suite.benchmarks.stream import Split, Stream, Task, TextTask, learned_tests
+from suite.benchmarks.stream import Split, Stream
 from suite.cost_meter import CostMeter, peak_bytes
 from suite.data.buckets import length_bucketed_order
-from suite.errors import TrainingDiverged
+from suite.errors import ConfigError, TrainingDiverged, unknown_name
 from suite.lowrank.journal import Journal
 from suite.parts import TrainingConfig
 from suite.randomness import RandomStreams
 from suite.runs.record import TaskCosts, TaskResult
 from trainables.batch_feed import BatchFeed, HostReader, own_stream
-from trainables.captured_step import Part, StepRunner, TaskStep
+from trainables.budget import learning_rate, step_count
+from trainables.captured_step import StepRunner, TaskStep
 from trainables.checkpoint import optimizer_tensors, restore_optimizer
-from trainables.method import Method, MethodFacts, TaskContext
+from trainables.method import Method, TaskContext
+from trainables.passes import Pass
 from trainables.plain_step import PlainStep
 from trainables.precision import evaluating
+from trainables.task_facts import copied_tests, together
 from trainables.worker_group import ALONE, WorkerGroup
 
 EVALUATED: tuple[Split, ...] = ("validation", "test")
 Scores = dict[Split, list[Outcomes | None]]  # by task; None where the protocol asks for no evaluation
 StepListener = Callable[[int, int, int, float], None]  # task, step, steps of the task, loss
+BACKBONE_KINDS = {"clip": "a CLIP", "lm": "a language model"}
 CHECK_EVERY = 20  # steps between looks at the loss; each look waits for the device
 
 
@@ -73,11 +77,27 @@ class StreamTrainer:
     untouched: Scores | None = None
 
     def __post_init__(self) -> None:
+        self._refuse_what_cannot_work()
         self.journal = Journal(self.learner.slots)
         self.learner.plain = self.plain
+        self.learner.label_smoothing = self.training.label_smoothing
+        self.learner.before_forward = self.method.before_forward
+        self.learner.answer = self.method.answer
         self.method.attach(self.learner, self.random)
         steps = [self.step_count(index) for index in range(len(self.stream))]
         self.method.check_budget(self.stream.task_names, steps)
+
+    def _refuse_what_cannot_work(self) -> None:
+        kind, needs = self.learner.kind, self.method.needs
+        if kind not in needs:
+            wanted = " or ".join(BACKBONE_KINDS[need] for need in sorted(needs))
+            raise ConfigError(
+                f"method: {type(self.method).__name__} needs {wanted}, and the backbone is {BACKBONE_KINDS[kind]}; choose another "
+                "method or another benchmark."
+            )
+        for name in self.training.per_task:
+            if name not in self.stream.task_names:
+                raise unknown_name("task", name, self.stream.task_names, where="training.per_task")
 
     @property
     def stream(self) -> Stream:
@@ -100,48 +120,45 @@ class StreamTrainer:
 
     def _task(self, index: int) -> TaskReport:
         meter = CostMeter(self.learner.device)
-        task = self.stream.tasks[index]
         self.learner.begin_task(index)
-        context = TaskContext(
-            index, task, self.step_count(index), self.training.batch_size, self.learner, self.random
-        )
-        loss, step_facts = self._train(context, meter) if self.method.trains else (None, {})
-        self.journal.add(self.method.merged)
-        self.method.merged.clear()
+        context = self.context(index)
+        loss, step_facts = self._train(context, meter)
+        self.journal.add(self.method.added)
+        self.method.added.clear()
         outcomes = self._evaluate(meter, index + 1)
         facts = self.method.facts()
         result = TaskResult(
             row=index + 1,
-            task=task.name,
+            task=context.task.name,
             costs=self._costs(meter, facts.trainable_parameters, facts.carried_bytes),
             effective_rank=facts.effective_rank,
             no_signal_rank=facts.no_signal_rank,
             update_norm=self.journal.update_norms(),
             cumulative_norm=self.journal.cumulative_norms(),
             train_loss=loss,
-            facts=_together(self.learner.facts(), _copies(task), facts, step_facts),
+            facts=together(self.learner.facts(), copied_tests(context.task), facts, step_facts),
         )
         return TaskReport(result, outcomes)
 
     def sample_steps(self, index: int, count: int) -> Sample:
         """The first ``count`` steps of a task, ended as after its last one: for forecasts and measurements, not for results."""
         self.learner.begin_task(index)
-        task = self.stream.tasks[index]
-        context = TaskContext(index, task, self.step_count(index), self.training.batch_size, self.learner, self.random)
-        if not self.method.trains:
+        context = self.context(index)
+        if not self.method.steps(context):
             return Sample([0.0] * count, 0.0)
         seconds: list[float] = []
         with own_stream(self.learner.device):
             self.method.begin_task(context)
             steps, feed = self._task_step(context), self._feed(context, count)
+            training = self.training.of_task(context.task.name)
             start = time.perf_counter()
-            for step_index, parts in enumerate(feed):
-                steps(step_index, learning_rate(self.training, step_index, context.steps), parts).item()  # waits for the device
+            for step_index, passes in enumerate(feed):
+                steps(step_index, learning_rate(training, step_index, context.steps), passes).item()  # waits for the device
                 seconds.append(time.perf_counter() - start)
                 start = time.perf_counter()
             self.method.end_task(context)
-        self.journal.add(self.method.merged)
-        self.method.merged.clear()
+        self.journal.add(self.method.added)
+        self.method.added.clear()
         return Sample(seconds, feed.waited)
 
     def sample_evaluation(self, tasks: Sequence[int]) -> float:
@@ -153,30 +170,40 @@ class StreamTrainer:
                 self.learner.evaluate(split, tasks)
         return time.perf_counter() - start
 
+    def context(self, index: int) -> TaskContext:
+        """What the method may know of a task."""
+        task = self.stream.tasks[index]
+        steps, rows = self.step_count(index), self.training.batch_size
+        return TaskContext(index, task, steps, rows, self.learner, self.random, self.journal)
+
     def step_count(self, index: int) -> int:
         """Optimizer steps of a task under the run's budget."""
-        if self.training.steps is not None:
-            return self.training.steps
-        task = self.stream.tasks[index]
-        own = task.epochs if isinstance(task, TextTask) else 1
-        epochs = self.training.epochs if self.training.epochs is not None else own
-        return max(1, math.ceil(epochs * math.ceil(len(task.train) / self.training.batch_size)))
+        return step_count(self.training, self.stream.tasks[index])
 
-    def _train(self, context: TaskContext, meter: CostMeter) -> tuple[float, dict[str, Any]]:
-        """All steps of one task; returns the mean task loss over the last tenth of them and how they were run."""
+    def _train(self, context: TaskContext, meter: CostMeter) -> tuple[float | None, dict[str, Any]]:
+        """A task from its beginning to its end; returns the mean task loss over the last tenth of its steps and how they were run."""
+        count = self.method.steps(context)
+        if count is None:
+            return None, {}
         with own_stream(self.learner.device):
             self.method.begin_task(context)
-            steps, feed = self._task_step(context), self._feed(context, context.steps)
-            losses = torch.zeros(context.steps, device=self.learner.device)
-            for index, parts in enumerate(feed):
-                losses[index] = steps(index, learning_rate(self.training, index, context.steps), parts)
-                if index % CHECK_EVERY == CHECK_EVERY - 1 or index == context.steps - 1:
-                    self._look(context, index, losses[index])
+            learned = self._take_steps(context, count, meter) if count else (None, {})
             self.method.end_task(context)
+        meter.steps, meter.train_seconds = count, meter.wall_seconds()
+        return learned
+
+    def _take_steps(self, context: TaskContext, count: int, meter: CostMeter) -> tuple[float, dict[str, Any]]:
+        training = self.training.of_task(context.task.name)
+        steps, feed = self._task_step(context), self._feed(context, count)
+        losses = torch.zeros(count, device=self.learner.device)
+        for index, passes in enumerate(feed):
+            losses[index] = steps(index, learning_rate(training, index, count), passes)
+            if index % CHECK_EVERY == CHECK_EVERY - 1 or index == count - 1:
+                self._look(context, index, losses[index])
         if self.method.carry_optimizer:
             self.optimizer_state = optimizer_tensors(steps.optimizer)
-        loss = float(losses[-max(1, context.steps // 10) :].mean())  # waits for the device
-        meter.steps, meter.wait_seconds, meter.train_seconds = context.steps, feed.waited, meter.wall_seconds()
+        meter.wait_seconds = feed.waited
+        loss = float(losses[-max(1, count // 10) :].mean())  # waits for the device
         return loss, {"steps_run": f"eagerly: {steps.eager_because}" if steps.eager_because else "recorded"}
 
     def _task_step(self, context: TaskContext) -> StepRunner:
@@ -190,18 +217,18 @@ class StreamTrainer:
         batches = self._row_batches(context)
         reads_host = isinstance(self.learner, HostReader) and self.learner.reads_host(context.index)
         return BatchFeed(
-            lambda: self._parts(context, next(batches)), count, self.learner.device, ahead=reads_host and self.method.capturable
+            lambda: self._passes(context, next(batches)), count, self.learner.device, ahead=reads_host and self.method.capturable
         )
 
-    def _parts(self, context: TaskContext, rows: Tensor) -> list[Part]:
+    def _passes(self, context: TaskContext, rows: Tensor) -> list[Pass]:
         """The forward passes of one step over ``rows`` of the task."""
-        parts = []
+        passes = []
         for some in rows.split(self.training.micro_batch_size or len(rows)):
             current = self.learner.batch(torch.full_like(some, context.index), some, self.random["augment"])
             whole: list[Batch] = [current, *self.method.extra_batches(context, current)]
             batches, weight = self.group.share(whole)
-            parts.append(Part(batches, weight * len(some) / len(rows)))
-        return parts
+            passes.append(Pass(batches, weight * len(some) / len(rows)))
+        return passes
 
     def _row_batches(self, context: TaskContext) -> Iterator[Tensor]:
         """Rows of the training split, shuffled anew every epoch, the last partial batch kept."""
@@ -226,7 +253,7 @@ class StreamTrainer:
 
     def _evaluate(self, meter: CostMeter, tasks_done: int) -> Scores:
         judged = self.stream.judged_after(tasks_done)
-        if self.untouched is not None and not self.method.trains:
+        if self.untouched is not None and self._never_changes():
             return {split: [found[t] if t in judged else None for t in range(len(found))] for split, found in self.untouched.items()}
         start = time.perf_counter()
         outcomes: Scores = {}
@@ -238,6 +265,9 @@ class StreamTrainer:
                 outcomes[split] = [found.get(task) for task in range(len(self.stream))]
         meter.evaluate_seconds += time.perf_counter() - start
         return outcomes
+
+    def _never_changes(self) -> bool:
+        return self.method.steps(self.context(0)) is None
 
     def _costs(self, meter: CostMeter, trainable: int, carried: int) -> TaskCosts:
         return TaskCosts(
@@ -252,30 +282,3 @@ class StreamTrainer:
             trainable_parameters=trainable,
             carried_bytes=carried,
         )
-
-
-def _copies(task: Task) -> dict[str, Any]:
-    """How many test examples the task also learns from, where there are any."""
-    copies = learned_tests(task)
-    if not copies:
-        return {}
-    note = f"{task.name}: {len(copies)} of {len(task.test)} test examples are exact copies of training or validation examples, first '{copies[0]}'"
-    return {"test_copies": len(copies), "notes": [note]}
-
-
-def _together(
-    of_learner: Mapping[str, Any], of_data: Mapping[str, Any], of_method: MethodFacts, of_steps: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Facts of a task; all notes in one list."""
-    notes = [*of_learner.get("notes", []), *of_data.get("notes", []), *of_method.notes]
-    return {**of_learner, **of_data, **of_method.chosen, **of_steps, **({"notes": notes} if notes else {})}
-
-
-def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
-    """Rate of step 0..steps-1: linear warm-up, then 0.5 (1 + cos(pi s / steps)) lr, or constant."""
-    if step < config.warmup_steps:
-        return config.lr * (step + 1) / config.warmup_steps
-    if config.schedule == "constant":
-        return config.lr
-    span = max(1, steps - config.warmup_steps)
-    return 0.5 * (1.0 + math.cos(math.pi * (step - config.warmup_steps) / span)) * config.lr

@@ -54,3 +54,8 @@ class _AnswerLoss(torch.autograd.Function):
     def backward(ctx: Any, *towards: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
         return gradient * towards[0].to(gradient.dtype), None, None, None
+
+def before_answers(hidden: Tensor, answers: Tensor) -> Tensor:
+    """(n, width): of states (n, window, width) that predict ``answers`` (n, window), each row's that predicts its first token."""
+    first = (answers != IGNORED).int().argmax(dim=1)
+    return hidden[torch.arange(len(hidden), device=hidden.device), first]

@@ -14,9 +14,20 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from suite.backbones.answer_loss import IGNORED, answer_loss
+from suite.backbones.answer_loss import IGNORED, answer_loss, before_answers
 from suite.backbones.generation import Decoding, generate
-from suite.backbones.learner import Batch, Learner, Outcomes, Output, freeze, place_slots
+from suite.backbones.learner import (
+    Answer,
+    Batch,
+    BeforeForward,
+    Learner,
+    Outcomes,
+    Output,
+    freeze,
+    no_choice,
+    own_logits,
+    place_slots,
+)
 from suite.backbones.lm_network import (
     MINI_LM,
     AnswerHead,
@@ -30,7 +41,7 @@ from suite.backbones.text_store import TextStore
 from suite.backbones.transfer import send
 from suite.benchmarks.stream import Protocol, Split, Stream
 from suite.benchmarks.text_scores import score
-from suite.data.text import Boundary, Ids, TextEncoder, Tokenizer, decode_answers, training_batch
+from suite.data.text import Boundary, Ids, TextEncoder, Tokenizer, TokenRow, decode_answers, training_batch
 from suite.errors import ConfigError
 from suite.lowrank.decoder import adapt_decoder, language_tower, module_paths
 from suite.lowrank.frozen_map import compute_plainly
@@ -103,6 +114,8 @@ class MiniLMConfig(LanguageModelConfig):
 class CausalLearner:
     """Answer tokens are learned, answers are generated and scored; see ``Learner`` for the contract."""
 
+    kind: Literal["lm"] = "lm"
+
     def __init__(
         self, config: LanguageModelConfig, stream: Stream, device: torch.device, network: Any, tokenizer: Tokenizer
     ) -> None:
@@ -129,6 +142,9 @@ class CausalLearner:
         self.pad, self._pad_source = pad_token(tokenizer, network)
         self.texts = TextStore(stream, encoder, config.demonstrations, self.end)
         self.current: int | None = None
+        self.label_smoothing = 0.0
+        self.before_forward: BeforeForward = no_choice
+        self.answer: Answer = own_logits
         self._plain = False
         self._tokens_laid_out = self._tokens_kept = 0
         # A GPU records a step for every shape it meets: few shapes there, no padding elsewhere.
@@ -171,9 +187,18 @@ class CausalLearner:
         label_space: Literal["own", "seen"] = "own",
     ) -> Batch:
         examples = [self.texts.training(task)[row] for task, row in zip(tasks.tolist(), rows.tolist(), strict=True)]
-        inputs = training_batch(examples, self.pad, multiple=max(self.config.pad_multiple, self.pad_multiple))
-        self._tokens_laid_out += inputs["input_ids"].numel()
+        batch = self._laid_out(tasks, rows, examples, label_space)
+        self._tokens_laid_out += batch.inputs["input_ids"].numel()
         self._tokens_kept += sum(len(example.ids) for example in examples)
+        return batch
+
+    def batches(self, task: int, split: Split, size: int) -> Iterator[Batch]:
+        examples = self.texts.supervised(task, split)
+        for rows in torch.arange(len(examples)).split(size):
+            yield self._laid_out(torch.full_like(rows, task), rows, [examples[row] for row in rows.tolist()], "own")
+
+    def _laid_out(self, tasks: Tensor, rows: Tensor, examples: Sequence[TokenRow], label_space: Literal["own", "seen"]) -> Batch:
+        inputs = training_batch(examples, self.pad, multiple=max(self.config.pad_multiple, self.pad_multiple))
         width = -(-max(example.answer_tokens for example in examples) // self.answer_multiple) * self.answer_multiple
         width = min(width, inputs["input_ids"].shape[1] - 1)  # nothing predicts a first token
         learned = inputs["input_ids"].masked_fill(~inputs.pop("supervised"), IGNORED)
@@ -189,23 +214,30 @@ class CausalLearner:
             self.tower.train()  # dropout of branches and gradient checkpointing; the backbone itself has no dropout
         inputs = dict(batch.inputs)
         answers = inputs.pop("answer_ids")  # (n, window), the rest ignored
+        self.before_forward(inputs, training=True)
         if self.plain:
             return self._forward_plainly(inputs, answers)
-        apart = self.head.can_do_apart(answers.numel())
+        apart = self.label_smoothing == 0 and self.head.can_do_apart(answers.numel())
         with self._storage_autocast(), self.head.window(answers.shape[1], apart=apart) as hidden:
             logits = self.network(**inputs, use_cache=False).logits  # (n, window, vocabulary), empty if apart
             if apart:
                 loss = answer_loss(hidden[0].flatten(0, 1), self.head.weight, answers.flatten())
-                return Output(loss, lambda: hidden[0] @ self.head.weight.T)
-        return Output(F.cross_entropy(logits.flatten(0, 1).float(), answers.flatten(), ignore_index=IGNORED), lambda: logits)
+                return Output(loss, lambda: hidden[0] @ self.head.weight.T, lambda: before_answers(hidden[0], answers))
+        return Output(self._answer_loss(logits, answers), lambda: logits, lambda: before_answers(hidden[0], answers))
+
+    def _answer_loss(self, logits: Tensor, answers: Tensor) -> Tensor:
+        return F.cross_entropy(
+            logits.flatten(0, 1).float(), answers.flatten(), ignore_index=IGNORED, label_smoothing=self.label_smoothing
+        )
 
     def _forward_plainly(self, inputs: dict[str, Tensor], answers: Tensor) -> Output:
         with self._storage_autocast():
-            logits = self.network(**inputs, use_cache=False).logits[:, :-1]
+            found = self.network(**inputs, use_cache=False, output_hidden_states=True)
+        logits, hidden = found.logits[:, :-1], found.hidden_states[-1][:, :-1]
         window = answers.shape[1]
         targets = F.pad(answers, (logits.shape[1] - window, 0), value=IGNORED)
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED)
-        return Output(loss, lambda: logits[:, -window:])
+        loss = self._answer_loss(logits, targets)
+        return Output(loss, lambda: logits[:, -window:], lambda: before_answers(hidden[:, -window:], answers))
 
     def distil_logits(self, batch: Batch, output: Output) -> Tensor:
         return output.logits[batch.inputs["answer_ids"] != IGNORED]
@@ -223,15 +255,17 @@ class CausalLearner:
         with self._storage_autocast():
             if self.plain:
                 return self._stock_answers(prompts, limits)
-            return generate(self.network, prompts, limits, self.decoding(), self.device)
+            return generate(self.network, prompts, limits, self.decoding(), self.device, self.before_forward)
 
     def _stock_answers(self, prompts: Sequence[Ids], limits: Sequence[int]) -> list[list[int]]:
         """Greedy answers up to each one's first end token, by the ``generate`` of transformers."""
-        found = []
+        found: list[list[int]] = []
         for prompt, limit in zip(prompts, limits, strict=True):
             ids = torch.from_numpy(prompt)[None].to(self.device)
+            seen = torch.ones_like(ids)
+            self.before_forward({"input_ids": ids, "attention_mask": seen, "example": ids.new_tensor([len(found)])}, training=False)
             answer = self.network.generate(
-                ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit, do_sample=False, pad_token_id=self.pad
+                ids, attention_mask=seen, max_new_tokens=limit, do_sample=False, pad_token_id=self.pad
             )
             tokens: list[int] = answer[0, ids.shape[1] :].tolist()
             ends = [place for place, token in enumerate(tokens) if token in self.end]

@@ -20,12 +20,14 @@ class Candidates:
         unique_rows: (u,) rows of the stream's distinct prompt sets, without repeats.
         column: (classes,) column that is right for each class; -1 for a class that loses its ties.
         ties: (u,) True where classes that are not one share the column.
+        classes: (u,) the first class that owns each column, counted over the whole stream.
         offsets: first class index of each task of the label space.
     """
 
     unique_rows: Tensor
     column: Tensor
     ties: Tensor
+    classes: Tensor
     offsets: dict[int, int]
 
     def right(self, task: int, labels: Tensor, best: Tensor) -> Tensor:
@@ -165,15 +167,17 @@ class ClassPrompts:
         """Label space made of the classes of ``tasks``, in that order."""
         sets = torch.cat([self.judged[self._starts[index] : self._starts[index + 1]] for index in tasks])
         unique_rows, column, counts = sets.unique(return_inverse=True, return_counts=True)
+        firsts = _firsts(column)
         if not self.merge:
             loses = torch.ones(len(sets), dtype=torch.bool)
-            loses[_firsts(column)] = False
+            loses[firsts] = False
             column = column.masked_fill(loses, -1)
+        everywhere = torch.cat([torch.arange(self._starts[index], self._starts[index + 1]) for index in tasks])
         offsets, start = {}, 0
         for index in tasks:
             offsets[index] = start
             start += self.sizes[index]
-        return Candidates(unique_rows, column, (counts > 1) & (not self.merge), offsets)
+        return Candidates(unique_rows, column, (counts > 1) & (not self.merge), everywhere[firsts], offsets)
 
 
 def _filled(templates: Sequence[str], name: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from suite.backbones.learner import BeforeForward, no_choice
 from suite.data.text import Ids, left_padded
 from suite.randomness import numpy_generator
 
@@ -44,7 +45,12 @@ class Decoding:
 
 @torch.no_grad()
 def generate(
-    network: Any, prompts: Sequence[Ids], limits: Sequence[int], decoding: Decoding, device: torch.device
+    network: Any,
+    prompts: Sequence[Ids],
+    limits: Sequence[int],
+    decoding: Decoding,
+    device: torch.device,
+    before_forward: BeforeForward = no_choice,
 ) -> list[list[int]]:
     """Answer ids of every prompt, at most ``limits[i]`` each, in the order given; ``network`` is in eval mode."""
     from suite.backbones.lm_cache import can_join
@@ -54,7 +60,7 @@ def generate(
     for batch in answer_batches(lengths, limits, decoding.token_budget):
         groups = similar_lengths(batch, lengths)
         for together in [groups] if can_join(network.config) else [[group] for group in groups]:
-            _answer(_Decoder(network, prompts, together, decoding, device), answers, limits, decoding.end)
+            _answer(_Decoder(network, prompts, together, decoding, device, before_forward), answers, limits, decoding.end)
     return answers
 
 
@@ -107,25 +113,28 @@ class _Decoder:
         groups: Sequence[Sequence[int]],
         decoding: Decoding,
         device: torch.device,
+        before_forward: BeforeForward,
     ) -> None:
         from suite.backbones.lm_cache import joined
 
         self.network = network
         self.decoding = decoding
+        self.before_forward = before_forward
         self.rows = [row for group in groups for row in group]
         self.draws = [self._draw(prompts[row]) for row in self.rows] if decoding.temperature else []
-        read = [self._read([prompts[row] for row in group], device) for group in groups]
+        read = [self._read(prompts, group, device) for group in groups]
         self.cache = joined([part.cache for part in read], network.config) if len(read) > 1 else read[0].cache
         width = max(part.mask.shape[1] for part in read)
         self.mask = torch.cat([F.pad(part.mask, (width - part.mask.shape[1], 0)) for part in read])
         self.positions = torch.cat([part.positions for part in read])
         self.tokens = self._choose(torch.cat([part.logits for part in read]))
 
-    def _read(self, prompts: Sequence[Ids], device: torch.device) -> _Prompts:
+    def _read(self, prompts: Sequence[Ids], group: Sequence[int], device: torch.device) -> _Prompts:
         """Fill a cache with one group of prompts."""
         from suite.backbones.lm_cache import chunked_cache
 
-        batch = {name: value.to(device) for name, value in left_padded(prompts, self.decoding.pad).items()}
+        batch = {name: value.to(device) for name, value in left_padded([prompts[row] for row in group], self.decoding.pad).items()}
+        self.before_forward({**batch, "example": torch.tensor(group, device=device)}, training=False)
         cache = chunked_cache(self.network.config)
         out = self.network(**batch, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return _Prompts(cache, batch["attention_mask"], batch["position_ids"][:, -1:], out.logits[:, -1])
@@ -142,8 +151,10 @@ class _Decoder:
             self.mask, self.positions, self.tokens = self.mask[places], self.positions[places], self.tokens[places]
         self.mask = F.pad(self.mask, (0, 1), value=1)
         self.positions = self.positions + 1
+        ids, example = self.tokens[:, None], torch.tensor(self.rows, device=self.mask.device)
+        self.before_forward({"input_ids": ids, "attention_mask": self.mask, "example": example}, training=False)
         out = self.network(
-            input_ids=self.tokens[:, None],
+            input_ids=ids,
             attention_mask=self.mask,
             position_ids=self.positions,
             past_key_values=self.cache,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -43,17 +43,30 @@ class Output:
     """Result of a forward pass.
 
     Attributes:
-        loss: mean task loss, a scalar.
+        task_loss: mean task loss, a scalar; None where the batch has no labels.
         compute_logits: the logits, which a loss over a large vocabulary does without.
+        compute_features: what the network says of each row before it is compared with classes or words.
     """
 
-    loss: Tensor
+    task_loss: Tensor | None
     compute_logits: Callable[[], Tensor]
+    compute_features: Callable[[], Tensor]
+
+    @property
+    def loss(self) -> Tensor:
+        """Mean task loss of a batch with labels, a scalar."""
+        assert self.task_loss is not None, "a batch without labels has no loss"
+        return self.task_loss
 
     @property
     def logits(self) -> Tensor:
         """(n, classes), or (n, answer window, vocabulary), ends of short answers aligned."""
         return self.compute_logits()
+
+    @property
+    def features(self) -> Tensor:
+        """(n, dim): unit image embeddings, or the last layer's state from which the first answer token is predicted."""
+        return self.compute_features()
 
 
 @dataclass(frozen=True)
@@ -75,18 +88,46 @@ class Outcomes:
         return float(self.scores.astype(np.float64).mean())
 
 
+class BeforeForward(Protocol):
+    """See ``Method.before_forward``."""
+
+    def __call__(self, inputs: Mapping[str, Tensor], *, training: bool) -> None: ...
+
+
+Answer = Callable[[Output, Tensor], Tensor]  # see ``Method.answer``
+
+
+def no_choice(inputs: Mapping[str, Tensor], *, training: bool) -> None:
+    """The ``before_forward`` of a learner without a method."""
+
+
+def own_logits(output: Output, classes: Tensor) -> Tensor:
+    """The ``answer`` of a learner without a method."""
+    return output.logits
+
+
 class Learner(Protocol):
     """What the stream trainer and the methods may ask of a backbone.
 
     Attributes:
+        kind: what the backbone is; methods say which kinds they can serve.
         plain: compute as everybody writes it; the reference that the fast ways are compared and timed with.
+        label_smoothing: of the task loss, from 0 up to 1.
+        before_forward: a method's, called with what the network is about to see (``trainables.method`` says with what).
+        answer: a method's, asked for the scores by which images are judged.
     """
 
+    label_smoothing: float
+    before_forward: BeforeForward
+    answer: Answer
     stream: Stream
     network: nn.Module
     slots: dict[str, Slot]  # every adaptable linear map by name, in network order
     device: torch.device
     plain: bool
+
+    @property
+    def kind(self) -> Literal["clip", "lm"]: ...
 
     def place(self, placement: Placement) -> list[Slot]:
         """The slots a placement names; ConfigError when it names none."""
@@ -98,6 +139,9 @@ class Learner(Protocol):
         self, tasks: Tensor, rows: Tensor, generator: torch.Generator, label_space: Literal["own", "seen"] = "own"
     ) -> Batch:
         """Training rows as a batch, ``tasks`` and ``rows`` (n,) each; ``generator`` drives augmentation."""
+
+    def batches(self, task: int, split: Split, size: int) -> Iterator[Batch]:
+        """All rows of a split in order, not augmented, ``size`` at a time, judged among their own task's classes."""
 
     def lengths(self, task: int) -> NDArray[np.int64] | None:
         """Token count of each training row, or None when all rows have one size; batches are bucketed by it."""

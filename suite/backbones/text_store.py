@@ -34,8 +34,15 @@ class TextStore:
         return min(self.tasks[task].max_new_tokens, self.encoder.answer_window)
 
     def _training(self, task: int) -> list[TokenRow]:
-        train = self.tasks[task].train
-        return self.encoder.training_rows(train.prompts, train.answers)
+        return self._supervised(task, "train")
+
+    def supervised(self, task: int, split: Split) -> list[TokenRow]:
+        """Rows of a split with their answers, as training lays them out."""
+        return self.training(task) if split == "train" else self._supervised(task, split)
+
+    def _supervised(self, task: int, split: Split) -> list[TokenRow]:
+        found = self.examples(task, split)
+        return self.encoder.training_rows(found.prompts, found.answers)
 
     def _prompts(self, task: int, split: Split) -> list[PromptRow]:
         prompts: Sequence[str] = self.examples(task, split).prompts

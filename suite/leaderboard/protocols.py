@@ -38,7 +38,7 @@ class PublishedProtocol(_Frozen):
     benchmark: str
     published: str
     method: str
-    settings: Mapping[str, Scalar | tuple[Scalar, ...]] = {}
+    settings: Mapping[str, Scalar | tuple[Scalar, ...] | dict[str, Scalar]] = {}
     free: Mapping[str, str] = {}
     missing: str = ""
     tolerance: Mapping[str, Annotated[float, Field(gt=0)]] = {}
@@ -111,10 +111,10 @@ def protocol_of(benchmark: str, published: str) -> PublishedProtocol | None:
 
 
 def flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys."""
+    """Nested mappings as dotted keys; an empty one is a value."""
     found: dict[str, Any] = {}
     for key, value in fields.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
     return found
 
 

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping, Sequence
 
-from suite.lowrank.layer import Factors, Slot
+from suite.lowrank.layer import Factors, Slot, stacked
 from suite.lowrank.rank import update_size
 
 
 class Journal:
-    """Factors merged into each slot, task by task, kept on the CPU.
+    """Factors added to each slot, task by task and in order, kept on the CPU.
 
-    The weight after k tasks is W_0 plus the entries in order; replaying them repeats the same additions bit for bit.
+    The weight after k tasks is W_0 plus the entries in order; applying them again repeats the same additions bit for bit.
     """
 
     def __init__(self, slots: dict[str, Slot]) -> None:
         self.slots = slots
-        self.tasks: list[dict[str, Factors]] = []
+        self.tasks: list[dict[str, list[Factors]]] = []
         self._live_before: dict[str, Factors] = {}
 
-    def add(self, merged: dict[str, Factors]) -> None:
-        """Note what the finished task merged (the weights already hold it)."""
-        self.tasks.append({name: Factors(f.a.detach().cpu(), f.b.detach().cpu()) for name, f in merged.items()})
+    def add(self, added: Mapping[str, Sequence[Factors]]) -> None:
+        """Note what the finished task added (the weights already hold it)."""
+        self.tasks.append({name: [Factors(f.a.detach().cpu(), f.b.detach().cpu()) for f in found] for name, found in added.items()})
 
-    def replay(self, merged: dict[str, Factors]) -> None:
+    def apply(self, added: Mapping[str, Sequence[Factors]]) -> None:
         """Add a stored task's factors to the weights again, then note them."""
-        for name, factors in merged.items():
-            self.slots[name].add_to_weight(factors)
-        self.add(merged)
+        for name, found in added.items():
+            for factors in found:
+                self.slots[name].add_to_weight(factors)
+        self.add(added)
 
     def update_norms(self) -> dict[str, float]:
         """Frobenius norm per slot of what the last noted task changed: merged factors plus the move of live branches.
@@ -40,8 +41,8 @@ class Journal:
             if name in without:
                 continue
             before = self._live_before.get(name)
-            parts = [self.tasks[-1].get(name), live.get(name), Factors(before.a, -before.b) if before else None]
-            norms[name] = frobenius_norm([part for part in parts if part is not None])
+            parts = [*self.tasks[-1].get(name, ()), *([live[name]] if name in live else ())]
+            norms[name] = frobenius_norm([*parts, Factors(before.a, -before.b)] if before else parts)
         self._live_before = live
         return norms
 
@@ -54,7 +55,7 @@ class Journal:
     def shift(self, name: str, live: dict[str, Factors] | None = None) -> list[Factors]:
         """Every factor pair that separates a slot from its pretrained weight."""
         live = self._live() if live is None else live
-        parts = [task[name] for task in self.tasks if name in task]
+        parts = [factors for task in self.tasks for factors in task.get(name, ())]
         return [*parts, live[name]] if name in live else parts
 
     def remember_live(self) -> None:
@@ -69,8 +70,8 @@ class Journal:
         for name, slot in self.slots.items():
             factors = [found for key in slot.branches if (found := slot.branch(key).factors()) is not None]
             if factors:
-                a, b = torch.cat([f.a for f in factors]).cpu(), torch.cat([f.b for f in factors], dim=1).cpu()
-                live[name] = Factors(a, b)
+                joined = stacked(factors)
+                live[name] = Factors(joined.a.cpu(), joined.b.cpu())
         return live
 
 
@@ -78,4 +79,4 @@ def frobenius_norm(parts: list[Factors]) -> float:
     """||sum b a||_F from the factors alone, without forming the (out, in) product."""
     if not parts:
         return 0.0
-    return update_size([(torch.cat([part.a for part in parts]), torch.cat([part.b for part in parts], dim=1))])
+    return update_size([stacked(parts)])

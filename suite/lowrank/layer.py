@@ -8,7 +8,7 @@ Source: LoRA, arXiv 2106.09685; gated form of SoRA, arXiv 2311.11696, and CoDyRA
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,6 +25,11 @@ class Factors(NamedTuple):
 
     a: Tensor
     b: Tensor
+
+
+def stacked(parts: Sequence[Factors]) -> Factors:
+    """One pair whose product is the sum of all: rows of a below each other, columns of b beside each other."""
+    return Factors(torch.cat([part.a for part in parts]), torch.cat([part.b for part in parts], dim=1))
 
 
 class Branch(nn.Module):

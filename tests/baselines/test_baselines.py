@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from baselines.replay import Replay, ReplayConfig
 from baselines.zero_shot import ZeroShotConfig
 from suite.benchmarks.stream import Stream
 from suite.errors import SuiteError
+from suite.lowrank.journal import Journal
 from suite.lowrank.layer import fresh_branch
 from suite.randomness import RandomStreams
+from trainables.checkpoint import Checkpoints
 from trainables.method import TaskContext
 from trainables.stream_trainer import StreamTrainer
 
@@ -52,15 +55,21 @@ def test_merge_and_stack_are_one_function(make_trainer: Callable[..., StreamTrai
     assert all(slot.branch("past").rank == 48 for slot in stack.method.slots)
 
 
-def test_a_slot_merged_twice_in_a_task_is_refused(make_trainer: Callable[..., StreamTrainer]) -> None:
-    """The task's checkpoint keeps one update per slot; a second would be lost on resume."""
-    trainer = make_trainer(LoraConfig(between="stack"))
+def test_several_updates_of_a_slot_are_repeated_in_their_order(make_trainer: Callable[..., StreamTrainer], tmp_path: Path) -> None:
+    """Bit for bit, which their sum in one product would not be."""
+    trainer, again = make_trainer(LoraConfig(between="stack")), make_trainer(LoraConfig(between="stack"))
     method, slot = trainer.method, trainer.method.slots[0]
-    for key in ("one", "two"):
-        slot.branches[key] = fresh_branch(slot, 1, torch.Generator())
-    method.merge(slot, "one")
-    with pytest.raises(AssertionError, match="merged twice"):
-        method.merge(slot, "two")
+    for key in ("one", "two", "three"):
+        slot.branches[key] = fresh_branch(slot, 3, torch.Generator().manual_seed(0))
+        slot.branch(key).b.data.normal_(generator=torch.Generator().manual_seed(len(key)))
+        method.merge(slot, key)
+    trainer.journal.add(method.added)
+    checkpoints = Checkpoints(tmp_path, "r")
+    digests = checkpoints.save(1, trainer.journal, method, trainer.random, {})
+    result = trainer.first_row().result.model_copy(update={"row": 1, "digests": digests})
+    checkpoints.load([result], again.journal, again.method, again.random)
+    assert torch.equal(again.learner.slots[slot.name].weight, slot.weight)
+    assert len(again.journal.tasks[0][slot.name]) == 3
 
 
 def test_carry_with_one_task_equals_merge(make_trainer: Callable[..., StreamTrainer]) -> None:
@@ -113,7 +122,7 @@ def test_orthogonality_penalty_vector(
     method = trainer.method
     assert isinstance(method, OLora)
     (slot,) = method.slots
-    method.begin_task(TaskContext(0, trainer.stream.tasks[0], 8, 8, trainer.learner, trainer.random))
+    method.begin_task(trainer.context(0))
     method.past[slot.name] = torch.eye(2, slot.in_features)
     slot.branch("task").a.data.zero_()
     slot.branch("task").a.data[0, :2] = torch.tensor([2.0, -3.0])
@@ -189,7 +198,7 @@ def test_reservoir_keeps_every_row_equally_often(mini_stream: Stream) -> None:
     items = torch.stack([torch.zeros(200, dtype=torch.int64), torch.arange(200)], dim=1)
     draws = 1500
     random = RandomStreams(0)
-    context = TaskContext(0, mini_stream.tasks[0], 8, 8, None, random)  # type: ignore[arg-type]
+    context = TaskContext(0, mini_stream.tasks[0], 8, 8, None, random, Journal({}))  # type: ignore[arg-type]
     for _ in range(draws):
         method = Replay(ReplayConfig(memory_size=20))
         method._reservoir(items, context)
@@ -211,7 +220,7 @@ def test_union_protocol_replays_among_all_seen_classes(
 ) -> None:
     trainer, method = filled(ReplayConfig(), lambda config: make_trainer(config, stream=union_stream))
     next(trainer.rows(0))
-    context = TaskContext(1, union_stream.tasks[1], 8, 8, trainer.learner, trainer.random)
+    context = trainer.context(1)
     trainer.learner.begin_task(1)
     current = trainer.learner.batch(torch.ones(8, dtype=torch.int64), torch.arange(8), torch.Generator())
     (batch,) = method.extra_batches(context, current)

@@ -15,8 +15,7 @@ from trainables.stream_trainer import StreamTrainer
 
 
 def context_of(trainer: StreamTrainer, index: int) -> TaskContext:
-    task = trainer.stream.tasks[index]
-    return TaskContext(index, task, 8, 8, trainer.learner, trainer.random)
+    return trainer.context(index)
 
 
 def step_of(trainer: StreamTrainer, index: int) -> Step:

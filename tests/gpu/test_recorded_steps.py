@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from suite.backbones.causal_lm import MiniLMConfig
-from suite.backbones.clip import ClipLearner, MiniClipConfig
+from suite.backbones.clip import MiniClipConfig
+from suite.backbones.clip_learner import ClipLearner
 from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.benchmarks.stream import Stream
 from suite.parts import TrainingConfig

@@ -8,30 +8,30 @@ import torch
 
 from suite.backbones.learner import Batch
 from trainables.batch_feed import BatchFeed
-from trainables.captured_step import Part
+from trainables.passes import Pass
 
 
-def part(number: int) -> list[Part]:
+def one_pass(number: int) -> list[Pass]:
     rows = torch.tensor([number])
-    return [Part([Batch(torch.zeros_like(rows), rows, {})], 1.0)]
+    return [Pass([Batch(torch.zeros_like(rows), rows, {})], 1.0)]
 
 
 def test_order_and_count_are_those_of_the_steps() -> None:
     drawn: list[int] = []
 
-    def prepare() -> list[Part]:
+    def prepare() -> list[Pass]:
         drawn.append(len(drawn))
-        return part(drawn[-1])
+        return one_pass(drawn[-1])
 
     feed = BatchFeed(prepare, 5, torch.device("cpu"), ahead=True)
-    assert [int(parts[0].batches[0].rows) for parts in feed] == [0, 1, 2, 3, 4]
+    assert [int(passes[0].batches[0].rows) for passes in feed] == [0, 1, 2, 3, 4]
     assert drawn == [0, 1, 2, 3, 4]
 
 
 def test_waiting_is_preparation_and_not_the_step() -> None:
-    def prepare() -> list[Part]:
+    def prepare() -> list[Pass]:
         time.sleep(0.02)
-        return part(0)
+        return one_pass(0)
 
     feed = BatchFeed(prepare, 3, torch.device("cpu"), ahead=False)
     start = time.perf_counter()

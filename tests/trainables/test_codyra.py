@@ -165,7 +165,7 @@ def test_prox_sgd_moves_gates_by_the_plain_gradient(make_trainer: Callable[..., 
     trainer = make_trainer(CodyraConfig(gate_update="prox_sgd", kappa_levels=3, placement="vision:q", kappa_max=0.0))
     method = trainer.method
     assert isinstance(method, Codyra)
-    method.begin_task(TaskContext(0, trainer.stream.tasks[0], 8, 8, trainer.learner, trainer.random))
+    method.begin_task(trainer.context(0))
     gates = method.gates()
     before = [gate.detach().clone() for gate in gates]
     for gate in gates:
@@ -219,7 +219,7 @@ def test_every_task_begins_with_zero_update_and_full_rank(make_trainer: Callable
     for report in trainer.rows(0):
         before = trainer.learner.network.encode_image(pixels)  # type: ignore[operator]
         if report.result.row < len(trainer.stream):
-            context = TaskContext(report.result.row, trainer.stream.tasks[0], 8, 8, trainer.learner, trainer.random)
+            context = trainer.context(report.result.row)
             trainer.method.begin_task(context)
             assert torch.equal(trainer.learner.network.encode_image(pixels), before)  # type: ignore[operator]
             assert all(slot.branch("task").effective_rank() == 16 for slot in trainer.method.slots)

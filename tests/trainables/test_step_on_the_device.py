@@ -53,7 +53,7 @@ def _as_while_recording(monkeypatch: pytest.MonkeyPatch) -> None:
 def take_steps(trainer: StreamTrainer, task: int) -> TaskContext:
     """All steps of a task but its end, which writes to the host."""
     trainer.learner.begin_task(task)
-    context = TaskContext(task, trainer.stream.tasks[task], STEPS, 8, trainer.learner, trainer.random)
+    context = trainer.context(task)
     trainer.method.begin_task(context)
     steps, feed = trainer._task_step(context), trainer._feed(context, STEPS)
     for index, parts in enumerate(feed):

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from suite.backbones.class_prompts import ClassPrompts
-from suite.backbones.clip import ClipLearner, MiniClipConfig
+from suite.backbones.clip import MiniClipConfig
 from suite.backbones.clip_forward import QuickGelu, replace_quick_gelu
+from suite.backbones.clip_learner import ClipLearner
 from suite.backbones.mini_tokenizer import MiniTokenizer, vocabulary_of
 from suite.backbones.open_clip_network import load_open_clip
 from suite.backbones.pixels import random_resized_crop

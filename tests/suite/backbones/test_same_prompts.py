@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from suite.backbones.class_prompts import ClassPrompts
-from suite.backbones.clip import ClipLearner, MiniClipConfig, OpenClipConfig
+from suite.backbones.clip import MiniClipConfig, OpenClipConfig
+from suite.backbones.clip_learner import ClipLearner
 from suite.backbones.same_prompts import require_told_apart, spoken
 from suite.benchmarks.image_facts import class_facts, stream_facts
 from suite.benchmarks.stream import ImageExamples, ImageTask, Protocol, SharedClasses, Stream

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from suite.backbones.clip import ClipLearner, MiniClipConfig
+from suite.backbones.clip import MiniClipConfig
+from suite.backbones.clip_learner import ClipLearner
 from suite.backbones.text_embeddings import TextEmbeddings
 from suite.benchmarks.stream import Stream
 from suite.config import RunConfig

@@ -1,0 +1,294 @@
+"""CLIP behind the learner interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from suite.backbones.class_prompts import Candidates, ClassPrompts, LabelSpace
+from suite.backbones.clip_forward import QuickGelu, encode_images, encode_texts, replace_quick_gelu, text_modules
+from suite.backbones.learner import (
+    Answer,
+    Batch,
+    BeforeForward,
+    Outcomes,
+    Output,
+    freeze,
+    no_choice,
+    own_logits,
+    place_slots,
+)
+from suite.backbones.open_clip_network import Tokenizer
+from suite.backbones.pixels import PixelStore, require_size
+from suite.backbones.same_prompts import require_told_apart
+from suite.backbones.text_embeddings import TextEmbeddings
+from suite.benchmarks.stream import ImageTask, Protocol, Split, Stream
+from suite.errors import ConfigError
+from suite.lowrank.frozen_map import compute_plainly
+from suite.lowrank.inject import adapt_open_clip_tower
+from suite.lowrank.layer import Slot
+from suite.lowrank.placement import Placement
+from suite.parts import BackboneConfig
+
+
+class ClipConfig(BackboneConfig):
+    """Fields shared by all CLIP backbones.
+
+    Attributes:
+        text_to_image_loss: add the loss over the images of the batch (CoDyRA release, ``codyra`` loss of the paper's page);
+            never used when only the text encoder is adapted.
+        text_to_image_norm: divide that loss by the number of seen and current classes (release) or by the images.
+        eval_batch_size: images per forward pass in evaluation; null = 512 on a GPU, 128 on a CPU, whose caches hold no more.
+        remedy: what to do about class names that this text side cannot tell apart.
+    """
+
+    remedy: ClassVar[str] = "give the classes names that it can tell apart"
+
+    text_to_image_loss: bool = True
+    text_to_image_norm: Literal["classes", "images"] = "classes"
+    eval_batch_size: Annotated[int, Field(ge=1)] | None = None
+
+
+class ClipLearner:
+    """Two encoders, prompts of class names, images as uint8; see ``Learner`` for the contract."""
+
+    kind: Literal["clip"] = "clip"
+
+    def __init__(
+        self, config: ClipConfig, stream: Stream, device: torch.device, network: nn.Module, tokenize: Tokenizer
+    ) -> None:
+        if stream.protocol is Protocol.GENERATION:
+            raise ConfigError(f"backbone '{config.name}' classifies images; benchmark '{stream.name}' needs a language model.")
+        self.config = config
+        self.stream = stream
+        self.device = device
+        self.network = network.to(device).eval()
+        self.slots: dict[str, Slot] = {
+            **adapt_open_clip_tower(_tower(network.visual), "vision", causal=False),
+            **adapt_open_clip_tower(_tower(network), "text", causal=True),
+        }
+        for tower in (network.visual, network):
+            replace_quick_gelu(_tower(tower))
+        freeze(self.network)
+        self.tasks = [task for task in stream.tasks if isinstance(task, ImageTask)]
+        require_size(self.tasks, network.visual, stream.name, config.name)
+        self.pixels = PixelStore(self.tasks, device)
+        self.prompts = ClassPrompts(self.tasks, tokenize, device, merge=stream.shared_classes == "merge")
+        self._shared_prompts = require_told_apart(self.prompts, stream, config.name, config.remedy)
+        self.eval_batch_size = config.eval_batch_size or (512 if device.type == "cuda" else 128)
+        self.current = 0
+        self.label_smoothing = 0.0
+        self.before_forward: BeforeForward = no_choice
+        self.answer: Answer = own_logits
+        self._plain = False
+        self.embeddings = TextEmbeddings(lambda: text_modules(network), device)
+
+    @property
+    def plain(self) -> bool:
+        """The reference for comparisons: class names tokenised in every step, whole context, every token through every
+        block, branch by branch, nothing remembered."""
+        return self._plain
+
+    @plain.setter
+    def plain(self, plain: bool) -> None:
+        self._plain = plain
+        compute_plainly(self.network, plain)
+        for module in self.network.modules():
+            if isinstance(module, QuickGelu):
+                module.plain = plain
+
+    def place(self, placement: Placement) -> list[Slot]:
+        return place_slots(self.slots, placement)
+
+    def begin_task(self, index: int) -> None:
+        self.current = index
+        self.embeddings.begin_task()
+
+    def lengths(self, task: int) -> NDArray[np.int64] | None:
+        return None
+
+    def batch(
+        self, tasks: Tensor, rows: Tensor, generator: torch.Generator, label_space: Literal["own", "seen"] = "own"
+    ) -> Batch:
+        inputs = self.pixels.train_batch(tasks, rows, generator)
+        batch = Batch(tasks, rows, inputs, label_space)
+        self.prompts.label_space(self._involved(batch))  # made here, outside the step, when it is new
+        return batch
+
+    def batches(self, task: int, split: Split, size: int) -> Iterator[Batch]:
+        rows, labels = torch.arange(len(self.pixels.labels(task, split))), self.pixels.labels(task, split)
+        for pixels, some in zip(self.pixels.eval_batches([task], split, size), rows.split(size), strict=True):
+            tasks = torch.full_like(some, task)
+            inputs = {"pixels": pixels, "labels": labels[some].to(self.device), "tasks": tasks.to(self.device)}
+            yield Batch(tasks, some, inputs)
+
+    def reads_host(self, task: int) -> bool:
+        """True when the training images of ``task`` do not lie on the device."""
+        return not self.pixels.is_resident("train")
+
+    def signature(self, batch: Batch) -> tuple[object, ...]:
+        """Equal for batches whose forward passes run the same kernels: tasks involved, label space, image shape."""
+        return self._involved(batch), batch.label_space, tuple(batch.inputs["pixels"].shape)
+
+    def _involved(self, batch: Batch) -> tuple[int, ...]:
+        return tuple(range(self.current + 1)) if batch.label_space == "seen" else _distinct(batch.tasks)
+
+    def forward(self, batch: Batch) -> Output:
+        self.before_forward(batch.inputs, training=True)
+        images = self.encode_images(batch.inputs["pixels"])
+        involved = self._involved(batch)
+        space = self.prompts.label_space(involved)
+        texts = self._train_texts(involved, space)
+        logits = self._scale() * self._similarity(images, texts)  # (n, classes of the involved tasks)
+        targets = space.targets(batch.inputs["tasks"], batch.inputs["labels"])
+        if batch.label_space == "own" and len(involved) > 1:
+            logits = logits.masked_fill(space.foreign(batch.inputs["tasks"]), -torch.inf)
+        loss = cross_entropy(logits, targets, self.label_smoothing)
+        if len(involved) == 1 and self.config.text_to_image_loss and self._adapted("vision"):
+            loss = loss + self._text_to_image(logits, targets, involved[0])
+        return Output(loss, lambda: logits, lambda: images)
+
+    def distil_logits(self, batch: Batch, output: Output) -> Tensor:
+        return output.logits
+
+    def _text_to_image(self, logits: Tensor, targets: Tensor, task: int) -> Tensor:
+        """-(1/K) sum_b log softmax over the batch's images of row y_b; K counts the seen and the current classes.
+
+        Rows of seen classes and of classes absent from the batch contribute nothing but to K, so they are not computed.
+        Source: Artificer-AI-Lab/CoDyRA, models/codyra.py.
+        """
+        log_share = F.log_softmax(logits.T, dim=1)  # (classes, n): over the images
+        picked = log_share[targets, torch.arange(len(targets), device=targets.device)]
+        classes = self.prompts.count(range(task + 1))
+        return -picked.sum() / (classes if self.config.text_to_image_norm == "classes" else len(targets))
+
+    def _train_texts(self, involved: tuple[int, ...], space: LabelSpace) -> Tensor:
+        """Normalised embeddings of the involved tasks' training prompts, (columns, dim)."""
+        if self._plain:
+            return space.in_columns(self.encode_texts(self.prompts.tokenized_again(involved)))
+        if self._adapted("text"):
+            return self.encode_texts(space.tokens)
+        return space.in_columns(torch.cat([self._frozen_texts(task) for task in involved]))
+
+    def _frozen_texts(self, task: int) -> Tensor:
+        """Task by task: a memory's batches involve any subset of the tasks."""
+        tokens = self.prompts.train_tokens(task)
+        return self.embeddings.get(f"classes of task {task}", tokens, lambda: self.encode_texts(tokens))
+
+    def _adapted(self, encoder: str) -> bool:
+        """Whether anything in the encoder learns; of the text encoder beyond its slots ``embeddings`` knows."""
+        slots = (slot for name, slot in self.slots.items() if name.startswith(encoder))
+        if any(slot.branches or slot.weight.requires_grad for slot in slots):
+            return True
+        return encoder == "vision" and any(parameter.requires_grad for parameter in self.network.visual.parameters())  # type: ignore[union-attr]
+
+    def _scale(self) -> Tensor:
+        scale: Tensor = self.network.logit_scale.exp()  # type: ignore[operator]
+        return scale
+
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels (n, 3, h, w) to unit embeddings (n, dim)."""
+        return encode_images(self.network, pixels, plain=self.plain)
+
+    def encode_texts(self, tokens: Tensor) -> Tensor:
+        """Token ids (n, length) to unit embeddings (n, dim)."""
+        return encode_texts(self.network, tokens, plain=self.plain)
+
+    def evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
+        self._train_slots(False)
+        try:
+            return self._evaluate(split, tasks)
+        finally:
+            self._train_slots(True)
+
+    def _train_slots(self, training: bool) -> None:
+        """Dropout of live branches on or off; the rest of the network is always in eval mode."""
+        for slot in self.slots.values():
+            slot.train(training)
+
+    @torch.no_grad()
+    def _evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
+        """The images of all tasks in one pass; the device is waited for once, at its end."""
+        embedded = self._class_embeddings()
+        batches = self.pixels.eval_batches(tasks, split, self.eval_batch_size)
+        images = torch.cat([self._judged_images(pixels) for pixels in batches])
+        best, spaces = [], []
+        for index, own in zip(tasks, images.split([len(self.pixels.labels(index, split)) for index in tasks]), strict=True):
+            candidates = self.prompts.candidates(
+                tuple(range(len(self.tasks))) if self.stream.protocol is Protocol.UNION else (index,)
+            )
+            best.append(self._scores(own, embedded, candidates).argmax(dim=1))
+            spaces.append(candidates)
+        chosen = torch.cat(best).cpu().split([len(part) for part in best])
+        return [self._outcomes(index, split, *found) for index, *found in zip(tasks, spaces, chosen, strict=True)]
+
+    def _judged_images(self, pixels: Tensor) -> Tensor:
+        self.before_forward({"pixels": pixels}, training=False)
+        return self.encode_images(pixels)
+
+    def _scores(self, images: Tensor, embedded: Tensor, candidates: Candidates) -> Tensor:
+        """(n, u) by which the method judges images (n, dim) among the distinct prompt sets of a label space."""
+        classes = embedded[candidates.unique_rows.to(self.device)]
+        output = Output(None, lambda: self._scale() * self._similarity(images, classes), lambda: images)
+        return self.answer(output, candidates.classes.to(self.device))
+
+    def _outcomes(self, task: int, split: Split, candidates: Candidates, best: Tensor) -> Outcomes:
+        """``best`` (n,) column of ``candidates`` each image of the task is closest to."""
+        right = candidates.right(task, self.pixels.labels(task, split), best)
+        scores = np.where(right.numpy(), np.float32(100.0), np.float32(0.0))
+        return Outcomes(scores, ties=int(candidates.ties[best].sum()))
+
+    def _similarity(self, images: Tensor, classes: Tensor) -> Tensor:
+        """Cosines (n, classes) in fp32 also under autocast: bf16 holds too few digits to rank hundreds of close classes."""
+        with torch.autocast(self.device.type, enabled=False):
+            return images.float() @ classes.float().T
+
+    def _class_embeddings(self) -> Tensor:
+        """One row per distinct evaluation prompt set of the whole stream: mean over templates, normalised.
+
+        Both splits of a row share it.
+        """
+        if self.plain:
+            return self._embed_classes()
+        return self.embeddings.get("all classes", self.prompts.eval_tokens().tokens, self._embed_classes)
+
+    def _embed_classes(self) -> Tensor:
+        sets = self.prompts.eval_tokens()
+        embedded = torch.cat([self.encode_texts(part) for part in sets.tokens.split(self.eval_batch_size)])
+        total = torch.zeros(sets.count, embedded.shape[1], device=self.device, dtype=embedded.dtype)
+        return F.normalize(total.index_add_(0, sets.owner, embedded), dim=-1)
+
+    def facts(self) -> dict[str, Any]:
+        return self._shared_prompts
+
+
+def _tower(encoder: Any) -> nn.ModuleList:
+    blocks: nn.ModuleList = encoder.transformer.resblocks
+    return blocks
+
+
+def _distinct(tasks: Tensor) -> tuple[int, ...]:
+    return tuple(sorted(set(tasks.tolist())))
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Mean over rows of -(1 - s) log p(target) - s mean of log p over the row's classes; classes at minus infinity are not in the row.
+
+    Args:
+        logits: (n, classes).
+        targets: (n,) columns.
+        smoothing: s, from 0 up to 1, as torch defines label smoothing.
+    """
+    if smoothing == 0:
+        return F.cross_entropy(logits, targets)
+    log_shares = F.log_softmax(logits, dim=1)
+    judged = torch.isfinite(logits)
+    spread = -(log_shares.masked_fill(~judged, 0.0).sum(dim=1) / judged.sum(dim=1))
+    return ((1 - smoothing) * F.nll_loss(log_shares, targets, reduction="none") + smoothing * spread).mean()
