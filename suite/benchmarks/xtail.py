@@ -6,7 +6,7 @@ and MoRAM for the prompts, KaiyangZhou/CoOp for the splits. Class names that two
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -16,7 +16,7 @@ from suite.benchmarks.image_facts import Family, class_facts, stream_facts
 from suite.benchmarks.image_plan import DrawRule, TaskPlan, found_counts, require_classes
 from suite.benchmarks.planned_images import PlannedImages
 from suite.benchmarks.stream import Protocol
-from suite.data.readers_coop import read_coop
+from suite.data.readers_coop import class_folder, read_coop, spoken_name
 
 EUROSAT_SUFFIX = " satellite location"  # RAIL, scenario_datasets/eurosat.py
 
@@ -47,6 +47,18 @@ class XtailConfig(PlannedImages):
 
     def setting(self) -> dict[str, Any]:
         return {"order": self.order, "shots": self.shots or "all", "prompts": self.prompts}
+
+    def differences(self, plan: TaskPlan) -> Iterator[str]:
+        yield from super().differences(plan)
+        folders = {label: class_folder(plan.name, item) for item, label in zip(plan.test.ids, plan.test.labels.tolist(), strict=True)}
+        if plan.name == "caltech101":  # CoOp names these anew, in the order of the folders
+            wrong = [label for label, folder in enumerate(sorted(folders.values())) if folders.get(label) != folder]
+            if len(folders) == len(plan.class_names) and wrong:
+                yield f"class {wrong[0]} holds images of '{folders[wrong[0]]}'; labels follow the sorted folders"
+        for label, folder in sorted(folders.items()):
+            spoken = spoken_name(plan.name, folder)
+            if spoken is not None and spoken != plan.class_names[label].replace("_", " ").lower():
+                yield f"class {label} is named '{plan.class_names[label]}' but its images are of '{folder}'"
 
     def plan_task(self, data_root: Path, name: str) -> TaskPlan:
         facts = stream_facts("xtail")["sets"][name]

@@ -57,7 +57,9 @@ def verify(
     settings: FieldsOption = None,
     manifest: Annotated[Path | None, typer.Option("--manifest", help="Compare with this frozen list as well.")] = None,
 ) -> None:
-    """Check counts, classes, splits, files and few-shot draws; exit code 1 when something differs.
+    """Check counts, classes, splits, few-shot draws and every image; exit code 1 when something differs.
+
+    Every image is read and decoded: damaged ones are named, and test images that are also training images.
 
     Examples:
 
@@ -67,9 +69,12 @@ def verify(
     """
     from suite.data.manifest import read_manifest
     from suite.data.manifest import verify as verify_root
+    from suite.tracking.progress import WorkProgress
 
     config = planned_benchmark(benchmark, settings or [])
-    findings = verify_root(config, data_root, read_manifest(manifest) if manifest else None)
+    frozen = read_manifest(manifest) if manifest else None
+    with WorkProgress("images read", total=None) as bar:
+        findings = verify_root(config, data_root, frozen, bar.done)
     for finding in findings:
         typer.echo(f"{finding.task}: {finding.what}.")
     against = f"the shipped facts and {manifest}" if manifest else "the shipped facts"
@@ -95,8 +100,11 @@ def manifest(
     """
     from suite.data.manifest import manifest_of, write_manifest
     from suite.files import is_standard_output
+    from suite.tracking.progress import WorkProgress
 
-    frozen = manifest_of(planned_benchmark(benchmark, settings or []), data_root)
+    config = planned_benchmark(benchmark, settings or [])
+    with WorkProgress("images read", total=None) as bar:
+        frozen = manifest_of(config, data_root, bar.done)
     write_manifest(frozen, out)
     count = sum(len(split.ids) for task in frozen.tasks for split in task.splits.values())
     said = f"{out}: {len(frozen.tasks)} tasks, {count} images, digest {frozen.digest[:16]}"

@@ -26,6 +26,7 @@ from suite.errors import DataError
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
 
+BUILT_FROM = ("pixels.u8", "journal.jsonl")
 log = logging.getLogger(__name__)
 
 
@@ -63,7 +64,7 @@ def build(cache: ImageCache, progress: Progress | None = None, workers: int | No
         ):
             os.ftruncate(pixels.fileno(), cache.total_bytes)
             _report(cache, done, progress)
-            for written in _write_chunks(cache, stamps, done, pixels.fileno(), workers or _cores()):
+            for written in _write_chunks(cache, stamps, done, pixels.fileno(), workers or cores()):
                 journal.write(written.model_dump_json() + "\n")
                 journal.flush()
                 done[written.chunk] = written
@@ -126,12 +127,14 @@ def _resumable(cache: ImageCache, part: Path, stamps: list[str]) -> dict[int, Wr
     head = part / "version"
     if not head.is_file() or head.read_text(encoding="utf-8") != version:
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        (part / "pixels.u8").touch()
-        (part / "journal.jsonl").touch()
+        part.mkdir(exist_ok=True)
+        for name in BUILT_FROM:
+            (part / name).touch()
         head.write_text(version, encoding="utf-8")
         return {}
     found: dict[int, Written] = {}
+    for name in BUILT_FROM:
+        (part / name).touch()  # a build that was killed while it cleaned up
     lines = (part / "journal.jsonl").read_text(encoding="utf-8").splitlines()
     for line in lines:
         try:
@@ -163,9 +166,9 @@ def _finish(cache: ImageCache, part: Path, written: list[Written]) -> None:
         digests=[digest for chunk in written for digest in chunk.digests],
     )
     (part / "index.json").write_text(index.model_dump_json() + "\n", encoding="utf-8")
-    (part / "journal.jsonl").unlink()
-    (part / "version").unlink()
     part.rename(cache.folder)
+    for name in ("journal.jsonl", "version"):  # of no more use; a build that is killed here is finished all the same
+        (cache.folder / name).unlink()
 
 
 def _require_room(cache: ImageCache, part: Path) -> None:
@@ -201,6 +204,7 @@ def _report(cache: ImageCache, done: dict[int, Written], progress: Progress | No
         progress(sum(len(chunks[number]) for number in done), len(cache.items))
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Processor cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only; respects the share a container or job was given
     return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -62,12 +62,24 @@ def decode_raw(source: ImageSource, item: str, raw: bytes, size: int, geometry: 
             square = to_square(to_rgb(image, source.where(item)), size, geometry)
             aspect = image.width / image.height
     except UNREADABLE as error:
-        # Pillow's own words name an object in memory and no cause
-        reason = "no known format" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
-        raise DataError(
-            f"{source.where(item)}: cannot be read as an image ({reason}); replace the file with an intact copy."
-        ) from None
+        raise _no_picture(source.where(item), error) from None
     return Square(np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1)), aspect)
+
+
+def require_picture(source: ImageSource, item: str, raw: bytes) -> None:
+    """DataError as ``decode`` unless ``raw`` can be decoded to its end; JPEG files are only decoded coarsely."""
+    try:
+        with source.image(raw) as image:
+            image.draft("RGB", (1, 1))
+            image.load()
+    except UNREADABLE as error:
+        raise _no_picture(source.where(item), error) from None
+
+
+def _no_picture(where: str, error: BaseException) -> DataError:
+    # Pillow's own words name an object in memory and no cause
+    reason = "no known format" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
+    return DataError(f"{where}: cannot be read as an image ({reason}); replace the file with an intact copy.")
 
 
 def to_rgb(image: Image.Image, where: str) -> Image.Image:

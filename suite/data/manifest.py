@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,24 +16,26 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from suite.benchmarks.image_plan import PlannedBenchmark, TaskPlan, plan_all
-from suite.benchmarks.stream import SPLITS
+from suite.benchmarks.stream import SPLITS, Split
+from suite.data.examination import Examined, copies, examine
 from suite.data.items import ImageItems
 from suite.errors import DataError
 from suite.files import read_bytes, write_output
 from suite.hashing import text_hash
 
-SCHEMA = 1
+SCHEMA = 2  # 2: content hashes
 REMEDY = "write one with 'codyra-suite data manifest'"
 SHOWN = 3  # identities named in one finding
 
 
 class SplitList(BaseModel):
-    """One split: identities and labels in training order."""
+    """One split: identities and labels in training order, and the hash over identities and stored bytes of all images."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ids: list[str]
     labels: list[int]
+    content: str
 
 
 class TaskManifest(BaseModel):
@@ -71,9 +73,15 @@ class Finding:
     what: str
 
 
-def manifest_of(benchmark: PlannedBenchmark, data_root: Path) -> Manifest:
-    """The manifest of a benchmark as the data root has it now; DataError when a task cannot be read."""
-    tasks = [_task_manifest(plan) for plan in plan_all(benchmark, data_root)]
+def manifest_of(benchmark: PlannedBenchmark, data_root: Path, read: Callable[[int], None] = lambda count: None) -> Manifest:
+    """The manifest of a benchmark as the data root has it now; DataError when a task or a picture cannot be read."""
+    tasks = []
+    for plan in plan_all(benchmark, data_root):
+        examined = {split: examine(plan.items(split), read) for split in SPLITS}
+        faults = [fault for split in SPLITS for fault in examined[split].faults]
+        if faults:
+            raise DataError(f"{faults[0]}{f' ({len(faults)} such images in all)' if len(faults) > 1 else ''}.")
+        tasks.append(_task_manifest(plan, examined))
     manifest = Manifest(version=SCHEMA, benchmark=benchmark.model_dump(mode="json"), tasks=tasks, digest="")
     return manifest.model_copy(update={"digest": manifest.expected_digest()})
 
@@ -102,11 +110,18 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def verify(benchmark: PlannedBenchmark, data_root: Path, manifest: Manifest | None = None) -> list[Finding]:
+def verify(
+    benchmark: PlannedBenchmark,
+    data_root: Path,
+    manifest: Manifest | None = None,
+    read: Callable[[int], None] = lambda count: None,
+) -> list[Finding]:
     """Everything that differs from the shipped facts and, when there is one, from a manifest; empty when all is well.
 
-    All tasks are looked at, also after a fault: splits, labels, class names, templates, few-shot draws, and whether
-    every image file is there. Nothing is decoded.
+    All tasks are looked at, also after a fault: splits, labels, class names, templates, few-shot draws, whether every image
+    is there and can be decoded, whether its bytes are those of the manifest, and whether a test image is, byte for byte,
+    also a training or validation image (not said of images whose bytes a manifest has frozen just so). ``read`` is told how
+    many images of the split at hand were read.
     """
     findings = [] if manifest is None else _settings(benchmark.model_dump(mode="json"), manifest.benchmark)
     frozen = {task.name: task for task in manifest.tasks} if manifest else {}
@@ -119,14 +134,17 @@ def verify(benchmark: PlannedBenchmark, data_root: Path, manifest: Manifest | No
         except DataError as error:
             findings.append(Finding(name, str(error).rstrip(".")))
             continue
-        findings += [Finding(name, what) for what in _missing_files(plan)]
-        findings += [Finding(name, what) for what in benchmark.differences(plan)]
-        if name in frozen:
-            findings += [Finding(name, what) for what in _differences(_task_manifest(plan), frozen[name])]
+        examined = {split: examine(plan.items(split), read) for split in SPLITS}
+        ours = _task_manifest(plan, examined)
+        whats = [*_missing_files(plan), *_unreadable(plan, examined), *benchmark.differences(plan)]
+        whats += _differences(ours, frozen[name]) if name in frozen else []
+        if name not in frozen or any(ours.splits[split] != frozen[name].splits[split] for split in SPLITS):
+            whats += _copied(plan, examined)
+        findings += [Finding(name, what) for what in whats]
     return findings
 
 
-def _task_manifest(plan: TaskPlan) -> TaskManifest:
+def _task_manifest(plan: TaskPlan, examined: Mapping[Split, Examined]) -> TaskManifest:
     return TaskManifest(
         name=plan.name,
         class_names=list(plan.class_names),
@@ -134,7 +152,9 @@ def _task_manifest(plan: TaskPlan) -> TaskManifest:
         eval_templates=list(plan.eval_templates),
         found=dict(plan.found),
         splits={
-            split: SplitList(ids=list(plan.items(split).ids), labels=plan.items(split).labels.tolist()) for split in SPLITS
+            split: SplitList(ids=list(items.ids), labels=items.labels.tolist(), content=examined[split].content)
+            for split in SPLITS
+            for items in (plan.items(split),)
         },
     )
 
@@ -154,6 +174,21 @@ def _missing_files(plan: TaskPlan) -> Iterator[str]:
         if missing:
             first = ", ".join(items.source.where(item) for item in missing[:SHOWN])
             yield f"{len(missing)} of {len(items)} {split} images are missing: {first}{_more(missing)}"
+
+
+def _unreadable(plan: TaskPlan, examined: Mapping[Split, Examined]) -> Iterator[str]:
+    """Pictures that are there but cannot be read or decoded."""
+    for split in SPLITS:
+        faults = [fault for fault in examined[split].faults if "there is no such file" not in fault]
+        if faults:
+            yield f"{len(faults)} of {len(plan.items(split))} {split} images are damaged: {'; '.join(faults[:SHOWN])}{_more(faults)}"
+
+
+def _copied(plan: TaskPlan, examined: Mapping[Split, Examined]) -> Iterator[str]:
+    found = copies(examined["test"].digests, [examined["train"].digests, examined["validation"].digests])
+    if found:
+        named = [f"{one} = {two}" for one, two in found.items()]
+        yield f"{len(found)} test images are, byte for byte, also training or validation images: {_first(named)}"
 
 
 def _is_there(items: ImageItems, item: str) -> bool:
@@ -200,6 +235,8 @@ def _split_difference(split: str, ours: SplitList, theirs: SplitList) -> Iterato
         yield f"{split}: {len(wrong)} labels differ: {shown}{_more(wrong)}"
     if not absent and not extra and not wrong and ours.ids != theirs.ids:
         yield f"{split}: the same images come in another order or number"
+    if ours.content and ours.ids == theirs.ids and ours.content != theirs.content:
+        yield f"{split}: some of the {len(ours.ids)} images have other bytes than the manifest's: replaced or exchanged files"
 
 
 def _first(items: Sequence[str]) -> str:

@@ -56,6 +56,7 @@ def read_coop(root: Path, name: str) -> ImageSet:
     path = place.require(split.file)
     content = _read_split(path)
     names = _class_names(path, content)
+    _require_folder_labels(path, name, content)
     train, validation, test = (_part(path, part, content[part], source) for part in ("train", "val", "test"))
     return ImageSet(name, place.folder, names, train, validation, test)
 
@@ -96,6 +97,46 @@ def _class_names(path: Path, content: dict[str, list[Any]]) -> tuple[str, ...]:
     if missing is not None:
         raise DataError(f"{path}: has no image of label {missing}; restore CoOp's split file.")
     return tuple(names[label] for label in range(len(names)))
+
+
+def class_folder(name: str, item: str) -> str:
+    """What a row's path says about its class: the folder, for pets the breed in the file name; "" where it says nothing."""
+    place = PurePosixPath(item)
+    if name == "oxford_pets":
+        return place.stem.rpartition("_")[0]
+    return "" if name in ("oxford_flowers", "stanford_cars") else place.parent.as_posix()
+
+
+def _require_folder_labels(path: Path, name: str, content: dict[str, list[Any]]) -> None:
+    """Images of one class folder have one label, and a label one folder: labels that were exchanged break that."""
+    labels: dict[str, tuple[int, str]] = {}
+    folders: dict[int, str] = {}
+    for part, rows in content.items():
+        for item, label, _ in rows:
+            folder = class_folder(name, item)
+            if not folder:
+                return
+            known, first = labels.setdefault(folder, (label, item))
+            if known != label:
+                raise DataError(
+                    f"{path}: {part} gives '{item}' label {label}, but '{first}' of the same class has label {known}; restore CoOp's "
+                    "split file."
+                )
+            if folders.setdefault(label, folder) != folder:
+                raise DataError(
+                    f"{path}: gives images of '{folders[label]}' and of '{folder}' the one label {label}; restore CoOp's split file."
+                )
+
+
+def spoken_name(name: str, folder: str) -> str | None:
+    """The class name that CoOp gives to a class folder, blanks for underscores, lower case; None where it is not the folder's own."""
+    if name in ("dtd", "food101", "oxford_pets"):
+        spoken = folder
+    elif name == "sun397":
+        spoken = " ".join(reversed(folder.split("/")[1:]))
+    else:
+        return None
+    return spoken.replace("_", " ").lower()
 
 
 def _part(path: Path, part: str, rows: Sequence[Any], source: FileSource) -> ImageItems:

@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from suite.cli.data import data_app
+from suite.cli.main import app
 from suite.errors import ConfigError, DataError
 
 
@@ -54,6 +56,52 @@ def test_verify_says_when_all_is_well(tmp_path: Path, trees: object) -> None:
     call("manifest", "image-folders", "--data-root", root, "--out", frozen)
     said = call("verify", "image-folders", "--data-root", root, "--manifest", frozen)
     assert said.strip() == f"image-folders: no findings against the shipped facts and {frozen}."
+
+
+def write_plain(root: Path) -> Path:
+    """Pictures of one colour each, no two alike."""
+    for number, name in enumerate(f"{part}/{label}/{k}" for part in ("train", "test") for label in ("circle", "square") for k in range(4)):
+        path = root / "shapes" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (number, 0, 0)).save(path)
+    return root
+
+
+def test_every_damaged_or_copied_picture_is_named(tmp_path: Path) -> None:
+    root = write_plain(tmp_path / "own")
+    common = ("image-folders", "--data-root", root)
+    call("manifest", *common, "--out", tmp_path / "frozen.json")
+    assert "no findings" in call("verify", *common)
+    folder = root / "shapes" / "test" / "circle"
+    one, two = folder / "0.png", root / "shapes" / "test" / "square" / "0.png"
+    first = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(first)
+    assert "no findings" in call("verify", *common)  # only somebody who has seen them before can know
+    said = call("verify", *common, "--manifest", tmp_path / "frozen.json", code=1)
+    assert "test: some of the 8 images have other bytes than the manifest's" in said
+    shutil.copy(root / "shapes" / "train" / "square" / "1.png", folder / "renamed.png")
+    (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:50])
+    (folder / "2.png").write_bytes(b"")
+    said = call("verify", *common, code=1)
+    assert "2 of 9 test images are damaged" in said
+    assert "circle/1.png: cannot be read as an image" in said
+    assert "circle/2.png: cannot be read as an image (no known format)" in said
+    assert "1 test images are, byte for byte, also training or validation images: test/circle/renamed.png = train/square/1.png" in said
+    with pytest.raises(DataError, match=r"circle/1\.png: cannot be read .* \(2 such images in all\)\.$"):
+        call("manifest", *common, "--out", tmp_path / "again.json")
+    assert not (tmp_path / "again.json").exists()
+
+
+@pytest.mark.parametrize("cached", ["false", "true"])
+def test_a_run_notes_test_pictures_that_it_was_trained_on(tmp_path: Path, image_cache: Path, cached: str) -> None:
+    root = write_plain(tmp_path / "own")
+    shutil.copy(root / "shapes" / "train" / "square" / "1.png", root / "shapes" / "test" / "square" / "renamed.png")
+    ask = ["run", "image-folders", "--method", "zero-shot", "--data-root", str(root), "--set", f"benchmark.cached={cached}"]
+    result = CliRunner().invoke(app, [*ask, "--out", str(tmp_path / "out"), "--tracking", "none"], catch_exceptions=False)
+    assert "shapes: 1 of 9 test examples are exact copies" in result.output
+    record = json.loads(next((tmp_path / "out").glob("runs/*/record.json")).read_text())
+    assert record["results"][1]["facts"]["test_copies"] == 1
 
 
 def test_cache_says_its_size_first_then_builds_and_checks(tmp_path: Path, trees: object, image_cache: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -73,8 +74,36 @@ def swapped_label(root: Path) -> tuple[str, str]:
         one, two = split["test"][0], split["test"][1]
         one[1], one[2], two[1], two[2] = two[1], two[2], one[1], one[2]
 
+    edit_split(root / "oxford_flowers" / "split_zhou_OxfordFlowers.json", swap)
+    return "oxford_flowers", r"test: 2 labels differ: image_\d+\.jpg has label 1 instead of 0"
+
+
+def label_against_its_folder(root: Path) -> tuple[str, str]:
+    def swap(split: dict[str, list[list[object]]]) -> None:
+        one, two = split["test"][0], split["test"][1]
+        one[1], one[2], two[1], two[2] = two[1], two[2], one[1], one[2]
+
     edit_split(root / "food-101" / "split_zhou_Food101.json", swap)
-    return "food101", r"test: 2 labels differ: apple_pie/\d+\.jpg has label 1 instead of 0"
+    return "food101", r"test gives 'apple_pie/\d+\.jpg' label 1, but 'apple_pie/0\.jpg' of the same class has label 0"
+
+
+def other_picture(root: Path) -> tuple[str, str]:
+    one, two = (root / "dtd" / "images" / name / f"{name}_0003.jpg" for name in ("woven", "banded"))
+    first = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(first)
+    return "dtd", "test: some of the 47 images have other bytes than the manifest's: replaced or exchanged files"
+
+
+def damaged(root: Path) -> tuple[str, str]:
+    folder = root / "dtd" / "images" / "woven"
+    (folder / "woven_0003.jpg").write_bytes(b"")
+    return "dtd", r"1 of 47 test images are damaged: .*woven_0003\.jpg: cannot be read as an image \(no known format\)"
+
+
+def copied(root: Path) -> tuple[str, str]:
+    shutil.copy(root / "dtd/images/woven/woven_0003.jpg", root / "dtd/images/banded/banded_0001.jpg")
+    return "dtd", r"1 test images are, byte for byte, also training or validation images: woven/woven_0003\.jpg = banded/banded_0001\.jpg"
 
 
 def moved_to_test(root: Path) -> tuple[str, str]:
@@ -113,6 +142,10 @@ def lost_split_file(root: Path) -> tuple[str, str]:
 
 FAULTS = [
     missing_file,
+    other_picture,
+    damaged,
+    copied,
+    label_against_its_folder,
     swapped_label,
     moved_to_test,
     renamed_class,
@@ -124,12 +157,25 @@ FAULTS = [
 
 @pytest.mark.parametrize("plant", FAULTS, ids=lambda plant: plant.__name__)
 def test_planted_faults_are_found(root: Path, manifest: Manifest, plant: Callable[[Path], tuple[str, str]]) -> None:
-    import re
-
     task, message = plant(root)
     found = frozen_findings(CONFIG, root, manifest)
     assert any(finding.task == task and re.search(message, finding.what) for finding in found), found
     assert {finding.task for finding in found} == {task}
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("dtd", "dtd/split_zhou_DescribableTextures.json"), ("sun397", "sun397/split_zhou_SUN397.json")]
+)
+def test_classes_renamed_or_exchanged_throughout_a_split_file_are_found_without_a_manifest(root: Path, name: str, file: str) -> None:
+    path = next(root.rglob(Path(file).name))
+    split = json.loads(path.read_text())
+    spoken = {row[1]: row[2] for row in split["test"]}
+    for rows in split.values():
+        for row in rows:
+            row[2] = spoken[{0: 1, 1: 0}.get(row[1], row[1])]
+    path.write_text(json.dumps(split))
+    found = [finding.what for finding in verify(CONFIG, root) if finding.task == name]
+    assert any(re.search(f"class 0 is named '{spoken[1]}' but its images are of", what) for what in found), found
 
 
 def test_all_faults_are_found_together(root: Path, manifest: Manifest) -> None:
