@@ -163,7 +163,7 @@ def test_ray_submit_runs_the_entry_script_on_the_head(repository: Path, remote_h
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=250,
         check=False,
     )
     assert f"study 'night': nothing to resume below {remote_home}/codyra-runs/studies" in done.stdout + done.stderr
@@ -414,7 +414,7 @@ def test_the_slurm_script_sweeps_on_two_nodes(repository: Path, remote_home: Pat
         code = script.wait(timeout=120)
     finally:
         script.terminate()  # its trap ends the Ray nodes
-        script.wait(timeout=30)
+        script.wait(timeout=250)
         shutil.rmtree(f"/tmp/ray-{job}", ignore_errors=True)
     assert code == 0, log.read_text()
     assert "2 nodes, " in log.read_text() and "2 COMPLETE" in log.read_text()

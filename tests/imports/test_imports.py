@@ -159,7 +159,7 @@ def test_no_module_is_named_after_nothing() -> None:
 def loaded_by(*arguments: str, helps: int) -> set[str]:
     """Top-level names of all modules that this Python call imports; it must show at least ``helps`` help texts."""
     call = [sys.executable, "-X", "importtime", *arguments]
-    done = subprocess.run(call, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(call, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("Usage: codyra-suite") + done.stdout.count("Usage: python -m suite.cli.main") >= helps
     names = re.findall(r"^import time:.*\|\s*([\w.]+)\s*$", done.stderr, flags=re.MULTILINE)

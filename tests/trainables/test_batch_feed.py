@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
+from types import SimpleNamespace
 
+import pytest
 import torch
 
 from suite.backbones.learner import Batch
@@ -28,14 +29,17 @@ def test_order_and_count_are_those_of_the_steps() -> None:
     assert drawn == [0, 1, 2, 3, 4]
 
 
-def test_waiting_is_preparation_and_not_the_step() -> None:
+def test_waiting_is_preparation_and_not_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that only preparation (2) and steps (5) move."""
+    now = 0.0
+    monkeypatch.setattr("trainables.batch_feed.time", SimpleNamespace(perf_counter=lambda: now))
+
     def prepare() -> list[Pass]:
-        time.sleep(0.02)
+        nonlocal now
+        now += 2.0
         return one_pass(0)
 
     feed = BatchFeed(prepare, 3, torch.device("cpu"), ahead=False)
-    start = time.perf_counter()
     for _ in feed:
-        time.sleep(0.05)
-    whole = time.perf_counter() - start
-    assert 0.06 <= feed.waited < whole - 0.15 + 0.01
+        now += 5.0
+    assert feed.waited == 6.0

@@ -78,6 +78,7 @@ def test_what_a_study_has_told_cannot_be_renamed_under_it(tmp_path: Path) -> Non
     """Optuna keeps the direction of the first file: a forgetting told later would be maximised."""
     copy = tmp_path / "studies" / "night" / FILE
     copy.parent.mkdir(parents=True)
+    (copy.parent / "optuna.db").touch()
     before = read_sweep(write(tmp_path)).model_dump(mode="json")
     copy.write_text(yaml.safe_dump(before))
     longer = read_sweep(write(tmp_path, budget={"trials": 3})).model_dump(mode="json")

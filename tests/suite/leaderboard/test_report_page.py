@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -225,9 +224,8 @@ def test_a_page_of_a_hundred_runs_is_small_and_quick(
     file.write_text(report_html(RunSet(records), {}, made="today"))
     assert file.stat().st_size < 5 * 2**20
     page = browser.new_page()
-    start = time.perf_counter()
     page.goto(file.as_uri(), wait_until="domcontentloaded")
     page.locator("#words").fill("codyra")
     assert page.locator("#shown").inner_text() == "20 of 20 rows"
-    assert time.perf_counter() - start < 5.0  # under 1 s on an idle machine; see perf leaderboard
+    assert page.evaluate("document.querySelectorAll('*').length") < 30_000  # what a browser lays out; see perf leaderboard
     page.close()

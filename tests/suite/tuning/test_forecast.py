@@ -95,24 +95,18 @@ def test_a_run_is_its_building_its_steps_its_beginnings_and_its_evaluations() ->
     assert found.run_seconds == 1.0 + 30 * 0.5 + 2 * 2.0 + 7.0
 
 
-def test_answers_are_charged_for_learned_tasks_only() -> None:
-    """mini-trace judges 1, 2, 3, 4 tasks: about half of four times all of them."""
+def test_answers_are_charged_for_learned_tasks_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mini-trace judges 1, 2, 3, 4 tasks; an evaluation that takes a second per example is charged for exactly those."""
     tasks = ["C-STANCE", "FOMC", "NumGLUE-cm", "NumGLUE-ds"]
     fields = {"benchmark": {"name": "mini-trace", "tasks": tasks}, "method": {"name": "lora"}, "training": {"steps": 2}}
     config = validate(RunConfig, fields, where="test")
-    torch.set_num_threads(1)
-    whole = measured_evaluation(config, lambda stream: range(len(stream)))
-    own = measured_evaluation(config, None)
-    assert 0.3 * whole < own < 0.9 * whole
-
-
-def measured_evaluation(config: RunConfig, judged: Any) -> float:
-    """Seconds of all evaluations of a run; ``judged`` stands for the stream's own rule if given."""
     stream = config.benchmark.build(Path())  # type: ignore[attr-defined]
-    if judged is not None:
-        object.__setattr__(stream, "judged_after", lambda done: judged(stream))
+    sizes = [len(task.test) + len(task.validation) for task in stream.tasks]
     trainer = StreamTrainer(config.backbone.build(stream, torch.device("cpu")), config.method.build(), config.training, RandomStreams(0))  # type: ignore[attr-defined]
-    return _evaluation_seconds(trainer)
+    monkeypatch.setattr(trainer, "sample_evaluation", lambda judged: float(sum(sizes[task] for task in judged)))
+    assert _evaluation_seconds(trainer) == pytest.approx(sum(sum(sizes[:done]) for done in (1, 2, 3, 4)))
+    object.__setattr__(stream, "judged_after", lambda done: range(len(stream)))
+    assert _evaluation_seconds(trainer) == pytest.approx(4 * sum(sizes))
 
 
 def test_points_span_what_trials_cost() -> None:
@@ -124,15 +118,13 @@ def test_points_span_what_trials_cost() -> None:
 
 
 def test_a_probe_foresees_a_real_run(tmp_path: Path) -> None:
-    """Wide bounds: cores are shared where tests run; 'codyra-suite perf forecast' has the accuracy."""
+    """Its counts; 'codyra-suite perf forecast' says how well it foresees seconds."""
     config = validate(RunConfig, {**RUN, "method": {"name": "lora"}}, where="test")
     found = probe(config, tmp_path, "cpu", 1)
     record = execute(config, Surroundings(tmp_path, tmp_path, "cpu"))
     learned = record.results[1:]
-    actual = sum(result.costs.wall_seconds for result in learned)
     assert found.steps == (30, 30)
     assert found.trainable_parameters == learned[0].costs.trainable_parameters
-    assert actual / 4 < found.run_seconds - found.build_seconds < actual * 4
     files = [path for path in (tmp_path / "runs" / record.run_id).rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 1.5 * run_bytes(found)
     assert found.run_seconds == replace(found, device_bytes=1).run_seconds

@@ -62,8 +62,8 @@ def test_the_real_folder_is_small_and_works_alone(repository: Path, tmp_path: Pa
     assert there <= package_files().keys()
     script = "import suite, suite.cli.entry; from suite.runs.identity import *; from suite.runs.provenance import *; print(suite.__file__, code_version(), *commit_and_dirty())"
     call = [sys.executable, "-c", script]
-    done = subprocess.run(call, cwd=folder, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, check=True, timeout=60)
-    here = subprocess.run(call, cwd=repository, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(call, cwd=folder, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, check=True, timeout=250)
+    here = subprocess.run(call, cwd=repository, capture_output=True, text=True, check=True, timeout=250)
     assert done.stdout.split()[0].startswith(str(folder))
     assert done.stdout.split()[1:] == here.stdout.split()[1:]
 
