@@ -46,6 +46,8 @@ class OpenRun:
         Raises:
             DamagedRun: damaged, missing, or not those of the record's rows.
         """
+        if not (self.folder / FILE).is_file() and any("answers" in result.digests for result in self.record.results):
+            raise DamagedRun(f"{self.folder / FILE}: the answers of run {self.record.run_id} are not stored; put back a copy, or run it again.")
         texts = read_generations(self.folder, self.record.tasks_done)
         require_answers(self.record, texts, where=str(self.folder / FILE))
         return texts

@@ -161,7 +161,7 @@ def test_damaged_checkpoint_is_named(make_config: Callable[..., RunConfig], surr
     record = execute(config, surroundings, lambda report: report.row < 1)
     file = surroundings.out / "runs" / record.run_id / "checkpoints" / "merged_1.safetensors"
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(DataError, match=r"merged_1\.safetensors: cannot be read"):
+    with pytest.raises(DataError, match=r"merged_1\.safetensors: has changed since the run wrote it"):
         execute(config, surroundings)
 
 
