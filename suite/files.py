@@ -19,6 +19,7 @@ from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from suite.errors import DataError, SuiteError
 
@@ -102,6 +103,11 @@ def entry_path(folder: Path, name: str) -> Path:
     if name.isascii() or place.exists() or not folder.is_dir():
         return place
     return next((entry.path for entry in entries(folder) if entry.name == composed(name)), place)
+
+
+def sqlite_uri(path: Path | str) -> str:
+    """SQLAlchemy's URI of a database file: what would begin a query or an escape in it is escaped."""
+    return "sqlite:///" + "".join(quote(character) if character in "%?#" else character for character in str(path))
 
 
 def regular_bytes(path: Path | str) -> bytes:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from suite.cli.main import main as command_line
 from suite.cli.run import DATA, OUT
+from suite.files import sqlite_uri
 
 
 def sweep_arguments(given: Sequence[str], home: Path) -> list[str]:
@@ -27,7 +28,7 @@ def sweep_arguments(given: Sequence[str], home: Path) -> list[str]:
     known, others = parser.parse_known_args([word for word in given if word != "--"])
     out = home / Path(known.out).expanduser()
     options = ["--out", str(out), "--data-root", str(home / Path(known.data_root).expanduser())]
-    options += ["--tracking", known.tracking or f"sqlite:///{out / 'mlflow.db'}"]
+    options += ["--tracking", known.tracking or sqlite_uri(out / "mlflow.db")]
     if "RAY_ADDRESS" not in os.environ:
         options += ["--address", "auto"]
     if known.go_on and _has_begun(Path(known.file), out):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from suite.files import sqlite_uri
 from suite.leaderboard.export import FORMS, write_frame
 from suite.leaderboard.report import report_html
 from suite.leaderboard.run_set import RunSet, load_runs
@@ -32,7 +33,7 @@ def measure_board(runs: int) -> list[tuple[str, float, str]]:
 
     with tempfile.TemporaryDirectory(prefix="codyra-board-") as scratch:
         folder = Path(scratch)
-        uri = f"sqlite:///{folder / 'mlflow.db'}"
+        uri = sqlite_uri(folder / "mlflow.db")
         sink = open_sink(uri, folder)
         for number in range(runs):
             record = _made_up(RunStore(folder), number)

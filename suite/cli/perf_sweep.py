@@ -14,6 +14,7 @@ import pandas as pd
 from suite.cli.sweeping import run_study
 from suite.config import validate
 from suite.errors import ConfigError
+from suite.files import sqlite_uri
 from suite.runs.store import RunStore
 from suite.tuning.carry import Carriage
 from suite.tuning.objectives import Objective
@@ -87,7 +88,7 @@ def _study(folder: Path, trials: int, at_a_time: int) -> tuple[float, list[float
     folder.mkdir()
     config = validate(StudyConfig, {**SWEEP, "budget": {"trials": trials}, "concurrency": at_a_time}, where="perf sweep")
     carriage = Carriage(folder / "out", folder, "cpu", concurrency=at_a_time)
-    tracking = f"sqlite:///{folder / 'mlflow.db'}"
+    tracking = sqlite_uri(folder / "mlflow.db")
     begun = time.perf_counter()
     run_study(config, carriage, tracking, resume=False, accept_changes=False)
     took = time.perf_counter() - begun

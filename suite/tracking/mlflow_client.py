@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite.errors import ConfigError
+from suite.files import sqlite_uri
 from suite.proxies import proxy_of, reach_directly, without_password
 from suite.tracking.mlflow_place import artifact_place, database_file, follow_move
 
@@ -32,7 +33,7 @@ ENVIRONMENT = {
 
 def default_uri() -> str:
     """SQLite file in the working folder."""
-    return f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    return sqlite_uri(Path.cwd() / "mlflow.db")
 
 
 def connect(uri: str) -> MlflowClient:
@@ -96,8 +97,8 @@ def _open_database(uri: str) -> None:
     from sqlalchemy import create_engine, inspect
     from sqlalchemy.pool import NullPool
 
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)  # as MLflow does
+    if (database := database_file(uri)) is not None:
+        database.parent.mkdir(parents=True, exist_ok=True)  # as MLflow does
     inspect(create_engine(uri, poolclass=NullPool)).get_table_names()
 
 

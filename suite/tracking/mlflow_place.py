@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 SQLITE = "sqlite:///"
 ARTIFACTS = "mlartifacts"
@@ -18,7 +18,7 @@ BUSY_SECONDS = 20.0
 
 def database_file(uri: str) -> Path | None:
     """The file behind a SQLite URI, None for every other kind."""
-    return Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None
+    return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0])).resolve() if uri.startswith(SQLITE) else None
 
 
 def artifact_place(database: Path) -> str:

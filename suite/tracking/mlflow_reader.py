@@ -18,6 +18,7 @@ from suite.runs.outcomes import OUTCOMES, Key, Scores, unpack
 from suite.runs.record import RECORD, Record, parse_record
 from suite.tracking.mlflow_client import EXPERIMENT, connect, default_uri, is_away, quiet_mlflow, quoted, reason_of
 from suite.tracking.mlflow_entries import STORED
+from suite.tracking.mlflow_place import database_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -83,7 +84,7 @@ def read_runs(
         SuiteError: the tracking server cannot be reached or refuses.
     """
     place = uri or default_uri()
-    if place.startswith("sqlite:///") and not Path(place.removeprefix("sqlite:///")).is_file():
+    if (database := database_file(place)) is not None and not database.is_file():
         return
     scratch = tempfile.TemporaryDirectory(prefix="codyra-mlflow-")
     seen: set[str] = set()

@@ -10,9 +10,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from suite.errors import DataError
-from suite.files import atomic_write, is_standard_output, write_output
+from suite.files import atomic_write, is_standard_output, sqlite_uri, write_output
+from suite.tracking.mlflow_place import database_file
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
@@ -126,3 +128,15 @@ def test_whatever_is_wrong_with_a_path_is_one_sentence(tmp_path: Path, place: st
 def test_a_name_of_the_longest_length_is_written(tmp_path: Path) -> None:
     atomic_write(tmp_path / ("ü" * 127), b"x")
     assert (tmp_path / ("ü" * 127)).read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("name", ["a?b", "a#b", "a%41b", "a b", "ü'q", "plain"])
+def test_a_path_in_a_database_uri_leads_to_that_path(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    file = tmp_path / name / "x.db"
+    with create_engine(sqlite_uri(file)).connect() as connection:
+        connection.execute(text("create table t (a int)"))
+        connection.commit()
+    assert file.is_file()
+    assert database_file(sqlite_uri(file)) == file.resolve()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
