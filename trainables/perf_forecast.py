@@ -14,7 +14,7 @@ from typing import Any
 from suite.config import RunConfig, validate
 from suite.costs import run_costs
 from suite.runs.store import RunStore
-from trainables.probe import probe
+from suite.workflows.probe import probe
 
 RUNS: tuple[dict[str, Any], ...] = (
     {"benchmark": "mini-mtil", "method": {"name": "codyra", "kappa_levels": 20}, "training": {"steps": 60}},

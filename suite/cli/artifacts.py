@@ -1,4 +1,4 @@
-"""Commands on a finished run: ``replay`` runs it again and compares, ``export`` writes its weights for other software."""
+"""Commands on a finished run: ``repeat`` runs it again and compares, ``export`` writes its weights for other software."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from suite.cli.run import DATA, OUT, DataOption, DeviceOption, OutOption, Tracki
 RunArgument = Annotated[str, typer.Argument(help="Run id (or its unique beginning), or a run's folder.")]
 
 
-def replay(
+def repeat(
     name: RunArgument, out: OutOption = OUT, data_root: DataOption = DATA, device: DeviceOption = "auto"
 ) -> None:
     """Train a stored run again from its config and seed and say whether the numbers agree.
@@ -21,13 +21,13 @@ def replay(
 
     Examples:
 
-        codyra-suite replay 0123abcd
+        codyra-suite repeat 0123abcd
 
-        codyra-suite replay codyra-runs/runs/0123456789abcdef
+        codyra-suite repeat codyra-runs/runs/0123456789abcdef
     """
-    from trainables.replay import replay_run
+    from suite.workflows.repeating import repeat_run
 
-    verdict = replay_run(name, out, data_root, device)
+    verdict = repeat_run(name, out, data_root, device)
     typer.echo(verdict.sentence())
     if not verdict.agrees:
         raise typer.Exit(1)
@@ -49,7 +49,7 @@ def export(
 
         codyra-suite export 0123abcd --format peft
     """
-    from trainables.exporting import export_run
+    from suite.workflows.exporting import export_run
 
     files, differing, examples = export_run(name, format, to, out, data_root, device)
     for file in files:
@@ -80,7 +80,7 @@ def rescore(
     from suite.cli.summary import print_run
     from suite.cli.tracking import opened_sink
     from suite.runs.store import RunStore
-    from trainables.rescoring import rescore as score_again
+    from suite.workflows.rescoring import rescore as score_again
 
     sink = opened_sink(tracking, out)
     records = [score_again(name, scoring, out, data_root) for name in names]

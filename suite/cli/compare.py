@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from suite.cli.pictures import attach_run_pictures
+from suite.cli.progress import WorkProgress
 from suite.cli.run import run_config
 from suite.cli.tracking import opened_sink, say_waiting
 from suite.config import RunConfig
 from suite.errors import ConfigError
 from suite.registry import METHODS
 from suite.runs.store import RunStore
-from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.objectives import ValidationView
 from suite.tuning.source import ListSource, Suggestion

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 import typer
 
+from suite.cli.progress import WorkProgress
 from suite.data.cache import ImageCache, readable_size
 from suite.data.cache_build import build
 from suite.data.fetch import BytesProgress
 from suite.data.pull import FileProgress
 from suite.errors import DataError
 from suite.hashing import cache_root
-from suite.tracking.progress import WorkProgress
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import typer
 from suite import __version__
 from suite.cli import perf_speed as perf_speed  # adds its commands to perf_app
 from suite.cli.analysis import ranks, significance
-from suite.cli.artifacts import export, replay, rescore
+from suite.cli.artifacts import export, repeat, rescore
 from suite.cli.data import data_app
 from suite.cli.demo import demo
 from suite.cli.leaderboard import leaderboard
@@ -71,7 +71,7 @@ app.command()(ranks)
 app.command()(significance)
 app.command()(report)
 app.command()(demo)
-app.command()(replay)
+app.command()(repeat)
 app.command()(export)
 app.command()(rescore)
 app.command(name="pretrain-mini")(pretrain_mini)

@@ -40,7 +40,7 @@ def plan(
     from suite.files import printed_beside, write_output
     from suite.tuning.forecast import as_json, forecast
     from suite.tuning.points import spanning_points
-    from trainables.probe import probe
+    from suite.workflows.probe import probe
 
     config = read_sweep(file)
     machine = _machine(address, out, config)

@@ -25,8 +25,8 @@ def pretrain_mini(
     """
     from suite.backbones.pretrain_clip import pretrain_mini_clip
     from suite.backbones.pretrain_lm import pretrain_mini_lm
+    from suite.cli.progress import WorkProgress
     from suite.errors import unknown_name
-    from suite.tracking.progress import WorkProgress
 
     makers = {"clip": pretrain_mini_clip, "lm": pretrain_mini_lm}
     if which not in (*makers, "all"):

@@ -49,10 +49,10 @@ def run(
 
         codyra-suite run codyra-runs/runs/0123456789abcdef/config.yaml --seed 1
     """
+    from suite.cli.progress import WorkProgress
     from suite.cli.summary import print_run
     from suite.cli.tracking import opened_sink
     from suite.runs.store import RunStore
-    from suite.tracking.progress import WorkProgress
 
     config = run_config(what, method=method, seed=seed, settings=settings or [])
     sink = opened_sink(tracking, out)

@@ -13,6 +13,7 @@ import typer
 import yaml
 
 from suite.cli.pictures import attach_study
+from suite.cli.progress import WorkProgress
 from suite.cli.tables import Column, Sheet, print_sheet
 from suite.cli.tracking import opened_sink, say_waiting
 from suite.config import RunConfig, validate
@@ -22,7 +23,6 @@ from suite.runs.identity import run_code
 from suite.runs.mirror import RunMirror
 from suite.runs.record import Record
 from suite.runs.store import RunStore
-from suite.tracking.progress import WorkProgress
 from suite.tuning.carry import Carriage, carry_out
 from suite.tuning.hypervolume import history
 from suite.tuning.objectives import ValidationView

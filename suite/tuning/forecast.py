@@ -17,7 +17,7 @@ FREE_SHARE = 0.9  # of a device's or the host's memory that runs may fill togeth
 
 
 class Probed(Protocol):
-    """What a forecast needs of a probed run; see ``trainables.probe.Probe``."""
+    """What a forecast needs of a probed run; see ``suite.workflows.probe.Probe``."""
 
     @property
     def tasks(self) -> int: ...

@@ -49,7 +49,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_every_help_text_has_two_examples(cli: Cli) -> None:
     _, top, _ = cli("--help")
-    commands = [["run"], ["compare"], ["sweep"], ["leaderboard"], ["demo"], ["replay"], ["export"], ["pretrain-mini"], ["ranks"], ["significance"]]
+    commands = [["run"], ["compare"], ["sweep"], ["leaderboard"], ["demo"], ["repeat"], ["export"], ["pretrain-mini"], ["ranks"], ["significance"]]
     commands += [["list", name] for name in ("methods", "benchmarks", "spaces", "placements", "metrics", "backbones")]
     commands += [["perf", name] for name in ("step", "startup", "demo")]
     for command in commands:
@@ -89,10 +89,10 @@ def test_a_stream_of_one_task_is_a_run_like_any_other(cli: Cli, tmp_path: Path) 
     assert "undefined for these tasks: zscl.transfer" in (tmp_path / "report.html").read_text()
 
 
-def test_replay_agrees_and_export_answers_the_same(cli: Cli, tmp_path: Path) -> None:
+def test_repeat_agrees_and_export_answers_the_same(cli: Cli, tmp_path: Path) -> None:
     cli("run", "mini-mtil", "--method", "codyra", "--tracking", "none", "--set", "method.kappa_levels=3", *QUICK)
     (folder,) = (tmp_path / "codyra-runs" / "runs").iterdir()
-    code, out, _ = cli("replay", folder.name[:6])
+    code, out, _ = cli("repeat", folder.name[:6])
     assert code == 0
     assert "agrees: 0 of" in out
     code, out, _ = cli("export", folder.name, "--format", "open_clip", "--to", str(tmp_path / "exported"))
@@ -129,7 +129,7 @@ BAD = [
     (["sweep", "none.yaml"], "no such file"),
     (["leaderboard"], "MLflow holds no run"),
     (["leaderboard", "--method", "x"], "MLflow holds no run"),
-    (["replay", "0000"], "no such run"),
+    (["repeat", "0000"], "no such run"),
     (["export", "0000"], "no such run"),
     (["export", "/tmp/0000"], "run '/tmp/0000': no such run"),
     (["list", "methods", "codira"], "nearest: 'codyra'"),

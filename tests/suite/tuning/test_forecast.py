@@ -18,7 +18,7 @@ from suite.randomness import RandomStreams
 from suite.tuning.forecast import FIXED_SECONDS, GIB, RECORD_BYTES, Machine, forecast, packing, run_bytes
 from suite.tuning.points import spanning_points
 from suite.tuning.study_config import StudyConfig
-from trainables.probe import Probe, _evaluation_seconds, probe, seconds_of
+from suite.workflows.probe import Probe, _evaluation_seconds, probe, seconds_of
 from trainables.run import Surroundings, execute
 from trainables.stream_trainer import StreamTrainer
 

@@ -15,9 +15,9 @@ from suite.config import RunConfig, validate
 from suite.errors import ConfigError, DataError
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record
+from suite.workflows.exporting import export_run
+from suite.workflows.rescoring import rescore
 from suite.yaml_files import load_yaml
-from trainables.exporting import export_run
-from trainables.rescoring import rescore
 from trainables.run import Surroundings, execute
 
 

@@ -17,7 +17,7 @@ from trainables.stream_trainer import EVALUATED
 
 @dataclass(frozen=True)
 class Verdict:
-    """Outcome of a replay.
+    """Outcome of a repetition.
 
     Attributes:
         largest_gap: greatest difference of a matrix cell that both have, in accuracy points.
@@ -45,7 +45,7 @@ class Verdict:
         )
 
 
-def replay_run(name: str, out: Path, data_root: Path, device: str) -> Verdict:
+def repeat_run(name: str, out: Path, data_root: Path, device: str) -> Verdict:
     """Train the run ``name`` again in a temporary folder and compare it with what is stored.
 
     Raises:
@@ -54,11 +54,11 @@ def replay_run(name: str, out: Path, data_root: Path, device: str) -> Verdict:
     stored = RunStore(out).find(name)
     record = stored.record
     if record.status != "finished":
-        raise DataError(f"run {record.run_id}: is {record.status}, only finished runs can be replayed; finish it with 'run'.")
+        raise DataError(f"run {record.run_id}: is {record.status}, only finished runs can be repeated; finish it with 'run'.")
     config = validate(RunConfig, record.config, where=f"run {record.run_id}")
     if config.benchmark.build(data_root).fingerprint() != record.data_fingerprint:
         raise DataError(f"run {record.run_id}: the data under {data_root} has changed since; give the data root it was made with.")
-    with tempfile.TemporaryDirectory(prefix="codyra-replay-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="codyra-repeat-") as temporary:
         # Whether row 0 may differ from the published one was decided when the run was made.
         again = execute(config, Surroundings(Path(temporary), data_root, device, accept_zero_shot=True))
         return _compare(stored, OpenRun(again, RunStore(Path(temporary)).folder(again.run_id)))

@@ -14,8 +14,8 @@ from suite.lowrank.export import merge_live_branches, merged_state, read_peft_ad
 from suite.lowrank.layer import stacked
 from suite.lowrank.placement import Placement
 from suite.runs.store import RunStore
+from suite.workflows.restoring import RestoredRun, differing_examples, restore
 from trainables.checkpoint import Checkpoints
-from trainables.restore import RestoredRun, differing_examples, restore
 
 FORMATS = ("open_clip", "hf", "peft")
 

@@ -1,4 +1,4 @@
-"""A finished run as a network again, from its folder: for export, replay and analysis."""
+"""A finished run as a network again, from its folder: for export and analysis."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from suite.config import RunConfig, validate
-from trainables.exporting import export_run
+from suite.workflows.exporting import export_run
 from trainables.run import Surroundings, execute
 
 
