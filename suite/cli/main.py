@@ -14,14 +14,13 @@ from typing import Annotated
 import typer
 
 from suite import __version__
-from suite.cli import perf_speed as perf_speed  # adds its commands to perf_app
 from suite.cli.analysis import ranks, significance
 from suite.cli.artifacts import export, repeat, rescore
 from suite.cli.data import data_app
 from suite.cli.demo import demo
+from suite.cli.dev import dev_app
 from suite.cli.leaderboard import leaderboard
 from suite.cli.listing import list_app
-from suite.cli.perf import perf_app
 from suite.cli.plan import plan
 from suite.cli.pretrain import pretrain_mini
 from suite.cli.report import report
@@ -77,7 +76,7 @@ app.command()(rescore)
 app.command(name="pretrain-mini")(pretrain_mini)
 app.add_typer(list_app, name="list")
 app.add_typer(data_app, name="data")
-app.add_typer(perf_app, name="perf")
+app.add_typer(dev_app, name="dev")
 
 
 def _require_utf8(arguments: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Command ``perf``: ratios of fast paths to their plain twins, measured side by side in one run."""
+"""Commands ``dev perf``: ratios of fast paths to their plain twins, measured side by side in one run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ import typer
 
 from suite.cli.run import DATA, OUT, DataOption, DeviceOption, OutOption, SetOption
 
-perf_app = typer.Typer(no_args_is_help=True, help="Measure speed and memory as ratios, side by side on this machine.")
 
-
-@perf_app.command()
 def data(
     images: Annotated[int, typer.Option("--images", min=128, help="JPEG files to decode, cache and read.")] = 512,
     size: Annotated[int, typer.Option("--size", min=8, help="Pixels per side in the cache.")] = 224,
@@ -23,24 +20,23 @@ def data(
 
     Examples:
 
-        codyra-suite perf data
+        codyra-suite dev perf data
 
-        codyra-suite perf data --images 2000 --build-images 10000
+        codyra-suite dev perf data --images 2000 --build-images 10000
     """
-    from suite.data.perf_data import measure_data
+    from suite.measuring.image_cache import measure_data
 
     print_rows(measure_data(images, size, build_images))
 
 
-@perf_app.command()
 def sweep(trials: Annotated[int, typer.Option("--trials", min=3, help="Trials one at a time, then two at a time.")] = 6) -> None:
     """What a sweep costs beside its trials' own work, and what two trials at a time bring.
 
     Examples:
 
-        codyra-suite perf sweep
+        codyra-suite dev perf sweep
     """
-    from suite.cli.perf_sweep import measure_sweep
+    from suite.measuring.sweep import measure_sweep
 
     cost = measure_sweep(trials)
     typer.echo(f"a trial's own work: {cost.own:.2f} s; beside it, warm workers: {cost.beside:.2f} s")
@@ -48,7 +44,6 @@ def sweep(trials: Annotated[int, typer.Option("--trials", min=3, help="Trials on
     typer.echo(f"{trials} trials one at a time {cost.alone:.1f} s, two at a time {cost.shared:.1f} s: {cost.throughput:.2f}x per hour")
 
 
-@perf_app.command()
 def stopping(
     study: Annotated[str, typer.Argument(help="A study whose trials were all learned to the end.")],
     out: OutOption = OUT,
@@ -57,39 +52,37 @@ def stopping(
 
     Examples:
 
-        codyra-suite sweep stopping_study.yaml && codyra-suite perf stopping stopping
+        codyra-suite sweep stopping_study.yaml && codyra-suite dev perf stopping stopping
     """
     from suite.cli.board import show_frame
-    from suite.cli.perf_sweep import replay_rules
+    from suite.measuring.sweep import replay_rules
 
     show_frame(replay_rules(out, study), f"study {study}, trials in their order, one after the other")
 
 
-@perf_app.command()
 def leaderboard(runs: Annotated[int, typer.Option("--runs", min=100, help="Made-up runs in a real MLflow database.")] = 500) -> None:
     """Reading runs from MLflow, tables in all formats, another convention, the page, the size of stored outcomes.
 
     Examples:
 
-        codyra-suite perf leaderboard
+        codyra-suite dev perf leaderboard
     """
-    from suite.cli.perf_board import measure_board
+    from suite.measuring.leaderboard import measure_board
 
     for what, value, unit in measure_board(runs):
         typer.echo(f"{value:8.2f} {unit:4} {what}")
 
 
-@perf_app.command()
 def forecast(device: DeviceOption = "auto") -> None:
     """Forecasts of 'codyra-suite plan' against real runs of the embedded benchmarks: time and peak memory.
 
     Examples:
 
-        codyra-suite perf forecast
+        codyra-suite dev perf forecast
     """
     import statistics
 
-    from trainables.perf_forecast import measure_forecasts
+    from suite.measuring.forecast import measure_forecasts
 
     rows = measure_forecasts(device, lambda line: typer.echo(line, err=True))
     for row in rows:
@@ -98,7 +91,6 @@ def forecast(device: DeviceOption = "auto") -> None:
     typer.echo(f"median error: time {100 * off[0]:.0f} %, memory {100 * off[1]:.0f} %")
 
 
-@perf_app.command()
 def faults(
     kills: Annotated[int, typer.Option("--kills", min=1, help="Processes to kill: driver, workers, nodes in turn.")] = 20,
     seed: Annotated[int, typer.Option("--seed", help="Of the moments and kinds.")] = 0,
@@ -109,11 +101,11 @@ def faults(
 
     Examples:
 
-        codyra-suite perf faults
+        codyra-suite dev perf faults
 
-        codyra-suite perf faults --kills 3
+        codyra-suite dev perf faults --kills 3
     """
-    from suite.tuning.fault_injection import inject_faults
+    from suite.measuring.faults import inject_faults
 
     harm = inject_faults(kills, seed, lambda line: typer.echo(line, err=True))
     for what, count in {
@@ -128,23 +120,21 @@ def faults(
         raise typer.Exit(1)
 
 
-@perf_app.command()
 def mini(seeds: Annotated[str, typer.Option("--seeds", help="Seeds, e.g. 0-2.")] = "0-2") -> None:
     """Each embedded image domain: zero-shot, fine-tuned alone, and what is left of it after the whole stream.
 
     Examples:
 
-        codyra-suite perf mini
+        codyra-suite dev perf mini
 
-        codyra-suite perf mini --seeds 0
+        codyra-suite dev perf mini --seeds 0
     """
     from suite.cli.compare import seed_list
-    from trainables.perf_mini import mini_table
+    from suite.measuring.mini import mini_table
 
     typer.echo(mini_table(seed_list(seeds)))
 
 
-@perf_app.command()
 def text(
     benchmark: Annotated[str, typer.Option("--benchmark", help="A text benchmark.")] = "mini-trace",
     settings: SetOption = None,
@@ -155,56 +145,54 @@ def text(
 
     Examples:
 
-        codyra-suite perf text
+        codyra-suite dev perf text
 
-        codyra-suite perf text --benchmark trace --data-root data --set backbone.model=path/to/model
+        codyra-suite dev perf text --benchmark trace --data-root data --set backbone.model=path/to/model
     """
     from suite.backbones.causal_lm import LanguageModelConfig
-    from suite.backbones.perf_text import measure_text
     from suite.cli.run import run_config
     from suite.errors import ConfigError
+    from suite.measuring.text import measure_text
     from trainables.device import choose_device
 
     config = run_config(benchmark, method="lora", seed=None, settings=settings or [])
     if not isinstance(config.backbone, LanguageModelConfig):
-        raise ConfigError(f"perf text: benchmark '{benchmark}' has images; use mini-trace, trace, trace-500 or standard-cl.")
+        raise ConfigError(f"dev perf text: benchmark '{benchmark}' has images; use mini-trace, trace, trace-500 or standard-cl.")
     print_rows(measure_text(config.benchmark.build(data_root), config.backbone, choose_device(device)))
 
 
-@perf_app.command()
 def startup(repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5) -> None:
     """Seconds until the command line answers ``--help``, as a whole process.
 
     Examples:
 
-        codyra-suite perf startup
+        codyra-suite dev perf startup
 
-        codyra-suite perf startup --repeats 11
+        codyra-suite dev perf startup --repeats 11
     """
     import statistics
     import sys
 
-    from suite.perf import measure_command
+    from suite.measuring.ratios import measure_command
 
     command = [sys.executable, "-m", "suite.cli.main", "--help"]
     times = [measure_command(command, every=0.01).seconds for _ in range(repeats + 1)][1:]
     typer.echo(f"codyra-suite --help: median {statistics.median(times):.2f} s, largest {max(times):.2f} s, target 0.7 s")
 
 
-@perf_app.command()
 def demo(folder: Annotated[Path, typer.Option("--folder", help="Empty folder to run in.")] = Path("perf-demo")) -> None:
     """Run the whole demo in an empty folder; wall time and peak memory of all its processes together.
 
     Examples:
 
-        codyra-suite perf demo
+        codyra-suite dev perf demo
 
-        codyra-suite perf demo --folder /tmp/perf-demo
+        codyra-suite dev perf demo --folder /tmp/perf-demo
     """
     import sys
 
     from suite.errors import ConfigError
-    from suite.perf import measure_command
+    from suite.measuring.ratios import measure_command
 
     if folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"--folder {folder}: is not empty; name an empty folder so that nothing is reused.")

@@ -1,4 +1,4 @@
-"""Commands ``perf step``, ``eval``, ``stream``, ``profile`` and ``packing``: the fast path against the plain reference."""
+"""Commands ``dev perf step``, ``eval``, ``stream``, ``profile`` and ``packing``: the fast path against the plain reference."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from suite.cli.perf import perf_app, print_rows
+from suite.cli.perf import print_rows
 from suite.cli.run import DeviceOption
 
 if TYPE_CHECKING:
-    from trainables.perf_trainers import Workload
+    from suite.measuring.workload import Workload
 
 BackboneOption = Annotated[str, typer.Option("--backbone", help="mini-clip, mini-lm, an open_clip architecture (noise images), or a language model's folder or hub id.")]
 MethodOption = Annotated[str, typer.Option("--method", help="Method whose step is taken.")]
@@ -24,7 +24,6 @@ RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Both sides i
 ShareOption = Annotated[float, typer.Option("--test-share", min=0.0001, max=1, help="Of X-TAIL's test images.")]
 
 
-@perf_app.command()
 def step(
     backbone: BackboneOption = "mini-clip",
     method: MethodOption = "codyra",
@@ -38,19 +37,18 @@ def step(
 
     Examples:
 
-        codyra-suite perf step
+        codyra-suite dev perf step
 
-        codyra-suite perf step --backbone ViT-B-16-quickgelu --batch-size 64
+        codyra-suite dev perf step --backbone ViT-B-16-quickgelu --batch-size 64
 
-        codyra-suite perf step --backbone mini-lm --batch-size 8
+        codyra-suite dev perf step --backbone mini-lm --batch-size 8
     """
-    from trainables.perf_step import measure_step
+    from suite.measuring.step import measure_step
 
     work = _workload(backbone, method, device, precision, batch_size, threads)
     print_rows(measure_step(work, rounds))
 
 
-@perf_app.command(name="eval")
 def evaluation(
     backbone: BackboneOption = "mini-clip",
     tasks: Annotated[int, typer.Option("--tasks", min=1, help="First tasks of the stream.")] = 8,
@@ -64,17 +62,16 @@ def evaluation(
 
     Examples:
 
-        codyra-suite perf eval
+        codyra-suite dev perf eval
 
-        codyra-suite perf eval --backbone ViT-B-16-quickgelu --tasks 10 --test-share 0.1
+        codyra-suite dev perf eval --backbone ViT-B-16-quickgelu --tasks 10 --test-share 0.1
     """
-    from trainables.perf_step import measure_evaluation
+    from suite.measuring.step import measure_evaluation
 
     work = _workload(backbone, "codyra", device, precision, 32, threads, tasks=tasks, test_share=test_share)
     print_rows(measure_evaluation(work, rounds))
 
 
-@perf_app.command()
 def stream(
     backbone: BackboneOption = "mini-clip",
     method: MethodOption = "codyra",
@@ -90,17 +87,16 @@ def stream(
 
     Examples:
 
-        codyra-suite perf stream
+        codyra-suite dev perf stream
 
-        codyra-suite perf stream --backbone ViT-B-16-quickgelu --tasks 10 --steps 500 --test-share 1
+        codyra-suite dev perf stream --backbone ViT-B-16-quickgelu --tasks 10 --steps 500 --test-share 1
     """
-    from trainables.perf_step import measure_stream
+    from suite.measuring.step import measure_stream
 
     work = _workload(backbone, method, device, precision, batch_size, threads, steps=steps, tasks=tasks, test_share=test_share)
     print_rows(measure_stream(work))
 
 
-@perf_app.command()
 def profile(
     backbone: BackboneOption = "mini-clip",
     method: MethodOption = "codyra",
@@ -114,14 +110,14 @@ def profile(
 
     Examples:
 
-        codyra-suite perf profile
+        codyra-suite dev perf profile
 
-        codyra-suite perf profile --backbone ViT-B-16-quickgelu --batch-size 64 --method replay
+        codyra-suite dev perf profile --backbone ViT-B-16-quickgelu --batch-size 64 --method replay
     """
     import os
 
     os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # torch's profiler tells its own news otherwise
-    from trainables.perf_profile import profile_steps
+    from suite.measuring.step_profile import profile_steps
 
     work = _workload(backbone, method, device, precision, batch_size, threads)
     found = profile_steps(work, rows)
@@ -133,7 +129,6 @@ def profile(
     typer.echo(f"{100 * found.waited:5.1f} % of the time without the profiler was spent waiting for batches")
 
 
-@perf_app.command()
 def packing(
     backbone: BackboneOption = "mini-clip",
     method: MethodOption = "codyra",
@@ -146,11 +141,11 @@ def packing(
 
     Examples:
 
-        codyra-suite perf packing
+        codyra-suite dev perf packing
 
-        codyra-suite perf packing --backbone ViT-B-16-quickgelu --batch-size 64 --most 8
+        codyra-suite dev perf packing --backbone ViT-B-16-quickgelu --batch-size 64 --most 8
     """
-    from trainables.perf_packing import best_count, measure_packing
+    from suite.measuring.packing import best_count, measure_packing
 
     found = measure_packing(_workload(backbone, method, device, precision, batch_size, 1), most)
     for row in found:
@@ -176,9 +171,9 @@ def _workload(
     import torch
 
     from suite.errors import ConfigError, unknown_name
+    from suite.measuring.workload import Workload
     from suite.registry import METHODS
     from trainables.device import choose_device
-    from trainables.perf_trainers import Workload
 
     logging.disable(logging.WARNING)  # open_clip warns of random weights, which are meant here
     torch.set_num_threads(threads)

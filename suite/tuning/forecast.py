@@ -10,7 +10,7 @@ from suite.errors import SuiteError
 from suite.tuning.study_config import StudyConfig
 
 HOUR, GIB = 3600.0, 2.0**30
-FIXED_SECONDS = 0.5  # of a trial beside its run, see perf sweep
+FIXED_SECONDS = 0.5  # of a trial beside its run, see dev perf sweep
 TRAIN_FIXED_SECONDS = 14.0  # the same with Ray Train
 RECORD_BYTES = 300_000  # record and config of a long stream
 FREE_SHARE = 0.9  # of a device's or the host's memory that runs may fill together

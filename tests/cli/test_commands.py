@@ -51,7 +51,7 @@ def test_every_help_text_has_two_examples(cli: Cli) -> None:
     _, top, _ = cli("--help")
     commands = [["run"], ["compare"], ["sweep"], ["leaderboard"], ["demo"], ["repeat"], ["export"], ["pretrain-mini"], ["ranks"], ["significance"]]
     commands += [["list", name] for name in ("methods", "benchmarks", "spaces", "placements", "metrics", "backbones")]
-    commands += [["perf", name] for name in ("step", "startup", "demo")]
+    commands += [["dev", "perf", name] for name in ("step", "startup", "demo")]
     for command in commands:
         assert command[0] in top
         code, out, _ = cli(*command, "--help")

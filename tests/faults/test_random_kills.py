@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from suite.tuning.fault_injection import inject_faults
+from suite.measuring.faults import inject_faults
 
 
 @pytest.mark.slow

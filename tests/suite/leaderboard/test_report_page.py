@@ -227,5 +227,5 @@ def test_a_page_of_a_hundred_runs_is_small_and_quick(
     page.goto(file.as_uri(), wait_until="domcontentloaded")
     page.locator("#words").fill("codyra")
     assert page.locator("#shown").inner_text() == "20 of 20 rows"
-    assert page.evaluate("document.querySelectorAll('*').length") < 30_000  # what a browser lays out; see perf leaderboard
+    assert page.evaluate("document.querySelectorAll('*').length") < 30_000  # what a browser lays out; see dev perf leaderboard
     page.close()

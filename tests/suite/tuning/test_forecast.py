@@ -118,7 +118,7 @@ def test_points_span_what_trials_cost() -> None:
 
 
 def test_a_probe_foresees_a_real_run(tmp_path: Path) -> None:
-    """Its counts; 'codyra-suite perf forecast' says how well it foresees seconds."""
+    """Its counts; 'codyra-suite dev perf forecast' says how well it foresees seconds."""
     config = validate(RunConfig, {**RUN, "method": {"name": "lora"}}, where="test")
     found = probe(config, tmp_path, "cpu", 1)
     record = execute(config, Surroundings(tmp_path, tmp_path, "cpu"))

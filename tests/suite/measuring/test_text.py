@@ -6,12 +6,12 @@ import torch
 
 from suite.backbones.causal_lm import CausalLearner, CausalLMConfig, MiniLMConfig
 from suite.backbones.clip import MiniClipConfig
-from suite.backbones.perf_text import compare_generation, measure_text
 from suite.benchmarks.mini import MiniMtilConfig
 from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.benchmarks.standard_cl import StandardCLConfig
 from suite.benchmarks.trace import TraceConfig
 from suite.data.buckets import length_bucketed_order, padding_share
+from suite.measuring.text import compare_generation, measure_text
 
 CPU = torch.device("cpu")
 

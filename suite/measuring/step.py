@@ -11,8 +11,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from suite.benchmarks.stream import Stream
-from suite.perf import PerfRow, compare_times
-from trainables.perf_trainers import Workload, clip_of
+from suite.measuring.ratios import PerfRow, compare_times
+from suite.measuring.workload import Workload, clip_of
 from trainables.precision import autocast
 from trainables.stream_trainer import StreamTrainer
 

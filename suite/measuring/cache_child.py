@@ -1,4 +1,4 @@
-"""The child process whose memory ``perf_data`` measures and which it kills: builds one cache and imports no more."""
+"""The child process whose memory ``image_cache`` measures and which it kills: builds one cache and imports no more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``perf faults`` does: kill driver, workers and nodes of a sweep at random moments and count what was harmed.
+"""What ``dev perf faults`` does: kill driver, workers and nodes of a sweep at random moments and count what was harmed.
 
 A real cluster of separate Ray node processes on loopback, a real sweep command, real SIGKILLs. Afterwards everything is read
 back from Optuna, MLflow and the records, and compared with an undisturbed sweep of the same file.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suite.data.perf_data import measure_data
+from suite.measuring.image_cache import measure_data
 
 
 def test_rows() -> None:

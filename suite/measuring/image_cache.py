@@ -18,9 +18,9 @@ from suite.data.cache import ImageCache
 from suite.data.cache_build import build
 from suite.data.decode import decode_all
 from suite.data.items import ImageItems
-from suite.data.perf_build import listed, perf_cache
 from suite.data.pixel_map import PixelMap
-from suite.perf import PerfRow, measure_command
+from suite.measuring.cache_child import listed, perf_cache
+from suite.measuring.ratios import PerfRow, measure_command
 
 BATCH = 64
 PHOTO = (500, 375)  # a usual size in MTIL (dtd, caltech101, food are of this order)
@@ -131,4 +131,4 @@ def _growth(pixels: np.ndarray, count: int) -> float:
 
 
 def _command(images: Path, root: Path, size: int, count: int) -> list[str]:
-    return [sys.executable, "-m", "suite.data.perf_build", str(images), str(root), str(size), str(count)]
+    return [sys.executable, "-m", "suite.measuring.cache_child", str(images), str(root), str(size), str(count)]

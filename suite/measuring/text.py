@@ -17,7 +17,7 @@ from suite.data.buckets import length_bucketed_order, padding_share
 from suite.data.text import Ids
 from suite.errors import ConfigError
 from suite.lowrank.layer import fresh_branch
-from suite.perf import PerfRow
+from suite.measuring.ratios import PerfRow
 
 BRANCH = "perf"
 RANK = 8
@@ -36,7 +36,7 @@ def measure_text(
     """
     learner = backbone.build(stream, device)
     if not isinstance(learner, CausalLearner):
-        raise ConfigError(f"perf text: backbone '{backbone.name}' is no language model; use mini-lm or causal-lm.")
+        raise ConfigError(f"dev perf text: backbone '{backbone.name}' is no language model; use mini-lm or causal-lm.")
     rows, seconds, tokens = [], np.zeros(2), 0
     for task, name in enumerate(stream.task_names):
         reset_peak(device)

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch.profiler import ProfilerActivity, profile
 
-from trainables.perf_step import WARM_UP
-from trainables.perf_trainers import Workload
+from suite.measuring.step import WARM_UP
+from suite.measuring.workload import Workload
 
 STEPS = 10
 

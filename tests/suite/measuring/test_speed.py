@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from suite.benchmarks.image_facts import stream_facts
 from suite.cli.main import app
-from trainables.perf_packing import Packing, best_count
-from trainables.perf_profile import _covered, profile_steps
-from trainables.perf_step import measure_evaluation, measure_step, measure_stream
-from trainables.perf_trainers import Workload
+from suite.measuring.packing import Packing, best_count
+from suite.measuring.step import measure_evaluation, measure_step, measure_stream
+from suite.measuring.step_profile import _covered, profile_steps
+from suite.measuring.workload import Workload
 
 CPU = torch.device("cpu")
 
@@ -78,13 +78,13 @@ def test_doubling_must_bring_a_tenth(rates: tuple[float, ...], best: int) -> Non
         (["step", "--method", "zero-shot"], "has no step to measure"),
         (["profile", "--method", "codira"], "nearest: 'codyra'"),
         (["stream", "--backbone", "ViT-B-15"], "nearest: 'ViT-B-16'"),
-        (["eval", "--backbone", "mini-lm"], "measure it with 'codyra-suite perf text'"),
+        (["eval", "--backbone", "mini-lm"], "measure it with 'codyra-suite dev perf text'"),
         (["step", "--backbone", "models/absent/here"], "is not a folder"),
     ],
 )
 def test_wrong_input_is_refused_in_one_sentence(arguments: list[str], words: str) -> None:
     from suite.errors import ConfigError
 
-    result = CliRunner().invoke(app, ["perf", *arguments])
+    result = CliRunner().invoke(app, ["dev", "perf", *arguments])
     assert isinstance(result.exception, ConfigError)
     assert words in str(result.exception)

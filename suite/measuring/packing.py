@@ -11,8 +11,8 @@ from threading import Barrier
 
 import torch
 
-from trainables.perf_step import WARM_UP
-from trainables.perf_trainers import Workload
+from suite.measuring.step import WARM_UP
+from suite.measuring.workload import Workload
 
 STEPS = 30
 WORTH_IT = 1.1  # more trials at once pay when together they do at least this many times the steps

@@ -1,4 +1,4 @@
-"""What ``perf sweep`` and ``perf stopping`` do: what a sweep costs beside its trials, and what a stopping rule saves."""
+"""What ``dev perf sweep`` and ``dev perf stopping`` do: what a sweep costs beside its trials, and what a stopping rule saves."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from suite.cli.sweeping import run_study
 from suite.config import validate
 from suite.errors import ConfigError
 from suite.files import sqlite_uri
+from suite.measuring.stopping import replay
 from suite.runs.store import RunStore
 from suite.tuning.carry import Carriage
 from suite.tuning.objectives import Objective
-from suite.tuning.perf_stopping import replay
 from suite.tuning.ray_session import Resources, ray_session
 from suite.tuning.stopping import StoppingConfig
 from suite.tuning.study_config import StudyConfig

@@ -102,10 +102,10 @@ def clip_of(trainer: StreamTrainer) -> ClipLearner:
     """The learner of a workload's trainer.
 
     Raises:
-        ConfigError: a language model, whose answers ``perf text`` measures.
+        ConfigError: a language model, whose answers ``dev perf text`` measures.
     """
     if not isinstance(trainer.learner, ClipLearner):
-        raise ConfigError("--backbone: a language model generates answers; measure it with 'codyra-suite perf text'.")
+        raise ConfigError("--backbone: a language model generates answers; measure it with 'codyra-suite dev perf text'.")
     return trainer.learner
 
 

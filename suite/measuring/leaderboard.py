@@ -1,4 +1,4 @@
-"""What ``perf leaderboard`` does: tables, conventions and the page over many made-up runs in a real MLflow database."""
+"""What ``dev perf leaderboard`` does: tables, conventions and the page over many made-up runs in a real MLflow database."""
 
 from __future__ import annotations
 

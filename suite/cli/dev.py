@@ -1,0 +1,30 @@
+"""Command group ``dev``: what people need who change this program, kept apart from what users of it need."""
+
+from __future__ import annotations
+
+import typer
+
+from suite.cli import perf, perf_speed
+
+dev_app = typer.Typer(no_args_is_help=True, help="For people who change this program: measure its speed and memory.")
+perf_app = typer.Typer(no_args_is_help=True, help="Measure speed and memory as ratios, side by side on this machine.")
+dev_app.add_typer(perf_app, name="perf")
+
+for command in (
+    perf_speed.step,
+    perf_speed.stream,
+    perf_speed.profile,
+    perf_speed.packing,
+    perf.data,
+    perf.sweep,
+    perf.stopping,
+    perf.leaderboard,
+    perf.forecast,
+    perf.faults,
+    perf.mini,
+    perf.text,
+    perf.startup,
+    perf.demo,
+):
+    perf_app.command()(command)
+perf_app.command(name="eval")(perf_speed.evaluation)
