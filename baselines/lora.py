@@ -61,10 +61,10 @@ class Lora(Method):
         if self.config.dropout:  # masks come from torch's own generators, on whichever device the branch is
             torch.manual_seed(int(torch.randint(2**62, (), generator=context.random["dropout"])))
         for slot in self.slots:
-            if BRANCH not in slot.branches:
+            if BRANCH not in slot.parts:
                 branch = fresh_branch(slot, self.config.rank, context.random["init"], scale=self.config.scale)
                 branch.dropout = self.config.dropout
-                slot.branches[BRANCH] = branch
+                slot.parts[BRANCH] = branch
 
     def end_task(self, context: TaskContext) -> None:
         trainable = count_parameters(self.parameter_groups())
@@ -73,7 +73,7 @@ class Lora(Method):
                 self.merge(slot, BRANCH)
             elif self.config.between == "stack":
                 stack(slot)
-        carried = tensor_bytes(p for slot in self.slots for p in slot.branches.parameters())
+        carried = tensor_bytes(p for slot in self.slots for p in slot.parts.parameters())
         ranks = {slot.name: self.config.rank for slot in self.slots}
         self._facts = MethodFacts(trainable, ranks, carried_bytes=carried)
 
@@ -86,10 +86,10 @@ def stack(slot: Slot) -> None:
     """Freeze the task's branch and join it to ``past``: A rows below, B columns beside; the same function as merging."""
     new = merged_form(slot, BRANCH)
     a, b = new
-    if PAST in slot.branches:
+    if PAST in slot.parts:
         past = slot.branch(PAST)
         a, b = torch.cat([past.a, a]), torch.cat([past.b, b], dim=1)
     frozen = Branch(a, b).to(slot.weight.device)
     frozen.requires_grad_(False)
-    del slot.branches[BRANCH]
-    slot.branches[PAST] = frozen
+    del slot.parts[BRANCH]
+    slot.parts[PAST] = frozen

@@ -25,7 +25,7 @@ from suite.runs.record import TaskResult
 from suite.runs.store import CHECKPOINTS
 from trainables.method import Method
 
-Layout = dict[str, dict[str, Any]]  # <slot>/<branch> -> scale, enabled, dropout, names of trainable tensors, has a coefficient
+Layout = dict[str, dict[str, Any]]  # <slot>/<branch> -> scale, enabled, dropout, names of trainable tensors, has a middle
 
 
 class Checkpoints:
@@ -49,6 +49,7 @@ class Checkpoints:
         branches, layout = branch_tensors(journal.slots)
         tensors = {f"branch/{key}": value for key, value in branches.items()}
         tensors |= {f"method/{key}": value for key, value in method.state().items()}
+        tensors |= {f"module/{key}": value for key, value in module_tensors(method).items()}
         tensors |= {f"random/{key}": value for key, value in random.state().items()}
         tensors |= {f"optimizer/{key}": value for key, value in optimizer.items()}
         return {**digests, "state": self._write(f"state_{row}", tensors, {"branches": json.dumps(layout)})}
@@ -70,7 +71,9 @@ class Checkpoints:
         tensors, metadata = self._read(f"state_{results[-1].row}", results[-1].digests.get("state"))
         restore_branches(journal.slots, _under(tensors, "branch/"), json.loads(metadata["branches"]))
         method.load_state(_under(tensors, "method/"))
-        restore_coefficients(journal.slots, _under(tensors, "branch/"), json.loads(metadata["branches"]))
+        for key, module in method.modules().items():
+            module.load_state_dict(_under(tensors, f"module/{key}/"))
+        restore_middles(journal.slots, _under(tensors, "branch/"), json.loads(metadata["branches"]))
         journal.remember_live()
         random.load(_under(tensors, "random/"))
         return _under(tensors, "optimizer/")
@@ -123,50 +126,57 @@ def branch_tensors(slots: dict[str, Slot]) -> tuple[dict[str, Tensor], Layout]:
     tensors: dict[str, Tensor] = {}
     layout: Layout = {}
     for name, slot in slots.items():
-        for key in slot.branches:
-            branch = slot.branch(key)
+        for key in slot.parts:
+            branch = slot.part(key)
+            if not isinstance(branch, Branch):
+                continue  # one of the method's modules
             tensors |= {f"{name}/{key}/{part}": value for part, value in branch.named_parameters()}
             layout[f"{name}/{key}"] = {
                 "scale": branch.scale,
                 "enabled": branch.enabled,
                 "dropout": branch.dropout,
                 "trainable": [part for part, value in branch.named_parameters() if value.requires_grad],
-                "coefficient": branch.coefficient is not None,
+                "middle": branch.middle is not None,
             }
     return tensors, layout
 
 
+def module_tensors(method: Method) -> dict[str, Tensor]:
+    """What a method's modules hold, as ``<module>/<name>``."""
+    return {f"{key}/{name}": value for key, module in method.modules().items() for name, value in module.state_dict().items()}
+
+
 def restore_branches(slots: dict[str, Slot], tensors: dict[str, Tensor], layout: Layout) -> None:
-    """Inverse of ``branch_tensors`` for all but coefficients: the slots get exactly these branches."""
+    """Inverse of ``branch_tensors`` for all but middles: the slots get exactly these branches."""
     for slot in slots.values():
-        for key in [key for key in slot.branches if f"{slot.name}/{key}" not in layout]:
-            del slot.branches[key]
+        for key in [key for key in slot.parts if isinstance(slot.parts[key], Branch) and f"{slot.name}/{key}" not in layout]:
+            del slot.parts[key]
     for place, facts in layout.items():
         slot, key = _place(slots, place)
         gate = tensors.get(f"{place}/gate")
-        coefficient = slot.branch(key).coefficient if key in slot.branches else None  # of one that the method attached
-        branch = Branch(tensors[f"{place}/a"], tensors[f"{place}/b"], gate, scale=facts["scale"], coefficient=coefficient)
+        middle = slot.branch(key).middle if key in slot.parts else None  # of one that the method attached
+        branch = Branch(tensors[f"{place}/a"], tensors[f"{place}/b"], gate, scale=facts["scale"], middle=middle)
         branch.enabled, branch.dropout = facts["enabled"], facts["dropout"]
         _set_trainable(branch, facts)
-        slot.branches[key] = branch.to(slot.weight.device)
+        slot.parts[key] = branch.to(slot.weight.device)
 
 
-def restore_coefficients(slots: dict[str, Slot], tensors: dict[str, Tensor], layout: Layout) -> None:
-    """Tensors of the coefficients that the method has put on its branches again; a checkpoint cannot hold their code.
+def restore_middles(slots: dict[str, Slot], tensors: dict[str, Tensor], layout: Layout) -> None:
+    """Tensors of what the method has put between A x and B of its branches again; a checkpoint cannot hold its code.
 
     Raises:
-        SuiteError: a branch that had a coefficient has none.
+        SuiteError: a branch that had a middle has none.
     """
     for place, facts in layout.items():
         slot, key = _place(slots, place)
         branch = slot.branch(key)
-        if facts.get("coefficient") and branch.coefficient is None:
+        if facts.get("middle") and branch.middle is None:
             raise SuiteError(
-                f"checkpoint: branch '{key}' of {slot.name} had an input-dependent coefficient and its method's load_state gave it none; "
-                "set Branch.coefficient there."
+                f"checkpoint: branch '{key}' of {slot.name} had a middle and its method's load_state gave it none; "
+                "set Branch.middle there."
             )
-        if isinstance(branch.coefficient, nn.Module):
-            branch.coefficient.load_state_dict(_under(tensors, f"{place}/coefficient."))
+        if isinstance(branch.middle, nn.Module):
+            branch.middle.load_state_dict(_under(tensors, f"{place}/middle."))
             _set_trainable(branch, facts)
 
 

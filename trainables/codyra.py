@@ -106,7 +106,7 @@ class Codyra(Method):
         self._gates = gates.to(device)
         self._kappa, self._gate_rate = torch.zeros((), device=device), torch.zeros((), device=device)
         for slot, gate in zip(self.slots, self._gates, strict=True):
-            slot.branches[BRANCH] = fresh_branch(slot, config.rank, context.random["init"], gate=gate)
+            slot.parts[BRANCH] = fresh_branch(slot, config.rank, context.random["init"], gate=gate)
 
     def gates(self) -> list[nn.Parameter]:
         """The importance weights of all slots, (rank,) each."""

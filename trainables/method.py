@@ -178,7 +178,7 @@ class Method(ABC):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """What the optimizer may change; by default all parameters of live branches and of ``modules`` that require gradients."""
-        parts = [*(slot.branches for slot in self.slots), *self.modules().values()]
+        parts = [*(slot.parts for slot in self.slots), *self.modules().values()]
         parameters = [p for part in parts for p in part.parameters() if p.requires_grad]
         return [ParameterGroup(parameters)] if parameters else []
 
@@ -197,7 +197,7 @@ class Method(ABC):
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Inverse of ``state``; called after ``attach`` and after branches were restored.
 
-        Puts the coefficients of branches that have one back: their tensors are restored afterwards, their code cannot be.
+        Puts what stands between A and B of branches back: their tensors are restored afterwards, their code cannot be.
         """
 
     def facts(self) -> MethodFacts:
@@ -214,7 +214,7 @@ class Method(ABC):
         factors = merged_form(slot, key)
         factors = Factors(factors.a, factors.b * amount) if amount != 1.0 else factors
         self.add(slot, factors)
-        del slot.branches[key]
+        del slot.parts[key]
         return factors
 
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.lowrank.inject import AdaptedAttention
+from suite.lowrank.layer import Site
 
 QUICK = 1.702  # of the GELU that OpenAI's CLIP was trained with
 
@@ -43,16 +44,23 @@ def replace_quick_gelu(blocks: nn.ModuleList) -> None:
             block.mlp.gelu = QuickGelu()
 
 
-def encode_images(network: Any, pixels: Tensor, *, plain: bool = False) -> Tensor:
-    """Normalised pixels (n, 3, h, w) to unit embeddings (n, dim)."""
+def encode_images(network: Any, pixels: Tensor, tokens: Site | None = None, *, plain: bool = False) -> Tensor:
+    """Normalised pixels (n, 3, h, w) to unit embeddings (n, dim).
+
+    Args:
+        tokens: site between the embedded patches (n, class token and patches, width) and the first block.
+    """
     visual = network.visual
-    if plain or not pools_first_token(visual):
+    adapted = tokens is not None and len(tokens.parts) > 0
+    if (plain and not adapted) or not pools_first_token(visual):
         return F.normalize(visual(pixels), dim=-1)
     x = visual._embeds(pixels)
+    if tokens is not None:
+        x = tokens(x, x)
     blocks = visual.transformer.resblocks
-    for block in blocks[:-1]:
+    for block in blocks if plain else blocks[:-1]:
         x = block(x)
-    pooled = visual.ln_post(last_block(blocks[-1], x[:, :1], x, None)[:, 0])
+    pooled = visual.ln_post((x[:, :1] if plain else last_block(blocks[-1], x[:, :1], x, None))[:, 0])
     return F.normalize((pooled if visual.proj is None else pooled @ visual.proj).float(), dim=-1)
 
 

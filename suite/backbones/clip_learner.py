@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,8 +13,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
+from suite.backbones.class_loss import cross_entropy, text_to_image_loss
 from suite.backbones.class_prompts import Candidates, ClassPrompts, LabelSpace
-from suite.backbones.clip_forward import QuickGelu, encode_images, encode_texts, replace_quick_gelu, text_modules
+from suite.backbones.clip_forward import (
+    QuickGelu,
+    encode_images,
+    encode_texts,
+    pools_first_token,
+    replace_quick_gelu,
+    text_modules,
+)
 from suite.backbones.learner import (
     Answer,
     Batch,
@@ -21,6 +30,7 @@ from suite.backbones.learner import (
     Outcomes,
     Output,
     freeze,
+    gradients_of,
     no_choice,
     own_logits,
     place_slots,
@@ -33,8 +43,9 @@ from suite.benchmarks.stream import ImageTask, Protocol, Split, Stream
 from suite.errors import ConfigError
 from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.inject import adapt_open_clip_tower
-from suite.lowrank.layer import Slot
+from suite.lowrank.layer import Site, Slot, slots_of
 from suite.lowrank.placement import Placement
+from suite.lowrank.statistics import parts_off, second_moments
 from suite.parts import BackboneConfig
 
 
@@ -70,10 +81,13 @@ class ClipLearner:
         self.stream = stream
         self.device = device
         self.network = network.to(device).eval()
-        self.slots: dict[str, Slot] = {
+        self.tokens = Site("vision.tokens")
+        self.sites: dict[str, Site] = {
+            **({"vision.tokens": self.tokens} if pools_first_token(network.visual) else {}),
             **adapt_open_clip_tower(_tower(network.visual), "vision", causal=False),
             **adapt_open_clip_tower(_tower(network), "text", causal=True),
         }
+        self.slots = slots_of(self.sites)
         for tower in (network.visual, network):
             replace_quick_gelu(_tower(tower))
         freeze(self.network)
@@ -88,6 +102,7 @@ class ClipLearner:
         self.before_forward: BeforeForward = no_choice
         self.answer: Answer = own_logits
         self._plain = False
+        self._counted: Tensor | None = None  # tokens of the prompts at hand that are no padding
         self.embeddings = TextEmbeddings(lambda: text_modules(network), device)
 
     @property
@@ -159,15 +174,8 @@ class ClipLearner:
         return output.logits
 
     def _text_to_image(self, logits: Tensor, targets: Tensor, task: int) -> Tensor:
-        """-(1/K) sum_b log softmax over the batch's images of row y_b; K counts the seen and the current classes.
-
-        Rows of seen classes and of classes absent from the batch contribute nothing but to K, so they are not computed.
-        Source: Artificer-AI-Lab/CoDyRA, models/codyra.py.
-        """
-        log_share = F.log_softmax(logits.T, dim=1)  # (classes, n): over the images
-        picked = log_share[targets, torch.arange(len(targets), device=targets.device)]
-        classes = self.prompts.count(range(task + 1))
-        return -picked.sum() / (classes if self.config.text_to_image_norm == "classes" else len(targets))
+        classes = self.prompts.count(range(task + 1)) if self.config.text_to_image_norm == "classes" else len(targets)
+        return text_to_image_loss(logits, targets, classes)
 
     def _train_texts(self, involved: tuple[int, ...], space: LabelSpace) -> Tensor:
         """Normalised embeddings of the involved tasks' training prompts, (columns, dim)."""
@@ -185,7 +193,7 @@ class ClipLearner:
     def _adapted(self, encoder: str) -> bool:
         """Whether anything in the encoder learns; of the text encoder beyond its slots ``embeddings`` knows."""
         slots = (slot for name, slot in self.slots.items() if name.startswith(encoder))
-        if any(slot.branches or slot.weight.requires_grad for slot in slots):
+        if any(slot.parts or slot.weight.requires_grad for slot in slots):
             return True
         return encoder == "vision" and any(parameter.requires_grad for parameter in self.network.visual.parameters())  # type: ignore[union-attr]
 
@@ -195,11 +203,33 @@ class ClipLearner:
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (n, 3, h, w) to unit embeddings (n, dim)."""
-        return encode_images(self.network, pixels, plain=self.plain)
+        return encode_images(self.network, pixels, self.tokens, plain=self.plain)
 
     def encode_texts(self, tokens: Tensor) -> Tensor:
         """Token ids (n, length) to unit embeddings (n, dim)."""
-        return encode_texts(self.network, tokens, plain=self.plain)
+        self._counted = torch.arange(tokens.shape[1], device=tokens.device) <= tokens.argmax(dim=1)[:, None]
+        try:
+            return encode_texts(self.network, tokens, plain=self.plain)
+        finally:
+            self._counted = None
+
+    @torch.no_grad()
+    def moments(self, batches: Iterable[Batch], slots: Sequence[Slot]) -> dict[str, Tensor]:
+        """See ``Learner``; by the plain way, in which every token passes every map once."""
+        before, self.plain = self.plain, True
+        try:
+            with second_moments(self.network, slots, lambda: self._counted) as found:
+                for batch in batches:
+                    self.forward(batch)
+        finally:
+            self.plain = before
+        return found
+
+    def weight_gradients(self, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool = False) -> dict[str, Tensor]:
+        return gradients_of(self, batches, slots, per_example=per_example)
+
+    def without(self, *keys: str) -> AbstractContextManager[None]:
+        return parts_off(self.sites, keys)
 
     def evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
         self._train_slots(False)
@@ -209,9 +239,9 @@ class ClipLearner:
             self._train_slots(True)
 
     def _train_slots(self, training: bool) -> None:
-        """Dropout of live branches on or off; the rest of the network is always in eval mode."""
-        for slot in self.slots.values():
-            slot.train(training)
+        """Dropout of live parts on or off; the rest of the network is always in eval mode."""
+        for site in self.sites.values():
+            site.train(training)
 
     @torch.no_grad()
     def _evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
@@ -276,19 +306,3 @@ def _tower(encoder: Any) -> nn.ModuleList:
 
 def _distinct(tasks: Tensor) -> tuple[int, ...]:
     return tuple(sorted(set(tasks.tolist())))
-
-
-def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Mean over rows of -(1 - s) log p(target) - s mean of log p over the row's classes; classes at minus infinity are not in the row.
-
-    Args:
-        logits: (n, classes).
-        targets: (n,) columns.
-        smoothing: s, from 0 up to 1, as torch defines label smoothing.
-    """
-    if smoothing == 0:
-        return F.cross_entropy(logits, targets)
-    log_shares = F.log_softmax(logits, dim=1)
-    judged = torch.isfinite(logits)
-    spread = -(log_shares.masked_fill(~judged, 0.0).sum(dim=1) / judged.sum(dim=1))
-    return ((1 - smoothing) * F.nll_loss(log_shares, targets, reduction="none") + smoothing * spread).mean()

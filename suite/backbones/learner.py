@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 
 from suite.benchmarks.stream import Split, Stream
 from suite.errors import ConfigError
-from suite.lowrank.layer import Slot
+from suite.lowrank.layer import Site, Slot
 from suite.lowrank.placement import Placement
+from suite.lowrank.statistics import weight_gradients
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def one_by_one(self) -> Iterator[Batch]:
+        """Each row as a batch of its own."""
+        for row in range(len(self)):
+            inputs = {name: value[row : row + 1] for name, value in self.inputs.items()}
+            yield Batch(self.tasks[row : row + 1], self.rows[row : row + 1], inputs, self.label_space)
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,7 @@ class Learner(Protocol):
     stream: Stream
     network: nn.Module
     slots: dict[str, Slot]  # every adaptable linear map by name, in network order
+    sites: dict[str, Site]  # every place on which other parts can stand, by name, in network order
     device: torch.device
     plain: bool
 
@@ -148,6 +157,18 @@ class Learner(Protocol):
 
     def forward(self, batch: Batch) -> Output:
         """Task loss and logits with gradients through the slots."""
+
+    def moments(self, batches: Iterable[Batch], slots: Sequence[Slot]) -> dict[str, Tensor]:
+        """Slot name -> sum of x x^T (in, in) over all tokens that enter the slot in the forward passes of ``batches``.
+
+        Padding does not count. q, k and v share their input's tensor. The parts that stand in the network are in force.
+        """
+
+    def weight_gradients(self, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool = False) -> dict[str, Tensor]:
+        """Slot name -> mean gradient (rows, in) of the task loss; with ``per_example`` the mean of its squares, example by example."""
+
+    def without(self, *keys: str) -> AbstractContextManager[None]:
+        """The network with the parts of these names off, on every slot and site."""
 
     def distil_logits(self, batch: Batch, output: Output) -> Tensor:
         """(n, k) logits a distillation term compares: class logits, or those of the answer tokens."""
@@ -184,3 +205,12 @@ def slot_address(name: str) -> tuple[str, int, str]:
     """(encoder, layer, placement weight) of a slot name such as ``vision.3.q`` or ``layers.5.in.gate``."""
     encoder, layer, weight, *_ = name.split(".")
     return encoder, int(layer), weight
+
+
+def gradients_of(
+    learner: Learner, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool
+) -> dict[str, Tensor]:
+    """``Learner.weight_gradients`` for any learner."""
+    some = (one for batch in batches for one in (batch.one_by_one() if per_example else [batch]))
+    losses = ((len(batch), lambda batch=batch: learner.forward(batch).loss) for batch in some)
+    return weight_gradients(slots, losses, squares=per_example)

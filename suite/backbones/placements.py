@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from suite.backbones.learner import slot_address
 from suite.lowrank.inject import adapt_open_clip_tower
+from suite.lowrank.layer import slots_of
 
 Row = tuple[str, str, str]
 
@@ -29,7 +30,7 @@ def _clip_rows(network: object) -> list[Row]:
     for encoder, tower in towers.items():
         slots = adapt_open_clip_tower(tower.resblocks, encoder, causal=encoder == "text")
         last = max(slot_address(name)[1] for name in slots)
-        for name, slot in slots.items():
+        for name, slot in slots_of(slots).items():
             _, layer, weight = slot_address(name)
             if layer == 0:
                 module = modules.get(weight, f"attn.in_proj rows {slot.rows.start} to {slot.rows.stop - 1}")

@@ -149,7 +149,7 @@ def text(
 
         codyra-suite dev perf text --benchmark trace --data-root data --set backbone.model=path/to/model
     """
-    from suite.backbones.causal_lm import LanguageModelConfig
+    from suite.backbones.causal_learner import LanguageModelConfig
     from suite.cli.run import run_config
     from suite.errors import ConfigError
     from suite.measuring.text import measure_text

@@ -7,7 +7,7 @@ its state dict loads and saves unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from suite.errors import ConfigError
 from suite.lowrank.frozen_map import AdaptedLinear, FrozenMap
-from suite.lowrank.layer import Slot
+from suite.lowrank.layer import Site, Slot
 from suite.lowrank.placement import WEIGHTS
 
 # Path inside a decoder layer -> the placement names of its rows, in order. Several names mean a fused weight.
@@ -40,6 +40,8 @@ PROJECTIONS: dict[str, tuple[str, ...]] = {
     "mlp.c_fc": ("in",),
     "mlp.c_proj": ("out",),
 }
+
+MODULES = {"attn": ("self_attn", "attn"), "mlp": ("mlp",)}  # kind of site -> names that layers have for the module
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,9 @@ def find_projections(network: nn.Module) -> list[Projection]:
     return found
 
 
-def adapt_decoder(network: nn.Module) -> dict[str, Slot]:
-    """Replace every known projection by its adapted form; returns the slots by name (``layers.3.in.gate``)."""
-    slots: dict[str, Slot] = {}
+def adapt_decoder(network: nn.Module) -> dict[str, Site]:
+    """Replace every known projection by its adapted form; returns slots (``layers.3.in.gate``) and other sites (``layers.3.mlp``)."""
+    slots: dict[str, Site] = {}
     for projection in find_projections(network):
         adapted: nn.Module
         if len(projection.names) == 1 and isinstance(projection.module, nn.Linear):
@@ -120,7 +122,34 @@ def adapt_decoder(network: nn.Module) -> dict[str, Slot]:
             slots.update({slot.name: slot for slot in adapted.slots if isinstance(slot, Slot)})
         parent, _, child = projection.path.rpartition(".")
         setattr(network.get_submodule(parent), child, adapted)
-    return slots
+    return {**slots, **_other_sites(network)}
+
+
+def _other_sites(network: nn.Module) -> dict[str, Site]:
+    """One site behind the attention and one behind the MLP of every layer that has such a module."""
+    _, layers = _decoder_layers(network)
+    sites: dict[str, Site] = {}
+    for index, layer in enumerate(layers):
+        own = nn.ModuleDict()
+        for kind, names in MODULES.items():
+            module = next((getattr(layer, name) for name in names if hasattr(layer, name)), None)
+            if isinstance(module, nn.Module):
+                site = own[kind] = sites[f"layers.{index}.{kind}"] = Site(f"layers.{index}.{kind}")
+                module.register_forward_hook(_behind(site), with_kwargs=True)
+        layer.add_module("sites", own)
+    return sites
+
+
+def _behind(site: Site) -> Callable[..., Any]:
+    """A hook that hands a module's result, alone or first of a tuple, through the parts on ``site``."""
+
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
+        if not site.parts:
+            return None
+        x = args[0] if args else kwargs["hidden_states"]
+        return (site(result[0], x), *result[1:]) if isinstance(result, tuple) else site(result, x)
+
+    return hook
 
 
 def module_paths(network: nn.Module) -> dict[str, str]:

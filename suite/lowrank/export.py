@@ -24,9 +24,9 @@ def merge_live_branches(journal: Journal) -> None:
         ConfigError: a branch whose size depends on the input; no single matrix holds it.
     """
     for slot in journal.slots.values():
-        for key in list(slot.branches):
+        for key in list(slot.parts):
             slot.add_to_weight(merged_form(slot, key))
-            del slot.branches[key]
+            del slot.parts[key]
 
 
 def merged_state(network: nn.Module) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """A frozen weight and the slots on its rows, applied to an input in the cheapest of three equal ways.
 
 Branch by branch:   y = W x + b, then each branch adds scale B (gate * A x). The plain twin, and the only way for dropout and
-                    input-dependent coefficients.
+                    whatever else stands there.
 Effective weight:   y = (W + sum scale B diag(gate) A) x + b, built anew for every call. Fewest operations where the weight is small
                     beside its input, as in the mini networks: the factors' gradients come out of the weight's.
 Fused:              branches inside the frozen map's own node of the graph (``suite.lowrank.fused``). Least arithmetic and memory
@@ -10,15 +10,15 @@ Fused:              branches inside the frozen map's own node of the graph (``su
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from suite.lowrank.fused import Part, fused_map
-from suite.lowrank.layer import Branch, Slot
+from suite.lowrank.fused import FusedPart, fused_map
+from suite.lowrank.layer import Branch, Part, Slot
 
 SMALL_WEIGHT = 8  # a weight with at most this many times the numbers of its factors is small; measured on a CPU
 
@@ -28,16 +28,20 @@ class FrozenMap:
 
     Attributes:
         plain: compute branch by branch, whatever is cheaper.
+        listener: told of every input (..., in) before it is mapped.
     """
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self.slots = tuple(slots)
         self.plain = False
+        self.listener: Callable[[Tensor], None] | None = None
         self._rounded: Tensor | None = None
         self._version = -1
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None, rows: slice | None = None) -> Tensor:
         """x (..., in) -> (..., rows of weight); ``rows`` must begin and end where slots do, None = all."""
+        if self.listener is not None:
+            self.listener(x)
         slots = self.slots
         if rows is not None:
             slots = tuple(slot for slot in slots if rows.start <= slot.rows.start and slot.rows.stop <= rows.stop)
@@ -94,30 +98,30 @@ def _branch_by_branch(x: Tensor, weight: Tensor, bias: Tensor | None, slots: Seq
     y = F.linear(x, weight, bias)
     if len(slots) == 1:
         return cast(Tensor, slots[0](y, x))
-    if not any(slot.branches for slot in slots):
+    if not any(slot.parts for slot in slots):
         return y
     sizes = [slot.out_features for slot in slots]
     return torch.cat([slot(part, x) for slot, part in zip(slots, y.split(sizes, dim=-1), strict=True)], dim=-1)
 
 
-def _enabled(slot: Slot) -> list[Branch]:
-    return [branch for branch in map(slot.branch, slot.branches) if branch.enabled]
+def _enabled(slot: Slot) -> list[Part]:
+    return [part for part in map(slot.part, slot.parts) if part.enabled]
 
 
-def _parts(slots: Sequence[Slot]) -> list[Part] | None:
+def _parts(slots: Sequence[Slot]) -> list[FusedPart] | None:
     """The enabled branches of ``slots`` as columns of the map they make up; None if one has to see its own input."""
     parts, start = [], 0
     for slot in slots:
         columns = slice(start, start + slot.out_features)
         for branch in _enabled(slot):
-            if branch.coefficient is not None or (branch.dropout and branch.training):
+            if not isinstance(branch, Branch) or branch.middle is not None or (branch.dropout and branch.training):
                 return None
-            parts.append(Part(columns, branch.a, branch.b, branch.gate, branch.scale))
+            parts.append(FusedPart(columns, branch.a, branch.b, branch.gate, branch.scale))
         start = columns.stop
     return parts
 
 
-def _is_small(weight: Tensor, parts: Sequence[Part]) -> bool:
+def _is_small(weight: Tensor, parts: Sequence[FusedPart]) -> bool:
     return weight.numel() <= SMALL_WEIGHT * sum(part.a.numel() + part.b.numel() for part in parts)
 
 
@@ -125,7 +129,9 @@ def _effective_weight(weight: Tensor, slots: Sequence[Slot]) -> Tensor:
     """(rows, in) fp32: the weight plus every branch's product."""
     blocks = []
     for slot, block in zip(slots, weight.split([slot.out_features for slot in slots]), strict=True):
-        for branch in _enabled(slot):
+        for branch in map(slot.branch, slot.parts):
+            if not branch.enabled:
+                continue
             b = branch.b if branch.gate is None else branch.b * branch.gate
             block = torch.addmm(block, b, branch.a, alpha=branch.scale)
         blocks.append(block)

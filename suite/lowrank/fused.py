@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-class Part(NamedTuple):
+class FusedPart(NamedTuple):
     """One branch: its columns of the output and its factors a (r, in), b (columns, r), gate (r,) or None, scale."""
 
     columns: slice
@@ -41,7 +41,7 @@ class _Layout(NamedTuple):
         return not any(self.gated) and all(scale == 1.0 for scale in self.scales)
 
 
-def fused_map(x: Tensor, weight: Tensor, bias: Tensor | None, parts: Sequence[Part]) -> Tensor:
+def fused_map(x: Tensor, weight: Tensor, bias: Tensor | None, parts: Sequence[FusedPart]) -> Tensor:
     """x (..., in) -> (..., out); computed in ``weight``'s dtype, gradients of the factors in theirs."""
     start, ranks = 0, []
     for part in parts:

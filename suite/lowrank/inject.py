@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from suite.errors import ConfigError
 from suite.lowrank.frozen_map import AdaptedLinear, FrozenMap
-from suite.lowrank.layer import Slot
+from suite.lowrank.layer import Site, Slot
 
 
 class AdaptedAttention(nn.Module):
@@ -34,6 +34,7 @@ class AdaptedAttention(nn.Module):
         rows = {letter: slice(i * width, (i + 1) * width) for i, letter in enumerate("qkv")}
         self.slots = nn.ModuleDict({key: Slot(f"{name}.{key}", self.in_proj_weight, rows[key]) for key in rows})
         self.map = FrozenMap([slot for slot in self.slots.values() if isinstance(slot, Slot)])
+        self.site = Site(f"{name}.attn")
         self._rows = rows
 
     def project(self, x: Tensor, letters: str) -> list[Tensor]:
@@ -48,7 +49,7 @@ class AdaptedAttention(nn.Module):
         causal = self.causal and attn_mask is not None
         q, k, v = self.project(query, "qkv")
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=None if causal else attn_mask, is_causal=causal)
-        return self.out_proj(mixed.transpose(1, 2).reshape(query.shape)), None
+        return self.site(self.out_proj(mixed.transpose(1, 2).reshape(query.shape)), query), None
 
     def pooled(self, one: Tensor, tokens: Tensor, seen: Tensor | None) -> Tensor:
         """Attention result of one token per row only: ``one`` (batch, 1, width) over ``tokens`` (batch, n, width).
@@ -58,17 +59,32 @@ class AdaptedAttention(nn.Module):
         (q,), (k, v) = self.project(one, "q"), self.project(tokens, "kv")
         mask = None if seen is None else seen[:, None, None, :]
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        projected: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(one.shape))
+        projected: Tensor = self.site(self.out_proj(mixed.transpose(1, 2).reshape(one.shape)), one)
         return projected
 
 
-def adapt_open_clip_tower(blocks: nn.ModuleList, encoder: str, *, causal: bool) -> dict[str, Slot]:
-    """Replace attention and MLP maps of an open_clip tower's residual blocks; returns its slots by name.
+class AdaptedMlp(nn.Module):
+    """The two maps of a block's MLP with the activation between them; children keep the names of the stock module's."""
+
+    def __init__(self, mlp: Any, name: str) -> None:
+        super().__init__()
+        self.c_fc = AdaptedLinear(mlp.c_fc, f"{name}.in")
+        self.gelu = mlp.gelu
+        self.c_proj = AdaptedLinear(mlp.c_proj, f"{name}.out")
+        self.site = Site(f"{name}.mlp")
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., width) -> the same
+        y: Tensor = self.site(self.c_proj(self.gelu(self.c_fc(x))), x)
+        return y
+
+
+def adapt_open_clip_tower(blocks: nn.ModuleList, encoder: str, *, causal: bool) -> dict[str, Site]:
+    """Replace attention and MLP of an open_clip tower's residual blocks; returns its slots and its other sites by name.
 
     Raises:
         ConfigError: for a block class whose projections this suite does not know.
     """
-    slots: dict[str, Slot] = {}
+    sites: dict[str, Site] = {}
     block: Any
     for layer, block in enumerate(blocks):
         attention = getattr(block, "attn", None)
@@ -80,11 +96,10 @@ def adapt_open_clip_tower(blocks: nn.ModuleList, encoder: str, *, causal: bool) 
         name = f"{encoder}.{layer}"
         adapted = AdaptedAttention(attention, name, causal=causal)
         block.attn = adapted
-        block.mlp.c_fc = AdaptedLinear(block.mlp.c_fc, f"{name}.in")
-        block.mlp.c_proj = AdaptedLinear(block.mlp.c_proj, f"{name}.out")
-        found = [*adapted.slots.values(), adapted.out_proj.slot, block.mlp.c_fc.slot, block.mlp.c_proj.slot]
-        slots.update({slot.name: slot for slot in found if isinstance(slot, Slot)})
-    return slots
+        block.mlp = AdaptedMlp(block.mlp, name)
+        slots = [*adapted.slots.values(), adapted.out_proj.slot, block.mlp.c_fc.slot, block.mlp.c_proj.slot]
+        sites |= {site.name: site for site in (*slots, adapted.site, block.mlp.site) if isinstance(site, Site)}
+    return sites
 
 
 @torch.no_grad()

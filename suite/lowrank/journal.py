@@ -63,12 +63,12 @@ class Journal:
         self._live_before = self._live()
 
     def _without_norm(self) -> set[str]:
-        return {name for name, slot in self.slots.items() if any(slot.branch(key).coefficient is not None for key in slot.branches)}
+        return {name for name, slot in self.slots.items() if any(slot.part(key).factors() is None for key in slot.parts)}
 
     def _live(self) -> dict[str, Factors]:
         live = {}
         for name, slot in self.slots.items():
-            factors = [found for key in slot.branches if (found := slot.branch(key).factors()) is not None]
+            factors = [found for key in slot.parts if (found := slot.part(key).factors()) is not None]
             if factors:
                 joined = stacked(factors)
                 live[name] = Factors(joined.a.cpu(), joined.b.cpu())

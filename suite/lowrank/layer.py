@@ -8,7 +8,7 @@ Source: LoRA, arXiv 2106.09685; gated form of SoRA, arXiv 2311.11696, and CoDyRA
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from suite.errors import ConfigError
 
-Coefficient = Callable[[Tensor, Tensor], Tensor]  # (x, A x) -> multiplier that broadcasts over A x
+Middle = Callable[[Tensor, Tensor], Tensor]  # (x, A x) -> what B is applied to, shaped like A x
 
 
 class Factors(NamedTuple):
@@ -32,27 +32,42 @@ def stacked(parts: Sequence[Factors]) -> Factors:
     return Factors(torch.cat([part.a for part in parts]), torch.cat([part.b for part in parts], dim=1))
 
 
-class Branch(nn.Module):
+class Part(nn.Module):
+    """Anything that stands on a site: a low-rank branch, an adapter, a prompt, a router."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enabled = True
+
+    def forward(self, y: Tensor, x: Tensor) -> Tensor:
+        """The site's result, from what stood there before ``y`` and the input ``x``."""
+        raise TypeError(f"{type(self).__name__} does not say what it makes of its site's result")
+
+    def factors(self) -> Factors | None:
+        """The part as a low-rank update of its site's weight; None: it has no merged form."""
+        return None
+
+
+class Branch(Part):
     """One low-rank part. Parameters are fp32, whatever the backbone's dtype.
 
     Args:
         gate: importance weight of each rank-1 part, (r,), or None for plain LoRA.
-        coefficient: input-dependent multiplier of A x; a branch that has one cannot be merged. A module's tensors are part of a
-            checkpoint, its code is not: the method's ``load_state`` puts it back.
+        middle: what stands between A x and B: an input-dependent choice, a mixing matrix. A branch that has one cannot be merged.
+            A module's tensors are part of a checkpoint, its code is not: the method's ``load_state`` puts it back.
     """
 
     gate: nn.Parameter | None
 
     def __init__(
-        self, a: Tensor, b: Tensor, gate: Tensor | None = None, *, scale: float = 1.0, coefficient: Coefficient | None = None
+        self, a: Tensor, b: Tensor, gate: Tensor | None = None, *, scale: float = 1.0, middle: Middle | None = None
     ) -> None:
         super().__init__()
         self.a = nn.Parameter(a.float())
         self.b = nn.Parameter(b.float())
         self.gate = nn.Parameter(gate.float()) if gate is not None else None
         self.scale = scale
-        self.coefficient = coefficient
-        self.enabled = True
+        self.middle = middle
         self.dropout = 0.0
 
     @property
@@ -65,8 +80,8 @@ class Branch(nn.Module):
         low = F.linear(x, self.a)
         if self.gate is not None:
             low = low * self.gate
-        if self.coefficient is not None:
-            low = low * self.coefficient(x, low)
+        if self.middle is not None:
+            low = self.middle(x, low)
         if self.scale != 1.0:
             low = low * self.scale
         # One fused product and sum: a separate sum of full-size tensors costs as much as the product itself.
@@ -75,7 +90,7 @@ class Branch(nn.Module):
     @torch.no_grad()
     def factors(self) -> Factors | None:
         """fp32 copies with zero-gate parts dropped, so that rank counts what is really there; None: no one matrix holds the branch."""
-        if self.coefficient is not None:
+        if self.middle is not None:
             return None
         a, b = self.a.detach().clone(), self.b.detach() * self.scale
         if self.gate is not None:
@@ -95,7 +110,7 @@ def merged_form(slot: Slot, key: str) -> Factors:
     Raises:
         ConfigError: the branch depends on the input; no single matrix holds it.
     """
-    factors = slot.branch(key).factors()
+    factors = slot.part(key).factors()
     if factors is None:
         raise ConfigError(f"branch '{key}' of {slot.name} depends on the input; this method has no merged form.")
     return factors
@@ -114,21 +129,50 @@ def fresh_branch(
     return Branch(a, b, gate, scale=scale).to(slot.weight.device)
 
 
-class Slot(nn.Module):
-    """One adaptable linear map: a frozen weight, or a row range of a fused one, and its named branches.
+class Site(nn.Module):
+    """A place in the network on which parts can stand: ``vision.3.mlp``, ``layers.5.attn``, ``vision.tokens``.
+
+    Attributes:
+        parts: by name, applied in the order in which they were put there.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.parts = nn.ModuleDict()
+
+    def part(self, key: str) -> Part:
+        """The part ``key``; KeyError if there is none."""
+        part = self.parts[key]
+        assert isinstance(part, Part)
+        return part
+
+    def forward(self, y: Tensor, x: Tensor) -> Tensor:
+        """What the enabled parts make of the module's result ``y`` and its input ``x``; ``y`` itself where there are none."""
+        for part in self.parts.values():
+            if part.enabled:
+                y = part(y, x)
+        return y
+
+
+def slots_of(sites: Mapping[str, Site]) -> dict[str, Slot]:
+    """Those of ``sites`` that are linear maps."""
+    return {name: site for name, site in sites.items() if isinstance(site, Slot)}
+
+
+class Slot(Site):
+    """A site that is one adaptable linear map: a frozen weight, or a row range of a fused one, and its branches.
 
     Args:
         name: ``vision.3.q``, ``text.0.in``, ``layers.5.out``; with several projections behind one placement letter
             the projection follows (``layers.5.in.gate``).
-        weight: the backbone's own parameter, (all rows, in); never replaced, changed only by ``merge``.
+        weight: the backbone's own parameter, (all rows, in); never replaced, changed only by ``add_to_weight``.
         rows: the rows of ``weight`` that belong to this slot.
     """
 
     def __init__(self, name: str, weight: nn.Parameter, rows: slice | None = None) -> None:
-        super().__init__()
-        self.name = name
+        super().__init__(name)
         self.rows = rows if rows is not None else slice(0, weight.shape[0])
-        self.branches = nn.ModuleDict()
         # A plain tuple keeps the shared parameter out of this module's own state dict.
         self._weight = (weight,)
 
@@ -145,17 +189,10 @@ class Slot(nn.Module):
         return int(self.rows.stop - self.rows.start)
 
     def branch(self, key: str) -> Branch:
-        """The branch ``key``; KeyError if there is none."""
-        branch = self.branches[key]
+        """The branch ``key``; KeyError if there is no part of that name."""
+        branch = self.part(key)
         assert isinstance(branch, Branch)
         return branch
-
-    def forward(self, y: Tensor, x: Tensor) -> Tensor:
-        """The frozen map's result ``y`` (..., out) plus what the enabled branches make of ``x`` (..., in)."""
-        for branch in self.branches.values():
-            if branch.enabled:
-                y = branch(y, x)
-        return y
 
     @torch.no_grad()
     def add_to_weight(self, factors: Factors) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suite.backbones.causal_lm import CausalLearner, LanguageModelConfig
+from suite.backbones.causal_learner import CausalLearner, LanguageModelConfig
 from suite.benchmarks.stream import Stream
 from suite.cost_meter import peak_bytes, reset_peak
 from suite.data.buckets import length_bucketed_order, padding_share
@@ -84,13 +84,13 @@ def _training(learner: CausalLearner, task: int, name: str, batch_size: int) -> 
     assert lengths is not None
     random, bucketed = _orders(lengths, batch_size)
     for slot in learner.slots.values():
-        slot.branches[BRANCH] = fresh_branch(slot, RANK, generator)
+        slot.parts[BRANCH] = fresh_branch(slot, RANK, generator)
     learner.plain = True
     plain = _training_speed(learner, task, random)
     learner.plain = False
     fast = _training_speed(learner, task, bucketed)
     for slot in learner.slots.values():
-        del slot.branches[BRANCH]
+        del slot.parts[BRANCH]
     return PerfRow(f"{name}: training", plain, fast, "tokens/s", fast / plain)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from suite.backbones.causal_lm import CausalLearner, CausalLMConfig, LanguageModelConfig
+from suite.backbones.causal_learner import CausalLearner, LanguageModelConfig
+from suite.backbones.causal_lm import CausalLMConfig
 from suite.backbones.learner import Learner
 from suite.errors import ConfigError, unknown_name
 from suite.lowrank.export import merge_live_branches, merged_state, read_peft_adapter, write_peft_adapter, write_state

@@ -28,7 +28,7 @@ def weights(trainer: StreamTrainer) -> dict[str, torch.Tensor]:
     found = {}
     for name, slot in trainer.learner.slots.items():
         value = slot.weight[slot.rows].clone()
-        for key in slot.branches:
+        for key in slot.parts:
             a, b = slot.branch(key).factors()
             value += b @ a
         found[name] = value
@@ -60,7 +60,7 @@ def test_several_updates_of_a_slot_are_repeated_in_their_order(make_trainer: Cal
     trainer, again = make_trainer(LoraConfig(between="stack")), make_trainer(LoraConfig(between="stack"))
     method, slot = trainer.method, trainer.method.slots[0]
     for key in ("one", "two", "three"):
-        slot.branches[key] = fresh_branch(slot, 3, torch.Generator().manual_seed(0))
+        slot.parts[key] = fresh_branch(slot, 3, torch.Generator().manual_seed(0))
         slot.branch(key).b.data.normal_(generator=torch.Generator().manual_seed(len(key)))
         method.merge(slot, key)
     trainer.journal.add(method.added)

@@ -64,6 +64,7 @@ HOMES = {
     "open_clip": ("suite/backbones/open_clip_network.py", "suite/backbones/pretrain_clip.py"),
     "transformers": (
         "suite/backbones/causal_lm.py",
+        "suite/backbones/causal_learner.py",
         "suite/backbones/generation.py",
         "suite/backbones/lm_*.py",
         "suite/backbones/pretrain_lm.py",

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from suite.backbones.causal_lm import CausalLearner, MiniLMConfig
+from suite.backbones.causal_learner import CausalLearner
+from suite.backbones.causal_lm import MiniLMConfig
 from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.benchmarks.stream import Stream
 from suite.parts import MethodConfig, TrainingConfig

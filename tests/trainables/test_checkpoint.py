@@ -1,4 +1,4 @@
-"""What comes back from a checkpoint: every tensor as trainable as it was, coefficients, nothing that was not there."""
+"""What comes back from a checkpoint: every tensor as trainable as it was, what stands between A and B, nothing that was not there."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ COSTS = TaskCosts(
 
 
 class Router(nn.Module):
-    """A coefficient that learns: one multiplier per rank-1 part, from the input."""
+    """A middle that learns: one multiplier per rank-1 part, from the input."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(2, 4))
 
     def forward(self, x: Tensor, low: Tensor) -> Tensor:
-        return torch.sigmoid(x @ self.weight.T)
+        return low * torch.sigmoid(x @ self.weight.T)
 
 
 class Routed(Method):
@@ -48,7 +48,7 @@ class Routed(Method):
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         if "routed" in self.slots and not self.forgets:
-            self.slots["routed"].branch("task").coefficient = Router()
+            self.slots["routed"].branch("task").middle = Router()
 
 
 def slots() -> dict[str, Slot]:
@@ -63,11 +63,11 @@ def branch(seed: int) -> Branch:
 def saved(folder: Path) -> tuple[dict[str, Slot], TaskResult]:
     """A frozen A with a trained B and gate on one slot, a learned router on the other."""
     before = slots()
-    before["plain"].branches["task"], before["routed"].branches["task"] = branch(0), branch(1)
+    before["plain"].parts["task"], before["routed"].parts["task"] = branch(0), branch(1)
     before["plain"].branch("task").a.requires_grad_(False)
     router = Router()
     nn.init.normal_(router.weight, generator=torch.Generator().manual_seed(2))
-    before["routed"].branch("task").coefficient = router
+    before["routed"].branch("task").middle = router
     journal = Journal(before)
     journal.add({})
     digests = Checkpoints(folder, "r").save(1, journal, Routed(before), RandomStreams(0), {})
@@ -77,23 +77,23 @@ def saved(folder: Path) -> tuple[dict[str, Slot], TaskResult]:
 def test_every_tensor_is_as_trainable_as_it_was(tmp_path: Path) -> None:
     before, result = saved(tmp_path)
     after = slots()
-    after["plain"].branches["gone"] = branch(3)  # of a method that begins with branches
+    after["plain"].parts["gone"] = branch(3)  # of a method that begins with branches
     Checkpoints(tmp_path, "r").load([result], Journal(after), Routed(after), RandomStreams(0))
     for name, slot in before.items():
-        assert list(after[name].branches) == ["task"]
+        assert list(after[name].parts) == ["task"]
         was, found = (dict(owner.branch("task").named_parameters()) for owner in (slot, after[name]))
         assert {part: value.requires_grad for part, value in found.items()} == {part: value.requires_grad for part, value in was.items()}
         assert all(torch.equal(found[part], value) for part, value in was.items())
     assert [part for part, value in after["plain"].branch("task").named_parameters() if value.requires_grad] == ["b", "gate"]
 
 
-def test_a_coefficient_comes_back_or_is_missed(tmp_path: Path) -> None:
+def test_a_middle_comes_back_or_is_missed(tmp_path: Path) -> None:
     before, result = saved(tmp_path)
     after, x = slots(), torch.randn(5, 4, generator=torch.Generator().manual_seed(4))
     Checkpoints(tmp_path, "r").load([result], Journal(after), Routed(after), RandomStreams(0))
     assert torch.equal(after["routed"](torch.zeros(5, 3), x), before["routed"](torch.zeros(5, 3), x))
     forgetful = slots()
-    with pytest.raises(SuiteError, match="branch 'task' of routed had an input-dependent coefficient"):
+    with pytest.raises(SuiteError, match="branch 'task' of routed had a middle"):
         Checkpoints(tmp_path, "r").load([result], Journal(forgetful), Routed(forgetful, forgets=True), RandomStreams(0))
 
 

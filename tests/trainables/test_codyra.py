@@ -224,4 +224,4 @@ def test_every_task_begins_with_zero_update_and_full_rank(make_trainer: Callable
             assert torch.equal(trainer.learner.network.encode_image(pixels), before)  # type: ignore[operator]
             assert all(slot.branch("task").effective_rank() == 16 for slot in trainer.method.slots)
             for slot in trainer.method.slots:
-                del slot.branches["task"]
+                del slot.parts["task"]

@@ -76,7 +76,7 @@ def test_every_tensor_of_a_step_lies_on_the_device(name: str, learner: Learner) 
     trainer = StreamTrainer(learner, config_of(name).build(), training, RandomStreams(0))
     context = take_steps(trainer, 0)
     for slot in trainer.method.slots:
-        for branch in slot.branches.values():
+        for branch in slot.parts.values():
             branch.gate = None  # type: ignore[assignment]  # how many are zero is a question that only real gates answer
     trainer.method.end_task(context)
     take_steps(trainer, 1)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from suite.backbones.causal_lm import CausalLearner
+from suite.backbones.causal_learner import CausalLearner
 from suite.benchmarks.text_scores import score
 from suite.config import RunConfig, validate
 from suite.runs.generations import read_generations

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from suite.backbones import causal_lm, lm_network
 from suite.backbones.answer_loss import IGNORED, answer_loss
-from suite.backbones.causal_lm import CausalLearner, MiniLMConfig
+from suite.backbones.causal_learner import CausalLearner
+from suite.backbones.causal_lm import MiniLMConfig
 from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.benchmarks.stream import Stream
 from suite.lowrank.layer import fresh_branch
@@ -66,7 +67,7 @@ def stream() -> Stream:
 def loss_and_gradients(learner: CausalLearner, rows: torch.Tensor) -> tuple[float, list[torch.Tensor]]:
     batch = learner.batch(torch.zeros_like(rows), rows, torch.Generator())
     output = learner.forward(batch)
-    learned = [parameter for slot in learner.slots.values() for parameter in slot.branches.parameters()]
+    learned = [parameter for slot in learner.slots.values() for parameter in slot.parts.parameters()]
     return output.loss.item(), list(torch.autograd.grad(output.loss, learned))
 
 
@@ -75,7 +76,7 @@ def adapted(stream: Stream) -> CausalLearner:
     assert isinstance(learner, CausalLearner)
     g = torch.Generator().manual_seed(0)
     for slot in learner.slots.values():
-        slot.branches["task"] = fresh_branch(slot, 2, g, gate=torch.ones(2))
+        slot.parts["task"] = fresh_branch(slot, 2, g, gate=torch.ones(2))
         slot.branch("task").b.data.normal_(generator=g)
     return learner
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from suite.backbones.causal_lm import CausalLearner, CausalLMConfig, MiniLMConfig
+from suite.backbones.causal_learner import CausalLearner
+from suite.backbones.causal_lm import CausalLMConfig, MiniLMConfig
 from suite.backbones.learner import Batch
 from suite.backbones.lm_network import MINI_LM, load_causal_lm, placement_map, windows
 from suite.benchmarks.mini import MiniMtilConfig
@@ -47,7 +48,7 @@ def adapt(learner: CausalLearner, *, dropout: float = 0.0) -> None:
         branch = fresh_branch(slot, 4, generator)
         branch.b.data.normal_(generator=generator).mul_(0.05)
         branch.dropout = dropout
-        slot.branches["task"] = branch
+        slot.parts["task"] = branch
 
 
 def save_model(folder: Path, name: str, **fields: Any) -> CausalLMConfig:
@@ -110,7 +111,7 @@ def test_merged_equals_unmerged(stream: Stream) -> None:
         unmerged = learner.forward(batch).logits
         for slot in learner.slots.values():
             slot.add_to_weight(slot.branch("task").factors())
-            del slot.branches["task"]
+            del slot.parts["task"]
         assert (learner.forward(batch).logits - unmerged).abs().max() <= 1e-5
 
 

@@ -24,7 +24,7 @@ from suite.backbones.pretrain_clip import load_mini_clip
 from suite.benchmarks.stream import ImageTask, Protocol, Stream
 from suite.errors import ConfigError
 from suite.lowrank.inject import adapt_open_clip_tower
-from suite.lowrank.layer import fresh_branch
+from suite.lowrank.layer import fresh_branch, slots_of
 from suite.lowrank.placement import Placement
 
 EVERYWHERE = Placement.model_validate("qkvoinout")
@@ -33,7 +33,7 @@ EVERYWHERE = Placement.model_validate("qkvoinout")
 def adapt(learner: ClipLearner, placement: str = "qkvoinout", rank: int = 4) -> None:
     g = torch.Generator().manual_seed(0)
     for slot in learner.place(Placement.model_validate(placement)):
-        slot.branches["task"] = fresh_branch(slot, rank, g, gate=torch.ones(rank))
+        slot.parts["task"] = fresh_branch(slot, rank, g, gate=torch.ones(rank))
         slot.branch("task").b.data.normal_(0, 0.05, generator=g)
 
 
@@ -72,7 +72,7 @@ def test_released_setting_has_4425984_trainable_numbers() -> None:
     towers = (network.visual.transformer.resblocks, network.transformer.resblocks)
     counts = []
     for name, blocks in zip(("vision", "text"), towers, strict=True):
-        slots = adapt_open_clip_tower(blocks, name, causal=name == "text")
+        slots = slots_of(adapt_open_clip_tower(blocks, name, causal=name == "text"))
         assert len(slots) == 72
         counts.append(sum(16 * (slot.in_features + slot.out_features) + 16 for slot in slots.values()))
     assert counts == [2_655_360, 1_770_624]

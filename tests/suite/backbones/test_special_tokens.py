@@ -13,7 +13,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from suite.backbones.causal_lm import CausalLearner, CausalLMConfig, MiniLMConfig
+from suite.backbones.causal_learner import CausalLearner
+from suite.backbones.causal_lm import CausalLMConfig, MiniLMConfig
 from suite.backbones.learner import Batch
 from suite.backbones.lm_network import MINI_LM
 from suite.benchmarks.mini_trace import MiniTraceConfig

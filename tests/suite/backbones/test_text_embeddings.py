@@ -50,7 +50,7 @@ def change(slot: Slot, how: str) -> None:
         with torch.no_grad():
             slot.branch("task").b += 1
     elif how == "branch":
-        slot.branches["more"] = fresh_branch(slot, 1, torch.Generator())
+        slot.parts["more"] = fresh_branch(slot, 1, torch.Generator())
     elif how == "switch":
         slot.branch("task").enabled = False
 
@@ -58,7 +58,7 @@ def change(slot: Slot, how: str) -> None:
 @pytest.mark.parametrize("how", ["merge", "step", "branch", "switch"])
 def test_every_change_of_the_encoder_is_noticed(how: str) -> None:
     embeddings, slot = encoder()
-    slot.branches["task"] = fresh_branch(slot, 1, torch.Generator())
+    slot.parts["task"] = fresh_branch(slot, 1, torch.Generator())
     compute = Counted()
     with torch.no_grad():
         first = embeddings.get("classes", TOKENS, compute)
@@ -116,20 +116,20 @@ def test_a_part_that_learns_in_the_text_encoder_gets_gradients(learner: ClipLear
 
 def test_a_branch_in_the_place_of_another_is_another() -> None:
     embeddings, slot = encoder()
-    slot.branches["task"] = fresh_branch(slot, 1, torch.Generator())
+    slot.parts["task"] = fresh_branch(slot, 1, torch.Generator())
     compute = Counted()
     with torch.no_grad():
         embeddings.get("classes", TOKENS, compute)
-        del slot.branches["task"]
-        slot.branches["task"] = fresh_branch(slot, 1, torch.Generator())
+        del slot.parts["task"]
+        slot.parts["task"] = fresh_branch(slot, 1, torch.Generator())
         embeddings.get("classes", TOKENS, compute)
     assert compute.calls == 2
 
 
 def test_what_computes_with_anything_is_never_remembered() -> None:
     embeddings, slot = encoder()
-    slot.branches["task"] = fresh_branch(slot, 1, torch.Generator())
-    slot.branch("task").coefficient = lambda x, low: torch.ones(())
+    slot.parts["task"] = fresh_branch(slot, 1, torch.Generator())
+    slot.branch("task").middle = lambda x, low: torch.ones(())
     compute = Counted()
     with torch.no_grad():
         embeddings.get("classes", TOKENS, compute)

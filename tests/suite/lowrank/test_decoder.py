@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from suite.errors import ConfigError
 from suite.lowrank.decoder import AdaptedProjection, adapt_decoder, find_projections, placement_rows
-from suite.lowrank.layer import Slot, fresh_branch
+from suite.lowrank.layer import Slot, fresh_branch, slots_of
 
 SHAPE = {
     "hidden_size": 32,
@@ -62,14 +62,14 @@ def add_branches(slots: dict[str, Slot]) -> None:
     for slot in slots.values():
         branch = fresh_branch(slot, 4, generator)
         branch.b.data.normal_(generator=generator).mul_(0.05)
-        slot.branches["task"] = branch
+        slot.parts["task"] = branch
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_stock_logits_and_state_dict_without_branches(name: str) -> None:
     network = tiny(name)
     stock, keys = logits(network), set(network.state_dict())
-    slots = adapt_decoder(network)
+    slots = slots_of(adapt_decoder(network))
     has_gate = name.startswith(("Llama", "Gemma", "Qwen", "Mistral", "Phi3"))
     expected = [f"layers.{layer}.{part}" for layer in (0, 1) for part in (LLAMA_NAMES if has_gate else PLAIN_NAMES)]
     assert sorted(slots) == sorted(expected)
@@ -82,13 +82,13 @@ def test_merged_equals_unmerged_and_loads_into_the_stock_class(name: str) -> Non
     network = tiny(name)
     fresh = copy.deepcopy(network)
     stock = logits(network)
-    slots = adapt_decoder(network)
+    slots = slots_of(adapt_decoder(network))
     add_branches(slots)
     unmerged = logits(network)
     assert (unmerged - stock).abs().max() > 1e-2
     for slot in slots.values():
         slot.add_to_weight(slot.branch("task").factors())
-        del slot.branches["task"]
+        del slot.parts["task"]
     assert (logits(network) - unmerged).abs().max() <= 1e-5
     fresh.load_state_dict(network.state_dict(), strict=True)
     assert (logits(fresh) - unmerged).abs().max() <= 1e-5
@@ -97,7 +97,7 @@ def test_merged_equals_unmerged_and_loads_into_the_stock_class(name: str) -> Non
 @pytest.mark.parametrize("name", ["GPT2LMHeadModel", "Phi3ForCausalLM"])
 def test_one_slot_of_a_fused_weight_moves_its_own_rows_only(name: str) -> None:
     network = tiny(name)
-    slots = adapt_decoder(network)
+    slots = slots_of(adapt_decoder(network))
     fused = next(module for module in network.modules() if isinstance(module, AdaptedProjection) and len(module.slots) == 3)
     before = fused.weight.clone()
     x = torch.randn(5, 32, generator=torch.Generator().manual_seed(0))

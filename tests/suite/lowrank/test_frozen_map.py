@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from suite.lowrank.frozen_map import AdaptedLinear, FrozenMap, compute_plainly
-from suite.lowrank.fused import Part, fused_map
+from suite.lowrank.fused import FusedPart, fused_map
 from suite.lowrank.layer import Slot, fresh_branch
 
 
@@ -23,12 +23,12 @@ def slots_of(weight: nn.Parameter, ranks: list[list[int]], seed: int, *, gated: 
             gate = torch.randn(rank, generator=g) if gated else None
             branch = fresh_branch(slot, rank, g, gate=gate, scale=scale)
             branch.b.data.normal_(generator=g)
-            slot.branches[str(place)] = branch
+            slot.parts[str(place)] = branch
     return slots
 
 
 def gradients(y: Tensor, x: Tensor, slots: list[Slot], towards: Tensor) -> list[Tensor]:
-    learned = [parameter for slot in slots for parameter in slot.branches.parameters()]
+    learned = [parameter for slot in slots for parameter in slot.parts.parameters()]
     return list(torch.autograd.grad(y, [x, *learned], towards))
 
 
@@ -56,9 +56,9 @@ def test_values_and_gradients_agree(
     plain = frozen(x, weight, bias)
     assert torch.allclose(quick, plain, atol=1e-4)
     parts = [
-        Part(slot.rows, branch.a, branch.b, branch.gate, branch.scale)
+        FusedPart(slot.rows, branch.a, branch.b, branch.gate, branch.scale)
         for slot in slots
-        for branch in map(slot.branch, slot.branches)
+        for branch in map(slot.branch, slot.parts)
     ]
     ways = [quick, fused_map(x, weight, bias, parts)] if parts else [quick]
     expected = gradients(plain, x, slots, towards)
@@ -86,7 +86,7 @@ def test_bf16_products_of_a_large_weight_see_updates_smaller_than_its_rounding()
     branch = fresh_branch(layer.slot, 1, torch.Generator().manual_seed(0))
     branch.a.data.fill_(1e-4)
     branch.b.data.fill_(1.0)
-    layer.slot.branches["task"] = branch
+    layer.slot.parts["task"] = branch
     x = torch.zeros(4, 256)
     x[:, 0], x[:, 1] = 1.0, -1.0  # the frozen map gives exactly 0
     branch.a.data[:, 1] = 0.0
@@ -112,14 +112,14 @@ def test_the_rounded_copy_follows_the_merges() -> None:
     assert not torch.equal(before, after)
 
 
-def test_dropout_and_coefficients_go_branch_by_branch() -> None:
+def test_dropout_and_middles_go_branch_by_branch() -> None:
     layer = AdaptedLinear(nn.Linear(16, 16), "vision.0.q").requires_grad_(False)
     branch = slots_of(layer.weight, [[3]], 0, gated=True, scale=1.0)[0].branch("0")
-    layer.slot.branches["task"] = branch
+    layer.slot.parts["task"] = branch
     x = torch.randn(4, 16)
-    branch.coefficient = lambda x, low: torch.zeros_like(low)
+    branch.middle = lambda x, low: torch.zeros_like(low)
     assert torch.equal(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
-    branch.coefficient, branch.dropout = None, 0.999999
+    branch.middle, branch.dropout = None, 0.999999
     layer.train()
     assert torch.allclose(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
     layer.eval()

@@ -21,7 +21,7 @@ def test_fresh_branch_changes_nothing() -> None:
     layer = AdaptedLinear(nn.Linear(12, 7), "vision.0.q")
     x = torch.randn(3, 5, 12)
     before = layer(x)
-    layer.slot.branches["task"] = fresh_branch(layer.slot, 4, torch.Generator().manual_seed(0), gate=torch.ones(4))
+    layer.slot.parts["task"] = fresh_branch(layer.slot, 4, torch.Generator().manual_seed(0), gate=torch.ones(4))
     assert torch.equal(layer(x), before)
 
 
@@ -36,18 +36,18 @@ def test_fresh_a_is_uniform_within_one_over_root_in() -> None:
 @pytest.mark.parametrize("gated", [True, False])
 def test_merged_equals_unmerged(gated: bool, scale: float) -> None:
     layer = AdaptedLinear(nn.Linear(24, 16), "vision.0.q").requires_grad_(False)
-    layer.slot.branches["task"] = random_branch(layer.slot, 4, gated=gated, scale=scale)
+    layer.slot.parts["task"] = random_branch(layer.slot, 4, gated=gated, scale=scale)
     x = torch.randn(3, 5, 24)
     unmerged = layer(x)
     layer.slot.add_to_weight(layer.slot.branch("task").factors())
-    del layer.slot.branches["task"]
+    del layer.slot.parts["task"]
     assert torch.allclose(layer(x), unmerged, atol=1e-5)
 
 
 def test_forward_is_the_documented_formula() -> None:
     layer = AdaptedLinear(nn.Linear(6, 5), "vision.0.q")
     branch = random_branch(layer.slot, 3, scale=0.5)
-    layer.slot.branches["task"] = branch
+    layer.slot.parts["task"] = branch
     x = torch.randn(4, 6)
     gate = branch.gate
     assert gate is not None
@@ -81,7 +81,7 @@ def test_disabled_branch_is_absent() -> None:
     layer = AdaptedLinear(nn.Linear(6, 5), "vision.0.q")
     x = torch.randn(4, 6)
     plain = layer(x)
-    layer.slot.branches["task"] = random_branch(layer.slot, 3)
+    layer.slot.parts["task"] = random_branch(layer.slot, 3)
     layer.slot.branch("task").enabled = False
     assert torch.equal(layer(x), plain)
 

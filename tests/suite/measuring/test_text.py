@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from suite.backbones.causal_lm import CausalLearner, CausalLMConfig, MiniLMConfig
+from suite.backbones.causal_learner import CausalLearner
+from suite.backbones.causal_lm import CausalLMConfig, MiniLMConfig
 from suite.backbones.clip import MiniClipConfig
 from suite.benchmarks.mini import MiniMtilConfig
 from suite.benchmarks.mini_trace import MiniTraceConfig
@@ -32,7 +33,7 @@ def test_measuring_leaves_no_branch_behind() -> None:
     assert isinstance(learner, CausalLearner)
     _, _, equal = compare_generation(learner, [learner.texts.prompts(0, "test")[0].ids], 4)
     assert equal
-    assert not any(slot.branches for slot in learner.slots.values())
+    assert not any(slot.parts for slot in learner.slots.values())
 
 
 def test_images_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,303 @@
+"""A causal language model behind the learner interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from suite.backbones.answer_loss import IGNORED, answer_loss, before_answers
+from suite.backbones.generation import Decoding, generate
+from suite.backbones.learner import (
+    Answer,
+    Batch,
+    BeforeForward,
+    Outcomes,
+    Output,
+    freeze,
+    gradients_of,
+    no_choice,
+    own_logits,
+    place_slots,
+)
+from suite.backbones.lm_network import (
+    AnswerHead,
+    raise_to_fp32,
+    windows,
+)
+from suite.backbones.special_tokens import end_tokens, pad_token, require_tokens
+from suite.backbones.text_store import TextStore
+from suite.backbones.transfer import send
+from suite.benchmarks.stream import Protocol, Split, Stream
+from suite.benchmarks.text_scores import score
+from suite.data.text import Boundary, Ids, TextEncoder, Tokenizer, TokenRow, decode_answers, training_batch
+from suite.errors import ConfigError
+from suite.lowrank.decoder import adapt_decoder, language_tower, module_paths
+from suite.lowrank.frozen_map import compute_plainly
+from suite.lowrank.layer import Slot, slots_of
+from suite.lowrank.placement import Placement
+from suite.lowrank.statistics import parts_off, second_moments
+from suite.parts import BackboneConfig
+
+
+class LanguageModelConfig(BackboneConfig):
+    """Fields shared by all language models.
+
+    Attributes:
+        max_prompt_tokens: longer prompts lose their beginning; less where the model's own window leaves less room.
+        max_answer_tokens: window of the answer with its end token, in training and as a cap in generation.
+        label_boundary: ``exact``, or ``release`` = off by one for many tokenizers (see ``suite.data.text``).
+        pad_multiple: training batches are padded to a multiple of this many tokens (8 in the TRACE release).
+        demonstrations: training rows put before every prompt that is to be answered (in-context learning).
+        temperature: 0 = greedy; 0.1 in the TRACE release.
+        sampling_seed: of the draws when the temperature is not 0.
+        generation_tokens: tokens held in the cache at once; smaller needs less memory.
+        gradient_checkpointing: recompute activations in the backward pass; slower, needs less memory.
+        dtype: how the frozen weights are stored; adapted ones always stay fp32, so that merges lose nothing.
+    """
+
+    max_prompt_tokens: Annotated[int, Field(ge=8)] = 1024
+    max_answer_tokens: Annotated[int, Field(ge=2)] = 512
+    label_boundary: Boundary = "exact"
+    pad_multiple: Annotated[int, Field(ge=1)] = 1
+    demonstrations: Annotated[int, Field(ge=0)] = 0
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    sampling_seed: Annotated[int, Field(ge=0)] = 1234
+    generation_tokens: Annotated[int, Field(ge=1)] = 32768
+    gradient_checkpointing: bool = False
+    dtype: Literal["fp32", "bf16"] = "fp32"
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        return torch.bfloat16 if self.dtype == "bf16" else torch.float32
+
+
+class CausalLearner:
+    """Answer tokens are learned, answers are generated and scored; see ``Learner`` for the contract."""
+
+    kind: Literal["lm"] = "lm"
+
+    def __init__(
+        self, config: LanguageModelConfig, stream: Stream, device: torch.device, network: Any, tokenizer: Tokenizer
+    ) -> None:
+        if stream.protocol is not Protocol.GENERATION or stream.scoring is None:
+            raise ConfigError(
+                f"backbone '{config.name}' answers prompts; benchmark '{stream.name}' holds images and needs a CLIP backbone."
+            )
+        require_tokens(tokenizer, network, stream, config.name)
+        self.config = config
+        self.stream = stream
+        self.scoring: str = stream.scoring
+        self.device = device
+        self.tokenizer = tokenizer
+        self.network = network.to(device).eval()
+        self.sites = adapt_decoder(self.network)
+        self.slots = slots_of(self.sites)
+        self.tower = language_tower(self.network)
+        self.head = AnswerHead(self.network)
+        freeze(self.network)
+        if config.gradient_checkpointing:
+            self.network.activation_checkpointing_enable({"use_reentrant": False})
+        prompt_window, answer_window = windows(network, config.max_prompt_tokens, config.max_answer_tokens)
+        encoder = TextEncoder(tokenizer, prompt_window, answer_window, config.label_boundary)
+        self.end = end_tokens(network, tokenizer)
+        self.pad, self._pad_source = pad_token(tokenizer, network)
+        self.texts = TextStore(stream, encoder, config.demonstrations, self.end)
+        self.current: int | None = None
+        self.label_smoothing = 0.0
+        self.before_forward: BeforeForward = no_choice
+        self.answer: Answer = own_logits
+        self._plain = False
+        self._tokens_laid_out = self._tokens_kept = 0
+        # A GPU records a step for every shape it meets: few shapes there, no padding elsewhere.
+        self.pad_multiple, self.answer_multiple = (64, 16) if device.type == "cuda" else (1, 1)
+
+    @property
+    def plain(self) -> bool:
+        """The reference for comparisons: logits of every token, branch by branch, answers one by one by the stock ``generate``."""
+        return self._plain
+
+    @plain.setter
+    def plain(self, plain: bool) -> None:
+        self._plain = plain
+        compute_plainly(self.network, plain)
+
+    def place(self, placement: Placement) -> list[Slot]:
+        here = {name.split(".")[2] for name in self.slots}
+        missing = [weight for weight in placement.weights if weight not in here]
+        if missing:
+            raise ConfigError(
+                f"placement '{placement}' asks for {', '.join(missing)}, which {type(self.network).__name__} does not "
+                f"have or this suite does not find there; it has {', '.join(sorted(here))}."
+            )
+        chosen = place_slots(self.slots, placement)
+        raise_to_fp32(self.network, chosen)
+        return chosen
+
+    def begin_task(self, index: int) -> None:
+        self.current = index
+        self._tokens_laid_out = self._tokens_kept = 0
+
+    def lengths(self, task: int) -> NDArray[np.int64] | None:
+        return np.array([len(row.ids) for row in self.texts.training(task)], dtype=np.int64)
+
+    def batch(
+        self,
+        tasks: Tensor,
+        rows: Tensor,
+        generator: torch.Generator,
+        label_space: Literal["own", "seen"] = "own",
+    ) -> Batch:
+        examples = [self.texts.training(task)[row] for task, row in zip(tasks.tolist(), rows.tolist(), strict=True)]
+        batch = self._laid_out(tasks, rows, examples, label_space)
+        self._tokens_laid_out += batch.inputs["input_ids"].numel()
+        self._tokens_kept += sum(len(example.ids) for example in examples)
+        return batch
+
+    def batches(self, task: int, split: Split, size: int) -> Iterator[Batch]:
+        examples = self.texts.supervised(task, split)
+        for rows in torch.arange(len(examples)).split(size):
+            yield self._laid_out(torch.full_like(rows, task), rows, [examples[row] for row in rows.tolist()], "own")
+
+    def _laid_out(self, tasks: Tensor, rows: Tensor, examples: Sequence[TokenRow], label_space: Literal["own", "seen"]) -> Batch:
+        inputs = training_batch(examples, self.pad, multiple=max(self.config.pad_multiple, self.pad_multiple))
+        width = -(-max(example.answer_tokens for example in examples) // self.answer_multiple) * self.answer_multiple
+        width = min(width, inputs["input_ids"].shape[1] - 1)  # nothing predicts a first token
+        learned = inputs["input_ids"].masked_fill(~inputs.pop("supervised"), IGNORED)
+        inputs["answer_ids"] = learned[:, -width:].contiguous()
+        return Batch(tasks, rows, {name: send(value, self.device) for name, value in inputs.items()}, label_space)
+
+    def signature(self, batch: Batch) -> tuple[object, ...]:
+        """Equal for batches whose forward passes run the same kernels: rows, tokens, answer window."""
+        return tuple(batch.inputs["input_ids"].shape), batch.inputs["answer_ids"].shape[1]
+
+    def forward(self, batch: Batch) -> Output:
+        if not self.tower.training:
+            self.tower.train()  # dropout of branches and gradient checkpointing; the backbone itself has no dropout
+        inputs = dict(batch.inputs)
+        answers = inputs.pop("answer_ids")  # (n, window), the rest ignored
+        self.before_forward(inputs, training=True)
+        if self.plain:
+            return self._forward_plainly(inputs, answers)
+        apart = self.label_smoothing == 0 and self.head.can_do_apart(answers.numel())
+        with self._storage_autocast(), self.head.window(answers.shape[1], apart=apart) as hidden:
+            logits = self.network(**inputs, use_cache=False).logits  # (n, window, vocabulary), empty if apart
+            if apart:
+                loss = answer_loss(hidden[0].flatten(0, 1), self.head.weight, answers.flatten())
+                return Output(loss, lambda: hidden[0] @ self.head.weight.T, lambda: before_answers(hidden[0], answers))
+        return Output(self._answer_loss(logits, answers), lambda: logits, lambda: before_answers(hidden[0], answers))
+
+    def _answer_loss(self, logits: Tensor, answers: Tensor) -> Tensor:
+        return F.cross_entropy(
+            logits.flatten(0, 1).float(), answers.flatten(), ignore_index=IGNORED, label_smoothing=self.label_smoothing
+        )
+
+    def _forward_plainly(self, inputs: dict[str, Tensor], answers: Tensor) -> Output:
+        with self._storage_autocast():
+            found = self.network(**inputs, use_cache=False, output_hidden_states=True)
+        logits, hidden = found.logits[:, :-1], found.hidden_states[-1][:, :-1]
+        window = answers.shape[1]
+        targets = F.pad(answers, (logits.shape[1] - window, 0), value=IGNORED)
+        loss = self._answer_loss(logits, targets)
+        return Output(loss, lambda: logits[:, -window:], lambda: before_answers(hidden[:, -window:], answers))
+
+    @torch.no_grad()
+    def moments(self, batches: Iterable[Batch], slots: Sequence[Slot]) -> dict[str, Tensor]:
+        seen: list[Tensor | None] = [None]
+        with second_moments(self.network, slots, lambda: seen[0]) as found:
+            for batch in batches:
+                seen[0] = batch.inputs["attention_mask"].bool()
+                self.forward(batch)
+        return found
+
+    def weight_gradients(self, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool = False) -> dict[str, Tensor]:
+        return gradients_of(self, batches, slots, per_example=per_example)
+
+    def without(self, *keys: str) -> AbstractContextManager[None]:
+        return parts_off(self.sites, keys)
+
+    def distil_logits(self, batch: Batch, output: Output) -> Tensor:
+        return output.logits[batch.inputs["answer_ids"] != IGNORED]
+
+    def evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
+        prompts = [row.ids for task in tasks for row in self.texts.prompts(task, split)]
+        limits = [self.texts.limit(task) for task in tasks for _ in self.texts.prompts(task, split)]
+        answers = iter(decode_answers(self.tokenizer, self.answers(prompts, limits)))
+        return [self._outcomes(task, split, answers) for task in tasks]
+
+    @torch.no_grad()
+    def answers(self, prompts: Sequence[Ids], limits: Sequence[int]) -> list[list[int]]:
+        """Generated ids of each prompt, at most so many, without the end token."""
+        self.network.eval()
+        with self._storage_autocast():
+            if self.plain:
+                return self._stock_answers(prompts, limits)
+            return generate(self.network, prompts, limits, self.decoding(), self.device, self.before_forward)
+
+    def _stock_answers(self, prompts: Sequence[Ids], limits: Sequence[int]) -> list[list[int]]:
+        """Greedy answers up to each one's first end token, by the ``generate`` of transformers."""
+        found: list[list[int]] = []
+        for prompt, limit in zip(prompts, limits, strict=True):
+            ids = torch.from_numpy(prompt)[None].to(self.device)
+            seen = torch.ones_like(ids)
+            self.before_forward({"input_ids": ids, "attention_mask": seen, "example": ids.new_tensor([len(found)])}, training=False)
+            answer = self.network.generate(
+                ids, attention_mask=seen, max_new_tokens=limit, do_sample=False, pad_token_id=self.pad
+            )
+            tokens: list[int] = answer[0, ids.shape[1] :].tolist()
+            ends = [place for place, token in enumerate(tokens) if token in self.end]
+            found.append(tokens[: ends[0]] if ends else tokens)
+        return found
+
+    def _outcomes(self, task: int, split: Split, answers: Iterator[str]) -> Outcomes:
+        """Scores of one task; takes as many of ``answers`` as its split has rows."""
+        examples = self.texts.examples(task, split)
+        texts = tuple(next(answers) for _ in examples.prompts)
+        metric = self.texts.tasks[task].metric
+        rows = zip(texts, examples.answers, examples.prompts, strict=True)
+        scores = [score(metric, self.scoring, text, target, prompt) for text, target, prompt in rows]
+        return Outcomes(np.array(scores, dtype=np.float32), texts)
+
+    def decoding(self) -> Decoding:
+        """How answers of this learner are generated."""
+        config = self.config
+        return Decoding(self.end, self.pad, config.generation_tokens, config.temperature, config.sampling_seed)
+
+    def module_paths(self) -> dict[str, str]:
+        """Slot name -> module of the stock model, for adapters in other software's form."""
+        return module_paths(self.network)
+
+    def save_config(self, folder: Path) -> list[Path]:
+        """What ``AutoModelForCausalLM`` and ``AutoTokenizer`` need in a folder beside the weights."""
+        before = set(folder.iterdir())
+        self.network.config.save_pretrained(folder)
+        self.network.generation_config.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        return sorted(set(folder.iterdir()) - before)
+
+    def facts(self) -> dict[str, Any]:
+        if self.current is None:
+            return {}
+        padding = 1 - self._tokens_kept / self._tokens_laid_out if self._tokens_laid_out else 0.0
+        return {
+            **self.texts.facts(self.current),
+            "padding_share": round(padding, 4),
+            "pad_token": self._pad_source,
+        }
+
+    @contextmanager
+    def _storage_autocast(self) -> Iterator[None]:
+        """bf16 weights beside fp32 adapted ones need autocast; fp32 weights leave the choice to the caller."""
+        if self.config.dtype == "fp32":
+            yield
+            return
+        with torch.autocast(self.device.type, torch.bfloat16):
+            yield
