@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from suite.benchmarks.image_facts import class_facts
+from suite.data.image_facts import class_facts
 from suite.data.readers_torchvision import caltech_folders
 
 COOP_NAMES = {

@@ -10,7 +10,8 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from suite.backbones.learner import Batch, Learner, Output
-from suite.benchmarks.stream import Split, Task
+from suite.benchmarks.stream import Task
+from suite.data.examples import Split
 from suite.lowrank.journal import Journal
 from suite.lowrank.layer import Factors, Slot, merged_form
 from suite.randomness import RandomStreams

@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from suite.backbones.text_embeddings import EmbedsTexts
-from suite.benchmarks.stream import SPLITS, Stream
+from suite.benchmarks.stream import Stream
 from suite.config import RunConfig
+from suite.data.examples import SPLITS
 from suite.errors import DamagedRun, TrainingDiverged
 from suite.hardware import hardware
 from suite.hashing import text_hash

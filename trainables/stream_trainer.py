@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from suite.backbones.learner import Batch, Learner, Outcomes
-from suite.benchmarks.stream import Split, Stream
+from suite.benchmarks.stream import Stream
 from suite.cost_meter import CostMeter, peak_bytes
 from suite.data.buckets import length_bucketed_order
+from suite.data.examples import Split
 from suite.errors import ConfigError, TrainingDiverged, unknown_name
 from suite.lowrank.journal import Journal
 from suite.parts import TrainingConfig

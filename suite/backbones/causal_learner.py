@@ -36,8 +36,9 @@ from suite.backbones.lm_network import (
 from suite.backbones.special_tokens import end_tokens, pad_token, require_tokens
 from suite.backbones.text_store import TextStore
 from suite.backbones.transfer import send
-from suite.benchmarks.stream import Protocol, Split, Stream
+from suite.benchmarks.stream import Protocol, Stream
 from suite.benchmarks.text_scores import score
+from suite.data.examples import Split
 from suite.data.text import Boundary, Ids, TextEncoder, Tokenizer, TokenRow, decode_answers, training_batch
 from suite.errors import ConfigError
 from suite.lowrank.decoder import adapt_decoder, language_tower, module_paths

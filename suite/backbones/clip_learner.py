@@ -39,7 +39,8 @@ from suite.backbones.open_clip_network import Tokenizer
 from suite.backbones.pixels import PixelStore, require_size
 from suite.backbones.same_prompts import require_told_apart
 from suite.backbones.text_embeddings import TextEmbeddings
-from suite.benchmarks.stream import ImageTask, Protocol, Split, Stream
+from suite.benchmarks.stream import ImageTask, Protocol, Stream
+from suite.data.examples import Split
 from suite.errors import ConfigError
 from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.inject import adapt_open_clip_tower

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from suite.benchmarks.stream import Split, Stream
+from suite.benchmarks.stream import Stream
+from suite.data.examples import Split
 from suite.errors import ConfigError
 from suite.lowrank.layer import Site, Slot
 from suite.lowrank.placement import Placement

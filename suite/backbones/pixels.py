@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from suite.backbones.transfer import send
-from suite.benchmarks.stream import SPLITS, ImageTask, Split
+from suite.benchmarks.stream import ImageTask
+from suite.data.examples import SPLITS, Split
 from suite.errors import ConfigError
 
 HOST_BYTES = 2 << 30  # images kept as a copy in the host's memory; larger streams stay memory-mapped

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from suite.benchmarks.stream import SPLITS, Stream, TextTask
+from suite.benchmarks.stream import Stream, TextTask
+from suite.data.examples import SPLITS
 from suite.data.text import Tokenizer
 from suite.errors import ConfigError
 

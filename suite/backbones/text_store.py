@@ -6,9 +6,10 @@ from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
-from suite.benchmarks.stream import SPLITS, Split, Stream, TextExamples, TextTask
+from suite.benchmarks.stream import Stream, TextTask
 from suite.benchmarks.text_scores import score
 from suite.data.demonstrations import choose_demonstrations, instruction_of, with_demonstrations
+from suite.data.examples import SPLITS, Split, TextExamples
 from suite.data.text import PromptRow, TextEncoder, TokenRow
 
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from suite.benchmarks.image_plan import TaskPlan, decode_now, plan_all, planned_stream, read_cached
-from suite.benchmarks.stream import ImageExamples, Protocol, Split, Stream
+from suite.benchmarks.stream import Protocol, Stream
 from suite.data.cache import ImageCache
 from suite.data.draws import class_rows, draw_beside, hold_out, rest_of
+from suite.data.examples import ImageExamples, Split
 from suite.data.folders import FolderDomain, find_domains, read_domain
 from suite.data.items import ImageItems
 from suite.errors import DataError

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from suite.benchmarks.image_facts import Family, class_facts, stream_facts
-from suite.benchmarks.stream import SPLITS, ImageExamples, ImageTask, SharedClasses, Split, Stream
+from suite.benchmarks.stream import ImageTask, SharedClasses, Stream
 from suite.benchmarks.stream import Protocol as StreamProtocol
 from suite.data.cache import ImageCache
 from suite.data.cache_build import build
 from suite.data.decode import Geometry, decode_all
 from suite.data.draws import draw_shots, hold_out, rest_of
+from suite.data.examples import SPLITS, ImageExamples, Split
+from suite.data.image_facts import Family, class_facts, stream_facts
 from suite.data.image_set import ImageSet
 from suite.data.items import ImageItems
 from suite.errors import DataError, read_each

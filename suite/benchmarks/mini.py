@@ -9,8 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from suite.benchmarks.stream import ImageExamples, ImageTask, Protocol, Split, Stream
+from suite.benchmarks.stream import ImageTask, Protocol, Stream
 from suite.data.drawn_images import DOMAINS, draw_domain
+from suite.data.examples import ImageExamples, Split
 from suite.errors import require_known
 from suite.parts import BenchmarkConfig
 

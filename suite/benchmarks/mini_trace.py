@@ -9,10 +9,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from suite.benchmarks.stream import Protocol, Split, Stream, TextTask
+from suite.benchmarks.stream import Protocol, Stream, TextTask
 from suite.benchmarks.text_tasks import summary_metrics
 from suite.benchmarks.trace import ORDERS, RECIPES
 from suite.data.drawn_text import DRAWERS, draw_rows
+from suite.data.examples import Split
 from suite.data.prompt_files import examples_of
 from suite.errors import require_known
 from suite.parts import BenchmarkConfig

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from suite.benchmarks.image_facts import Family, stream_facts
 from suite.benchmarks.image_plan import DrawRule, TaskPlan, found_counts, require_classes
 from suite.benchmarks.planned_images import PlannedImages
 from suite.benchmarks.stream import Protocol
+from suite.data.image_facts import Family, stream_facts
 from suite.data.readers_torchvision import read_torchvision
 
 

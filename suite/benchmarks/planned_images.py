@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from suite.benchmarks.image_facts import Family, stream_facts
 from suite.benchmarks.image_plan import (
     TaskPlan,
     completeness,
@@ -18,8 +17,10 @@ from suite.benchmarks.image_plan import (
     read_cached,
     split_cache,
 )
-from suite.benchmarks.stream import Protocol, Split, Stream
+from suite.benchmarks.stream import Protocol, Stream
 from suite.data.cache import ImageCache
+from suite.data.examples import Split
+from suite.data.image_facts import Family, stream_facts
 from suite.errors import require_known
 from suite.parts import BenchmarkConfig
 

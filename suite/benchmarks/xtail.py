@@ -12,10 +12,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from suite.benchmarks.image_facts import Family, class_facts, stream_facts
 from suite.benchmarks.image_plan import DrawRule, TaskPlan, found_counts, require_classes
 from suite.benchmarks.planned_images import PlannedImages
 from suite.benchmarks.stream import Protocol
+from suite.data.image_facts import Family, class_facts, stream_facts
 from suite.data.readers_coop import class_folder, read_coop, spoken_name
 
 EUROSAT_SUFFIX = " satellite location"  # RAIL, scenario_datasets/eurosat.py

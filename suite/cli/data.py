@@ -67,9 +67,9 @@ def verify(
 
         codyra-suite data verify mtil-5shot --manifest mtil-5shot.json.gz
     """
+    from suite.benchmarks.manifest import read_manifest
+    from suite.benchmarks.manifest import verify as verify_root
     from suite.cli.progress import WorkProgress
-    from suite.data.manifest import read_manifest
-    from suite.data.manifest import verify as verify_root
 
     config = planned_benchmark(benchmark, settings or [])
     frozen = read_manifest(manifest) if manifest else None
@@ -98,8 +98,8 @@ def manifest(
 
         codyra-suite data manifest mtil-5shot --set draw_seed=1 --out mtil-5shot-1.json
     """
+    from suite.benchmarks.manifest import manifest_of, write_manifest
     from suite.cli.progress import WorkProgress
-    from suite.data.manifest import manifest_of, write_manifest
     from suite.files import is_standard_output
 
     config = planned_benchmark(benchmark, settings or [])

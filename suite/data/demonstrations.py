@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from suite.benchmarks.stream import TextExamples
+from suite.data.examples import TextExamples
 from suite.randomness import numpy_generator
 
 NOTICE = "We will give you several examples and you should follow them to accomplish the task.\n Examples:\n"

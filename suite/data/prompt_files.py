@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from suite.benchmarks.stream import Split, TextExamples
+from suite.data.examples import Split, TextExamples
 from suite.errors import DataError
 from suite.files import composed, read_json
 from suite.randomness import numpy_generator

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from suite.benchmarks.image_facts import download_facts, stream_facts
 from suite.data.fetch import BytesProgress, Unreachable, fetch
+from suite.data.image_facts import download_facts, stream_facts
 from suite.data.layouts import FOLDERS, locate
 from suite.data.readers_coop import SPLIT_FILES, read_coop
 from suite.data.readers_torchvision import read_torchvision

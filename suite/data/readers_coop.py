@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from suite.benchmarks.image_facts import class_facts
+from suite.data.image_facts import class_facts
 from suite.data.image_set import ImageSet, read_object
 from suite.data.items import FileSource, ImageItems, image_items
 from suite.data.layouts import Need, locate

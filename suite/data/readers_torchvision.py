@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from suite.benchmarks.image_facts import class_facts
 from suite.data.array_sources import cifar_class_names, cifar_items, idx_items
+from suite.data.image_facts import class_facts
 from suite.data.image_set import ImageSet, listed_files, random_parts, read_lines, read_mat, read_mat_numbers, read_object
 from suite.data.items import FileSource, ImageItems, image_items
 from suite.data.layouts import Place, locate

@@ -13,11 +13,12 @@ from suite.backbones.causal_lm import CausalLMConfig, MiniLMConfig
 from suite.backbones.clip import MiniClipConfig, OpenClipConfig
 from suite.backbones.clip_learner import ClipLearner
 from suite.backbones.open_clip_network import open_clip_models
-from suite.benchmarks.image_facts import class_facts, stream_facts
 from suite.benchmarks.mini import MiniXtailConfig
 from suite.benchmarks.mini_trace import MiniTraceConfig
-from suite.benchmarks.stream import ImageExamples, ImageTask, Protocol, Stream
+from suite.benchmarks.stream import ImageTask, Protocol, Stream
 from suite.config import validate
+from suite.data.examples import ImageExamples
+from suite.data.image_facts import class_facts, stream_facts
 from suite.errors import ConfigError, unknown_name
 from suite.parts import BackboneConfig, TrainingConfig
 from suite.randomness import RandomStreams, numpy_generator

@@ -38,12 +38,6 @@ FLOORS = (
 )
 # Importing module -> what of a higher floor it still imports. To become empty.
 UPWARD: dict[str, set[str]] = {
-    "suite.data.demonstrations": {"suite.benchmarks.stream"},
-    "suite.data.manifest": {"suite.benchmarks.image_plan", "suite.benchmarks.stream"},
-    "suite.data.prompt_files": {"suite.benchmarks.stream"},
-    "suite.data.pull": {"suite.benchmarks.image_facts"},
-    "suite.data.readers_coop": {"suite.benchmarks.image_facts"},
-    "suite.data.readers_torchvision": {"suite.benchmarks.image_facts"},
     "suite.measuring.sweep": {"suite.cli.sweeping"},
     "suite.parts": {"suite.backbones.learner", "suite.benchmarks.stream", "trainables.method"},
     "suite.registry": {"suite.tuning.space"},

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from itertools import islice
 
 from baselines.lora import LoraConfig
-from suite.benchmarks.stream import ImageTask, Stream, TextExamples, TextTask, learned_tests
+from suite.benchmarks.stream import ImageTask, Stream, TextTask, learned_tests
+from suite.data.examples import TextExamples
 from trainables.codyra import CodyraConfig
 from trainables.stream_trainer import StreamTrainer
 

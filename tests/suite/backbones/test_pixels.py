@@ -12,7 +12,8 @@ from PIL import Image
 from torchvision.transforms import RandomResizedCrop
 
 from suite.backbones.pixels import PixelStore, crop_windows, random_resized_crop
-from suite.benchmarks.stream import ImageExamples, ImageTask
+from suite.benchmarks.stream import ImageTask
+from suite.data.examples import ImageExamples
 from suite.data.pixel_map import PixelMap
 
 

@@ -14,8 +14,9 @@ from suite.backbones.class_prompts import ClassPrompts
 from suite.backbones.clip import MiniClipConfig, OpenClipConfig
 from suite.backbones.clip_learner import ClipLearner
 from suite.backbones.same_prompts import require_told_apart, spoken
-from suite.benchmarks.image_facts import class_facts, stream_facts
-from suite.benchmarks.stream import ImageExamples, ImageTask, Protocol, SharedClasses, Stream
+from suite.benchmarks.stream import ImageTask, Protocol, SharedClasses, Stream
+from suite.data.examples import ImageExamples
+from suite.data.image_facts import class_facts, stream_facts
 from suite.errors import ConfigError
 
 CPU = torch.device("cpu")

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from suite.benchmarks.image_facts import class_facts, stream_facts
 from suite.benchmarks.image_plan import TaskPlan, plan_all
 from suite.benchmarks.mtil import Mtil5ShotConfig, Mtil16ShotConfig, MtilConfig
 from suite.benchmarks.stream import ImageTask, Protocol
 from suite.config import RunConfig
 from suite.data.decode import decode
+from suite.data.image_facts import class_facts, stream_facts
 from suite.errors import ConfigError, DataError
 
 ORDER_TWO = [  # permutation in ZSCL, mtil/results.ipynb

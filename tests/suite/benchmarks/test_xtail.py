@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from suite.benchmarks.image_facts import class_facts, stream_facts
 from suite.benchmarks.image_plan import TaskPlan, plan_all
 from suite.benchmarks.stream import ImageTask, Protocol
 from suite.benchmarks.xtail import XtailConfig
 from suite.config import RunConfig
+from suite.data.image_facts import class_facts, stream_facts
 from suite.errors import DataError
 
 ORDER_TWO = [  # LADA, arXiv 2505.23271

@@ -1,7 +1,7 @@
 from collections import Counter
 
-from suite.benchmarks.stream import TextExamples
 from suite.data.demonstrations import NOTICE, choose_demonstrations, instruction_of, with_demonstrations
+from suite.data.examples import TextExamples
 
 
 def examples(answers: list[str]) -> TextExamples:

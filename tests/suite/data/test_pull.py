@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from suite.benchmarks import image_facts
-from suite.benchmarks.image_facts import download_facts, stream_facts
+from suite.data import image_facts
 from suite.data.fetch import Unreachable, fetch
+from suite.data.image_facts import download_facts, stream_facts
 from suite.data.pull import Pulled, Wanted, pull, wanted_sets
 from suite.data.readers_coop import SPLIT_FILES, read_coop
 from suite.data.readers_torchvision import read_torchvision

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from suite.benchmarks.image_facts import class_facts, stream_facts
+from suite.data.image_facts import class_facts, stream_facts
 from suite.data.items import ImageItems
 from suite.data.readers_coop import SPLIT_FILES, read_coop
 from suite.errors import DataError

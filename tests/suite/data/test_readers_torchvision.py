@@ -16,9 +16,9 @@ import torch
 import torchvision.datasets as tv
 from scipy.io import savemat
 
-from suite.benchmarks.image_facts import class_facts, stream_facts
 from suite.data import array_sources
 from suite.data.decode import decode
+from suite.data.image_facts import class_facts, stream_facts
 from suite.data.image_set import ImageSet
 from suite.data.items import ImageItems
 from suite.data.readers_torchvision import read_torchvision

@@ -6,8 +6,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from suite.benchmarks.image_facts import stream_facts
 from suite.cli.main import app
+from suite.data.image_facts import stream_facts
 from suite.measuring.packing import Packing, best_count
 from suite.measuring.step import measure_evaluation, measure_step, measure_stream
 from suite.measuring.step_profile import _covered, profile_steps

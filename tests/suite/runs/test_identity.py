@@ -20,7 +20,7 @@ from trainables.run import Surroundings, execute, prepare
 from trainables.untouched import untouched_folder
 
 LORA_ON_MINI = ("baselines.lora", "suite.backbones.clip", "suite.benchmarks.mini")
-OUTSIDE = ("suite/cli", "suite/leaderboard", "suite/tracking", "suite/tuning", "suite/metrics", "search_spaces", "tests")
+OUTSIDE = ("suite/cli", "suite/leaderboard", "suite/tracking", "suite/tuning", "suite/metrics", "suite/measuring", "suite/workflows", "search_spaces", "tests")
 
 
 @pytest.fixture
@@ -104,7 +104,8 @@ from typing import Literal
 import numpy as np
 
 from suite.benchmarks.mini import MiniConfig
-from suite.benchmarks.stream import ImageExamples, ImageTask, Protocol, Stream
+from suite.benchmarks.stream import ImageTask, Protocol, Stream
+from suite.data.examples import ImageExamples
 from suite.parts import BenchmarkConfig
 
 

@@ -12,7 +12,7 @@ Family = Literal["mtil", "xtail"]
 
 @lru_cache(maxsize=4)
 def _read(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((files("suite.benchmarks") / "facts" / f"{name}.json").read_text("utf-8"))
+    content: dict[str, Any] = json.loads((files("suite.data") / "facts" / f"{name}.json").read_text("utf-8"))
     return content
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from suite.benchmarks.image_plan import PlannedBenchmark, TaskPlan, plan_all
-from suite.benchmarks.stream import SPLITS, Split
 from suite.data.examination import Examined, copies, examine
+from suite.data.examples import SPLITS, Split
 from suite.data.items import ImageItems
 from suite.errors import DataError
 from suite.files import read_bytes, write_output

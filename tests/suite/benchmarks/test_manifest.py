@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from suite.benchmarks.manifest import Finding, Manifest, manifest_of, read_manifest, verify, write_manifest
 from suite.benchmarks.mtil import Mtil5ShotConfig
 from suite.benchmarks.xtail import XtailConfig
-from suite.data.manifest import Finding, Manifest, manifest_of, read_manifest, verify, write_manifest
 from suite.errors import DataError
 
 CONFIG = XtailConfig(shots=2)
