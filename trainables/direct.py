@@ -13,9 +13,9 @@ from ray import tune
 from suite.config import RunConfig, validate
 from suite.errors import DamagedRun, DataError, SuiteError
 from suite.runs.record import Record
-from suite.tuning.objectives import validation_view
-from suite.tuning.ray_session import Resources
+from suite.runs.validation_view import validation_view
 from trainables.memory_bound import bound_memory
+from trainables.resources import Resources
 from trainables.run import Report, Surroundings, stream_reports
 
 

@@ -6,7 +6,7 @@ import resource
 
 import torch
 
-from suite.tuning.ray_session import Resources
+from trainables.resources import Resources
 
 GIB = 2**30
 PAGES_FIELD = 5  # of /proc/self/statm: data and stack, in pages, which is what RLIMIT_DATA counts

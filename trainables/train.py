@@ -13,9 +13,9 @@ import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 
-from suite.tuning.crashes import last_lines
-from suite.tuning.ray_session import Resources
+from trainables.crashes import last_lines
 from trainables.direct import ReusedTrainable, ending, surroundings_of
+from trainables.resources import Resources
 from trainables.worker_group import WorkerGroup
 
 POLL_SECONDS = 0.1
@@ -111,7 +111,7 @@ def learn(config: dict[str, Any]) -> None:
     from suite.config import validate
     from suite.errors import SuiteError
     from suite.runs.record import Record
-    from suite.tuning.objectives import validation_view
+    from suite.runs.validation_view import validation_view
     from trainables.memory_bound import bound_memory
     from trainables.run import stream_reports
 

@@ -16,8 +16,9 @@ from suite.config import RunConfig
 from suite.errors import ConfigError
 from suite.registry import METHODS
 from suite.runs.store import RunStore
-from suite.tuning.carry import Carriage, carry_out
-from suite.tuning.objectives import ValidationView
+from suite.runs.validation_view import ValidationView
+from suite.tuning.carriage import Carriage
+from suite.tuning.carry import carry_out
 from suite.tuning.source import ListSource, Suggestion
 
 SEEDS = re.compile(r"([0-9]{1,15})(?:-([0-9]{1,15}))?")

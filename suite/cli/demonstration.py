@@ -17,8 +17,9 @@ from suite.leaderboard.export import write_frame
 from suite.leaderboard.figure_style import save_figure
 from suite.leaderboard.figures import accuracy_matrix_figure
 from suite.runs.store import RunStore
-from suite.tuning.carry import Carriage
-from suite.tuning.ray_session import Resources, ray_session
+from suite.tuning.carriage import Carriage
+from suite.tuning.ray_session import ray_session
+from trainables.resources import Resources
 
 METHODS = ("zero-shot", "lora", "codyra", "olora", "replay")
 BENCHMARKS = ("mini-mtil", "mini-xtail", "mini-trace")

@@ -100,7 +100,7 @@ def compare(
     """
     from suite.cli.compare import carry_list, comparison, seed_list, show_board
     from suite.registry import METHODS
-    from suite.tuning.carry import Carriage
+    from suite.tuning.carriage import Carriage
 
     if not methods:
         methods, reasons = METHODS.usable()

@@ -33,7 +33,7 @@ def sweep(
         codyra-suite sweep sweep.yaml --resume --address auto
     """
     from suite.cli.sweeping import read_sweep, run_study
-    from suite.tuning.carry import Carriage
+    from suite.tuning.carriage import Carriage
 
     config = read_sweep(file)
     carriage = Carriage(

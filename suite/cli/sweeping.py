@@ -23,16 +23,18 @@ from suite.runs.identity import run_code
 from suite.runs.mirror import RunMirror
 from suite.runs.record import Record
 from suite.runs.store import RunStore
-from suite.tuning.carry import Carriage, carry_out
+from suite.runs.validation_view import ValidationView
+from suite.tuning.carriage import Carriage
+from suite.tuning.carry import carry_out
 from suite.tuning.hypervolume import history
-from suite.tuning.objectives import ValidationView
 from suite.tuning.optuna_database import DATABASE
 from suite.tuning.optuna_storage import DUPLICATE, earlier_points, has_trials, some_point
-from suite.tuning.ray_session import Resources, ray_session
+from suite.tuning.ray_session import ray_session
 from suite.tuning.source import Suggestion
 from suite.tuning.study import StudySource, point_config
 from suite.tuning.study_config import StudyConfig
 from suite.yaml_files import load_yaml
+from trainables.resources import Resources
 
 SHOWN_REASONS = 3
 FILE = "sweep.yaml"  # the study's own copy

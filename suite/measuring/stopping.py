@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from suite.errors import DataError
 from suite.runs.record import Record
+from suite.runs.validation_view import ValidationView, validation_view
 from suite.tuning.hypervolume import hypervolume, maximised
-from suite.tuning.objectives import Objective, ValidationView, validation_view
+from suite.tuning.objectives import Objective
 from suite.tuning.stopping import StoppingConfig
 
 

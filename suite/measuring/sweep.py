@@ -17,12 +17,13 @@ from suite.errors import ConfigError
 from suite.files import sqlite_uri
 from suite.measuring.stopping import replay
 from suite.runs.store import RunStore
-from suite.tuning.carry import Carriage
+from suite.tuning.carriage import Carriage
 from suite.tuning.objectives import Objective
-from suite.tuning.ray_session import Resources, ray_session
+from suite.tuning.ray_session import ray_session
 from suite.tuning.stopping import StoppingConfig
 from suite.tuning.study_config import StudyConfig
 from suite.yaml_files import load_yaml
+from trainables.resources import Resources
 
 SWEEP: dict[str, Any] = {
     "name": "perf",

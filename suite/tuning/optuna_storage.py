@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from suite.config import RunConfig
 from suite.errors import ConfigError
 from suite.randomness import derived_seed
-from suite.tuning.objectives import Objective, ValidationView
+from suite.runs.validation_view import ValidationView
+from suite.tuning.objectives import Objective
 from suite.tuning.optuna_database import DATABASE, open_database
 from suite.tuning.space import Space, SpaceUnion
 from suite.tuning.study_config import StudyConfig

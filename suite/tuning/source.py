@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from suite.config import RunConfig
 from suite.errors import DamagedRun
 from suite.runs.store import RunStore
-from suite.tuning.objectives import ValidationView, validation_view
+from suite.runs.validation_view import ValidationView, validation_view
 
 
 @dataclass(frozen=True)

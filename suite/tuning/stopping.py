@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from suite.runs.validation_view import ValidationView
 from suite.settings import Settings
-from suite.tuning.objectives import ValidationView
 
 
 class StoppingConfig(Settings):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from suite.config import RunConfig, apply_overrides, validate
 from suite.errors import UndefinedMetric
 from suite.runs.store import RunStore
-from suite.tuning.objectives import Objective, ValidationView
+from suite.runs.validation_view import ValidationView
+from suite.tuning.objectives import Objective
 from suite.tuning.optuna_storage import DUPLICATE, MOST_REPEATS, TrialStore
 from suite.tuning.source import Suggestion
 from suite.tuning.study_config import StudyConfig

@@ -13,9 +13,9 @@ from suite.errors import require_known
 from suite.registry import METHODS, SPACES
 from suite.settings import Settings
 from suite.tuning.objectives import Objective
-from suite.tuning.ray_session import Resources
 from suite.tuning.space import Space, SpaceUnion
 from suite.tuning.stopping import StoppingConfig
+from trainables.resources import Resources
 
 Sampler = Literal["tpe", "nsga2", "gp", "qmc", "random", "grid"]
 SelectionRule = Literal["two-phase", "current-task", "first-task", "oracle"]

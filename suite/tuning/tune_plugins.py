@@ -18,11 +18,11 @@ from ray.tune.search import Searcher
 from suite.errors import SuiteError
 from suite.runs.mirror import RunMirror
 from suite.runs.store import RunStore
-from suite.tuning.carry import FULL_DISK, Carriage
-from suite.tuning.crashes import ran_out_of_memory, read_crash
-from suite.tuning.objectives import ValidationView, validation_view
-from suite.tuning.ray_session import Resources
+from suite.runs.validation_view import ValidationView, validation_view
+from suite.tuning.carriage import FULL_DISK, Carriage
 from suite.tuning.source import RunSource, Suggestion, left_behind
+from trainables.crashes import ran_out_of_memory, read_crash
+from trainables.resources import Resources
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial

@@ -41,14 +41,10 @@ UPWARD: dict[str, set[str]] = {
     "suite.measuring.sweep": {"suite.cli.sweeping"},
     "suite.parts": {"suite.backbones.learner", "suite.benchmarks.stream", "trainables.method"},
     "suite.registry": {"suite.tuning.space"},
-    "trainables.direct": {"suite.tuning.objectives", "suite.tuning.ray_session"},
-    "trainables.memory_bound": {"suite.tuning.ray_session"},
-    "trainables.train": {"suite.tuning.crashes", "suite.tuning.objectives", "suite.tuning.ray_session"},
 }
 # Modules that still stand in a circle of imports. To become empty.
 CIRCLED = {
     *("suite.cli.compare", "suite.cli.leaderboard", "suite.cli.pictures", "suite.cli.report", "suite.cli.run"),
-    *("suite.tuning.carry", "suite.tuning.tune_plugins"),
 }
 # Library -> the only files that may import it, inside functions too.
 HOMES = {

@@ -12,8 +12,9 @@ from suite.errors import ConfigError, SuiteError
 from suite.leaderboard.table import cost_columns
 from suite.registry import METHODS
 from suite.runs.record import Record, TaskCosts, TaskResult
+from suite.runs.validation_view import validation_view
 from suite.tracking.run_metrics import row_metrics
-from suite.tuning.objectives import Objective, validation_view
+from suite.tuning.objectives import Objective
 from suite.tuning.study_config import StudyConfig
 
 GIB = 2**30

@@ -9,10 +9,12 @@ import pytest
 
 from suite.config import RunConfig
 from suite.runs.record import read_record
-from suite.tuning.carry import Carriage, carry_out
-from suite.tuning.objectives import ValidationView
-from suite.tuning.ray_session import Resources, ray_session
+from suite.runs.validation_view import ValidationView
+from suite.tuning.carriage import Carriage
+from suite.tuning.carry import carry_out
+from suite.tuning.ray_session import ray_session
 from suite.tuning.source import ListSource, Suggestion
+from trainables.resources import Resources
 from trainables.run import Surroundings, execute
 
 

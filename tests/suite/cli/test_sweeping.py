@@ -18,7 +18,7 @@ from suite.config import RunConfig
 from suite.errors import ConfigError, SuiteError
 from suite.runs.record import write_record
 from suite.tracking.mlflow_sink import open_sink
-from suite.tuning.carry import Carriage
+from suite.tuning.carriage import Carriage
 from suite.tuning.study import StudySource
 from trainables.run import Surroundings, execute
 

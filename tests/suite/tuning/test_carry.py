@@ -19,8 +19,9 @@ from suite.config import RunConfig
 from suite.errors import ConfigError, SuiteError
 from suite.runs.record import read_record
 from suite.tracking.mlflow_reader import read_runs
-from suite.tuning.carry import Carriage
-from suite.tuning.ray_session import Resources, ray_session
+from suite.tuning.carriage import Carriage
+from suite.tuning.ray_session import ray_session
+from trainables.resources import Resources
 
 SWEEP = """
 run:

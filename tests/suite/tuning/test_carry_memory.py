@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from suite.config import RunConfig
-from suite.tuning.carry import Carriage, carry_out
-from suite.tuning.ray_session import Resources, ray_session
+from suite.tuning.carriage import Carriage
+from suite.tuning.carry import carry_out
+from suite.tuning.ray_session import ray_session
 from suite.tuning.source import ListSource, Suggestion
+from trainables.resources import Resources
 
 
 @pytest.fixture(scope="module")

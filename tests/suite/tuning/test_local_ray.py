@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from suite.errors import SuiteError
-from suite.tuning.ray_session import Resources, ray_session
+from suite.tuning.ray_session import ray_session
+from trainables.resources import Resources
 
 START = """
 import json, psutil
 from suite.tuning import local_ray
 local_ray.WORKER_SECONDS = 1.0
-from suite.tuning.ray_session import Resources, ray_session
+from suite.tuning.ray_session import ray_session
+from trainables.resources import Resources
 with ray_session(None, Resources(cpus=0.1)):
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
     print(json.dumps([c.laddr.ip for p in processes for c in p.net_connections("inet") if c.status == "LISTEN"]))

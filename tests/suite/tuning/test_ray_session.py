@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from suite.errors import SuiteError
-from suite.tuning.ray_session import Resources, ray_session, token_shown
+from suite.tuning.ray_session import ray_session, token_shown
+from trainables.resources import Resources
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from suite.config import validate
 from suite.errors import ConfigError
 from suite.registry import METHODS, SPACES
-from suite.tuning.objectives import Objective, ValidationView, validation_view
+from suite.runs.validation_view import ValidationView, validation_view
+from suite.tuning.objectives import Objective
 from suite.tuning.optuna_storage import TrialStore
 from suite.tuning.space import Choice, IntUniform, LogUniform, Space, choice
 from suite.tuning.stopping import StoppingConfig

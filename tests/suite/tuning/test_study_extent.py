@@ -11,7 +11,7 @@ import pytest
 from suite.config import validate
 from suite.errors import ConfigError
 from suite.runs.store import RunStore
-from suite.tuning.objectives import ValidationView
+from suite.runs.validation_view import ValidationView
 from suite.tuning.source import Suggestion
 from suite.tuning.space import IntUniform, LogUniform, Space, SpaceUnion, choice
 from suite.tuning.study import StudySource

@@ -12,12 +12,12 @@ from ray import cloudpickle
 
 from suite.config import validate
 from suite.errors import SuiteError
-from suite.tuning.carry import Carriage
-from suite.tuning.objectives import ValidationView
-from suite.tuning.ray_session import Resources
+from suite.runs.validation_view import ValidationView
+from suite.tuning.carriage import Carriage
 from suite.tuning.study import StudySource
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.tune_plugins import Bridge, Ears, SourceSearcher, TaskScheduler
+from trainables.resources import Resources
 
 RUN = {"benchmark": {"name": "mini-mtil", "domains": ["shapes", "faces", "digits"]}}
 TASKS = ("a", "b", "c")

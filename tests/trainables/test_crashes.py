@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.tuning.crashes import Crash, last_lines, read_crash
+from trainables.crashes import Crash, last_lines, read_crash
 
 HEAD = "Failure # 1 (occurred at 2026-11-29_07-15-14)\n"
 FRAMES = (
@@ -90,8 +90,9 @@ import sys
 from pathlib import Path
 
 from suite.cli.run import run_config
-from suite.tuning.carry import Carriage, carry_out
-from suite.tuning.ray_session import Resources
+from suite.tuning.carry import carry_out
+from suite.tuning.carriage import Carriage
+from trainables.resources import Resources
 from suite.tuning.source import ListSource
 
 out, workers = Path(sys.argv[1]), int(sys.argv[2])
