@@ -64,6 +64,39 @@ def test_commands_exist_with_their_options(name: str) -> None:
         parse(arguments)
 
 
+def follow(words: list[str]) -> None:
+    """Words of a sentence that name a command, the values of its options and arguments left out or not."""
+    command = typer.main.get_command(app)
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        name, *words = words
+        assert name in command.commands, name
+        command = command.commands[name]
+    options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+    named = {word.partition("=")[0] for word in words if word.startswith("-")}
+    assert named <= options, named - options
+
+
+@pytest.mark.parametrize("folder", ["docs", "suite", "trainables", "baselines", "search_spaces"])
+def test_commands_named_in_sentences_exist(folder: str) -> None:
+    """In running text of documents, in messages and in docstrings; examples of the help texts are whole commands."""
+    sources = [path for kind in ("md", "py", "html") for path in (REPOSITORY / folder).rglob(f"*.{kind}")]
+    sources += [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"] if folder == "docs" else []
+    for path in sources:
+        text = path.read_text(encoding="utf-8")
+        for found in re.findall(r"[`']codyra-suite ([^`'\n]*)[`']", text):
+            follow(found.split())
+        if path.suffix == ".py":
+            for line in re.findall(r"^ +(codyra-suite .*)$", text, flags=re.MULTILINE):
+                for part in line.replace(" && ", "\n").splitlines():
+                    parse(shlex.split(part)[1:])
+
+
+@pytest.mark.parametrize("arguments", [["runs", "mini-mtil"], ["perf", "step"], ["dev", "perf", "step", "--methods", "lora"]])
+def test_sentences_are_refused_what_does_not_exist(arguments: list[str]) -> None:
+    with pytest.raises(AssertionError):
+        follow(arguments)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_sweep_files_are_valid(name: str) -> None:
     for block in blocks(REPOSITORY / name, "yaml"):
