@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suite.cli.leaderboard import BenchmarkOption, MethodOption, SettingOption, StudyOption, TrialsOption
-from suite.cli.run import OUT, OutOption, TrackingOption
+from suite.cli.options import BenchmarkOption, MethodOption, OutOption, SettingOption, StudyOption, TrackingOption, TrialsOption
+from suite.workflows.places import OUT
 
 if TYPE_CHECKING:
 

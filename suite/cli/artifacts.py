@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.run import DATA, OUT, DataOption, DeviceOption, OutOption, TrackingOption
+from suite.cli.options import DataOption, DeviceOption, OutOption, TrackingOption
+from suite.workflows.places import DATA, OUT
 
 RunArgument = Annotated[str, typer.Argument(help="Run id (or its unique beginning), or a run's folder.")]
 
@@ -25,9 +26,9 @@ def repeat(
 
         codyra-suite repeat codyra-runs/runs/0123456789abcdef
     """
-    from suite.workflows.repeating import repeat_run
+    from suite.workflows import repeating
 
-    verdict = repeat_run(name, out, data_root, device)
+    verdict = repeating.repeat(name, out=out, data_root=data_root, device=device)
     typer.echo(verdict.sentence())
     if not verdict.agrees:
         raise typer.Exit(1)
@@ -49,13 +50,13 @@ def export(
 
         codyra-suite export 0123abcd --format peft
     """
-    from suite.workflows.exporting import export_run
+    from suite.workflows import exporting
 
-    files, differing, examples = export_run(name, format, to, out, data_root, device)
-    for file in files:
+    done = exporting.export(name, format, to, out=out, data_root=data_root, device=device)
+    for file in done.files:
         typer.echo(str(file))
-    typer.echo(f"{differing} of {examples} test examples differ from the stored outcomes")
-    if differing:
+    typer.echo(f"{done.differing} of {done.examples} test examples differ from the stored outcomes")
+    if done.differing:
         raise typer.Exit(1)
 
 
@@ -76,14 +77,9 @@ def rescore(
 
         codyra-suite rescore 0123abcd 89ef0123 --scoring trace --tracking none
     """
-    from suite.cli.run import track
+    from suite.cli.progress import TerminalWatcher
     from suite.cli.summary import print_run
-    from suite.cli.tracking import opened_sink
-    from suite.runs.store import RunStore
-    from suite.workflows.rescoring import rescore as score_again
+    from suite.workflows import rescoring
 
-    sink = opened_sink(tracking, out)
-    records = [score_again(name, scoring, out, data_root) for name in names]
-    track(records, sink)
-    for record in records:
-        print_run(record, RunStore(out).folder(record.run_id))
+    for run in rescoring.rescore(names, scoring, out=out, data_root=data_root, tracking=tracking, watcher=TerminalWatcher()):
+        print_run(run.record, run.folder)

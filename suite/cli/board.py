@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 import typer
 
 from suite.cli.tables import Column, Sheet, print_sheet
-from suite.cli.tracking import say_unreadable
-from suite.errors import ConfigError
-from suite.leaderboard.ledger import LEDGERS, source_notes, with_published
-from suite.leaderboard.run_set import RunSet, load_runs
-from suite.leaderboard.standing import board
-from suite.leaderboard.table import leaderboard_frame, number_text, shown_metrics, task_columns, undefined_metrics, with_spread
+from suite.leaderboard.ledger import source_notes
+from suite.leaderboard.table import number_text, shown_metrics, task_columns, undefined_metrics, with_spread
 
 MARKS = {"best": " ◆", "not separable": " ◇"}
 EXACT = 1e15  # below it a float that holds a count holds every digit of it
@@ -27,44 +21,6 @@ NOTHING_SHOWN = (
     "leaderboard: there is no finished run to show, only trials of studies that failed or were stopped; "
     "'codyra-suite leaderboard --all-trials' shows them."
 )
-
-
-def load_board(
-    tracking: str | None,
-    filters: Mapping[str, str | None],
-    convention: str | None,
-    out: Path,
-    *,
-    all_trials: bool = False,
-    published: bool = False,
-    per_task: bool = False,
-    pool_orders: bool = False,
-    selection_rule: str | None = None,
-) -> pd.DataFrame:
-    """The frame of what MLflow holds; with tracking off, of the records below ``out``.
-
-    Raises:
-        ConfigError: nothing is stored, or the filters leave nothing.
-    """
-    asked = filters.get("benchmark")
-    try:
-        runs = load_runs(tracking, filters, out)
-    except ConfigError:
-        if not (published and asked in LEDGERS):
-            raise
-        runs = RunSet([])  # published numbers can be read without any own run
-    frame = board(
-        runs,
-        convention,
-        all_trials=all_trials,
-        per_task=per_task,
-        pool_orders=pool_orders,
-        selection_rule=selection_rule,
-    )
-    say_unreadable(runs.unreadable)  # last: outcomes were read for the marks
-    if published:
-        return with_published(frame, [asked] if asked else [str(name) for name in frame["benchmark"]])
-    return frame
 
 
 def print_frame(frame: pd.DataFrame, convention: str | None) -> None:
@@ -133,25 +89,6 @@ def _method(row: pd.Series) -> str:
     mark = MARKS.get(str(row["standing"]), "")
     chosen = " *" if row["trials"] > 1 else ""
     return str(row["method"]) + chosen + mark + (f" ({row['unfinished']})" if row["unfinished"] else "")
-
-
-def load_reproduction(tracking: str | None, filters: Mapping[str, str | None], out: Path) -> pd.DataFrame:
-    """Published means of the benchmark asked for (or of all that have some) with the verdict on own rows.
-
-    Raises:
-        ConfigError: nothing is published for the benchmark.
-    """
-    from suite.leaderboard.reproduction import RECOMPUTED, reproduction_frame
-
-    asked = filters.get("benchmark")
-    if asked is not None and asked not in LEDGERS:
-        raise ConfigError(f"leaderboard: no published numbers for '{asked}'; there are some for {', '.join(LEDGERS)}.")
-    try:
-        runs = load_runs(tracking, filters, out)
-    except ConfigError:
-        runs = RunSet([])  # then nothing was attempted, and the table says so
-    frames = [leaderboard_frame(runs.records, name) for name in RECOMPUTED]
-    return reproduction_frame(pd.concat(frames, ignore_index=True), runs.records, [asked] if asked else list(LEDGERS))
 
 
 def print_reproduction(frame: pd.DataFrame) -> None:

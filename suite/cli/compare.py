@@ -1,118 +1,57 @@
-"""What ``compare`` does: carry out a list of runs on Ray, log them, show the leaderboard."""
+"""Command ``compare``: methods x benchmarks x seeds."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from itertools import product
-from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from suite.cli.pictures import attach_run_pictures
-from suite.cli.progress import WorkProgress
-from suite.cli.run import run_config
-from suite.cli.tracking import opened_sink, say_waiting
-from suite.config import RunConfig
-from suite.errors import ConfigError
-from suite.registry import METHODS
-from suite.runs.store import RunStore
-from suite.runs.validation_view import ValidationView
-from suite.tuning.carriage import Carriage
-from suite.tuning.carry import carry_out
-from suite.tuning.source import ListSource, Suggestion
+import typer
 
-SEEDS = re.compile(r"([0-9]{1,15})(?:-([0-9]{1,15}))?")
-MOST_SEEDS = 1000
+from suite.cli.options import DataOption, DeviceOption, OutOption, SetOption, TrackingOption, seed_list
+from suite.workflows.places import DATA, OUT
 
 
-def seed_list(text: str) -> list[int]:
-    """``0-2`` or ``0,1,5`` or ``0-2,7`` as numbers.
+def compare(
+    benchmarks: Annotated[list[str] | None, typer.Option("--benchmark", "-b", help="Benchmark; repeatable.")] = None,
+    methods: Annotated[list[str] | None, typer.Option("--method", "-m", help="Method; repeatable.")] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, e.g. 0-2 or 0,1,5.")] = "0",
+    settings: SetOption = None,
+    concurrency: Annotated[int | None, typer.Option("--concurrency", min=1, help="Runs at a time; default one per core or GPU.")] = None,
+    out: OutOption = OUT,
+    data_root: DataOption = DATA,
+    device: DeviceOption = "auto",
+    tracking: TrackingOption = None,
+) -> None:
+    """Run every method on every benchmark with every seed, on Ray, and show the leaderboard.
 
-    Raises:
-        ConfigError: anything else.
+    Runs that are already finished are reused. Without options: all methods on mini-mtil and mini-xtail. A setting that begins
+    with a method's name holds for that method alone.
+
+    Examples:
+
+        codyra-suite compare -b mini-xtail -m codyra -m lora --seeds 0-2
+
+        codyra-suite compare -b mini-mtil --set training.steps=120 --set codyra.kappa_max=0.02
     """
-    seeds: list[int] = []
-    for part in text.split(","):
-        found = SEEDS.fullmatch(part.strip())
-        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
-        if last < first:
-            raise ConfigError(f"--seeds {text[:80]}: '{part[:80]}' is not a seed or a range; write 0-2 or 0,1,5.")
-        if last - first >= MOST_SEEDS:
-            raise ConfigError(f"--seeds {text}: '{part}' are {last - first + 1} seeds, {MOST_SEEDS} at most; name fewer.")
-        seeds += range(first, last + 1)
-    return list(dict.fromkeys(seeds))
+    from suite.cli.board import print_frame
+    from suite.cli.progress import TerminalWatcher
+    from suite.workflows import comparing, tables
 
-
-def settings_for(method: str, settings: Sequence[str]) -> list[str]:
-    """``--set`` pairs for one method: ``codyra.rank=8`` becomes ``method.rank=8`` for CoDyRA and is dropped for others."""
-    chosen = []
-    for setting in settings:
-        owner, dot, rest = setting.partition(".")
-        if dot and owner in METHODS:
-            chosen += [f"method.{rest}"] if owner == method else []
-        else:
-            chosen.append(setting)
-    return chosen
-
-
-def comparison(benchmarks: Sequence[str], methods: Sequence[str], seeds: Sequence[int], settings: Sequence[str]) -> list[RunConfig]:
-    """The runs of every method on every benchmark with every seed.
-
-    Raises:
-        ConfigError: as ``run_config`` says, in the words of a comparison.
-    """
-    configs = []
-    for benchmark, method, seed in product(benchmarks, methods, seeds):
-        try:
-            configs.append(run_config(benchmark, method=method, seed=seed, settings=settings_for(method, settings)))
-        except ConfigError as error:
-            raise ConfigError(in_its_words(method, str(error))) from None
-    return configs
-
-
-def in_its_words(method: str, sentence: str) -> str:
-    """A sentence about ``method.<field>`` with the key that a comparison of several methods takes, e.g. ``codyra.<field>``."""
-    return re.sub(r"\bmethod\.(?=[a-z_])", f"{method}.", sentence)
-
-
-def carry_list(configs: Sequence[RunConfig], carriage: Carriage, tracking: str | None, *, title: str) -> list[str]:
-    """Carry out ``configs`` with progress and tracking; returns one sentence per failed run.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C came; what was finished is logged.
-    """
-    sink = opened_sink(tracking, carriage.out)
-    source = ListSource(configs)
-    with WorkProgress(title, total=len(configs)) as progress:
-        ended, logged = 0, set[str]()
-
-        def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
-            nonlocal ended
-            ended += 1
-            progress.done(ended)
-
-        def on_record(view: ValidationView) -> None:
-            if sink is not None:
-                sink.log_stored(view.run_id)
-                logged.add(view.run_id)
-
-        carriage.on_record, carriage.on_end = on_record, on_end
-        whole = carry_out(source, carriage)
-    if sink is not None:
-        say_waiting(carriage.out)
-        attach_run_pictures(sink, RunStore(carriage.out).records(sorted(logged)), carriage.out)
-    if not whole:
-        raise KeyboardInterrupt
-    return [_failure(configs[trial].resolved(), reason) for trial, reason in source.failures.items()]
-
-
-def _failure(fields: Mapping[str, Any], reason: str) -> str:
-    method = fields["method"]["name"]
-    return f"{fields['benchmark']['name']} {method} seed {fields['seed']}: {in_its_words(method, reason)}"
-
-
-def show_board(tracking: str | None, out: Path) -> None:
-    """The leaderboard on standard output."""
-    from suite.cli.leaderboard import print_board
-
-    print_board(tracking, out)
+    watcher = TerminalWatcher()
+    done = comparing.compare(
+        benchmarks or comparing.BENCHMARKS,
+        methods or None,
+        seed_list(seeds),
+        settings or [],
+        concurrency=concurrency,
+        out=out,
+        data_root=data_root,
+        device=device,
+        tracking=tracking,
+        watcher=watcher,
+    )
+    for sentence in done.failures:
+        typer.echo(f"failed: {sentence}", err=True)
+    if any(found.record.status != "failed" for found in done.runs):
+        print_frame(tables.leaderboard(out=out, tracking=tracking, watcher=watcher), None)
+    if done.failures:
+        raise typer.Exit(1)

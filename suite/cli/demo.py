@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from suite.cli.run import OUT, OutOption, TrackingOption
+from suite.cli.options import OutOption, TrackingOption
+from suite.workflows.places import OUT
 
 
 def demo(
@@ -25,6 +27,28 @@ def demo(
 
         codyra-suite demo --csv board.csv --tracking none
     """
-    from suite.cli.demonstration import run_demo
+    from suite.cli.board import print_frame
+    from suite.cli.front import print_front, printed_when_interrupted
+    from suite.cli.progress import TerminalWatcher
+    from suite.errors import SuiteError
+    from suite.leaderboard.export import write_frame
+    from suite.tuning.ray_session import ray_session
+    from suite.workflows import demonstration, tables
+    from trainables.resources import Resources
 
-    run_demo(out, csv, tracking)
+    start, watcher = time.perf_counter(), TerminalWatcher()
+    methods, benchmarks = len(demonstration.METHODS), ", ".join(demonstration.BENCHMARKS)
+    typer.echo(f"1/3  {methods} methods on {benchmarks}, {demonstration.STEPS} steps per task")
+    with ray_session(None, Resources()), printed_when_interrupted():
+        compared = demonstration.compare_methods(out, tracking, watcher)
+        trials = demonstration.demo_study().budget.trials
+        typer.echo(f"2/3  study of CoDyRA: {trials} trials over sparsity strength and placement")
+        print_front(demonstration.search(out, tracking, watcher))
+    typer.echo("3/3  leaderboard")
+    frame = tables.leaderboard(out=out, tracking=tracking, watcher=watcher)
+    print_frame(frame, None)
+    write_frame(frame, "csv", csv)
+    picture = demonstration.draw(out)
+    typer.echo(f"table: {csv}   picture: {picture}   runs: {out}   {time.perf_counter() - start:.0f} s")
+    if compared.failures:
+        raise SuiteError("demo: " + "; ".join(compared.failures))

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from suite.cli.main import main as command_line
-from suite.cli.run import DATA, OUT
 from suite.files import sqlite_uri
+from suite.workflows.places import DATA, OUT
 
 
 def sweep_arguments(given: Sequence[str], home: Path) -> list[str]:
@@ -37,8 +37,8 @@ def sweep_arguments(given: Sequence[str], home: Path) -> list[str]:
 
 
 def _has_begun(file: Path, out: Path) -> bool:
-    from suite.cli.sweeping import read_sweep
     from suite.errors import SuiteError
+    from suite.workflows.sweeping import read_sweep
 
     try:
         return (out / "studies" / read_sweep(file).name / "sweep.yaml").is_file()

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from suite.cli.run import OUT, OutOption, TrackingOption
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-FileOption = Annotated[Path | None, typer.Option(help="Write the table to this file; - is standard output.")]
-BenchmarkOption = Annotated[str | None, typer.Option("--benchmark", help="Only this benchmark.")]
-MethodOption = Annotated[str | None, typer.Option("--method", help="Only this method.")]
-SettingOption = Annotated[str | None, typer.Option("--setting", help="Only settings that hold this text, e.g. 'order II'.")]
-StudyOption = Annotated[str | None, typer.Option("--study", help="Only trials of this study.")]
-ConventionOption = Annotated[
-    str | None, typer.Option("--convention", help="Recompute every row under this convention: zscl, rail, trace, gem, ...")
-]
-SelectionOption = Annotated[
-    str | None, typer.Option("--selection", help="Choose every study's trial by two-phase, current-task, first-task or oracle.")
-]
-TrialsOption = Annotated[bool, typer.Option("--all-trials", help="Show every trial of a study, not only the chosen.")]
+from suite.cli.options import (
+    BenchmarkOption,
+    ConventionOption,
+    FileOption,
+    MethodOption,
+    OutOption,
+    SelectionOption,
+    SettingOption,
+    StudyOption,
+    TrackingOption,
+    TrialsOption,
+)
+from suite.workflows.places import OUT
 
 
 def leaderboard(
@@ -60,26 +55,31 @@ def leaderboard(
 
         codyra-suite leaderboard --benchmark mini-xtail --convention gem --markdown board.md
     """
-    from suite.cli.board import load_board, load_reproduction, print_frame, print_reproduction
-    from suite.cli.tracking import say_waiting
+    from suite.cli.board import print_frame, print_reproduction
+    from suite.cli.progress import TerminalWatcher
     from suite.files import printed_beside
     from suite.leaderboard.export import write_frame
+    from suite.workflows import tables
 
-    say_waiting(out)
-    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
     if reproduced:
-        frame = load_reproduction(tracking, filters, out)
+        frame = tables.reproduction(
+            benchmark=benchmark, method=method, setting=setting, study=study, out=out, tracking=tracking, watcher=TerminalWatcher()
+        )
     else:
-        frame = load_board(
-            tracking,
-            filters,
-            convention,
-            out,
-            all_trials=all_trials,
-            published=published,
+        frame = tables.leaderboard(
+            benchmark=benchmark,
+            method=method,
+            setting=setting,
+            study=study,
+            convention=convention,
             per_task=per_task,
             pool_orders=pool_orders,
-            selection_rule=selection,
+            published=published,
+            all_trials=all_trials,
+            selection=selection,
+            out=out,
+            tracking=tracking,
+            watcher=TerminalWatcher(),
         )
     files = {"csv": csv, "markdown": markdown, "latex": latex, "json": json, "html": html}
     with printed_beside(*files.values()):
@@ -91,12 +91,3 @@ def leaderboard(
             print_reproduction(frame)
         else:
             print_frame(frame, convention)
-
-
-def print_board(tracking: str | None, out: Path) -> pd.DataFrame:
-    """The whole leaderboard on screen; the frame is returned."""
-    from suite.cli.board import load_board, print_frame
-
-    frame = load_board(tracking, {}, None, out)
-    print_frame(frame, None)
-    return frame

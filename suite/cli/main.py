@@ -16,6 +16,7 @@ import typer
 from suite import __version__
 from suite.cli.analysis import ranks, significance
 from suite.cli.artifacts import export, repeat, rescore
+from suite.cli.compare import compare
 from suite.cli.data import data_app
 from suite.cli.demo import demo
 from suite.cli.dev import dev_app
@@ -24,9 +25,9 @@ from suite.cli.listing import list_app
 from suite.cli.plan import plan
 from suite.cli.pretrain import pretrain_mini
 from suite.cli.report import report
-from suite.cli.run import compare, run
-from suite.cli.study import sweep
+from suite.cli.run import run
 from suite.cli.submit import submit
+from suite.cli.sweep import sweep
 from suite.errors import ConfigError, SuiteError
 from suite.files import OF_THE_PATH
 from suite.signals import Endings

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from suite.cli.run import DATA, OUT, DataOption, DeviceOption, OutOption, SetOption
+from suite.cli.options import DataOption, DeviceOption, OutOption, SetOption
+from suite.workflows.places import DATA, OUT
 
 
 def data(
@@ -129,7 +130,7 @@ def mini(seeds: Annotated[str, typer.Option("--seeds", help="Seeds, e.g. 0-2.")]
 
         codyra-suite dev perf mini --seeds 0
     """
-    from suite.cli.compare import seed_list
+    from suite.cli.options import seed_list
     from suite.measuring.mini import mini_table
 
     typer.echo(mini_table(seed_list(seeds)))
@@ -150,9 +151,9 @@ def text(
         codyra-suite dev perf text --benchmark trace --data-root data --set backbone.model=path/to/model
     """
     from suite.backbones.causal_learner import LanguageModelConfig
-    from suite.cli.run import run_config
     from suite.errors import ConfigError
     from suite.measuring.text import measure_text
+    from suite.workflows.configs import run_config
     from trainables.device import choose_device
 
     config = run_config(benchmark, method="lora", seed=None, settings=settings or [])

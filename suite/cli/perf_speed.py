@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from suite.cli.options import DeviceOption
 from suite.cli.perf import print_rows
-from suite.cli.run import DeviceOption
 
 if TYPE_CHECKING:
     from suite.measuring.workload import Workload

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suite.cli.run import DATA, OUT, DataOption, DeviceOption, OutOption
+from suite.cli.options import DataOption, DeviceOption, OutOption
+from suite.workflows.places import DATA, OUT
 
 if TYPE_CHECKING:
     from suite.config import RunConfig
@@ -36,11 +37,11 @@ def plan(
     """
     import json as text
 
-    from suite.cli.sweeping import read_sweep
     from suite.files import printed_beside, write_output
     from suite.tuning.forecast import as_json, forecast
     from suite.tuning.points import spanning_points
     from suite.workflows.probe import probe
+    from suite.workflows.sweeping import read_sweep
 
     config = read_sweep(file)
     machine = _machine(address, out, config)

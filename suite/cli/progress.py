@@ -1,4 +1,4 @@
-"""Progress of long work on a terminal: tasks done, steps per second, time left, best so far. Silent elsewhere."""
+"""Progress of long work on a terminal: tasks done, steps per second, time left, best so far; no bar elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import time
 from types import TracebackType
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
@@ -14,6 +15,21 @@ from rich.table import Column
 def terminal() -> Console | None:
     """A console on standard error when that is a terminal, else None."""
     return Console(stderr=True) if sys.stderr.isatty() else None
+
+
+class TerminalWatcher:
+    """Shows what a workflow tells: progress as bars, sentences as lines on standard error, each of them once."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def begin(self, title: str, total: int | None) -> WorkProgress:
+        return WorkProgress(title, total)
+
+    def say(self, sentence: str) -> None:
+        if sentence not in self._said:
+            self._said.add(sentence)
+            typer.echo(sentence, err=True)
 
 
 class WorkProgress:

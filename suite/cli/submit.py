@@ -64,9 +64,9 @@ def submit(
 
         codyra-suite submit sweep.yaml --address http://127.0.0.1:8265 --resume --no-env --no-follow
     """
-    from suite.cli.sweeping import read_sweep
     from suite.tuning import submission
     from suite.tuning.working_folder import build_working_folder, runtime_environment
+    from suite.workflows.sweeping import read_sweep
 
     study = read_sweep(file)
     _check_places(study, file, tracking)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from suite.cli.sweeping import run_study
 from suite.config import validate
 from suite.errors import ConfigError
 from suite.files import sqlite_uri
@@ -22,6 +21,7 @@ from suite.tuning.objectives import Objective
 from suite.tuning.ray_session import ray_session
 from suite.tuning.stopping import StoppingConfig
 from suite.tuning.study_config import StudyConfig
+from suite.workflows.sweeping import run_study
 from suite.yaml_files import load_yaml
 from trainables.resources import Resources
 

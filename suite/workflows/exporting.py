@@ -15,29 +15,56 @@ from suite.lowrank.export import merge_live_branches, merged_state, read_peft_ad
 from suite.lowrank.layer import stacked
 from suite.lowrank.placement import Placement
 from suite.runs.store import RunStore
+from suite.workflows.places import DATA, OUT
 from suite.workflows.restoring import RestoredRun, differing_examples, restore
 from trainables.checkpoint import Checkpoints
 
 FORMATS = ("open_clip", "hf", "peft")
 
 
-def export_run(
-    name: str, format: str, to: Path, out: Path, data_root: Path, device: str
-) -> tuple[list[Path], int, int]:
-    """Files written, test examples that differ from the stored outcomes after loading the files again, examples compared.
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote and proved.
+
+    Attributes:
+        files: files and folders that were written.
+        differing: test examples, of ``examples`` compared, that are answered otherwise after loading the files again.
+    """
+
+    files: list[Path]
+    differing: int
+    examples: int
+
+
+def export(
+    name: str,
+    format: str = "open_clip",
+    to: Path | str = "exported",
+    *,
+    out: Path | str = OUT,
+    data_root: Path | str = DATA,
+    device: str = "auto",
+) -> Exported:
+    """Write a run's merged model or its per-task adapters, and compare what the files answer with what the run answered.
+
+    Args:
+        name: a run's id, the unique beginning of one, or its folder.
+        format: ``open_clip``, ``hf`` or ``peft``.
+        to: folder; the files lie in a folder below it that is named after the run.
+        out, data_root, device: as in ``run``.
 
     Raises:
-        ConfigError: unknown format, or one that does not fit the backbone.
+        SuiteError: unknown run or format, a format that does not fit the backbone, other data or code than the run had.
     """
     if format not in FORMATS:
         raise unknown_name("export format", format, FORMATS, where="--format")
-    run = restore(RunStore(out).find(name), data_root, device)
+    run = restore(RunStore(Path(out)).find(name), Path(data_root), device)
     is_clip = hasattr(run.learner.network, "visual")
     if (format == "open_clip") != is_clip:
         fitting = "open_clip" if is_clip else "hf or peft"
         raise ConfigError(f"export: run {run.stored.record.run_id} has a {'CLIP' if is_clip else 'language model'}; use --format {fitting}.")
-    written = {"open_clip": _open_clip, "hf": _hf, "peft": _peft}[format](run, to / run.stored.record.run_id)
-    return written.files, *differing_examples(replace(run, learner=written.learner))
+    written = {"open_clip": _open_clip, "hf": _hf, "peft": _peft}[format](run, Path(to) / run.stored.record.run_id)
+    return Exported(written.files, *differing_examples(replace(run, learner=written.learner)))
 
 
 @dataclass(frozen=True)

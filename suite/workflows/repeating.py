@@ -11,6 +11,7 @@ import numpy as np
 from suite.config import RunConfig, validate
 from suite.errors import DataError
 from suite.runs.store import OpenRun, RunStore
+from suite.workflows.places import DATA, OUT
 from trainables.run import Surroundings, execute
 from trainables.stream_trainer import EVALUATED
 
@@ -45,13 +46,17 @@ class Verdict:
         )
 
 
-def repeat_run(name: str, out: Path, data_root: Path, device: str) -> Verdict:
-    """Train the run ``name`` again in a temporary folder and compare it with what is stored.
+def repeat(name: str, *, out: Path | str = OUT, data_root: Path | str = DATA, device: str = "auto") -> Verdict:
+    """Train a stored run again in a temporary folder and compare every number with what is stored.
+
+    Args:
+        name: the run's id, the unique beginning of one, or its folder.
+        out, data_root, device: as in ``run``.
 
     Raises:
-        DataError: the run is not finished, or the data has changed.
+        SuiteError: no such run, one that is not finished, or other data than it had.
     """
-    stored = RunStore(out).find(name)
+    stored, data_root = RunStore(Path(out)).find(name), Path(data_root)
     record = stored.record
     if record.status != "finished":
         raise DataError(f"run {record.run_id}: is {record.status}, only finished runs can be repeated; finish it with 'run'.")

@@ -6,7 +6,7 @@ run's identity and folder (without checkpoints), stands beside the first one in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,40 @@ from suite.config import RunConfig, validate
 from suite.errors import ConfigError, DataError
 from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Cells, Record
-from suite.runs.store import RunStore
+from suite.runs.store import OpenRun, RunStore
+from suite.workflows.places import DATA, OUT
+from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.tracking import opened_sink, track
 from trainables.run import Surroundings, prepare
 
 
-def rescore(name: str, scoring: str, out: Path, data_root: Path) -> Record:
+def rescore(
+    names: str | Sequence[str],
+    scoring: str,
+    *,
+    out: Path | str = OUT,
+    data_root: Path | str = DATA,
+    tracking: str | None = None,
+    watcher: Watcher = QUIET,
+) -> list[OpenRun]:
+    """Score the stored answers of text runs by another rule; each result is a run of its own beside the first one.
+
+    Args:
+        names: run ids, unique beginnings of some, or run folders.
+        scoring: ``strict``, ``trace`` or ``treelora``.
+        out, data_root, tracking: as in ``run``.
+
+    Raises:
+        SuiteError: see ``rescore_run``; the runs before the one that cannot be scored are stored.
+    """
+    out = Path(out)
+    sink = opened_sink(tracking, out, watcher)
+    records = [rescore_run(name, scoring, out, Path(data_root)) for name in ([names] if isinstance(names, str) else names)]
+    track(records, sink, watcher)
+    return [OpenRun(record, RunStore(out).folder(record.run_id)) for record in records]
+
+
+def rescore_run(name: str, scoring: str, out: Path, data_root: Path) -> Record:
     """The record of run ``name`` under ``scoring``, stored below ``out``; one that is there already is returned unless ``name`` has gone on since.
 
     Raises:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from suite.cli.compare import _failure, settings_for
 from suite.cli.main import main
-from suite.cli.run import run_config
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
 from suite.runs.record import read_record
+from suite.workflows.comparing import _failure
+from suite.workflows.configs import run_config, settings_for
 from trainables.codyra import CodyraConfig
 
 Cli = Callable[..., tuple[int, str, str]]

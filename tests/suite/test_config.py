@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from suite.cli.run import run_config
 from suite.config import RunConfig, apply_overrides, validate
 from suite.errors import ConfigError
+from suite.workflows.configs import run_config
 from suite.yaml_files import load_yaml
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from suite.cli.compare import seed_list
+from suite.cli.options import seed_list
 from suite.config import RunConfig, apply_overrides, validate
 from suite.errors import ConfigError
 from suite.tuning.study_config import StudyConfig

@@ -89,7 +89,7 @@ RUN = """
 import sys
 from pathlib import Path
 
-from suite.cli.run import run_config
+from suite.workflows.configs import run_config
 from suite.tuning.carry import carry_out
 from suite.tuning.carriage import Carriage
 from trainables.resources import Resources

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from suite.cli.board import load_board
 from suite.errors import ConfigError
 from suite.leaderboard.run_set import RunSet, load_runs
 from suite.runs.outcomes import write_outcomes
 from suite.runs.record import write_record
+from suite.workflows.tables import leaderboard
 
 
 def test_empty_store_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="MLflow holds no run here"):
-        load_board(f"sqlite:///{tmp_path / 'none.db'}", {}, None, tmp_path)
+        leaderboard(tracking=f"sqlite:///{tmp_path / 'none.db'}", out=tmp_path)
 
 
 @pytest.fixture

@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from suite.cli.compare import carry_list
-from suite.cli.sweeping import read_sweep, run_study
 from suite.config import RunConfig
 from suite.errors import ConfigError, SuiteError
 from suite.runs.record import read_record
 from suite.tracking.mlflow_reader import read_runs
 from suite.tuning.carriage import Carriage
 from suite.tuning.ray_session import ray_session
+from suite.workflows.comparing import carry_runs
+from suite.workflows.progress import QUIET
+from suite.workflows.sweeping import read_sweep, run_study
 from trainables.resources import Resources
 
 SWEEP = """
@@ -45,13 +46,13 @@ def test_a_comparison_is_carried_out_once(ray: object, make_config: Callable[...
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     configs = [make_config(name) for name in ("zero-shot", "lora")] + [make_config("lora", training={"steps": 60, "lr": 1e9})]
     carriage = Carriage(tmp_path / "out", tmp_path, "cpu")
-    failures = carry_list(configs, carriage, uri, title="test")
+    failures = carry_runs(configs, carriage, uri, title="test", watcher=QUIET).failures
     assert len(failures) == 1
     assert "the loss is" in failures[0]
     stored = {run.record.run_id: run.record.status for run in read_runs(uri)}
     assert sorted(stored.values()) == ["failed", "finished", "finished"]
     stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("out/runs/*/record.json") if read_record(p).status == "finished"}
-    carry_list(configs[:2], carriage, uri, title="again")
+    carry_runs(configs[:2], carriage, uri, title="again", watcher=QUIET)
     assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
     assert len(list(read_runs(uri))) == 3
 
@@ -62,8 +63,8 @@ def test_a_study_ends_in_optuna_records_and_mlflow_alike(ray: object, tmp_path: 
     file = tmp_path / "night.yaml"
     file.write_text(SWEEP)
     carriage = Carriage(tmp_path / "out", tmp_path, "cpu")
-    source = run_study(read_sweep(file), carriage, uri, resume=False, accept_changes=False)
-    trials = source.store.trials()
+    study = run_study(read_sweep(file), carriage, uri, resume=False, accept_changes=False)
+    trials = study.trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
     runs = list(read_runs(uri))
     assert {run.record.run_id for run in runs} == {trial.user_attrs["run_id"] for trial in trials}
@@ -89,12 +90,12 @@ def test_stopped_trials_are_pruned_everywhere_and_never_on_the_front(ray: object
     rule = "stopping: {rule: median, grace_tasks: 1, least_trials: 1}\nconcurrency: 1\nsampler: random\n"
     file.write_text(SWEEP.replace("trials: 4", "trials: 5") + rule)
     carriage = Carriage(tmp_path / "out", tmp_path, "cpu", concurrency=1)
-    source = run_study(read_sweep(file), carriage, uri, resume=False, accept_changes=False)
-    trials = source.store.trials()
+    study = run_study(read_sweep(file), carriage, uri, resume=False, accept_changes=False)
+    trials = study.trials
     pruned = [trial for trial in trials if trial.state.name == "PRUNED"]
     assert pruned
     assert {trial.state.name for trial in trials} == {"PRUNED", "COMPLETE"}
-    assert not {trial.number for trial in pruned} & set(source.store.front())
+    assert not {trial.number for trial in pruned} & set(study.front)
     logged = {run.record.run_id: run.record for run in read_runs(uri)}
     for trial in trials:
         record = logged[trial.user_attrs["run_id"]]

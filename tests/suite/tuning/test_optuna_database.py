@@ -66,8 +66,8 @@ def test_one_that_is_damaged_while_a_study_runs_is_one_sentence(tmp_path: Path) 
 
 
 def test_one_that_is_missing_is_said_and_not_begun_anew(tmp_path: Path) -> None:
-    from suite.cli.sweeping import run_study
     from suite.tuning.carriage import Carriage
+    from suite.workflows.sweeping import run_study
 
     folder = tmp_path / "studies" / "s"
     folder.mkdir(parents=True)

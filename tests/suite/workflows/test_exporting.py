@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from suite.config import RunConfig, validate
-from suite.workflows.exporting import export_run
+from suite.workflows.exporting import export
 from trainables.run import Surroundings, execute
 
 
@@ -14,8 +14,8 @@ def test_a_bf16_run_is_judged_in_bf16(
     make_config: Callable[..., RunConfig], surroundings: Surroundings, tmp_path: Path
 ) -> None:
     record = execute(make_config("lora", training={"precision": "bf16"}), surroundings)
-    _, differing, examples = export_run(record.run_id, "open_clip", tmp_path, surroundings.out, surroundings.data_root, "cpu")
-    assert (differing, examples) == (0, 580)
+    exported = export(record.run_id, "open_clip", tmp_path, out=surroundings.out, data_root=surroundings.data_root, device="cpu")
+    assert (exported.differing, exported.examples) == (0, 580)
 
 
 def test_a_stopped_text_run_is_judged_on_what_it_learned(tmp_path: Path) -> None:
@@ -28,5 +28,5 @@ def test_a_stopped_text_run_is_judged_on_what_it_learned(tmp_path: Path) -> None
     config = validate(RunConfig, fields, where="test")
     record = execute(config, Surroundings(tmp_path, tmp_path, "cpu"), lambda report: report.row < 1)
     assert record.tasks_done == 1
-    _, differing, examples = export_run(record.run_id, "hf", tmp_path, tmp_path, tmp_path, "cpu")
-    assert (differing, examples) == (0, 24)
+    exported = export(record.run_id, "hf", tmp_path, out=tmp_path, data_root=tmp_path, device="cpu")
+    assert (exported.differing, exported.examples) == (0, 24)

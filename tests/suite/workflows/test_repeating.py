@@ -12,7 +12,7 @@ from suite.errors import ConfigError
 from suite.runs.outcomes import read_outcomes, write_outcomes
 from suite.runs.record import write_record
 from suite.runs.store import RunStore
-from suite.workflows.repeating import repeat_run
+from suite.workflows.repeating import repeat
 from trainables.run import Surroundings, execute
 
 
@@ -22,7 +22,7 @@ def test_a_run_whose_zero_shot_row_was_accepted_can_be_repeated(
     config = make_config("lora")
     monkeypatch.setattr(type(config.benchmark), "untouched", {"mean": 99.0})
     record = execute(config, Surroundings(tmp_path, tmp_path, "cpu", accept_zero_shot=True))
-    assert repeat_run(record.run_id, tmp_path, tmp_path, "cpu").agrees
+    assert repeat(record.run_id, out=tmp_path, data_root=tmp_path, device="cpu").agrees
 
 
 def test_cells_and_outcomes_that_one_side_lacks_differ(make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_cells_and_outcomes_that_one_side_lacks_differ(make_config: Callable[...
     test[3][0] = None
     results = [result.model_copy(update={"digests": {}}) for result in (*record.results, record.results[3].model_copy(update={"row": 4}))]
     write_record(record.model_copy(update={"test": [*test, test[3]], "validation": [*record.validation, [None] * 3], "results": results}), folder)
-    verdict = repeat_run(record.run_id, tmp_path, tmp_path, "cpu")
+    verdict = repeat(record.run_id, out=tmp_path, data_root=tmp_path, device="cpu")
     assert (verdict.agrees, verdict.differing, verdict.largest_gap) == (False, 2 * len(moved), 0.0)
 
 

@@ -15,8 +15,8 @@ from suite.config import RunConfig, validate
 from suite.errors import ConfigError, DataError
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record
-from suite.workflows.exporting import export_run
-from suite.workflows.rescoring import rescore
+from suite.workflows.exporting import export
+from suite.workflows.rescoring import rescore_run
 from suite.yaml_files import load_yaml
 from trainables.run import Surroundings, execute
 
@@ -39,7 +39,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Path]:
 @pytest.mark.parametrize("scoring", ["trace", "treelora"])
 def test_equals_a_run_scored_so_from_the_start(scoring: str, trained: tuple[Record, Path], tmp_path: Path) -> None:
     record, out = trained
-    again = rescore(record.run_id, scoring, out, out)
+    again = rescore_run(record.run_id, scoring, out, out)
     direct = execute(config(scoring), Surroundings(tmp_path, tmp_path, "cpu"))
     assert (again.run_id, again.scoring, again.metrics, again.setting) == (direct.run_id, scoring, direct.metrics, direct.setting)
     assert again.test == direct.test
@@ -52,9 +52,9 @@ def test_equals_a_run_scored_so_from_the_start(scoring: str, trained: tuple[Reco
 def test_the_first_run_stays_and_a_second_call_changes_nothing(trained: tuple[Record, Path]) -> None:
     record, out = trained
     before = (out / "runs" / record.run_id / "record.json").read_bytes()
-    first = rescore(record.run_id, "trace", out, out)
+    first = rescore_run(record.run_id, "trace", out, out)
     stamp = (out / "runs" / first.run_id / "record.json").stat().st_mtime_ns
-    assert rescore(record.run_id, "trace", out, out) == first
+    assert rescore_run(record.run_id, "trace", out, out) == first
     assert (out / "runs" / first.run_id / "record.json").stat().st_mtime_ns == stamp
     assert (out / "runs" / record.run_id / "record.json").read_bytes() == before
 
@@ -62,16 +62,16 @@ def test_the_first_run_stays_and_a_second_call_changes_nothing(trained: tuple[Re
 def test_a_run_that_has_gone_on_is_scored_again(tmp_path: Path) -> None:
     here = Surroundings(tmp_path, tmp_path, "cpu")
     stopped = execute(config(), here, lambda report: report.row < 1)
-    early = rescore(stopped.run_id, "trace", tmp_path, tmp_path)
+    early = rescore_run(stopped.run_id, "trace", tmp_path, tmp_path)
     assert (early.status, early.tasks_done) == ("stopped", 1)
     execute(config(), here)
-    late = rescore(stopped.run_id, "trace", tmp_path, tmp_path)
+    late = rescore_run(stopped.run_id, "trace", tmp_path, tmp_path)
     assert (late.run_id, late.status, late.tasks_done) == (early.run_id, "finished", 2)
 
 
 def test_the_config_of_the_other_rule_lies_beside_the_record(trained: tuple[Record, Path]) -> None:
     record, out = trained
-    again = rescore(record.run_id, "treelora", out, out)
+    again = rescore_run(record.run_id, "treelora", out, out)
     fields = load_yaml(out / "runs" / again.run_id / "config.yaml")
     assert validate(RunConfig, fields, where="test") == config("treelora")
 
@@ -79,43 +79,43 @@ def test_the_config_of_the_other_rule_lies_beside_the_record(trained: tuple[Reco
 def test_what_cannot_be_scored_again_is_named(trained: tuple[Record, Path], tmp_path: Path) -> None:
     record, out = trained
     with pytest.raises(ConfigError, match="scored by 'strict' already"):
-        rescore(record.run_id, "strict", out, out)
+        rescore_run(record.run_id, "strict", out, out)
     with pytest.raises(ConfigError, match="scoring"):
-        rescore(record.run_id, "tracee", out, out)
+        rescore_run(record.run_id, "tracee", out, out)
     copy = tmp_path / "runs" / record.run_id
     copy.mkdir(parents=True)
     (copy / "record.json").write_bytes((out / "runs" / record.run_id / "record.json").read_bytes())
     with pytest.raises(DataError, match="are not stored"):
-        rescore(record.run_id, "trace", tmp_path, out)
+        rescore_run(record.run_id, "trace", tmp_path, out)
 
 
 @pytest.mark.parametrize("format", ["hf", "peft"])
 def test_exported_language_models_answer_the_same(format: str, trained: tuple[Record, Path], tmp_path: Path) -> None:
     record, out = trained
-    files, differing, examples = export_run(record.run_id, format, tmp_path, out, out, "cpu")
-    assert differing == 0
-    assert examples == 48
-    assert all(file.exists() for file in files)
+    exported = export(record.run_id, format, tmp_path, out=out, data_root=out, device="cpu")
+    assert exported.differing == 0
+    assert exported.examples == 48
+    assert all(file.exists() for file in exported.files)
 
 
 def test_exported_folder_loads_with_the_auto_classes(trained: tuple[Record, Path], tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     record, out = trained
-    files, _, _ = export_run(record.run_id, "hf", tmp_path, out, out, "cpu")
-    folder = files[0].parent
+    exported = export(record.run_id, "hf", tmp_path, out=out, data_root=out, device="cpu")
+    folder = exported.files[0].parent
     network = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     assert network.config.tie_word_embeddings
-    assert "lm_head.weight" not in load_file(files[0])
+    assert "lm_head.weight" not in load_file(exported.files[0])
     assert torch.equal(network.lm_head.weight, network.model.embed_tokens.weight)
     assert tokenizer.decode(tokenizer("Stance:")["input_ids"]) == "Stance:"
 
 
 def test_exported_adapters_are_in_pefts_form(trained: tuple[Record, Path], tmp_path: Path) -> None:
     record, out = trained
-    folders, _, _ = export_run(record.run_id, "peft", tmp_path, out, out, "cpu")
-    fields = json.loads((folders[0] / "adapter_config.json").read_bytes())
+    exported = export(record.run_id, "peft", tmp_path, out=out, data_root=out, device="cpu")
+    fields = json.loads((exported.files[0] / "adapter_config.json").read_bytes())
     assert fields["peft_type"] == "LORA"
     assert "model.layers.0.self_attn.q_proj" in fields["target_modules"]
 
@@ -123,4 +123,4 @@ def test_exported_adapters_are_in_pefts_form(trained: tuple[Record, Path], tmp_p
 def test_a_language_model_is_not_an_open_clip_model(trained: tuple[Record, Path], tmp_path: Path) -> None:
     record, out = trained
     with pytest.raises(ConfigError, match="use --format hf or peft"):
-        export_run(record.run_id, "open_clip", tmp_path, out, out, "cpu")
+        export(record.run_id, "open_clip", tmp_path, out=out, data_root=out, device="cpu")

@@ -11,10 +11,11 @@ from typing import Any
 import optuna
 import pytest
 
-from suite.cli.pictures import attach_run_pictures, attach_study
-from suite.cli.report import importances
 from suite.config import RunConfig
 from suite.runs.record import write_record
+from suite.tuning.study_result import Study
+from suite.workflows.importance import importances
+from suite.workflows.pictures import attach_run_pictures, attach_study
 from trainables.run import Surroundings, execute
 
 
@@ -48,10 +49,9 @@ class Sink:
 def attached(names: list[str], out: Path) -> set[str]:
     """Names of the pictures of a study whose one trial has these runs."""
     trials = [optuna.trial.create_trial(value=1.0, user_attrs={"run_id": ",".join(names)})]
-    store = SimpleNamespace(trials=lambda: trials, front=lambda: [])
     sink = Sink()
-    source = SimpleNamespace(store=store, config=SimpleNamespace(name="night", objectives=["zscl.last"]))
-    attach_study(sink, "parent", source, out)  # type: ignore[arg-type]
+    config = SimpleNamespace(name="night", objectives=["zscl.last"])
+    attach_study(sink, "parent", Study(config, trials, []), out)  # type: ignore[arg-type]
     return {path.name for path in sink.files}
 
 
@@ -88,5 +88,5 @@ def test_a_picture_that_was_drawn_and_never_attached_is(
     sink = Sink()
     attach_run_pictures(sink, [record], surroundings.out)  # type: ignore[arg-type]
     assert set(sink.of_runs) == names
-    monkeypatch.setattr("suite.cli.pictures.save_figure", lambda *_: pytest.fail("drawn again"))
+    monkeypatch.setattr("suite.workflows.pictures.save_figure", lambda *_: pytest.fail("drawn again"))
     attach_run_pictures(sink, [record], surroundings.out)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from suite.leaderboard.figure_style import save_figure
 from suite.leaderboard.figures import accuracy_matrix_figure
@@ -13,10 +13,11 @@ from suite.leaderboard.rank_figures import rank_figure
 from suite.leaderboard.study_figures import study_drawings, study_frame
 from suite.runs.record import Record
 from suite.runs.store import RunStore
+from suite.workflows.importance import importance
 
 if TYPE_CHECKING:
     from suite.tracking.mlflow_sink import MlflowSink
-    from suite.tuning.study import StudySource
+    from suite.tuning.study_result import Study
 
 PLACE, FORMS = "pictures", 2  # every drawing is an SVG and a PNG
 
@@ -39,30 +40,26 @@ def attach_run_pictures(sink: MlflowSink, records: Sequence[Record], out: Path) 
         sink.attach(record.run_id, [path for stem, draw in drawings.items() for path in save_figure(draw(), folder / stem)], PLACE)
 
 
-def attach_study(sink: MlflowSink, parent: str, source: StudySource, out: Path) -> None:
+def attach_study(sink: MlflowSink, parent: str, study: Study, out: Path) -> None:
     """Pictures and the table of all trials on the study's parent run; the best trials get their own pictures."""
-    from suite.cli.report import importance
-
-    trials = source.store.trials()
-    sink.log_table(parent, _trial_columns(source), "trials.json")
-    names = {number: str(trials[number].user_attrs.get("run_id", "")).split(",") for number in range(len(trials))}
-    records = {record.run_id: record for record in RunStore(out).records([name for found in names.values() for name in found])}
-    attach_run_pictures(sink, [records[name] for number in source.store.front() for name in names[number] if name in records], out)
-    name, table = source.config.name, study_frame(list(records.values()), source.config.name)
-    drawings = study_drawings(name, table, importance(table))
-    folder = out / "figures" / f"study-{name}"
+    sink.log_table(parent, _texts(study), "trials.json")
+    names = [str(trial.user_attrs.get("run_id", "")).split(",") for trial in study.trials]
+    records = {record.run_id: record for record in RunStore(out).records([name for found in names for name in found])}
+    attach_run_pictures(sink, [records[name] for number in study.front for name in names[number] if name in records], out)
+    title, table = study.config.name, study_frame(list(records.values()), study.config.name)
+    drawings = study_drawings(title, table, importance(table))
+    folder = out / "figures" / f"study-{title}"
     paths = [path for stem, draw in drawings.items() for path in save_figure(draw(), folder / stem)]
     sink.attach_to(parent, paths, PLACE)
 
 
-def _trial_columns(source: StudySource) -> dict[str, list[str]]:
-    """Number, state, objectives, settings and reason of every trial as text."""
-    trials = source.store.trials()
-    names = list(dict.fromkeys(name for trial in trials for name in trial.params))
-    columns = {"trial": [str(trial.number) for trial in trials], "state": [trial.state.name for trial in trials]}
-    for place, objective in enumerate(source.config.objectives):
-        columns[objective] = [f"{trial.values[place]:.4g}" if trial.values else "" for trial in trials]
-    for name in names:
-        columns[name] = [str(trial.params.get(name, "")) for trial in trials]
-    columns["reason"] = [str(trial.user_attrs.get("reason", "")) for trial in trials]
-    return columns
+def _texts(study: Study) -> dict[str, list[str]]:
+    """The study's columns as MLflow shows them."""
+    columns = {name: values for name, values in study.columns().items() if name != "runs"}
+    return {name: [_text(value, as_number=name in study.config.objectives) for value in values] for name, values in columns.items()}
+
+
+def _text(value: Any, *, as_number: bool) -> str:
+    if value != value:  # NaN: the trial has no such thing
+        return ""
+    return f"{value:.4g}" if as_number else str(value)

@@ -12,14 +12,17 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from suite.cli.front import print_front
 from suite.cli.main import app
-from suite.cli.sweeping import FILE, _may_begin, _say_other_code, print_front, read_sweep, run_study
+from suite.cli.progress import TerminalWatcher
 from suite.config import RunConfig
 from suite.errors import ConfigError, SuiteError
 from suite.runs.record import write_record
 from suite.tracking.mlflow_sink import open_sink
 from suite.tuning.carriage import Carriage
 from suite.tuning.study import StudySource
+from suite.tuning.study_result import study_of
+from suite.workflows.sweeping import FILE, _may_begin, _say_other_code, read_sweep, run_study
 from trainables.run import Surroundings, execute
 
 SWEEP: dict[str, Any] = {
@@ -68,7 +71,7 @@ def test_repetitions_are_counted_apart(tmp_path: Path, capsys: pytest.CaptureFix
     source = StudySource(read_sweep(write(tmp_path, points=[point, point], budget={"trials": 2})), tmp_path)
     while not isinstance(run := source.suggest(), str):
         source.ended(run, None, "the worker died")
-    print_front(source)
+    print_front(study_of(source))
     shown = capsys.readouterr().out
     assert "failed (2): the worker died" in shown
     assert "trials: 2 FAIL (1 repetitions of them)" in shown
@@ -94,13 +97,13 @@ def test_what_a_study_has_told_cannot_be_renamed_under_it(tmp_path: Path) -> Non
 def test_a_study_that_goes_on_under_other_code_says_so(
     make_config: Callable[..., RunConfig], surroundings: Surroundings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = execute(make_config("zero-shot"), replace(surroundings, study="night", trial=0))
-    _say_other_code("night", surroundings.out)
+    record, watcher = execute(make_config("zero-shot"), replace(surroundings, study="night", trial=0)), TerminalWatcher()
+    _say_other_code("night", surroundings.out, watcher)
     assert capsys.readouterr().err == ""
     write_record(record.model_copy(update={"code_version": "other"}), surroundings.out / "runs" / record.run_id)
-    _say_other_code("day", surroundings.out)
+    _say_other_code("day", surroundings.out, watcher)
     assert capsys.readouterr().err == ""
-    _say_other_code("night", surroundings.out)
+    _say_other_code("night", surroundings.out, watcher)
     assert "study 'night': the code has changed since some of its trials" in capsys.readouterr().err
 
 
@@ -109,8 +112,8 @@ def test_a_crash_before_the_first_trial_leaves_no_study(tmp_path: Path, monkeypa
         raise TypeError("cannot pickle '_thread.RLock' object")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("suite.cli.sweeping.carry_out", crash)
-    monkeypatch.setattr("suite.cli.sweeping.ray_session", lambda *_: nullcontext())
+    monkeypatch.setattr("suite.workflows.sweeping.carry_out", crash)
+    monkeypatch.setattr("suite.workflows.sweeping.ray_session", lambda *_: nullcontext())
     config, out, uri = read_sweep(write(tmp_path)), tmp_path / "out", f"sqlite:///{tmp_path / 'mlflow.db'}"
     for _ in range(2):  # the same command begins it again
         with pytest.raises(TypeError, match="RLock"):

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.run import DATA, OUT, DataOption, DeviceOption, OutOption, TrackingOption
+from suite.cli.options import DataOption, DeviceOption, OutOption, TrackingOption
+from suite.workflows.places import DATA, OUT
 
 
 def sweep(
@@ -32,21 +33,22 @@ def sweep(
 
         codyra-suite sweep sweep.yaml --resume --address auto
     """
-    from suite.cli.sweeping import read_sweep, run_study
-    from suite.tuning.carriage import Carriage
+    from suite.cli.front import print_front, printed_when_interrupted
+    from suite.cli.progress import TerminalWatcher
+    from suite.workflows import sweeping
 
-    config = read_sweep(file)
-    carriage = Carriage(
-        out,
-        data_root,
-        device,
-        address,
-        config.resources,
-        config.concurrency,
-        carrier=config.carrier,
-        storage=config.storage,
-        selection=config.selection,
-    )
-    source = run_study(config, carriage, tracking, resume=resume, accept_changes=accept_changes)
-    if {trial.state.name for trial in source.store.trials()} == {"FAIL"}:
+    with printed_when_interrupted():
+        study = sweeping.sweep(
+            file,
+            resume=resume,
+            accept_changes=accept_changes,
+            address=address,
+            out=out,
+            data_root=data_root,
+            device=device,
+            tracking=tracking,
+            watcher=TerminalWatcher(),
+        )
+    print_front(study)
+    if study.has_failed:
         raise typer.Exit(1)

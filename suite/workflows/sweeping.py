@@ -1,21 +1,15 @@
-"""What ``sweep`` does around a study: read and keep its file, carry it out, log it, print the front."""
+"""A study over a search space: its file read and kept, carried out, logged."""
 
 from __future__ import annotations
 
 import shutil
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import typer
 import yaml
 
-from suite.cli.pictures import attach_study
-from suite.cli.progress import WorkProgress
-from suite.cli.tables import Column, Sheet, print_sheet
-from suite.cli.tracking import opened_sink, say_waiting
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError
 from suite.files import atomic_write
@@ -26,19 +20,70 @@ from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView
 from suite.tuning.carriage import Carriage
 from suite.tuning.carry import carry_out
-from suite.tuning.hypervolume import history
 from suite.tuning.optuna_database import DATABASE
-from suite.tuning.optuna_storage import DUPLICATE, earlier_points, has_trials, some_point
+from suite.tuning.optuna_storage import earlier_points, has_trials, some_point
 from suite.tuning.ray_session import ray_session
 from suite.tuning.source import Suggestion
 from suite.tuning.study import StudySource, point_config
 from suite.tuning.study_config import StudyConfig
+from suite.tuning.study_result import Study, study_of
+from suite.workflows.pictures import attach_study
+from suite.workflows.places import DATA, OUT
+from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.tracking import opened_sink, say_waiting
 from suite.yaml_files import load_yaml
 from trainables.resources import Resources
 
-SHOWN_REASONS = 3
 FILE = "sweep.yaml"  # the study's own copy
 FIXED = ("space", "objectives")  # Optuna has their names and directions
+
+
+class SweepInterrupted(KeyboardInterrupt):
+    """Ctrl-C came during a sweep; ``study`` is what was finished, which is stored and logged."""
+
+    def __init__(self, study: Study) -> None:
+        super().__init__()
+        self.study = study
+
+
+def sweep(
+    file: Path | str | Mapping[str, Any],
+    *,
+    resume: bool = False,
+    accept_changes: bool = False,
+    address: str | None = None,
+    out: Path | str = OUT,
+    data_root: Path | str = DATA,
+    device: str = "auto",
+    tracking: str | None = None,
+    watcher: Watcher = QUIET,
+) -> Study:
+    """Search a space with Optuna on Ray Tune; objectives see validation numbers only.
+
+    Args:
+        file: the path of a sweep file, or its fields, among them ``name``.
+        resume: go on with a study that was interrupted.
+        accept_changes: with ``resume``: the file may differ from the one the study began with.
+        address: of a Ray cluster; None = RAY_ADDRESS, else a local Ray.
+        out, data_root, device, tracking: as in ``run``.
+
+    Raises:
+        SuiteError: a mistake in the file, a study that exists or has changed, before anything is trained; no Ray; a full disk.
+        SweepInterrupted: Ctrl-C came; what was finished is kept.
+    """
+    config = study_config(file, where="sweep") if isinstance(file, Mapping) else read_sweep(Path(file))
+    carriage = Carriage(
+        Path(out),
+        Path(data_root),
+        device,
+        address,
+        config.resources,
+        config.concurrency,
+        carrier=config.carrier,
+        storage=config.storage,
+        selection=config.selection,
+    )
+    return run_study(config, carriage, tracking, resume=resume, accept_changes=accept_changes, watcher=watcher)
 
 
 def read_sweep(file: Path) -> StudyConfig:
@@ -47,50 +92,54 @@ def read_sweep(file: Path) -> StudyConfig:
     Raises:
         ConfigError: all problems of the file in one message.
     """
-    fields = load_yaml(file)
+    return study_config({"name": file.stem, **load_yaml(file)}, where=str(file))
+
+
+def study_config(fields: Mapping[str, Any], *, where: str) -> StudyConfig:
+    """The same for the fields of a sweep file; ``where`` is what they are called in errors."""
     try:
-        config = validate(StudyConfig, {"name": file.stem, **fields}, where=str(file))
+        config = validate(StudyConfig, dict(fields), where=where)
         point_config(config, some_point(config))
     except ConfigError as error:
-        named = str(error).startswith(f"{file}: ")
-        raise error if named else ConfigError(f"{file}: {error}") from None
+        named = str(error).startswith(f"{where}: ")
+        raise error if named else ConfigError(f"{where}: {error}") from None
     return config
 
 
 def run_study(
-    config: StudyConfig, carriage: Carriage, tracking: str | None, *, resume: bool, accept_changes: bool
-) -> StudySource:
-    """Carry out a study to its budget and print its best trials.
+    config: StudyConfig, carriage: Carriage, tracking: str | None, *, resume: bool = False, accept_changes: bool = False, watcher: Watcher = QUIET
+) -> Study:
+    """Carry out a study to its budget.
 
     Raises:
         ConfigError: the study exists and may not be continued, or its file has changed.
-        KeyboardInterrupt: Ctrl-C came; the best so far was printed.
+        SweepInterrupted: Ctrl-C came.
     """
     folder, fields = carriage.out.resolve() / "studies" / config.name, config.model_dump(mode="json")
     _may_begin(config.name, folder / FILE, fields, resume=resume, accept_changes=accept_changes)
     if resume:
-        _say_other_code(config.name, carriage.out)
+        _say_other_code(config.name, carriage.out, watcher)
     else:
         earlier_points(config)
     RunMirror(carriage.storage).require_writable()
-    sink, parent = opened_sink(tracking, carriage.out), None
+    sink, parent = opened_sink(tracking, carriage.out, watcher), None
     with (
         ray_session(carriage.address, config.resources),
-        WorkProgress(f"study {config.name}", config.budget.trials) as progress,
+        watcher.begin(f"study {config.name}", config.budget.trials) as work,
         _undone_without_trials(folder, is_new=not resume),
     ):
         source = StudySource(config, folder, RunStore(carriage.out.resolve()))
         atomic_write(folder / FILE, yaml.safe_dump(fields, sort_keys=False).encode())  # a study with a file had a database
 
         def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
-            progress.done(source.store.ended_trials(), source.best_note())
+            work.done(source.store.ended_trials(), source.best_note())
 
         def on_record(view: ValidationView) -> None:
             if sink is not None:
                 sink.log_stored(view.run_id)
 
         carriage.on_record, carriage.on_end = on_record, on_end
-        carriage.on_retry = _say_retry
+        carriage.on_retry = lambda runs, larger: watcher.say(_retried(runs, larger))
         if sink is not None:
             sink.log_study(config.name, fields)
         is_whole = False
@@ -99,14 +148,14 @@ def run_study(
         finally:
             if sink is not None:
                 parent = sink.end_study(config.name, finished=is_whole)
+    study = study_of(source)
     if sink is not None and parent is not None:
-        attach_study(sink, parent, source, carriage.out)
+        attach_study(sink, parent, study, carriage.out)
     if sink is not None:
-        say_waiting(carriage.out)
-    print_front(source)
+        say_waiting(carriage.out, watcher)
     if not is_whole:
-        raise KeyboardInterrupt
-    return source
+        raise SweepInterrupted(study)
+    return study
 
 
 @contextmanager
@@ -120,21 +169,18 @@ def _undone_without_trials(folder: Path, *, is_new: bool) -> Iterator[None]:
         raise
 
 
-def _say_retry(runs: list[Suggestion], larger: Resources) -> None:
+def _retried(runs: list[Suggestion], larger: Resources) -> str:
     """What the memory forecast got wrong, and the lines that would have been right."""
     numbers = ", ".join(str(run.trial) for run in runs)
     fields = ", ".join(f"{key}: {value:g}" for key, value in larger.model_dump(exclude_none=True).items())
-    typer.echo(f"out of memory: trials {numbers} run once more with resources: {{{fields}}}", err=True)
+    return f"out of memory: trials {numbers} run once more with resources: {{{fields}}}"
 
 
-def _say_other_code(name: str, out: Path) -> None:
+def _say_other_code(name: str, out: Path, watcher: Watcher) -> None:
     """A study goes on under changed code, but nobody should compare its trials unaware."""
     records = [run.record for run in RunStore(out).all().runs]
     if any(_is_of_other_code(record) for record in records if name in record.trials):
-        typer.echo(
-            f"study '{name}': the code has changed since some of its trials; search compares them with new ones, tables keep them apart.",
-            err=True,
-        )
+        watcher.say(f"study '{name}': the code has changed since some of its trials; search compares them with new ones, tables keep them apart.")
 
 
 def _is_of_other_code(record: Record) -> bool:
@@ -176,31 +222,3 @@ def changed_fields(before: Any, after: Any, prefix: str = "") -> list[str]:
         keys = [*before, *(key for key in after if key not in before)]
         return [text for key in keys for text in changed_fields(before.get(key), after.get(key), f"{prefix}{key}.")]
     return [] if before == after else [f"{prefix.rstrip('.')}: {before} -> {after}"]
-
-
-def print_front(source: StudySource) -> None:
-    """Best trials (the Pareto front with several objectives) with their settings, and how the others ended."""
-    trials = source.store.trials()
-    names = [name.replace(".", "\n", 1) for name in source.config.objectives]
-    rows = []
-    for number in source.store.front():
-        values = [f"{value:.4g}" for value in trials[number].values]
-        settings = ", ".join(f"{key} {_short(value)}" for key, value in trials[number].params.items())
-        rows.append([str(number), *values, settings])
-    columns = [Column("trial"), *(Column(name) for name in names), Column("settings", wraps=True)]
-    print_sheet(Sheet(f"study {source.config.name}: best trials by validation", columns, rows))
-    own = [trial for trial in trials if DUPLICATE not in trial.user_attrs]
-    objectives, complete = source.objectives, [trial.values for trial in own if trial.state.name == "COMPLETE"]
-    if len(objectives) > 1 and len(complete) > 1:
-        grown = history(complete, [objective.maximize for objective in objectives])
-        shares = ", ".join(f"{grown[len(grown) * part // 4 - 1]:.0%} after {len(grown) * part // 4}" for part in (1, 2, 3) if len(grown) * part // 4)
-        typer.echo(f"hypervolume of the front, as a share of what {len(grown)} complete trials reached: {shares}")
-    for reason, count in Counter(trial.user_attrs["reason"] for trial in own if trial.state.name == "FAIL").most_common(SHOWN_REASONS):
-        typer.echo(f"failed ({count}): {reason}")
-    counts = Counter(trial.state.name for trial in own)
-    repeats = f" ({len(trials) - len(own)} repetitions of them)" if len(trials) > len(own) else ""
-    typer.echo("trials: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) + repeats)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,57 @@
+"""A study on a terminal: its best trials, and how the others ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from suite.cli.tables import Column, Sheet, print_sheet
+from suite.tuning.hypervolume import history
+from suite.tuning.objectives import Objective
+from suite.tuning.optuna_storage import DUPLICATE
+from suite.tuning.study_result import Study
+from suite.workflows.sweeping import SweepInterrupted
+
+SHOWN_REASONS = 3
+
+
+@contextmanager
+def printed_when_interrupted() -> Iterator[None]:
+    """After Ctrl-C inside, show what was finished before the command ends."""
+    try:
+        yield
+    except SweepInterrupted as end:
+        print_front(end.study)
+        raise
+
+
+def print_front(study: Study) -> None:
+    """Best trials (the Pareto front with several objectives) with their settings, and how the others ended."""
+    trials = study.trials
+    names = [name.replace(".", "\n", 1) for name in study.config.objectives]
+    rows = []
+    for number in study.front:
+        values = [f"{value:.4g}" for value in trials[number].values]
+        settings = ", ".join(f"{key} {_short(value)}" for key, value in trials[number].params.items())
+        rows.append([str(number), *values, settings])
+    columns = [Column("trial"), *(Column(name) for name in names), Column("settings", wraps=True)]
+    print_sheet(Sheet(f"study {study.config.name}: best trials by validation", columns, rows))
+    own = [trial for trial in trials if DUPLICATE not in trial.user_attrs]
+    complete = [trial.values for trial in own if trial.state.name == "COMPLETE"]
+    if len(names) > 1 and len(complete) > 1:
+        grown = history(complete, [Objective(name).maximize for name in study.config.objectives])
+        shares = ", ".join(f"{grown[len(grown) * part // 4 - 1]:.0%} after {len(grown) * part // 4}" for part in (1, 2, 3) if len(grown) * part // 4)
+        typer.echo(f"hypervolume of the front, as a share of what {len(grown)} complete trials reached: {shares}")
+    for reason, count in Counter(trial.user_attrs["reason"] for trial in own if trial.state.name == "FAIL").most_common(SHOWN_REASONS):
+        typer.echo(f"failed ({count}): {reason}")
+    counts = Counter(trial.state.name for trial in own)
+    repeats = f" ({len(trials) - len(own)} repetitions of them)" if len(trials) > len(own) else ""
+    typer.echo("trials: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) + repeats)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

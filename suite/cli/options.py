@@ -1,0 +1,55 @@
+"""Options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from suite.errors import ConfigError
+
+OutOption = Annotated[Path, typer.Option("--out", help="Folder for runs, studies and caches.")]
+DataOption = Annotated[Path, typer.Option("--data-root", envvar="CODYRA_DATA", help="Folder with the data sets.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Any field of the config, e.g. method.rank=8 or training.lr=1e-3; repeatable.")
+]
+TrackingOption = Annotated[
+    str | None,
+    typer.Option("--tracking", envvar="MLFLOW_TRACKING_URI", help="MLflow URI; default sqlite:///mlflow.db. 'none' = off."),
+]
+FileOption = Annotated[Path | None, typer.Option(help="Write the table to this file; - is standard output.")]
+BenchmarkOption = Annotated[str | None, typer.Option("--benchmark", help="Only this benchmark.")]
+MethodOption = Annotated[str | None, typer.Option("--method", help="Only this method.")]
+SettingOption = Annotated[str | None, typer.Option("--setting", help="Only settings that hold this text, e.g. 'order II'.")]
+StudyOption = Annotated[str | None, typer.Option("--study", help="Only trials of this study.")]
+ConventionOption = Annotated[
+    str | None, typer.Option("--convention", help="Recompute every row under this convention: zscl, rail, trace, gem, ...")
+]
+SelectionOption = Annotated[
+    str | None, typer.Option("--selection", help="Choose every study's trial by two-phase, current-task, first-task or oracle.")
+]
+TrialsOption = Annotated[bool, typer.Option("--all-trials", help="Show every trial of a study, not only the chosen.")]
+
+SEEDS = re.compile(r"([0-9]{1,15})(?:-([0-9]{1,15}))?")
+MOST_SEEDS = 1000
+
+
+def seed_list(text: str) -> list[int]:
+    """``0-2`` or ``0,1,5`` or ``0-2,7`` as numbers.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        found = SEEDS.fullmatch(part.strip())
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if last < first:
+            raise ConfigError(f"--seeds {text[:80]}: '{part[:80]}' is not a seed or a range; write 0-2 or 0,1,5.")
+        if last - first >= MOST_SEEDS:
+            raise ConfigError(f"--seeds {text}: '{part}' are {last - first + 1} seeds, {MOST_SEEDS} at most; name fewer.")
+        seeds += range(first, last + 1)
+    return list(dict.fromkeys(seeds))

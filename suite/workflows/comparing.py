@@ -1,0 +1,114 @@
+"""Methods x benchmarks x seeds, on Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite.registry import METHODS
+from suite.runs.store import OpenRun, RunStore
+from suite.workflows.configs import Settings, comparison, in_its_words
+from suite.workflows.places import DATA, OUT
+from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.tracking import opened_sink, say_waiting
+
+if TYPE_CHECKING:
+    from suite.config import RunConfig
+    from suite.runs.validation_view import ValidationView
+    from suite.tuning.carriage import Carriage
+    from suite.tuning.source import Suggestion
+
+BENCHMARKS = ("mini-mtil", "mini-xtail")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What became of a list of runs.
+
+    Attributes:
+        runs: those that left a record, finished or not.
+        failures: one sentence for each that failed.
+    """
+
+    runs: list[OpenRun]
+    failures: list[str]
+
+
+def compare(
+    benchmarks: Sequence[str] = BENCHMARKS,
+    methods: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0,),
+    settings: Settings = (),
+    *,
+    concurrency: int | None = None,
+    out: Path | str = OUT,
+    data_root: Path | str = DATA,
+    device: str = "auto",
+    tracking: str | None = None,
+    watcher: Watcher = QUIET,
+) -> Comparison:
+    """Run every method on every benchmark with every seed, on a local Ray; what is already finished is reused.
+
+    Args:
+        methods: None = all that can be used; of the others the watcher is told.
+        settings: as in ``run``; one that begins with a method's name, e.g. ``codyra.rank``, holds for that method alone.
+        concurrency: runs at a time; None = one per core or GPU.
+        out, data_root, device, tracking: as in ``run``.
+
+    Raises:
+        SuiteError: a mistake in names or settings, before anything is trained; no Ray; a full disk.
+        KeyboardInterrupt: Ctrl-C came; what was finished is stored and logged.
+    """
+    if methods is None:
+        methods, reasons = METHODS.usable()
+        for reason in reasons:
+            watcher.say(f"left out: {reason}")
+    configs = comparison(benchmarks, methods, seeds, settings)
+    from suite.tuning.carriage import Carriage
+
+    carriage = Carriage(Path(out), Path(data_root), device, concurrency=concurrency)
+    return carry_runs(configs, carriage, tracking, title="comparing", watcher=watcher)
+
+
+def carry_runs(configs: Sequence[RunConfig], carriage: Carriage, tracking: str | None, *, title: str, watcher: Watcher) -> Comparison:
+    """Carry out ``configs`` with progress and tracking.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came; what was finished is logged.
+    """
+    from suite.tuning.carry import carry_out
+    from suite.tuning.source import ListSource
+
+    sink = opened_sink(tracking, carriage.out, watcher)
+    source, store = ListSource(configs), RunStore(carriage.out)
+    with watcher.begin(title, len(configs)) as work:
+        ended, stored = 0, set[str]()
+
+        def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
+            nonlocal ended
+            ended += 1
+            work.done(ended)
+
+        def on_record(view: ValidationView) -> None:
+            stored.add(view.run_id)
+            if sink is not None:
+                sink.log_stored(view.run_id)
+
+        carriage.on_record, carriage.on_end = on_record, on_end
+        is_whole = carry_out(source, carriage)
+    if sink is not None:
+        from suite.workflows.pictures import attach_run_pictures
+
+        say_waiting(carriage.out, watcher)
+        attach_run_pictures(sink, store.records(sorted(stored)), carriage.out)
+    if not is_whole:
+        raise KeyboardInterrupt
+    runs = [OpenRun(record, store.folder(record.run_id)) for record in store.records(sorted(stored))]
+    return Comparison(runs, [_failure(configs[trial].resolved(), reason) for trial, reason in source.failures.items()])
+
+
+def _failure(fields: Mapping[str, Any], reason: str) -> str:
+    method = fields["method"]["name"]
+    return f"{fields['benchmark']['name']} {method} seed {fields['seed']}: {in_its_words(method, reason)}"

@@ -1,0 +1,81 @@
+"""The run configs that a command or a call of the Python API means."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from suite.config import RunConfig, apply_overrides, validate
+from suite.errors import ConfigError, unknown_name
+from suite.registry import BENCHMARKS, METHODS
+from suite.yaml_files import load_yaml
+
+Settings = Mapping[str, Any] | Sequence[str]
+"""Fields of a config by their dotted names, ``{"method.rank": 8}``, or as the command line has them, ``["method.rank=8"]``."""
+
+
+def setting_pairs(settings: Settings) -> list[str]:
+    """``settings`` as the command line has them."""
+    if isinstance(settings, Mapping):
+        return [f"{key}={json.dumps(value, default=str)}" for key, value in settings.items()]
+    return list(settings)
+
+
+def run_config(what: str | Path, *, method: str | None = None, seed: int | None = None, settings: Settings = ()) -> RunConfig:
+    """The config named by a benchmark or a file, with the caller's settings, resolved and frozen.
+
+    Raises:
+        ConfigError: unknown names, wrong values, unreadable file; all problems in one message.
+    """
+    fields: dict[str, Any]
+    name = str(what)
+    if Path(name).suffix in (".yaml", ".yml", ".json") or "/" in name:
+        fields, where = load_yaml(Path(name)), name
+    elif name in BENCHMARKS:
+        fields, where = {"benchmark": {"name": name}}, "config"
+    else:
+        raise unknown_name("benchmark", name, BENCHMARKS)
+    if method is not None:
+        given = fields.get("method")
+        same = isinstance(given, dict) and given.get("name") == method
+        fields["method"] = given if same else {"name": method}
+    fields.setdefault("method", {"name": "codyra"})
+    if seed is not None:
+        fields["seed"] = seed
+    return validate(RunConfig, apply_overrides(fields, setting_pairs(settings)), where=where)
+
+
+def comparison(benchmarks: Sequence[str], methods: Sequence[str], seeds: Sequence[int], settings: Settings) -> list[RunConfig]:
+    """The runs of every method on every benchmark with every seed.
+
+    Raises:
+        ConfigError: as ``run_config`` says, in the words of a comparison.
+    """
+    configs, pairs = [], setting_pairs(settings)
+    for benchmark, method, seed in product(benchmarks, methods, seeds):
+        try:
+            configs.append(run_config(benchmark, method=method, seed=seed, settings=settings_for(method, pairs)))
+        except ConfigError as error:
+            raise ConfigError(in_its_words(method, str(error))) from None
+    return configs
+
+
+def settings_for(method: str, settings: Sequence[str]) -> list[str]:
+    """Settings for one method: ``codyra.rank=8`` becomes ``method.rank=8`` for CoDyRA and is dropped for others."""
+    chosen = []
+    for setting in settings:
+        owner, dot, rest = setting.partition(".")
+        if dot and owner in METHODS:
+            chosen += [f"method.{rest}"] if owner == method else []
+        else:
+            chosen.append(setting)
+    return chosen
+
+
+def in_its_words(method: str, sentence: str) -> str:
+    """A sentence about ``method.<field>`` with the key that a comparison of several methods takes, e.g. ``codyra.<field>``."""
+    return re.sub(r"\bmethod\.(?=[a-z_])", f"{method}.", sentence)

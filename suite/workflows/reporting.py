@@ -1,0 +1,61 @@
+"""Everything that is known about some runs on one page that can be sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from suite import __version__
+from suite.files import write_output
+from suite.leaderboard.report import report_html
+from suite.leaderboard.run_set import load_runs
+from suite.workflows.importance import importances
+from suite.workflows.places import OUT
+from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.tracking import say_unreadable, say_waiting
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that was written.
+
+    Attributes:
+        html: all of it; it needs no outside resource.
+        runs: how many runs it shows.
+    """
+
+    path: Path
+    html: str
+    runs: int
+
+
+def report(
+    to: Path | str = "report.html",
+    *,
+    benchmark: str | None = None,
+    method: str | None = None,
+    setting: str | None = None,
+    study: str | None = None,
+    convention: str | None = None,
+    selection: str | None = None,
+    out: Path | str = OUT,
+    tracking: str | None = None,
+    watcher: Watcher = QUIET,
+) -> Page:
+    """Write tables, pictures, winning settings, studies, published numbers and environment as one HTML file.
+
+    Args:
+        to: the file; ``-`` is standard output.
+        benchmark, method, setting, study, convention, selection, out, tracking: as in ``leaderboard``.
+
+    Raises:
+        SuiteError: nothing is stored, or the filters leave nothing.
+    """
+    say_waiting(Path(out), watcher)
+    runs = load_runs(tracking, {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, Path(out))
+    made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by codyra-suite {__version__}"
+    html = report_html(runs, importances(runs.records), made=made, convention=convention, selection_rule=selection)
+    say_unreadable(runs.unreadable, watcher)  # outcomes were read for the page
+    write_output(Path(to), html.encode())
+    return Page(Path(to), html, len(runs.records))

@@ -1,0 +1,79 @@
+"""One stream learned with one method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from suite.runs.store import OpenRun, RunStore
+from suite.workflows.configs import Settings, run_config
+from suite.workflows.places import DATA, OUT
+from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.tracking import opened_sink, track
+
+if TYPE_CHECKING:
+    from trainables.run import Report
+
+
+@dataclass(frozen=True)
+class DoneRun(OpenRun):
+    """A run as it stands after a call.
+
+    Attributes:
+        was_found: it had been finished before the call, which therefore trained nothing.
+    """
+
+    was_found: bool = False
+
+
+def run(
+    what: str | Path,
+    *,
+    method: str | None = None,
+    seed: int | None = None,
+    settings: Settings = (),
+    out: Path | str = OUT,
+    data_root: Path | str = DATA,
+    device: str = "auto",
+    accept_zero_shot: bool = False,
+    tracking: str | None = None,
+    watcher: Watcher = QUIET,
+) -> DoneRun:
+    """Learn one stream with one method and store its record.
+
+    A run that was interrupted goes on from its last finished task; one that is finished is returned, not trained again. A run
+    that diverges is returned too: its record says ``failed`` and why.
+
+    Args:
+        what: a benchmark's name, or the path of a run's YAML config.
+        method: by its name; None = the file's own, else ``codyra``.
+        seed: root seed; None = the config's own.
+        settings: any field of the config, e.g. ``{"method.rank": 8, "training.steps": 100}``.
+        out: folder for runs and caches.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        accept_zero_shot: train although zero-shot accuracy is not the published one.
+        tracking: MLflow URI; None = ``mlflow.db`` in the working folder, ``none`` = off.
+
+    Raises:
+        SuiteError: a mistake in names, settings or data, before anything is trained.
+        KeyboardInterrupt: Ctrl-C came; finished tasks are stored.
+    """
+    out = Path(out)
+    config = run_config(what, method=method, seed=seed, settings=settings)
+    sink = opened_sink(tracking, out, watcher)
+    from trainables.run import Surroundings, execute
+
+    with watcher.begin(f"{config.benchmark.name} {config.method.name}", None) as work:
+        rows: list[int] = []
+
+        def listen(report: Report) -> bool:
+            rows.append(report.row)
+            work.expect(report.of)
+            work.done(report.row)
+            return True
+
+        surroundings = Surroundings(out, Path(data_root), device, accept_zero_shot=accept_zero_shot, on_step=work.step)
+        record = execute(config, surroundings, listen)
+    track([record], sink, watcher)
+    return DoneRun(record, RunStore(out).folder(record.run_id), was_found=not rows)

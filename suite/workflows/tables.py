@@ -1,0 +1,131 @@
+"""Stored runs, and the tables made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from suite.errors import ConfigError
+from suite.leaderboard.ledger import LEDGERS, with_published
+from suite.leaderboard.run_set import RunSet, load_runs
+from suite.leaderboard.standing import board
+from suite.runs.store import OpenRun, RunStore
+from suite.workflows.places import OUT
+from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.tracking import say_unreadable, say_waiting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def runs(
+    *,
+    benchmark: str | None = None,
+    method: str | None = None,
+    setting: str | None = None,
+    study: str | None = None,
+    out: Path | str = OUT,
+    watcher: Watcher = QUIET,
+) -> list[OpenRun]:
+    """The runs below ``out``, finished or not, in the order of their ids; of those that cannot be read the watcher is told.
+
+    Args:
+        benchmark, method, study: only runs of it.
+        setting: only settings that hold this text, e.g. ``order II``.
+
+    Raises:
+        SuiteError: there is no run, or none that matches; the message says which filter leaves none.
+    """
+    found = load_runs("none", {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, Path(out))
+    say_unreadable(found.unreadable, watcher)
+    store = RunStore(Path(out))
+    return [OpenRun(record, store.folder(record.run_id)) for record in found.records]
+
+
+def leaderboard(
+    *,
+    benchmark: str | None = None,
+    method: str | None = None,
+    setting: str | None = None,
+    study: str | None = None,
+    convention: str | None = None,
+    per_task: bool = False,
+    pool_orders: bool = False,
+    published: bool = False,
+    all_trials: bool = False,
+    selection: str | None = None,
+    out: Path | str = OUT,
+    tracking: str | None = None,
+    watcher: Watcher = QUIET,
+) -> pd.DataFrame:
+    """Mean and spread per benchmark, method and setting; docs/leaderboard.md describes the columns.
+
+    Args:
+        benchmark, method, setting, study: as in ``runs``.
+        convention: recompute every row under it: ``zscl``, ``rail``, ``trace``, ``gem``, ...
+        per_task: add the accuracy on each task after the last one.
+        pool_orders: one row for all orders of a stream.
+        published: add published numbers of the benchmarks shown (or of ``benchmark``).
+        all_trials: every trial of a study, not only the chosen one.
+        selection: rule that chooses every study's trial: ``two-phase``, ``current-task``, ``first-task`` or ``oracle``.
+        out: folder of the runs, read with ``tracking="none"``.
+        tracking: MLflow URI that the runs are read from; None = ``mlflow.db`` in the working folder.
+
+    Raises:
+        SuiteError: nothing is stored, or the filters leave nothing.
+    """
+    say_waiting(Path(out), watcher)
+    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
+    found = _shown_runs(tracking, filters, Path(out), is_optional=published and benchmark in LEDGERS)
+    frame = board(
+        found,
+        convention,
+        all_trials=all_trials,
+        per_task=per_task,
+        pool_orders=pool_orders,
+        selection_rule=selection,
+    )
+    say_unreadable(found.unreadable, watcher)  # last: outcomes were read for the marks
+    if published:
+        return with_published(frame, [benchmark] if benchmark else [str(name) for name in frame["benchmark"]])
+    return frame
+
+
+def reproduction(
+    *,
+    benchmark: str | None = None,
+    method: str | None = None,
+    setting: str | None = None,
+    study: str | None = None,
+    out: Path | str = OUT,
+    tracking: str | None = None,
+    watcher: Watcher = QUIET,
+) -> pd.DataFrame:
+    """Published means of ``benchmark`` (or of all that have some) with the verdict on own runs; arguments as in ``leaderboard``.
+
+    Raises:
+        SuiteError: nothing is published for the benchmark.
+    """
+    import pandas as pd
+
+    from suite.leaderboard.reproduction import RECOMPUTED, reproduction_frame
+    from suite.leaderboard.table import leaderboard_frame
+
+    say_waiting(Path(out), watcher)
+    if benchmark is not None and benchmark not in LEDGERS:
+        raise ConfigError(f"leaderboard: no published numbers for '{benchmark}'; there are some for {', '.join(LEDGERS)}.")
+    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
+    found = _shown_runs(tracking, filters, Path(out), is_optional=True)
+    frames = [leaderboard_frame(found.records, name) for name in RECOMPUTED]
+    return reproduction_frame(pd.concat(frames, ignore_index=True), found.records, [benchmark] if benchmark else list(LEDGERS))
+
+
+def _shown_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path, *, is_optional: bool) -> RunSet:
+    """The runs under the filters; none of them is no mistake where published numbers can be read without any own run."""
+    try:
+        return load_runs(tracking, filters, out)
+    except ConfigError:
+        if not is_optional:
+            raise
+        return RunSet([])
