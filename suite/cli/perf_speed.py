@@ -170,15 +170,9 @@ def _workload(
 
     import torch
 
-    from suite.errors import ConfigError, unknown_name
     from suite.measuring.workload import Workload
-    from suite.registry import METHODS
     from trainables.device import choose_device
 
     logging.disable(logging.WARNING)  # open_clip warns of random weights, which are meant here
     torch.set_num_threads(threads)
-    if method not in METHODS:
-        raise unknown_name("method", method, sorted(METHODS), where="--method")
-    if method == "zero-shot":
-        raise ConfigError("--method zero-shot: does not learn, so it has no step to measure; name another method.")
     return Workload(choose_device(device), backbone, method, precision, batch_size, steps, tasks, test_share)

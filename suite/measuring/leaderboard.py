@@ -36,7 +36,7 @@ def measure_board(runs: int) -> list[tuple[str, float, str]]:
         uri = sqlite_uri(folder / "mlflow.db")
         sink = open_sink(uri, folder)
         for number in range(runs):
-            record = _made_up(RunStore(folder), number)
+            record = made_up(RunStore(folder), number)
             sink.log_run(record)
         found: list[RunSet] = []
         figures = [(f"read {runs} runs from MLflow", _seconds(lambda: found.append(load_runs(uri, {}, folder))), "s")]
@@ -63,7 +63,7 @@ def _seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _made_up(store: RunStore, number: int) -> Record:
+def made_up(store: RunStore, number: int) -> Record:
     """A valid finished record with drawn numbers; five seeds share a configuration."""
     draws = numpy_generator("perf leaderboard", number)
     cells: Cells = np.round(draws.uniform(20, 90, (TASKS + 1, TASKS)), 2).tolist()

@@ -52,6 +52,13 @@ class Workload:
     tasks: int = 1
     test_share: float = 0.01
 
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a method that is not registered or does not learn."""
+        if self.method not in METHODS:
+            raise unknown_name("method", self.method, sorted(METHODS), where="--method")
+        if self.method == "zero-shot":
+            raise ConfigError("--method zero-shot: does not learn, so it has no step to measure; name another method.")
+
     def fast_precision(self) -> str:
         """What ``auto`` means here."""
         if self.precision != "auto":
