@@ -16,7 +16,7 @@ from suite.lowrank.layer import Part, Site, Slot
 def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[], Tensor | None]) -> Iterator[dict[str, Tensor]]:
     """While the context is open, sum x x^T over everything that enters the maps of ``slots``.
 
-    Slots on one input (q, k and v of an attention) share one tensor.
+    Slots on one input (q, k and v of an attention) share one tensor, whether they are one map or several that are handed one input.
 
     Args:
         network: whose maps are listened to.
@@ -28,6 +28,7 @@ def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[],
     wanted = {slot.name for slot in slots}
     maps = [found for module in network.modules() if isinstance(found := getattr(module, "map", None), FrozenMap)]
     totals: dict[str, Tensor] = {}
+    latest: list[tuple[Tensor, Tensor]] = []  # the input that came by last and its sum
     for found in maps:
         names = [slot.name for slot in found.slots if slot.name in wanted]
         if not names:
@@ -35,9 +36,13 @@ def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[],
         weight = found.slots[0].weight
         kind = torch.float64 if weight.device.type == "cpu" else torch.float32
         total = torch.zeros(weight.shape[1], weight.shape[1], dtype=kind, device=weight.device)
-        totals |= dict.fromkeys(names, total)
+        totals.update(dict.fromkeys(names, total))
 
-        def add(x: Tensor, total: Tensor = total) -> None:
+        def add(x: Tensor, total: Tensor = total, names: Sequence[str] = names) -> None:
+            if latest and latest[0][0] is x:
+                totals.update(dict.fromkeys(names, latest[0][1]))
+                return
+            latest[:] = [(x, total)]
             mask = seen()
             x = x.detach() if mask is None or x.dim() < 3 else x.detach()[mask]
             rows = x.reshape(-1, x.shape[-1]).to(total.dtype)
@@ -47,6 +52,7 @@ def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[],
     try:
         yield totals
     finally:
+        latest.clear()
         for found in maps:
             found.listener = None
 

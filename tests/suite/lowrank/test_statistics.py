@@ -87,7 +87,9 @@ def test_language_models_count_no_padding(tmp_path: Path) -> None:
     learner = MiniLMConfig().build(stream, torch.device("cpu"))
     batch = learner.batch(torch.tensor([0, 0, 5, 5]), torch.arange(4), torch.Generator())
     slots = learner.place(Placement.model_validate("qk"))
-    found = learner.moments([batch], slots)["layers.0.q"]
+    moments = learner.moments([batch], slots)
+    assert moments["layers.0.q"] is moments["layers.0.k"] is not moments["layers.1.q"]
+    found = moments["layers.0.q"]
     mask = batch.inputs["attention_mask"].bool()
     layer = learner.network.model
     with torch.no_grad():
