@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import pandas as pd
 import typer
 
 from suite.cli.tables import Column, Sheet, print_sheet
+from suite.files import printed_beside
+from suite.leaderboard.export import write_frame
 from suite.leaderboard.ledger import source_notes
 from suite.leaderboard.table import number_text, shown_metrics, task_columns, undefined_metrics, with_spread
 
@@ -89,6 +94,17 @@ def _method(row: pd.Series) -> str:
     mark = MARKS.get(str(row["standing"]), "")
     chosen = " *" if row["trials"] > 1 else ""
     return str(row["method"]) + chosen + mark + (f" ({row['unfinished']})" if row["unfinished"] else "")
+
+
+@contextmanager
+def written(frame: pd.DataFrame, files: Mapping[str, Path | None]) -> Iterator[None]:
+    """Write a frame to the files that were asked for, by form; what is printed inside the context goes beside them, not into them."""
+    with printed_beside(*files.values()):
+        for form, path in files.items():
+            if path is not None:
+                write_frame(frame, form, path)
+                typer.echo(f"{form}: {path}")
+        yield
 
 
 def print_reproduction(frame: pd.DataFrame) -> None:

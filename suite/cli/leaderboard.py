@@ -20,6 +20,13 @@ from suite.cli.options import (
 )
 from suite.workflows.places import OUT
 
+PublishedOption = Annotated[
+    bool, typer.Option("--published", help="Add published numbers of the benchmarks shown (or of --benchmark), marked.")
+]
+ReproducedOption = Annotated[
+    bool, typer.Option("--reproduced", help="Instead: published numbers with own value, difference, tolerance and verdict.")
+]
+
 
 def leaderboard(
     csv: FileOption = None,
@@ -34,12 +41,8 @@ def leaderboard(
     convention: ConventionOption = None,
     per_task: Annotated[bool, typer.Option("--per-task", help="Add the accuracy on each task after the last one.")] = False,
     pool_orders: Annotated[bool, typer.Option("--pool-orders", help="One row for all orders of a stream.")] = False,
-    published: Annotated[
-        bool, typer.Option("--published", help="Add published numbers of the benchmarks shown (or of --benchmark), marked.")
-    ] = False,
-    reproduced: Annotated[
-        bool, typer.Option("--reproduced", help="Instead: published numbers with own value, difference, tolerance and verdict.")
-    ] = False,
+    published: PublishedOption = False,
+    reproduced: ReproducedOption = False,
     all_trials: TrialsOption = False,
     selection: SelectionOption = None,
     out: OutOption = OUT,
@@ -55,22 +58,17 @@ def leaderboard(
 
         codyra-suite leaderboard --benchmark mini-xtail --convention gem --markdown board.md
     """
-    from suite.cli.board import print_frame, print_reproduction
+    from suite.cli.board import print_frame, print_reproduction, written
     from suite.cli.progress import TerminalWatcher
-    from suite.files import printed_beside
-    from suite.leaderboard.export import write_frame
     from suite.workflows import tables
 
+    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
+    watcher = TerminalWatcher()
     if reproduced:
-        frame = tables.reproduction(
-            benchmark=benchmark, method=method, setting=setting, study=study, out=out, tracking=tracking, watcher=TerminalWatcher()
-        )
+        frame = tables.reproduction(**filters, out=out, tracking=tracking, watcher=watcher)
     else:
         frame = tables.leaderboard(
-            benchmark=benchmark,
-            method=method,
-            setting=setting,
-            study=study,
+            **filters,
             convention=convention,
             per_task=per_task,
             pool_orders=pool_orders,
@@ -79,14 +77,10 @@ def leaderboard(
             selection=selection,
             out=out,
             tracking=tracking,
-            watcher=TerminalWatcher(),
+            watcher=watcher,
         )
     files = {"csv": csv, "markdown": markdown, "latex": latex, "json": json, "html": html}
-    with printed_beside(*files.values()):
-        for form, path in files.items():
-            if path is not None:
-                write_frame(frame, form, path)
-                typer.echo(f"{form}: {path}")
+    with written(frame, files):
         if reproduced:
             print_reproduction(frame)
         else:

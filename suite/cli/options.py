@@ -20,6 +20,10 @@ TrackingOption = Annotated[
     str | None,
     typer.Option("--tracking", envvar="MLFLOW_TRACKING_URI", help="MLflow URI; default sqlite:///mlflow.db. 'none' = off."),
 ]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a study that was interrupted.")]
+ChangesOption = Annotated[
+    bool, typer.Option("--accept-changes", help="With --resume: the sweep file may differ from the one the study began with.")
+]
 FileOption = Annotated[Path | None, typer.Option(help="Write the table to this file; - is standard output.")]
 BenchmarkOption = Annotated[str | None, typer.Option("--benchmark", help="Only this benchmark.")]
 MethodOption = Annotated[str | None, typer.Option("--method", help="Only this method.")]

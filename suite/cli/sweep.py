@@ -7,16 +7,14 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.options import DataOption, DeviceOption, OutOption, TrackingOption
+from suite.cli.options import ChangesOption, DataOption, DeviceOption, OutOption, ResumeOption, TrackingOption
 from suite.workflows.places import DATA, OUT
 
 
 def sweep(
     file: Annotated[Path, typer.Argument(help="Sweep file (YAML).")],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a study that was interrupted.")] = False,
-    accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="With --resume: the sweep file may differ from the one the study began with.")
-    ] = False,
+    resume: ResumeOption = False,
+    accept_changes: ChangesOption = False,
     address: Annotated[str | None, typer.Option("--address", help="Ray address; default RAY_ADDRESS, else a local Ray.")] = None,
     out: OutOption = OUT,
     data_root: DataOption = DATA,

@@ -1,0 +1,97 @@
+"""Hand a sweep to a Ray cluster elsewhere, as a job."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from suite.errors import ConfigError
+from suite.signals import CTRL_C_CODE
+from suite.tuning import submission
+from suite.tuning.study_config import StudyConfig
+from suite.tuning.working_folder import build_working_folder, runtime_environment
+from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.sweeping import read_sweep
+
+# All that reaches a job without being asked for; nothing is taken over from the environment here.
+VARIABLES = {"COLUMNS": "140", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+def submit(
+    file: Path | str,
+    address: str,
+    *,
+    resume: bool = False,
+    accept_changes: bool = False,
+    out: str | None = None,
+    data_root: str | None = None,
+    tracking: str | None = None,
+    variables: Sequence[str] = (),
+    python: str = "python",
+    own_environment: bool = False,
+    follow: bool = True,
+    watcher: Watcher = QUIET,
+) -> int:
+    """Submit a sweep file with the code of this installation, follow the job's log, and return the job's exit code.
+
+    Args:
+        file: the sweep file.
+        address: the cluster's dashboard, ``http://HEAD:8265``.
+        resume, accept_changes: as in ``suite.workflows.sweeping.sweep``.
+        out, data_root, tracking: as the job's nodes see them; None = the defaults there.
+        variables: ``NAME=VALUE`` for the job's processes; everybody who sees the dashboard sees them.
+        python: the cluster's Python that has the suite's libraries.
+        own_environment: use what is installed on the cluster instead of installing ``requirements.lock`` for the job.
+        follow: wait for the job's end; otherwise 0 is returned as soon as the job is handed over.
+
+    Raises:
+        SuiteError: a mistake in the file or in a place, an address where no dashboard answers, a job that was refused.
+    """
+    file = Path(file)
+    study = read_sweep(file)
+    _check_places(study, file, tracking)
+    environment = {**VARIABLES, **_read_variables(variables)}
+    named = f"{study.name}.yaml"  # a file that names no study is one by its own name, on the cluster too
+    given = {"--out": out, "--data-root": data_root, "--tracking": tracking}
+    flags = {"--resume": resume, "--accept-changes": accept_changes}
+    entry = [python, "-m", "suite.cli.entry", named, *(f"{key}={value}" for key, value in given.items() if value)]
+    entry += [flag for flag, said in flags.items() if said]
+    with tempfile.TemporaryDirectory(prefix="codyra-submit-") as scratch:
+        working, runtime = Path(scratch) / "job", Path(scratch) / "runtime_env.yaml"
+        working.mkdir()
+        size = build_working_folder(working, (named, file))
+        runtime_environment(runtime, environment, pinned=not own_environment)
+        job = submission.Job(submission.check_address(address), f"codyra-{study.name}-{secrets.token_hex(4)}")
+        command = job.submit_command(working, runtime, entry, wait=follow)
+        source = "of the cluster" if own_environment else "from requirements.lock"
+        watcher.say(f"working folder {size / 2**20:.1f} MiB, environment {source}\n$ {shlex.join(command)}")
+        try:
+            return submission.submit(job, command, watcher.say, follow=follow)
+        except KeyboardInterrupt:
+            return CTRL_C_CODE
+
+
+def _check_places(study: StudyConfig, file: Path, tracking: str | None) -> None:
+    """Refuse places that mean something else on the cluster, or vanish there with the job's working folder."""
+    if study.warm_start is not None and not study.warm_start.study.is_absolute():
+        raise ConfigError(
+            f"{file}: warm_start.study: '{study.warm_start.study}' is relative; give the folder's full path on the cluster."
+        )
+    if tracking is not None and tracking.startswith("sqlite:///") and not tracking.startswith("sqlite:////"):
+        raise ConfigError(
+            f"--tracking: '{tracking}' is a relative file, lost with the job; write it as sqlite:////FULL/PATH, or http://HOST:PORT."
+        )
+
+
+def _read_variables(pairs: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ConfigError(f"--env: '{pair}' is no variable; write it as NAME=VALUE.")
+        found[name] = value
+    return found
