@@ -1,8 +1,9 @@
 """The tables name -> object. Objects are imported on first use, so that a list of names costs no import.
 
 Outside packages add entries without touching this repository, through the entry-point groups ``codyra_suite.methods``,
-``codyra_suite.benchmarks``, ``codyra_suite.backbones`` and ``codyra_suite.spaces``. An entry that cannot be used is refused with
-its package and the reason when somebody asks for it, and stands in nobody else's way.
+``codyra_suite.benchmarks``, ``codyra_suite.backbones``, ``codyra_suite.spaces`` and ``codyra_suite.trackers`` (whose table is
+``suite.tracking.trackers``). An entry that cannot be used is refused with its package and the reason when somebody asks for it, and
+stands in nobody else's way.
 """
 
 from __future__ import annotations

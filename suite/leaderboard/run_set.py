@@ -1,15 +1,17 @@
-"""The runs a table, a picture or a page is made from: out of MLflow, or out of a folder of runs when tracking is off."""
+"""The runs a table, a picture or a page is made from, out of the tracker that holds them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from suite.errors import ConfigError, DamagedRun, DataError
 from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Record
-from suite.runs.store import RunStore
+from suite.tracking.tracker import Tracker
+from suite.tracking.trackers import tracker_for
 
 Loader = Callable[[int | None], Mapping[Key, Scores]]
 # Option of the command line -> what it is compared with: in the setting the text must occur, of the studies one must be it.
@@ -19,7 +21,7 @@ FILTERS: Mapping[str, Callable[[Record], str | list[str]]] = {
     "study": lambda record: list(record.trials),
     "setting": lambda record: setting_text(record),
 }
-TAGS = {"benchmark": "benchmark", "method": "method"}
+ASKED_OF_TRACKER = ("benchmark", "method")  # a tracker may select by these itself
 
 
 @dataclass(frozen=True)
@@ -68,27 +70,28 @@ def load_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path
     """The runs that match ``filters`` (names as in ``FILTERS``; None = not filtered).
 
     Args:
-        tracking: an MLflow URI, None for the default one, ``none`` for the records below ``out``.
+        tracking: URI of a tracker, None for the default one. A tracker that holds no records reads those below ``out``.
 
     Raises:
-        ConfigError: nothing is stored, or the filters leave nothing; the message says which one does.
+        ConfigError: there is no such tracker, nothing is stored, or the filters leave nothing; the message says which one does.
         DataError: something is stored and none of it can be read.
     """
     given = {name: value for name, value in filters.items() if value is not None}
-    runs = _folder_runs(out) if tracking == "none" else _mlflow_runs(tracking, given)
+    with closing(tracker_for(tracking, out)) as tracker:
+        return _kept(tracker, given)
+
+
+def _kept(tracker: Tracker, given: Mapping[str, str]) -> RunSet:
+    runs = _runs(tracker, {name: value for name, value in given.items() if name in ASKED_OF_TRACKER})
     kept = [record for record in runs.records if all(_matches(record, name, value) for name, value in given.items())]
     if kept:
         return RunSet(kept, runs.loaders, runs.unreadable)
-    every = runs if tracking == "none" else _mlflow_runs(tracking, {})
+    every = _runs(tracker, {})
     everything = every.records
     if not everything and every.unreadable:
         raise DataError(f"leaderboard: none of the {len(every.unreadable)} runs here can be read; the first one: {every.unreadable[0]}")
-    if not everything and tracking == "none":
-        raise ConfigError(
-            f"leaderboard: {RunStore(out).place} holds no run; name the folder that --out of the runs was, or leave out --tracking none."
-        )
     if not everything:
-        raise ConfigError("leaderboard: MLflow holds no run here; run 'codyra-suite demo' first, or name another --tracking.")
+        raise ConfigError(f"leaderboard: {tracker.nothing_stored}.")
     alone = {name: sum(_matches(record, name, value) for record in everything) for name, value in given.items()}
     shown = " and ".join(f"{name} = '{value}'" for name, value in given.items())
     counts = ", ".join(f"{name} alone leaves {count}" for name, count in alone.items())
@@ -100,16 +103,7 @@ def _matches(record: Record, name: str, value: str) -> bool:
     return value in found if name in ("setting", "study") else value == found
 
 
-def _mlflow_runs(tracking: str | None, given: Mapping[str, str]) -> RunSet:
-    from suite.tracking.mlflow_reader import read_runs
-
-    tags = {TAGS[name]: value for name, value in given.items() if name in TAGS}
+def _runs(tracker: Tracker, fields: Mapping[str, str]) -> RunSet:
     unreadable: list[str] = []
-    stored = {run.record.run_id: run for run in read_runs(tracking, filters=tags, unreadable=unreadable)}
+    stored = {run.record.run_id: run for run in tracker.read_runs(fields, unreadable)}
     return RunSet([run.record for run in stored.values()], {name: run.outcomes for name, run in stored.items()}, unreadable)
-
-
-def _folder_runs(out: Path) -> RunSet:
-    listing = RunStore(out).all()
-    loaders = {run.record.run_id: run.outcomes for run in listing.runs}
-    return RunSet([run.record for run in listing.runs], loaders, listing.damaged)

@@ -29,15 +29,14 @@ MIB = 2**20
 
 def measure_board(runs: int) -> list[tuple[str, float, str]]:
     """(what, value, unit) of every figure; logging the runs is not part of any."""
-    from suite.tracking.mlflow_sink import open_sink
+    from suite.tracking.delivery import open_delivery
 
     with tempfile.TemporaryDirectory(prefix="codyra-board-") as scratch:
         folder = Path(scratch)
         uri = sqlite_uri(folder / "mlflow.db")
-        sink = open_sink(uri, folder)
-        for number in range(runs):
-            record = made_up(RunStore(folder), number)
-            sink.log_run(record)
+        with open_delivery(uri, folder) as delivery:
+            for number in range(runs):
+                delivery.log_run(made_up(RunStore(folder), number))
         found: list[RunSet] = []
         figures = [(f"read {runs} runs from MLflow", _seconds(lambda: found.append(load_runs(uri, {}, folder))), "s")]
         every = found[0]

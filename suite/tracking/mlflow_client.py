@@ -7,11 +7,9 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite.errors import ConfigError
-from suite.files import sqlite_uri
 from suite.proxies import proxy_of, reach_directly, without_password
 from suite.tracking.mlflow_place import artifact_place, database_file, follow_move
 
@@ -29,11 +27,6 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-
-
-def default_uri() -> str:
-    """SQLite file in the working folder."""
-    return sqlite_uri(Path.cwd() / "mlflow.db")
 
 
 def connect(uri: str) -> MlflowClient:

@@ -16,9 +16,15 @@ ARTIFACTS = "mlartifacts"
 BUSY_SECONDS = 20.0
 
 
+def named_file(uri: str) -> Path | None:
+    """The file behind a SQLite URI as it was written, relative or not; None for every other kind."""
+    return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0])) if uri.startswith(SQLITE) else None
+
+
 def database_file(uri: str) -> Path | None:
-    """The file behind a SQLite URI, None for every other kind."""
-    return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0])).resolve() if uri.startswith(SQLITE) else None
+    """The same from the root on."""
+    file = named_file(uri)
+    return None if file is None else file.resolve()
 
 
 def artifact_place(database: Path) -> str:

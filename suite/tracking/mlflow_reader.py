@@ -16,7 +16,7 @@ from suite.proxies import without_password
 from suite.runs.checks import require_outcomes
 from suite.runs.outcomes import OUTCOMES, Key, Scores, unpack
 from suite.runs.record import RECORD, Record, parse_record
-from suite.tracking.mlflow_client import EXPERIMENT, connect, default_uri, is_away, quiet_mlflow, quoted, reason_of
+from suite.tracking.mlflow_client import EXPERIMENT, connect, is_away, quiet_mlflow, quoted, reason_of
 from suite.tracking.mlflow_entries import STORED
 from suite.tracking.mlflow_place import database_file
 
@@ -73,7 +73,7 @@ class StoredRun:
 
 
 def read_runs(
-    uri: str | None, *, filters: Mapping[str, str] | None = None, unreadable: list[str] | None = None
+    uri: str, *, filters: Mapping[str, str] | None = None, unreadable: list[str] | None = None
 ) -> Iterator[StoredRun]:
     """Every stored record that matches ``filters`` (MLflow tag -> value), newest first, each run id once.
 
@@ -83,13 +83,12 @@ def read_runs(
     Raises:
         SuiteError: the tracking server cannot be reached or refuses.
     """
-    place = uri or default_uri()
-    if (database := database_file(place)) is not None and not database.is_file():
+    if (database := database_file(uri)) is not None and not database.is_file():
         return
     scratch = tempfile.TemporaryDirectory(prefix="codyra-mlflow-")
     seen: set[str] = set()
     with quiet_mlflow():
-        client, runs = _matching(place, filters or {})
+        client, runs = _matching(uri, filters or {})
         with ThreadPoolExecutor(DOWNLOADS_AT_A_TIME) as pool:
             for stored in pool.map(lambda run: _stored(client, run, scratch), runs):
                 if isinstance(stored, str):

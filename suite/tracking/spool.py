@@ -1,4 +1,4 @@
-"""Notes on what a tracking server has not taken yet: one small file per run or study, below ``<out>/spool``.
+"""Notes on what a tracker has not taken yet: one small file per run or study, below ``<out>/spool/<tracker>``.
 
 A note says which run or study waits and why; the truth stays in the run's folder. Its name is all that delivery needs, so that a
 note that was damaged, or a folder that was moved, loses nothing.
@@ -12,6 +12,8 @@ from typing import Any
 
 from suite.files import atomic_write
 
+PLACE = "spool"
+
 
 class Spool:
     """The notes in one folder.
@@ -22,6 +24,16 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @classmethod
+    def of(cls, out: Path, tracker: str) -> Spool:
+        """The notes of one kind of tracker; what waits for MLflow is nothing that TensorBoard could take in its place."""
+        return cls(out / PLACE / tracker)
+
+    @classmethod
+    def all(cls, out: Path) -> list[Spool]:
+        """The notes of every kind of tracker that anything waits for."""
+        return [spool for spool in map(cls, sorted((out / PLACE).glob("*/"))) if spool.count()]
 
     def runs(self) -> list[str]:
         """Ids of the runs that wait."""
@@ -68,8 +80,8 @@ class Spool:
         what = " and ".join(f"{count} {one if count == 1 else many}" for count, one, many in counted if count)
         verb = "waits" if len(notes) == 1 else "wait"
         return (
-            f"tracking: {what} {verb} in {self.folder} for an MLflow that takes them{shown}; the next 'run', 'compare' or 'sweep' "
-            "with the same --out delivers what it can."
+            f"tracking: {what} {verb} in {self.folder} for {self.folder.name} to take them{shown}; the next 'run', 'compare' or 'sweep' "
+            "with the same --out and tracker delivers what it can."
         )
 
     @property

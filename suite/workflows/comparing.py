@@ -12,7 +12,7 @@ from suite.runs.store import OpenRun, RunStore
 from suite.workflows.configs import Settings, comparison, in_its_words
 from suite.workflows.places import DATA, OUT
 from suite.workflows.progress import QUIET, Watcher
-from suite.workflows.tracking import opened_sink, say_waiting
+from suite.workflows.tracking import opened_tracking, say_waiting
 
 if TYPE_CHECKING:
     from suite.config import RunConfig
@@ -80,29 +80,26 @@ def carry_runs(configs: Sequence[RunConfig], carriage: Carriage, tracking: str |
     """
     from suite.tuning.carry import carry_out
     from suite.tuning.source import ListSource
+    from suite.workflows.pictures import attach_run_pictures
 
-    sink = opened_sink(tracking, carriage.out, watcher)
     source, store = ListSource(configs), RunStore(carriage.out)
-    with watcher.begin(title, len(configs)) as work:
-        ended, stored = 0, set[str]()
+    with opened_tracking(tracking, carriage.out, watcher) as delivery:
+        with watcher.begin(title, len(configs)) as work:
+            ended, stored = 0, set[str]()
 
-        def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
-            nonlocal ended
-            ended += 1
-            work.done(ended)
+            def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
+                nonlocal ended
+                ended += 1
+                work.done(ended)
 
-        def on_record(view: ValidationView) -> None:
-            stored.add(view.run_id)
-            if sink is not None:
-                sink.log_stored(view.run_id)
+            def on_record(view: ValidationView) -> None:
+                stored.add(view.run_id)
+                delivery.log_stored(view.run_id)
 
-        carriage.on_record, carriage.on_end = on_record, on_end
-        is_whole = carry_out(source, carriage)
-    if sink is not None:
-        from suite.workflows.pictures import attach_run_pictures
-
+            carriage.on_record, carriage.on_end = on_record, on_end
+            is_whole = carry_out(source, carriage)
         say_waiting(carriage.out, watcher)
-        attach_run_pictures(sink, store.records(sorted(stored)), carriage.out)
+        attach_run_pictures(delivery, store.records(sorted(stored)), carriage.out)
     if not is_whole:
         raise KeyboardInterrupt
     runs = [OpenRun(record, store.folder(record.run_id)) for record in store.records(sorted(stored))]

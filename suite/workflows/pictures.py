@@ -1,4 +1,4 @@
-"""Pictures on their way into MLflow: of every run its matrix and ranks, of a study what its trials say together."""
+"""Pictures on their way to a tracker: of every run its matrix and ranks, of a study what its trials say together."""
 
 from __future__ import annotations
 
@@ -13,48 +13,52 @@ from suite.leaderboard.rank_figures import rank_figure
 from suite.leaderboard.study_figures import study_drawings, study_frame
 from suite.runs.record import Record
 from suite.runs.store import RunStore
+from suite.tracking.tracker import Target
 from suite.workflows.importance import importance
 
 if TYPE_CHECKING:
-    from suite.tracking.mlflow_sink import MlflowSink
+    from suite.tracking.delivery import Delivery
     from suite.tuning.study_result import Study
 
 PLACE, FORMS = "pictures", 2  # every drawing is an SVG and a PNG
 
 
-def attach_run_pictures(sink: MlflowSink, records: Sequence[Record], out: Path) -> None:
+def attach_run_pictures(delivery: Delivery, records: Sequence[Record], out: Path) -> None:
     """Accuracy matrix and, where rank was learned, what kept rank, of every finished run; drawn below ``<out>/figures``.
 
-    What MLflow holds whole is not drawn again; a picture that was drawn and never got there is.
+    What the tracker holds whole is not drawn again; a picture that was drawn and never got there is.
     """
     for record in records:
-        if record.status != "finished" or sink.is_away:
+        if record.status != "finished" or not delivery.takes_files:
             continue
+        run = Target("run", record.run_id)
         folder = out / "figures" / record.run_id
         drawings = {"accuracy_matrix": partial(accuracy_matrix_figure, record)}
         if any(result.effective_rank for result in record.results):
             drawings["effective_rank"] = partial(rank_figure, record)
         drawn = {path.name: path.stat().st_size for stem in drawings for path in folder.glob(f"{stem}.*")}
-        if len(drawn) == FORMS * len(drawings) and drawn.items() <= sink.attached(record.run_id, PLACE).items():
+        if len(drawn) == FORMS * len(drawings) and drawn.items() <= delivery.attached(run, PLACE).items():
             continue
-        sink.attach(record.run_id, [path for stem, draw in drawings.items() for path in save_figure(draw(), folder / stem)], PLACE)
+        delivery.attach(run, [path for stem, draw in drawings.items() for path in save_figure(draw(), folder / stem)], PLACE)
 
 
-def attach_study(sink: MlflowSink, parent: str, study: Study, out: Path) -> None:
-    """Pictures and the table of all trials on the study's parent run; the best trials get their own pictures."""
-    sink.log_table(parent, _texts(study), "trials.json")
+def attach_study(delivery: Delivery, study: Study, out: Path) -> None:
+    """Pictures and the table of all trials on the study; the best trials get their own pictures."""
+    if not delivery.takes_files:
+        return
+    delivery.log_table(study.config.name, _texts(study), "trials.json")
     names = [str(trial.user_attrs.get("run_id", "")).split(",") for trial in study.trials]
     records = {record.run_id: record for record in RunStore(out).records([name for found in names for name in found])}
-    attach_run_pictures(sink, [records[name] for number in study.front for name in names[number] if name in records], out)
+    attach_run_pictures(delivery, [records[name] for number in study.front for name in names[number] if name in records], out)
     title, table = study.config.name, study_frame(list(records.values()), study.config.name)
     drawings = study_drawings(title, table, importance(table))
     folder = out / "figures" / f"study-{title}"
     paths = [path for stem, draw in drawings.items() for path in save_figure(draw(), folder / stem)]
-    sink.attach_to(parent, paths, PLACE)
+    delivery.attach(Target("study", title), paths, PLACE)
 
 
 def _texts(study: Study) -> dict[str, list[str]]:
-    """The study's columns as MLflow shows them."""
+    """The study's columns as a tracker shows them."""
     columns = {name: values for name, values in study.columns().items() if name != "runs"}
     return {name: [_text(value, as_number=name in study.config.objectives) for value in values] for name, values in columns.items()}
 

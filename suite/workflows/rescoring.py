@@ -20,7 +20,7 @@ from suite.runs.record import Cells, Record
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.places import DATA, OUT
 from suite.workflows.progress import QUIET, Watcher
-from suite.workflows.tracking import opened_sink, track
+from suite.workflows.tracking import opened_tracking, track
 from trainables.run import Surroundings, prepare
 
 
@@ -44,9 +44,9 @@ def rescore(
         SuiteError: see ``rescore_run``; the runs before the one that cannot be scored are stored.
     """
     out = Path(out)
-    sink = opened_sink(tracking, out, watcher)
-    records = [rescore_run(name, scoring, out, Path(data_root)) for name in ([names] if isinstance(names, str) else names)]
-    track(records, sink, watcher)
+    with opened_tracking(tracking, out, watcher) as delivery:
+        records = [rescore_run(name, scoring, out, Path(data_root)) for name in ([names] if isinstance(names, str) else names)]
+        track(records, delivery, watcher)
     return [OpenRun(record, RunStore(out).folder(record.run_id)) for record in records]
 
 

@@ -10,7 +10,7 @@ from suite.runs.store import OpenRun, RunStore
 from suite.workflows.configs import Settings, run_config
 from suite.workflows.places import DATA, OUT
 from suite.workflows.progress import QUIET, Watcher
-from suite.workflows.tracking import opened_sink, track
+from suite.workflows.tracking import opened_tracking, track
 
 if TYPE_CHECKING:
     from trainables.run import Report
@@ -53,7 +53,7 @@ def run(
         out: folder for runs and caches.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         accept_zero_shot: train although zero-shot accuracy is not the published one.
-        tracking: MLflow URI; None = ``mlflow.db`` in the working folder, ``none`` = off.
+        tracking: URI of a tracker; None = MLflow in ``mlflow.db`` in the working folder, ``none`` = off.
 
     Raises:
         SuiteError: a mistake in names, settings or data, before anything is trained.
@@ -61,19 +61,19 @@ def run(
     """
     out = Path(out)
     config = run_config(what, method=method, seed=seed, settings=settings)
-    sink = opened_sink(tracking, out, watcher)
-    from trainables.run import Surroundings, execute
+    with opened_tracking(tracking, out, watcher) as delivery:
+        from trainables.run import Surroundings, execute
 
-    with watcher.begin(f"{config.benchmark.name} {config.method.name}", None) as work:
-        rows: list[int] = []
+        with watcher.begin(f"{config.benchmark.name} {config.method.name}", None) as work:
+            rows: list[int] = []
 
-        def listen(report: Report) -> bool:
-            rows.append(report.row)
-            work.expect(report.of)
-            work.done(report.row)
-            return True
+            def listen(report: Report) -> bool:
+                rows.append(report.row)
+                work.expect(report.of)
+                work.done(report.row)
+                return True
 
-        surroundings = Surroundings(out, Path(data_root), device, accept_zero_shot=accept_zero_shot, on_step=work.step)
-        record = execute(config, surroundings, listen)
-    track([record], sink, watcher)
+            surroundings = Surroundings(out, Path(data_root), device, accept_zero_shot=accept_zero_shot, on_step=work.step)
+            record = execute(config, surroundings, listen)
+        track([record], delivery, watcher)
     return DoneRun(record, RunStore(out).folder(record.run_id), was_found=not rows)

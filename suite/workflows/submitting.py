@@ -11,6 +11,7 @@ from pathlib import Path
 
 from suite.errors import ConfigError
 from suite.signals import CTRL_C_CODE
+from suite.tracking.trackers import tracker_class
 from suite.tuning import submission
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.working_folder import build_working_folder, runtime_environment
@@ -81,9 +82,11 @@ def _check_places(study: StudyConfig, file: Path, tracking: str | None) -> None:
         raise ConfigError(
             f"{file}: warm_start.study: '{study.warm_start.study}' is relative; give the folder's full path on the cluster."
         )
-    if tracking is not None and tracking.startswith("sqlite:///") and not tracking.startswith("sqlite:////"):
+    place = tracker_class(tracking).local_place(tracking) if tracking else None
+    if tracking and place is not None and not place.is_absolute():
         raise ConfigError(
-            f"--tracking: '{tracking}' is a relative file, lost with the job; write it as sqlite:////FULL/PATH, or http://HOST:PORT."
+            f"--tracking: '{tracking}' is a relative place, lost with the job; write the full path as the cluster sees it, such as "
+            f"'{tracking.removesuffix(str(place))}/shared/{place}', or http://HOST:PORT."
         )
 
 

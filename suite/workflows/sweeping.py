@@ -30,7 +30,7 @@ from suite.tuning.study_result import Study, study_of
 from suite.workflows.pictures import attach_study
 from suite.workflows.places import DATA, OUT
 from suite.workflows.progress import QUIET, Watcher
-from suite.workflows.tracking import opened_sink, say_waiting
+from suite.workflows.tracking import opened_tracking, say_waiting
 from suite.yaml_files import load_yaml
 from trainables.resources import Resources
 
@@ -122,37 +122,32 @@ def run_study(
     else:
         earlier_points(config)
     RunMirror(carriage.storage).require_writable()
-    sink, parent = opened_sink(tracking, carriage.out, watcher), None
-    with (
-        ray_session(carriage.address, config.resources),
-        watcher.begin(f"study {config.name}", config.budget.trials) as work,
-        _undone_without_trials(folder, is_new=not resume),
-    ):
-        source = StudySource(config, folder, RunStore(carriage.out.resolve()))
-        atomic_write(folder / FILE, yaml.safe_dump(fields, sort_keys=False).encode())  # a study with a file had a database
+    with opened_tracking(tracking, carriage.out, watcher) as delivery:
+        with (
+            ray_session(carriage.address, config.resources),
+            watcher.begin(f"study {config.name}", config.budget.trials) as work,
+            _undone_without_trials(folder, is_new=not resume),
+        ):
+            source = StudySource(config, folder, RunStore(carriage.out.resolve()))
+            atomic_write(folder / FILE, yaml.safe_dump(fields, sort_keys=False).encode())  # a study with a file had a database
 
-        def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
-            work.done(source.store.ended_trials(), source.best_note())
+            def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
+                work.done(source.store.ended_trials(), source.best_note())
 
-        def on_record(view: ValidationView) -> None:
-            if sink is not None:
-                sink.log_stored(view.run_id)
+            def on_record(view: ValidationView) -> None:
+                delivery.log_stored(view.run_id)
 
-        carriage.on_record, carriage.on_end = on_record, on_end
-        carriage.on_retry = lambda runs, larger: watcher.say(_retried(runs, larger))
-        if sink is not None:
-            sink.log_study(config.name, fields)
-        is_whole = False
-        try:
-            is_whole = carry_out(source, carriage)
-        finally:
-            if sink is not None:
-                parent = sink.end_study(config.name, finished=is_whole)
-    study = study_of(source)
-    if sink is not None and parent is not None:
-        attach_study(sink, parent, study, carriage.out)
-    if sink is not None:
-        say_waiting(carriage.out, watcher)
+            carriage.on_record, carriage.on_end = on_record, on_end
+            carriage.on_retry = lambda runs, larger: watcher.say(_retried(runs, larger))
+            delivery.log_study(config.name, fields)
+            is_whole = False
+            try:
+                is_whole = carry_out(source, carriage)
+            finally:
+                delivery.end_study(config.name, finished=is_whole)
+        study = study_of(source)
+        attach_study(delivery, study, carriage.out)
+    say_waiting(carriage.out, watcher)
     if not is_whole:
         raise SweepInterrupted(study)
     return study

@@ -70,7 +70,7 @@ def leaderboard(
         all_trials: every trial of a study, not only the chosen one.
         selection: rule that chooses every study's trial: ``two-phase``, ``current-task``, ``first-task`` or ``oracle``.
         out: folder of the runs, read with ``tracking="none"``.
-        tracking: MLflow URI that the runs are read from; None = ``mlflow.db`` in the working folder.
+        tracking: URI of the tracker that the runs are read from; None = MLflow in ``mlflow.db`` in the working folder.
 
     Raises:
         SuiteError: nothing is stored, or the filters leave nothing.

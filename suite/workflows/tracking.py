@@ -1,4 +1,4 @@
-"""What workflows do and say around MLflow: open it before anything is trained, say what waits, say what could not be read."""
+"""What workflows do and say around a tracker: open it before anything is trained, say what waits, say what could not be read."""
 
 from __future__ import annotations
 
@@ -11,48 +11,44 @@ from suite.tracking.spool import Spool
 
 if TYPE_CHECKING:
     from suite.runs.record import Record
-    from suite.tracking.mlflow_sink import MlflowSink
+    from suite.tracking.delivery import Delivery
     from suite.workflows.progress import Watcher
 
 SHOWN = 3
 
 
-def opened_sink(tracking: str | None, out: Path, watcher: Watcher) -> MlflowSink | None:
-    """The way into MLflow, tried out; None when tracking is off. A server that does not answer is said at once, not at the end.
+def opened_tracking(tracking: str | None, out: Path, watcher: Watcher) -> Delivery:
+    """The way to the tracker, tried out. A server that does not answer is said at once, not at the end.
 
     Raises:
-        ConfigError: the server or database can never take a record as it is.
+        ConfigError: there is no such tracker, or it can never take a record as it is.
     """
-    if tracking == "none":
-        return None
-    from suite.tracking.mlflow_sink import open_sink
+    from suite.tracking.delivery import open_delivery
 
-    sink = open_sink(tracking, out)
-    if sink.is_away:
+    delivery = open_delivery(tracking, out)
+    if delivery.is_away:
         watcher.say(
-            f"tracking '{without_password(sink.uri)}': does not answer ({sink.trouble}); the command goes on, its records wait in "
-            f"{sink.spool.folder} until an MLflow takes them."
+            f"tracking '{without_password(delivery.tracker.uri)}': does not answer ({delivery.trouble}); the command goes on, its records "
+            f"wait in {delivery.spool.folder} until they are taken."
         )
-    return sink
+    return delivery
 
 
-def track(records: Sequence[Record], sink: MlflowSink | None, watcher: Watcher) -> None:
+def track(records: Sequence[Record], delivery: Delivery, watcher: Watcher) -> None:
     """Log records that were made without a study, and say what could not be delivered."""
-    if sink is None:
-        return
     from suite.workflows.pictures import attach_run_pictures
 
+    out = delivery.tracker.out
     for record in records:
-        sink.log_run(record)
-    attach_run_pictures(sink, records, sink.out)
-    say_waiting(sink.out, watcher)
+        delivery.log_run(record)
+    attach_run_pictures(delivery, records, out)
+    say_waiting(out, watcher)
 
 
 def say_waiting(out: Path, watcher: Watcher) -> None:
-    """One line about what MLflow has not taken yet; silent when there is nothing."""
-    sentence = Spool(out / "spool").sentence()
-    if sentence:
-        watcher.say(sentence)
+    """One line per tracker about what it has not taken yet; silent when there is nothing."""
+    for spool in Spool.all(out):
+        watcher.say(spool.sentence())
 
 
 def say_unreadable(sentences: Sequence[str], watcher: Watcher) -> None:

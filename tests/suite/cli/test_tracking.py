@@ -41,7 +41,8 @@ def call(*words: str) -> Result:
         ("sqlite:////proc/mlflow.db", "cannot be used (unable to open database file)"),
         ("sqlite:///folder", "cannot be used (unable to open database file)"),
         ("postgresql+nodriver://me:secret@127.0.0.1:9/db", "postgresql+nodriver://me:***@127.0.0.1:9/db': cannot be used"),
-        ("nope://x", "is not a tracking URI"),
+        ("nope://x", "--tracking: 'nope' is not a tracker; use one of databricks, http,"),
+        ("some/folder", "'some/folder' is not a tracker"),
     ],
 )
 def test_a_database_that_cannot_be_used_costs_no_training(uri: str, reason: str) -> None:
@@ -58,11 +59,11 @@ def test_a_server_that_is_away_is_said_and_what_waits_is_delivered(database: str
     before, after = done.stderr.strip().splitlines()
     assert (done.exit_code, done.exception) == (0, None)
     assert before.startswith(f"tracking '{NOBODY}': does not answer (Connection refused)")
-    waits = "tracking: 1 run waits in codyra-runs/spool for an MLflow that takes them (Connection refused)"
+    waits = "tracking: 1 run waits in codyra-runs/spool/mlflow for mlflow to take them (Connection refused)"
     assert after.startswith(waits)
     for command in (("leaderboard",), ("report", "--out", "page.html")):
         assert call(*command, "--tracking", "none").stderr.startswith(waits)
-    spool = Path("codyra-runs/spool")
+    spool = Path("codyra-runs/spool/mlflow")
     (note,) = spool.glob("*.json")
     note.write_bytes(b'\xff{"reason": [')
     (spool / "gone.json").write_text("{}")

@@ -1,4 +1,4 @@
-"""Pictures of a study for MLflow: what its trials allow, and nothing that stops a sweep at its end."""
+"""Pictures of a study for a tracker: what its trials allow, and nothing that stops a sweep at its end."""
 
 from __future__ import annotations
 
@@ -13,46 +13,41 @@ import pytest
 
 from suite.config import RunConfig
 from suite.runs.record import write_record
+from suite.tracking.delivery import Delivery
+from suite.tracking.tracker import RunFolders, Target
 from suite.tuning.study_result import Study
 from suite.workflows.importance import importances
 from suite.workflows.pictures import attach_run_pictures, attach_study
 from trainables.run import Surroundings, execute
 
 
-class Sink:
-    """Remembers what it was given."""
+class Shelf(RunFolders):
+    """A tracker that remembers the files it was given."""
 
-    is_away = False
+    takes_files = True
 
-    def __init__(self, *, dies: bool = False) -> None:
-        self.files: list[Path] = []
-        self.of_runs: dict[str, int] = {}
+    def __init__(self, out: Path, *, dies: bool = False) -> None:
+        super().__init__("none", out)
+        self.files: dict[Target, list[Path]] = {}
         self.dies = dies
 
-    def attached(self, run_id: str, place: str) -> dict[str, int]:
-        return self.of_runs
+    def attached(self, target: Target, place: str) -> dict[str, int]:
+        return {file.name: file.stat().st_size for file in self.files.get(target, [])}
 
-    def attach(self, run_id: str, files: Sequence[Path], place: str) -> bool:
+    def attach(self, target: Target, files: Sequence[Path], place: str) -> bool:
         if self.dies:
             raise KeyboardInterrupt
-        self.of_runs |= {file.name: file.stat().st_size for file in files}
-        return True
-
-    def attach_to(self, parent: str, files: Sequence[Path], place: str) -> bool:
-        self.files += files
-        return True
-
-    def log_table(self, parent: str, columns: Any, name: str) -> bool:
+        self.files[target] = [*files]
         return True
 
 
 def attached(names: list[str], out: Path) -> set[str]:
     """Names of the pictures of a study whose one trial has these runs."""
     trials = [optuna.trial.create_trial(value=1.0, user_attrs={"run_id": ",".join(names)})]
-    sink = Sink()
+    shelf = Shelf(out)
     config = SimpleNamespace(name="night", objectives=["zscl.last"])
-    attach_study(sink, "parent", Study(config, trials, []), out)  # type: ignore[arg-type]
-    return {path.name for path in sink.files}
+    attach_study(Delivery(shelf), Study(config, trials, []), out)  # type: ignore[arg-type]
+    return {path.name for path in shelf.files[Target("study", "night")]}
 
 
 def test_a_study_that_varied_nothing_has_no_slices(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
@@ -83,10 +78,11 @@ def test_a_picture_that_was_drawn_and_never_attached_is(
     """The driver dies between drawing and attaching; the next command attaches, the one after it draws nothing again."""
     record, names = execute(make_config("zero-shot"), surroundings), {"accuracy_matrix.svg", "accuracy_matrix.png"}
     with pytest.raises(KeyboardInterrupt):
-        attach_run_pictures(Sink(dies=True), [record], surroundings.out)  # type: ignore[arg-type]
+        attach_run_pictures(Delivery(Shelf(surroundings.out, dies=True)), [record], surroundings.out)
     assert {path.name for path in (surroundings.out / "figures" / record.run_id).iterdir()} == names
-    sink = Sink()
-    attach_run_pictures(sink, [record], surroundings.out)  # type: ignore[arg-type]
-    assert set(sink.of_runs) == names
+    shelf = Shelf(surroundings.out)
+    delivery = Delivery(shelf)
+    attach_run_pictures(delivery, [record], surroundings.out)
+    assert {path.name for path in shelf.files[Target("run", record.run_id)]} == names
     monkeypatch.setattr("suite.workflows.pictures.save_figure", lambda *_: pytest.fail("drawn again"))
-    attach_run_pictures(sink, [record], surroundings.out)  # type: ignore[arg-type]
+    attach_run_pictures(delivery, [record], surroundings.out)

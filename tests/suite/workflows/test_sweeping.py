@@ -18,7 +18,7 @@ from suite.cli.progress import TerminalWatcher
 from suite.config import RunConfig
 from suite.errors import ConfigError, SuiteError
 from suite.runs.record import write_record
-from suite.tracking.mlflow_sink import open_sink
+from suite.tracking.mlflow_tracker import MlflowTracker
 from suite.tuning.carriage import Carriage
 from suite.tuning.study import StudySource
 from suite.tuning.study_result import study_of
@@ -119,5 +119,5 @@ def test_a_crash_before_the_first_trial_leaves_no_study(tmp_path: Path, monkeypa
         with pytest.raises(TypeError, match="RLock"):
             run_study(config, Carriage(out, tmp_path), uri, resume=False, accept_changes=False)
         assert not (out / "studies" / "night").exists()
-    (parent,) = open_sink(uri, out)._find("codyra.study", "night")
+    (parent,) = MlflowTracker(uri, out)._find("codyra.study", "night")
     assert parent.info.status == "KILLED"

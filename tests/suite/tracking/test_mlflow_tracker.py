@@ -16,15 +16,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from mlflow.entities import Run
 
 from suite.config import RunConfig
 from suite.errors import ConfigError, DataError, SuiteError
 from suite.leaderboard.run_set import load_runs
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record, write_record
+from suite.tracking.delivery import Delivery, open_delivery
 from suite.tracking.mlflow_reader import read_runs
-from suite.tracking.mlflow_sink import MlflowSink, open_sink
+from suite.tracking.mlflow_tracker import MlflowTracker
 from suite.tracking.run_metrics import row_metrics, summary_metrics
+from suite.tracking.tracker import Target, Tracker
 from trainables.run import Surroundings, execute
 
 NOBODY = "http://127.0.0.1:9"
@@ -37,91 +40,103 @@ def finished(make_config: Callable[..., RunConfig], surroundings: Surroundings) 
 
 
 @pytest.fixture
-def sink(tmp_path: Path) -> MlflowSink:
-    return MlflowSink(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "out", patience_seconds=1.0)
+def tracker(tmp_path: Path) -> MlflowTracker:
+    return MlflowTracker(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "out")
 
 
-def test_what_goes_in_comes_out(finished: tuple[Record, Path], sink: MlflowSink, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def delivery(tracker: MlflowTracker) -> Delivery:
+    return Delivery(tracker, patience_seconds=1.0)
+
+
+def study_run(tracker: Tracker, name: str) -> Run:
+    """MLflow's one run of a study."""
+    assert isinstance(tracker, MlflowTracker)
+    (run,) = tracker._find("codyra.study", name)
+    return run
+
+
+def test_what_goes_in_comes_out(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker, capfd: pytest.CaptureFixture[str]) -> None:
     record, folder = finished[0].model_copy(update={"study": "night", "trial": 0}), finished[1]
     write_record(record, folder)
-    parent = sink.log_study("night", {"name": "night", "budget": {"trials": 3}})
+    assert delivery.log_study("night", {"name": "night", "budget": {"trials": 3}})
     for _ in range(2):
-        assert sink.log_run(record)
-        assert sink.log_study("night", {"name": "night"}) == parent
-    (stored,) = read_runs(sink.uri)
+        assert delivery.log_run(record)
+        assert delivery.log_study("night", {"name": "night"})
+    parent = study_run(tracker, "night").info.run_id
+    (stored,) = read_runs(tracker.uri)
     assert stored.record == record
     outcomes = read_outcomes(folder)
     assert stored.outcomes().keys() == outcomes.keys()
     assert all((stored.outcomes()[key] == scores).all() for key, scores in outcomes.items())
     assert {key[1] for key in stored.outcomes(row=3)} == {3}
-    run = sink.client.get_run(stored.mlflow_run_id)
+    run = tracker.client.get_run(stored.mlflow_run_id)
     assert run.info.status == "FINISHED"
     assert run.data.tags["mlflow.parentRunId"] == parent
     assert run.data.params["method.rank"] == "16"
     assert run.data.metrics["test.zscl.last"] == pytest.approx(summary_metrics(record)["test.zscl.last"])
-    history = sink.client.get_metric_history(stored.mlflow_run_id, "test/faces")
+    history = tracker.client.get_metric_history(stored.mlflow_run_id, "test/faces")
     assert [(m.step, m.value) for m in history] == [(row, record.test[row][1]) for row in range(4)]
     assert capfd.readouterr().err == ""
 
 
-def test_statuses_are_mlflows(finished: tuple[Record, Path], sink: MlflowSink) -> None:
+def test_statuses_are_mlflows(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
     record = finished[0]
     for status, expected in (("stopped", "KILLED"), ("failed", "FAILED"), ("finished", "FINISHED")):
-        (sink.out / "runs" / status).mkdir()
-        assert sink.log_run(record.model_copy(update={"run_id": status, "status": status, "reason": "why"}))
-        (run,) = sink._find("codyra.run_id", status)
+        (tracker.out / "runs" / status).mkdir()
+        assert delivery.log_run(record.model_copy(update={"run_id": status, "status": status, "reason": "why"}))
+        (run,) = tracker._find("codyra.run_id", status)
         assert (run.info.status, run.data.tags["status"], run.data.tags["reason"]) == (expected, status, "why")
 
 
 def test_a_driver_killed_before_the_end_of_a_run_ends_it_later(
-    finished: tuple[Record, Path], sink: MlflowSink, monkeypatch: pytest.MonkeyPatch
+    finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as killed:
-        killed.setattr(sink.client, "set_terminated", die)
+        killed.setattr(tracker.client, "set_terminated", die)
         with pytest.raises(KeyboardInterrupt):
-            sink.log_run(finished[0])
-    sink.log_run(finished[0])
-    (run,) = sink._find("codyra.run_id", finished[0].run_id)
+            delivery.log_run(finished[0])
+    delivery.log_run(finished[0])
+    (run,) = tracker._find("codyra.run_id", finished[0].run_id)
     assert run.info.status == "FINISHED"
-    assert len(sink.client.get_metric_history(run.info.run_id, "test/shapes")) == 4
+    assert len(tracker.client.get_metric_history(run.info.run_id, "test/shapes")) == 4
 
 
-def test_a_study_runs_while_it_is_carried_out(sink: MlflowSink) -> None:
+def test_a_study_runs_while_it_is_carried_out(delivery: Delivery, tracker: MlflowTracker) -> None:
     for finished, expected in ((False, "KILLED"), (True, "FINISHED")):
-        parent = sink.log_study("night", {"name": "night"})
-        assert parent is not None
-        assert sink.client.get_run(parent).info.status == "RUNNING"
-        assert sink.end_study("night", finished=finished) == parent
-        assert sink.client.get_run(parent).info.status == expected
+        assert delivery.log_study("night", {"name": "night"})
+        assert study_run(tracker, "night").info.status == "RUNNING"
+        assert delivery.end_study("night", finished=finished)
+        assert study_run(tracker, "night").info.status == expected
 
 
-def test_a_run_stays_with_the_study_that_made_it(finished: tuple[Record, Path], sink: MlflowSink) -> None:
+def test_a_run_stays_with_the_study_that_made_it(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
     """Another study with the same configuration reuses the record; the run shall not change hands in MLflow."""
     record = finished[0].model_copy(update={"study": "first", "trial": 0})
-    parents = {name: sink.log_study(name, {"name": name}) for name in ("first", "second")}
-    for _ in parents:
-        sink.log_run(record)
-    (run,) = sink._find("codyra.run_id", record.run_id)
-    assert run.data.tags["mlflow.parentRunId"] == parents["first"]
+    for name in ("first", "second"):
+        assert delivery.log_study(name, {"name": name})
+        delivery.log_run(record)
+    (run,) = tracker._find("codyra.run_id", record.run_id)
+    assert run.data.tags["mlflow.parentRunId"] == study_run(tracker, "first").info.run_id
 
 
-def test_a_reuse_that_came_later_reaches_the_stored_record(finished: tuple[Record, Path], sink: MlflowSink) -> None:
+def test_a_reuse_that_came_later_reaches_the_stored_record(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
     record, folder = finished
-    sink.log_run(record)
+    delivery.log_run(record)
     again = record.model_copy(update={"reused_by": {"late": 4}})
     write_record(again, folder)
-    sink.log_run(again)
-    (stored,) = read_runs(sink.uri)
+    delivery.log_run(again)
+    (stored,) = read_runs(tracker.uri)
     assert stored.record.trials == {"late": 4}
 
 
-def test_filters_select_by_tag(finished: tuple[Record, Path], sink: MlflowSink) -> None:
-    sink.log_run(finished[0])
-    assert len(list(read_runs(sink.uri, filters={"method": "codyra"}))) == 1
-    assert list(read_runs(sink.uri, filters={"method": "lora"})) == []
+def test_filters_select_by_tag(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
+    delivery.log_run(finished[0])
+    assert len(list(read_runs(tracker.uri, filters={"method": "codyra"}))) == 1
+    assert list(read_runs(tracker.uri, filters={"method": "lora"})) == []
 
 
 def test_row_metrics_name_ranks_and_costs(finished: tuple[Record, Path]) -> None:
@@ -130,69 +145,69 @@ def test_row_metrics_name_ranks_and_costs(finished: tuple[Record, Path]) -> None
     assert "rank/effective_mean" not in row_metrics(finished[0], 0)
 
 
-def test_a_resumed_run_adds_only_its_new_rows(finished: tuple[Record, Path], sink: MlflowSink) -> None:
+def test_a_resumed_run_adds_only_its_new_rows(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
     record = finished[0]
     part = record.model_copy(
         update={"status": "stopped", "test": record.test[:2], "validation": record.validation[:2], "results": record.results[:2]}
     )
-    sink.log_run(part)
-    sink.log_run(record)
-    (run,) = sink._find("codyra.run_id", record.run_id)
-    assert [point.step for point in sink.client.get_metric_history(run.info.run_id, "test/shapes")] == [0, 1, 2, 3]
+    delivery.log_run(part)
+    delivery.log_run(record)
+    (run,) = tracker._find("codyra.run_id", record.run_id)
+    assert [point.step for point in tracker.client.get_metric_history(run.info.run_id, "test/shapes")] == [0, 1, 2, 3]
     assert run.info.status == "FINISHED"
     assert run.info.start_time == int(record.started_at.timestamp() * 1000)
 
 
-def test_a_spooled_child_finds_its_study_later(finished: tuple[Record, Path], sink: MlflowSink) -> None:
+def test_a_spooled_child_finds_its_study_later(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
     record, folder = finished
     child = record.model_copy(update={"study": "it's late", "trial": 4})
     write_record(child, folder)
     for name in (child.run_id, "gone"):
-        sink.spool.hold_run(name, "away")
-    assert sink.flush() == 0
-    parent = sink.log_study("it's late", {"name": "x"})
-    (run,) = sink._find("codyra.run_id", child.run_id)
-    assert run.data.tags["mlflow.parentRunId"] == parent
-    assert len(list(read_runs(sink.uri, filters={"codyra.study.name": "it's late"}))) == 1
+        delivery.spool.hold_run(name, "away")
+    assert delivery.flush() == 0
+    assert delivery.log_study("it's late", {"name": "x"})
+    (run,) = tracker._find("codyra.run_id", child.run_id)
+    assert run.data.tags["mlflow.parentRunId"] == study_run(tracker, "it's late").info.run_id
+    assert len(list(read_runs(tracker.uri, filters={"codyra.study.name": "it's late"}))) == 1
     with pytest.raises(ConfigError, match="both kinds of quotes"):
-        list(read_runs(sink.uri, filters={"method": "'\""}))
+        list(read_runs(tracker.uri, filters={"method": "'\""}))
 
 
 def test_a_store_in_a_folder_with_odd_names_is_read_back(finished: tuple[Record, Path], tmp_path: Path) -> None:
     place = tmp_path / "my runs #1 100%"
     place.mkdir()
-    sink = MlflowSink(f"sqlite:///{place / 'mlflow.db'}", finished[1].parent.parent)
-    sink.log_run(finished[0])
-    (stored,) = read_runs(sink.uri)
+    tracker = MlflowTracker(f"sqlite:///{place / 'mlflow.db'}", finished[1].parent.parent)
+    tracker.log_run(finished[0])
+    (stored,) = read_runs(tracker.uri)
     assert stored.record == finished[0]
     assert stored.outcomes()
 
 
-def test_files_and_tables_are_attached(finished: tuple[Record, Path], sink: MlflowSink, tmp_path: Path) -> None:
+def test_files_and_tables_are_attached(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker, tmp_path: Path) -> None:
     record = finished[0]
-    parent = sink.log_study("night", {"name": "night"})
-    assert parent is not None
-    sink.log_run(record)
+    delivery.log_study("night", {"name": "night"})
+    delivery.log_run(record)
     picture = tmp_path / "matrix.svg"
     picture.write_text("<svg/>")
-    assert sink.attach(record.run_id, [picture], "figures")
-    assert not sink.attach("unknown", [picture], "figures")
-    (stored,) = read_runs(sink.uri)
+    for target, there in ((Target("run", record.run_id), True), (Target("study", "night"), True), (Target("run", "unknown"), False)):
+        assert delivery.attach(target, [picture], "figures") == there
+        assert delivery.attached(target, "figures") == ({"matrix.svg": 6} if there else {})
+    (stored,) = read_runs(tracker.uri)
     found = stored.files.path("figures/matrix.svg")
     assert found is not None
     assert found.read_text() == "<svg/>"
     for last in (1.0, 2.0):
-        assert sink.log_table(parent, {"trial": [0], "zscl.last": [last]}, "trials.json")
-    table = sink.client.download_artifacts(parent, "trials.json", str(tmp_path))
+        assert delivery.log_table("night", {"trial": [0], "zscl.last": [last]}, "trials.json")
+    table = tracker.client.download_artifacts(study_run(tracker, "night").info.run_id, "trials.json", str(tmp_path))
     assert json.loads(Path(table).read_text()) == {"columns": ["trial", "zscl.last"], "data": [[0, 2.0]]}
 
 
-def test_a_server_that_is_away_is_not_waited_for_again(finished: tuple[Record, Path], sink: MlflowSink) -> None:
-    away = open_sink(NOBODY, sink.out)  # patience is 20 seconds, and there is none left for the calls after the first
+def test_a_server_that_is_away_is_not_waited_for_again(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
+    away = open_delivery(NOBODY, tracker.out)  # patience is 20 seconds, and there is none left for the calls after the first
     assert away.is_away
     assert away.trouble == "Connection refused"
-    tries = []
-    away._write = lambda record: tries.append(record) or MlflowSink._write(away, record)  # type: ignore[method-assign, func-returns-value]
+    tries, log_run = list[Record](), away.tracker.log_run
+    away.tracker.log_run = lambda record: tries.append(record) or log_run(record)  # type: ignore[method-assign, func-returns-value]
     for _ in range(2):
         assert not away.log_run(finished[0])
     assert len(tries) == 2
@@ -202,34 +217,34 @@ def test_a_server_that_is_away_is_not_waited_for_again(finished: tuple[Record, P
 
 
 def test_a_study_that_was_away_ends_once_it_is_delivered(tmp_path: Path) -> None:
-    away = open_sink(NOBODY, tmp_path)
+    away = open_delivery(NOBODY, tmp_path)
     for name in ("night", "day", "damaged"):
-        assert away.log_study(name, {"seed": 3}) is None
-    assert away.end_study("night", finished=True) is None
-    assert away.end_study("day", finished=False) is None
-    (tmp_path / "spool" / "studies" / "damaged.json").write_bytes(b"\xff")
+        assert not away.log_study(name, {"seed": 3})
+    assert not away.end_study("night", finished=True)
+    assert not away.end_study("day", finished=False)
+    (tmp_path / "spool" / "mlflow" / "studies" / "damaged.json").write_bytes(b"\xff")
     assert "3 studies wait" in str(away.spool.sentence())
-    back = open_sink(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path)
+    back = open_delivery(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path)
     assert back.spool.sentence() is None
-    found = {name: back._find("codyra.study", name) for name in ("night", "day", "damaged")}
-    assert {name: run.info.status for name, (run,) in found.items()} == {"night": "FINISHED", "day": "KILLED", "damaged": "RUNNING"}
-    assert [run.data.params for (run,) in found.values()] == [{"seed": "3"}, {"seed": "3"}, {}]
+    found = {name: study_run(back.tracker, name) for name in ("night", "day", "damaged")}
+    assert {name: run.info.status for name, run in found.items()} == {"night": "FINISHED", "day": "KILLED", "damaged": "RUNNING"}
+    assert [run.data.params for run in found.values()] == [{"seed": "3"}, {"seed": "3"}, {}]
 
 
-def test_a_record_that_is_refused_ends_nothing(finished: tuple[Record, Path], sink: MlflowSink) -> None:
-    sink.open()
-    sink.client.delete_experiment(sink._experiment_id())  # somebody does so in MLflow's own pages
-    assert not sink.log_run(finished[0])
-    assert "refused: " in str(sink.spool.sentence())
+def test_a_record_that_is_refused_ends_nothing(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
+    delivery.open()
+    tracker.client.delete_experiment(tracker._experiment_id())  # somebody does so in MLflow's own pages
+    assert not delivery.log_run(finished[0])
+    assert "refused: " in str(delivery.spool.sentence())
     with pytest.raises(ConfigError, match="cannot be used"):
-        open_sink(sink.uri, sink.out)
-    sink.client.restore_experiment(sink._experiment_id())
-    assert open_sink(sink.uri, sink.out).spool.sentence() is None
-    assert len(list(read_runs(sink.uri))) == 1
+        open_delivery(tracker.uri, tracker.out)
+    tracker.client.restore_experiment(tracker._experiment_id())
+    assert open_delivery(tracker.uri, tracker.out).spool.sentence() is None
+    assert len(list(read_runs(tracker.uri))) == 1
 
 
-def test_a_lost_answer_leaves_one_run(finished: tuple[Record, Path], sink: MlflowSink, monkeypatch: pytest.MonkeyPatch) -> None:
-    create, answers = sink.client.create_run, [ConnectionError("lost"), None]
+def test_a_lost_answer_leaves_one_run(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    create, answers = tracker.client.create_run, [ConnectionError("lost"), None]
 
     def lose(*given: object, **named: object) -> object:
         """What a web client does that repeats a request whose first answer was lost."""
@@ -239,40 +254,40 @@ def test_a_lost_answer_leaves_one_run(finished: tuple[Record, Path], sink: Mlflo
             raise lost
         return create(*given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sink.client, "create_run", lose)
-    monkeypatch.setattr("suite.tracking.mlflow_sink.is_away", lambda error, uri: isinstance(error, ConnectionError))
-    assert sink.log_study("night", {})
-    assert sink.log_run(finished[0])
-    assert [len(sink._find(*tag)) for tag in (("codyra.study", "night"), ("codyra.run_id", finished[0].run_id))] == [1, 1]
+    monkeypatch.setattr(tracker.client, "create_run", lose)
+    monkeypatch.setattr("suite.tracking.mlflow_tracker.is_away", lambda error, uri: isinstance(error, ConnectionError))
+    assert delivery.log_study("night", {})
+    assert delivery.log_run(finished[0])
+    assert [len(tracker._find(*tag)) for tag in (("codyra.study", "night"), ("codyra.run_id", finished[0].run_id))] == [1, 1]
 
 
-def test_what_cannot_be_read_is_named(finished: tuple[Record, Path], sink: MlflowSink) -> None:
-    sink.log_run(finished[0])
-    artifacts = sink.out.parent / "mlartifacts"
-    artifacts.rename(sink.out.parent / "moved")
+def test_what_cannot_be_read_is_named(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
+    delivery.log_run(finished[0])
+    artifacts = tracker.out.parent / "mlartifacts"
+    artifacts.rename(tracker.out.parent / "moved")
     with pytest.raises(DataError, match="none of the 1 runs here can be read; the first one: MLflow run .* there is no record.json at file:"):
-        load_runs(sink.uri, {}, sink.out)
+        load_runs(tracker.uri, {}, tracker.out)
     other = finished[0].model_copy(update={"run_id": "other"})
-    write_record(other, sink.out / "runs" / "other")
-    sink.log_run(other)
-    runs = load_runs(sink.uri, {}, sink.out)
+    write_record(other, tracker.out / "runs" / "other")
+    delivery.log_run(other)
+    runs = load_runs(tracker.uri, {}, tracker.out)
     assert [record.run_id for record in runs.records] == ["other"]
     assert len(runs.unreadable) == 1
     for file in artifacts.rglob("record.json"):
         file.write_text('{"schema_version": 2}')
     with pytest.raises(DataError, match="none of the 2 runs here can be read"):
-        load_runs(sink.uri, {}, sink.out)
+        load_runs(tracker.uri, {}, tracker.out)
 
 
-def test_the_documented_search_finds_runs(finished: tuple[Record, Path], sink: MlflowSink, repository: Path) -> None:
+def test_the_documented_search_finds_runs(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker, repository: Path) -> None:
     text = (repository / "docs" / "mlflow.md").read_text()
     (query,) = re.findall(r"^tags\.benchmark = .*$", text, flags=re.MULTILINE)
     query, changed = re.subn(r"> [\d.]+$", "> -1", query.replace("mini-xtail", finished[0].benchmark))
     assert changed
-    sink.log_run(finished[0])
-    experiment = sink._experiment_id()
-    assert len(sink.client.search_runs([experiment], query)) == 1
-    (run,) = sink._find("codyra.run_id", finished[0].run_id)
+    delivery.log_run(finished[0])
+    experiment = tracker._experiment_id()
+    assert len(tracker.client.search_runs([experiment], query)) == 1
+    (run,) = tracker._find("codyra.run_id", finished[0].run_id)
     named = set(re.findall(r"`((?:test|validation)[./][\w.]+)`", text))
     assert "test.zscl.last" in named
     assert named <= run.data.metrics.keys()
@@ -313,19 +328,19 @@ def test_a_server_that_is_away_loses_nothing(
 ) -> None:
     record, folder = finished
     out = folder.parent.parent
-    away = open_sink(NOBODY, out)
+    away = open_delivery(NOBODY, out)
     away.log_study("night", {"seed": 3})
     assert not away.log_run(record)
-    assert away.end_study("night", finished=True) is None
+    assert not away.end_study("night", finished=True)
     assert (away.spool.runs(), away.spool.studies()) == ([record.run_id], ["night"])
     uri, _ = server()
-    back = open_sink(uri, out)
+    back = open_delivery(uri, out)
     assert back.spool.count() == 0
     (remote,) = read_runs(uri)
     assert remote.record == record
     assert remote.outcomes().keys() == read_outcomes(folder).keys()
     assert remote.files.path("nothing.json") is None
-    (parent,) = back._find("codyra.study", "night")
+    parent = study_run(back.tracker, "night")
     assert (parent.info.status, parent.data.params) == ("FINISHED", {"seed": "3"})
 
 
@@ -334,7 +349,7 @@ def test_a_folder_of_results_that_was_moved_still_shows_its_runs(copied: bool, m
     """MLflow stores absolute paths; database and artifacts that moved together are found, and nothing goes to the old place."""
     before, after = tmp_path / "A", tmp_path / "B with blank"
     record = execute(make_config("zero-shot"), Surroundings(before / "runs-here", before, "cpu"))
-    assert MlflowSink(f"sqlite:///{before / 'mlflow.db'}", before / "runs-here").log_run(record)
+    MlflowTracker(f"sqlite:///{before / 'mlflow.db'}", before / "runs-here").log_run(record)
     if copied:
         shutil.copytree(before, after)
         for file in (before / "mlartifacts").rglob("record.json"):
@@ -346,7 +361,7 @@ def test_a_folder_of_results_that_was_moved_still_shows_its_runs(copied: bool, m
     assert stored == record
     later = record.model_copy(update={"run_id": "later"})
     write_record(later, after / "runs-here" / "runs" / "later")
-    assert MlflowSink(uri, after / "runs-here").log_run(later)
+    MlflowTracker(uri, after / "runs-here").log_run(later)
     assert {run.record.run_id for run in read_runs(uri)} == {record.run_id, "later"}
     assert before.is_dir() == copied
     if not copied:

@@ -1,0 +1,191 @@
+"""Records in MLflow.
+
+A study is a parent run, a run of the suite its child, found by the tag ``codyra.run_id`` before one is created: logging twice
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite import __version__
+from suite.runs.record import RECORD, Record
+from suite.runs.store import RunStore
+from suite.tracking.mlflow_client import connect, experiment_id, is_away, quiet_mlflow, quoted, reason_of
+from suite.tracking.mlflow_entries import STORED, STUDY, flat_params, metrics, millis, run_tags, study_tags
+from suite.tracking.mlflow_place import named_file
+from suite.tracking.mlflow_reader import read_runs
+from suite.tracking.spool import Spool
+from suite.tracking.tracker import Target, TrackedRun, Tracker
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+RUN_ID = "codyra.run_id"
+TAGS = {"run": RUN_ID, "study": STUDY}  # what a target is found by
+END_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED", "running": "RUNNING"}
+MOST_PARAMS, MOST_METRICS = 100, 800  # per batch; MLflow takes 100 parameters, 100 tags and 1000 entries in all
+
+
+class MlflowTracker(Tracker):
+    """A database, or a server that has one; the default, and the only tracker that tables are read from."""
+
+    name = "mlflow"
+    usable = "a database that you may write or the http://HOST:PORT of an MLflow server"
+
+    def __init__(self, uri: str, out: Path) -> None:
+        super().__init__(uri, out)
+        self._lock = Spool.of(out, self.name).folder / ".lock"
+        self._client: MlflowClient | None = None
+        self._experiment: str | None = None
+
+    @quiet_mlflow()
+    def check(self) -> None:
+        with self._alone():
+            self.client.set_experiment_tag(self._experiment_id(), "codyra.version", __version__)
+
+    @quiet_mlflow()
+    def log_study(self, name: str, config: Mapping[str, Any], *, finished: bool | None) -> None:
+        run = self._study(name)
+        self._batch(run, params=flat_params(config))
+        if finished is not None:
+            self.client.set_terminated(run.info.run_id, "FINISHED" if finished else "KILLED")
+        elif run.info.status != "RUNNING":
+            self.client.update_run(run.info.run_id, "RUNNING")
+
+    @quiet_mlflow()
+    def log_run(self, record: Record) -> None:
+        state = f"{record.status}/{record.tasks_done}"
+        run = self._one(RUN_ID, record.run_id, lambda: self._create_run(record))
+        folder, tags = RunStore(self.out).folder(record.run_id), study_tags(record, self._parent(record, run))
+        before = run.data.tags.get(STORED)
+        if before == state:
+            if record.reused_by:  # since it was stored, maybe
+                self.client.log_artifact(run.info.run_id, str(folder / RECORD))
+            self._batch(run, tags=tags)
+            return
+        logged = int(before.rpartition("/")[2]) + 1 if before else 0
+        self._batch(run, params=flat_params(record.config), metrics=metrics(record, logged))
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and not path.name.startswith("."):
+                self.client.log_artifact(run.info.run_id, str(path))
+        self.client.set_terminated(run.info.run_id, END_STATUS[record.status], millis(record, end=True))
+        self._batch(run, tags={**run_tags(record), **tags, STORED: state})  # last: it says that all the rest is there
+
+    @quiet_mlflow()
+    def attach(self, target: Target, files: Sequence[Path], place: str) -> bool:
+        found = self._find(TAGS[target.kind], target.name)
+        for file in files if found else ():
+            self.client.log_artifact(str(found[0].info.run_id), str(file), place)
+        return bool(found)
+
+    @quiet_mlflow()
+    def attached(self, target: Target, place: str) -> dict[str, int]:
+        found = self._find(TAGS[target.kind], target.name)
+        files = self.client.list_artifacts(str(found[0].info.run_id), place) if found else []
+        return {Path(file.path).name: int(file.file_size or 0) for file in files}
+
+    @quiet_mlflow()
+    def log_table(self, study: str, columns: Mapping[str, Sequence[Any]], name: str) -> None:
+        """MLflow's artifact view shows it as a table."""
+        parent, rows = str(self._study(study).info.run_id), [list(row) for row in zip(*columns.values(), strict=True)]
+        self.client.log_dict(parent, {"columns": list(columns), "data": rows}, name)
+        self.client.set_tag(parent, "mlflow.loggedArtifacts", json.dumps([{"path": name, "type": "table"}]))
+
+    def read_runs(self, fields: Mapping[str, str], unreadable: list[str]) -> Iterator[TrackedRun]:
+        return read_runs(self.uri, filters=fields, unreadable=unreadable)
+
+    @property
+    def nothing_stored(self) -> str:
+        return "MLflow holds no run here; run 'codyra-suite demo' first, or name another --tracking"
+
+    def is_away(self, error: Exception) -> bool:
+        return is_away(error, self.uri)
+
+    def reason_of(self, error: Exception) -> str:
+        return reason_of(error, self.uri)
+
+    @classmethod
+    def local_place(cls, uri: str) -> Path | None:
+        return named_file(uri)
+
+    def _parent(self, record: Record, run: Run) -> str | None:
+        """The run of the record's first study; None for a run that has its parent or belongs to no study."""
+        if "mlflow.parentRunId" in run.data.tags or not record.trials:
+            return None
+        return str(self._study(next(iter(record.trials))).info.run_id)
+
+    def _study(self, name: str) -> Run:
+        return self._one(STUDY, name, lambda: self._create({STUDY: name, "codyra.kind": "study"}, f"study {name}"))
+
+    def _one(self, tag: str, value: str, create: Callable[[], Run]) -> Run:
+        """The one run with this tag, made when there is none.
+
+        An answer that was lost on its way makes somebody (a web client, a proxy, we) ask for the same run again: what is there
+        twice and was never filled goes away.
+        """
+        with self._alone():
+            if not self._find(tag, value):
+                create()
+            first, *others = self._find(tag, value)
+            for other in others:
+                if not other.data.metrics and STORED not in other.data.tags:
+                    self.client.delete_run(other.info.run_id)
+            return first
+
+    def _create_run(self, record: Record) -> Run:
+        name = f"{record.benchmark} {record.config['method']['name']} seed {record.config['seed']}"
+        return self._create({RUN_ID: record.run_id, "codyra.kind": "run"}, name, millis(record))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two drivers with one output folder must not both create what neither finds."""
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @property
+    def client(self) -> MlflowClient:
+        if self._client is None:
+            self._client = connect(self.uri)
+        return self._client
+
+    def _experiment_id(self) -> str:
+        if self._experiment is None:
+            self._experiment = experiment_id(self.client, self.uri)
+        return self._experiment
+
+    def _find(self, tag: str, value: str) -> list[Run]:
+        """Runs with this tag, the one that was filled first, then the oldest."""
+        found = self.client.search_runs([self._experiment_id()], f"tags.`{tag}` = {quoted(value)}")
+        return sorted(found, key=lambda run: (STORED not in run.data.tags, run.info.start_time, run.info.run_id))
+
+    def _create(self, tags: dict[str, str], name: str, start_millis: int | None = None) -> Run:
+        return self.client.create_run(self._experiment_id(), start_time=start_millis, tags=tags, run_name=name)
+
+    def _batch(
+        self,
+        run: Run,
+        *,
+        params: Mapping[str, str] | None = None,
+        metrics: Sequence[Metric] = (),
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        from mlflow.entities import Param, RunTag
+
+        known = run.data.params
+        fresh = [Param(key, value) for key, value in (params or {}).items() if key not in known]
+        changed = [RunTag(key, value) for key, value in (tags or {}).items() if run.data.tags.get(key) != value]
+        for start in range(0, len(fresh), MOST_PARAMS):
+            self.client.log_batch(run.info.run_id, params=fresh[start : start + MOST_PARAMS])
+        for start in range(0, len(metrics), MOST_METRICS):
+            self.client.log_batch(run.info.run_id, metrics=metrics[start : start + MOST_METRICS])
+        if changed:
+            self.client.log_batch(run.info.run_id, tags=changed)

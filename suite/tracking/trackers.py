@@ -1,0 +1,51 @@
+"""The table of trackers, and which one a tracking URI means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from suite.files import sqlite_uri
+from suite.registry import Entry, Registry
+from suite.tracking.tracker import Tracker
+
+MLFLOW = "suite.tracking.mlflow_tracker:MlflowTracker"
+
+TRACKERS: Registry[type[Tracker]] = Registry(  # by the scheme of a tracking URI
+    "tracker",
+    "codyra_suite.trackers",
+    "suite.tracking.tracker:Tracker",
+    {
+        "sqlite": Entry(MLFLOW, "MLflow in a file, sqlite:///FILE; the default is sqlite:///mlflow.db"),
+        "http": Entry(MLFLOW, "a server of MLflow, http://HOST:PORT"),
+        "https": Entry(MLFLOW, "a server of MLflow, https://HOST"),
+        "postgresql": Entry(MLFLOW, "MLflow in PostgreSQL, postgresql://USER@HOST/DATABASE"),
+        "mysql": Entry(MLFLOW, "MLflow in MySQL, mysql://USER@HOST/DATABASE"),
+        "mssql": Entry(MLFLOW, "MLflow in SQL Server, mssql://USER@HOST/DATABASE"),
+        "databricks": Entry(MLFLOW, "MLflow at Databricks"),
+        "none": Entry("suite.tracking.tracker:RunFolders", "nothing is logged; tables are made from the run folders"),
+    },
+)
+
+
+def default_uri() -> str:
+    """MLflow in a SQLite file in the working folder."""
+    return sqlite_uri(Path.cwd() / "mlflow.db")
+
+
+def tracker_class(uri: str) -> type[Tracker]:
+    """The class that the scheme of ``uri`` chooses; the part behind a plus (``postgresql+psycopg``) is the tracker's own.
+
+    Raises:
+        ConfigError: no tracker has this scheme, or that of an outside package cannot be used.
+    """
+    return TRACKERS.find(uri.partition(":")[0].partition("+")[0], where="--tracking")
+
+
+def tracker_for(uri: str | None, out: Path) -> Tracker:
+    """The tracker of a URI, None = the default one; nothing is opened yet.
+
+    Raises:
+        ConfigError: as ``tracker_class`` says.
+    """
+    uri = uri or default_uri()
+    return tracker_class(uri)(uri, out)
