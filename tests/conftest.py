@@ -95,7 +95,7 @@ def make_trainer(mini_stream: Stream) -> Callable[..., StreamTrainer]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_config() -> Callable[..., RunConfig]:
     """``make_config("codyra", seed=1, rank=4)``: a quick run on the small stream."""
 

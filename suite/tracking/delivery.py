@@ -143,9 +143,9 @@ class Delivery:
                 self._log_study(name, config, finished=finished)
         return self.spool.count()
 
-    def attached(self, target: Target, place: str) -> dict[str, int]:
-        """Name -> bytes of the files in the folder ``place`` of a logged run or study; empty when it or the server is not there."""
-        return self._ask(lambda: self.tracker.attached(target, place)) or {}
+    def holds(self, target: Target, files: Sequence[Path], place: str) -> bool:
+        """Whether these very files are in the folder ``place`` of a logged run or study; False when it or the server is not there."""
+        return bool(self._ask(lambda: self.tracker.holds(target, files, place)))
 
     def attach(self, target: Target, files: Sequence[Path], place: str) -> bool:
         """Put ``files`` into the folder ``place`` of a logged run or study; False when it or the server is not there."""

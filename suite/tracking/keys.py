@@ -1,9 +1,11 @@
-"""Names of tasks and settings as keys that MLflow takes, one to one. True names stay in the record."""
+"""Names of tasks and settings as keys that every tracker takes (MLflow is the strictest), one to one. True names stay in the record."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 LONGEST = 250  # bytes; MLflow counts characters, file systems and some databases count bytes
 DIGEST = 16
@@ -21,6 +23,19 @@ def metric_key(*parts: str) -> str:
 def param_key(*parts: str) -> str:
     """The same for the way to a field of a config, joined by dots."""
     return _bounded(".".join(_escaped(part) for part in parts))
+
+
+def config_fields(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """``param_key`` and value of every field of a config that is not a mapping itself."""
+    return ((param_key(*way), value) for way, value in _leaves(config))
+
+
+def _leaves(value: Any, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if not isinstance(value, Mapping):
+        yield way, value
+        return
+    for key, inner in value.items():
+        yield from _leaves(inner, (*way, str(key)))
 
 
 def _escaped(part: str) -> str:

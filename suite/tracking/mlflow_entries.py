@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from suite.runs.record import Record
-from suite.tracking.keys import param_key
-from suite.tracking.run_metrics import row_metrics, summary_metrics
+from suite.tracking.keys import config_fields
+from suite.tracking.run_metrics import points
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -23,9 +22,7 @@ def metrics(record: Record, first_row: int) -> list[Metric]:
     from mlflow.entities import Metric
 
     at = millis(record)
-    steps = [(row, row_metrics(record, row)) for row in range(first_row, len(record.test))]
-    steps.append((record.tasks_done, summary_metrics(record)))
-    return [Metric(key, value, at + row, row) for row, found in steps for key, value in found.items() if math.isfinite(value)]
+    return [Metric(key, value, at + row, row) for row, key, value in points(record, first_row)]
 
 
 def millis(record: Record, *, end: bool = False) -> int:
@@ -68,12 +65,4 @@ def study_tags(record: Record, parent: str | None) -> dict[str, str]:
 
 def flat_params(config: Mapping[str, Any]) -> dict[str, str]:
     """Every field of a config under its dotted name, as text."""
-    return {param_key(*way): str(value)[:LONGEST_PARAM] for way, value in _leaves(config)}
-
-
-def _leaves(value: Any, way: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if not isinstance(value, Mapping):
-        yield way, value
-        return
-    for key, inner in value.items():
-        yield from _leaves(inner, (*way, str(key)))
+    return {key: str(value)[:LONGEST_PARAM] for key, value in config_fields(config)}

@@ -86,10 +86,11 @@ class MlflowTracker(Tracker):
         return bool(found)
 
     @quiet_mlflow()
-    def attached(self, target: Target, place: str) -> dict[str, int]:
+    def holds(self, target: Target, files: Sequence[Path], place: str) -> bool:
         found = self._find(TAGS[target.kind], target.name)
-        files = self.client.list_artifacts(str(found[0].info.run_id), place) if found else []
-        return {Path(file.path).name: int(file.file_size or 0) for file in files}
+        stored = self.client.list_artifacts(str(found[0].info.run_id), place) if found else []
+        sizes = {Path(file.path).name: int(file.file_size or 0) for file in stored}
+        return all(sizes.get(file.name) == file.stat().st_size for file in files)
 
     @quiet_mlflow()
     def log_table(self, study: str, columns: Mapping[str, Sequence[Any]], name: str) -> None:

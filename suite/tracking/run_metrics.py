@@ -1,14 +1,22 @@
-"""The numbers of a record that MLflow shows as metrics, with tasks learned as the step."""
+"""The numbers of a record that trackers show as metrics, with tasks learned as the step."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from suite.costs import run_costs
 from suite.metrics.conventions import compute_if_defined
 from suite.metrics.matrix import AccuracyMatrix
 from suite.runs.record import Record
 from suite.tracking.keys import metric_key
+
+
+def points(record: Record, first_row: int = 0) -> Iterator[tuple[int, str, float]]:
+    """(step, metric, value) of the rows from ``first_row`` on, and at the last step the summary of a finished run; finite ones only."""
+    steps = [(row, row_metrics(record, row)) for row in range(first_row, len(record.test))]
+    for step, found in (*steps, (record.tasks_done, summary_metrics(record))):
+        yield from ((step, key, value) for key, value in found.items() if math.isfinite(value))
 
 
 def row_metrics(record: Record, row: int) -> dict[str, float]:

@@ -92,9 +92,9 @@ class Tracker(ABC):
         """Put ``files`` into the folder ``place`` of a run or study; False when that was never logged."""
         return False
 
-    def attached(self, target: Target, place: str) -> dict[str, int]:
-        """Name -> bytes of what ``attach`` has put there; empty when there is nothing."""
-        return {}
+    def holds(self, target: Target, files: Sequence[Path], place: str) -> bool:
+        """Whether ``attach`` has put these very files there."""
+        return False
 
     def log_table(self, study: str, columns: Mapping[str, Sequence[Any]], name: str) -> None:
         """Show a table on a study, in the place of the one that it had under this name."""

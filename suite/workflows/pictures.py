@@ -36,8 +36,8 @@ def attach_run_pictures(delivery: Delivery, records: Sequence[Record], out: Path
         drawings = {"accuracy_matrix": partial(accuracy_matrix_figure, record)}
         if any(result.effective_rank for result in record.results):
             drawings["effective_rank"] = partial(rank_figure, record)
-        drawn = {path.name: path.stat().st_size for stem in drawings for path in folder.glob(f"{stem}.*")}
-        if len(drawn) == FORMS * len(drawings) and drawn.items() <= delivery.attached(run, PLACE).items():
+        drawn = [path for stem in drawings for path in folder.glob(f"{stem}.*")]
+        if len(drawn) == FORMS * len(drawings) and delivery.holds(run, drawn, PLACE):
             continue
         delivery.attach(run, [path for stem, draw in drawings.items() for path in save_figure(draw(), folder / stem)], PLACE)
 

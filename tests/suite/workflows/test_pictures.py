@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import optuna
 import pytest
@@ -31,8 +30,8 @@ class Shelf(RunFolders):
         self.files: dict[Target, list[Path]] = {}
         self.dies = dies
 
-    def attached(self, target: Target, place: str) -> dict[str, int]:
-        return {file.name: file.stat().st_size for file in self.files.get(target, [])}
+    def holds(self, target: Target, files: Sequence[Path], place: str) -> bool:
+        return {*files} == {*self.files.get(target, [])}
 
     def attach(self, target: Target, files: Sequence[Path], place: str) -> bool:
         if self.dies:
