@@ -32,8 +32,8 @@ class Spool:
 
     @classmethod
     def all(cls, out: Path) -> list[Spool]:
-        """The notes of every kind of tracker that anything waits for."""
-        return [spool for spool in map(cls, sorted((out / PLACE).glob("*/"))) if spool.count()]
+        """The notes of every kind of tracker that an output folder ever had."""
+        return [cls(folder) for folder in sorted((out / PLACE).glob("*/"))]
 
     def runs(self) -> list[str]:
         """Ids of the runs that wait."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
@@ -69,10 +70,12 @@ class TensorBoardTracker(Tracker):
     def attach(self, target: Target, files: Sequence[Path], place: str) -> bool:
         """PNG files become images; other forms of the same picture are left out."""
         folder = self._target(target)
-        for file in files if folder else ():
+        if folder is None:
+            return False
+        for file in files:
             if file.suffix == ".png":
-                _replace(_picture(folder, place, file), lambda writer, file=file: _write_image(writer, f"{place}/{file.stem}", file))
-        return folder is not None
+                _replace(_picture(folder, place, file), partial(_write_image, tag=f"{place}/{file.stem}", file=file))
+        return True
 
     def holds(self, target: Target, files: Sequence[Path], place: str) -> bool:
         folder = self._target(target)
@@ -128,10 +131,11 @@ def _write_run(writer: SummaryWriter, record: Record) -> None:
     from torch.utils.tensorboard.summary import hparams
 
     at = record.started_at.timestamp()
+    events: Any = writer.file_writer  # opened by SummaryWriter, which declares it as None
     summary = summary_metrics(record)
     experiment, start, end = hparams({key: _value(value) for key, value in config_fields(record.config)}, summary)
     for part in (experiment, start, *([end] if record.status == "finished" else [])):
-        writer.file_writer.add_summary(part, walltime=at)
+        events.add_summary(part, walltime=at)
     for step, key, value in points(record):
         writer.add_scalar(key, value, step, walltime=at + step)
     done = record.tasks_done
@@ -143,7 +147,7 @@ def _write_run(writer: SummaryWriter, record: Record) -> None:
     writer.add_text("config", _code(f"{key}: {value}" for key, value in config_fields(record.config)), done, walltime=at)
 
 
-def _write_image(writer: SummaryWriter, tag: str, file: Path) -> None:
+def _write_image(writer: SummaryWriter, *, tag: str, file: Path) -> None:
     import numpy as np
     from PIL import Image
 

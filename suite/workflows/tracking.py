@@ -48,7 +48,8 @@ def track(records: Sequence[Record], delivery: Delivery, watcher: Watcher) -> No
 def say_waiting(out: Path, watcher: Watcher) -> None:
     """One line per tracker about what it has not taken yet; silent when there is nothing."""
     for spool in Spool.all(out):
-        watcher.say(spool.sentence())
+        if (sentence := spool.sentence()) is not None:
+            watcher.say(sentence)
 
 
 def say_unreadable(sentences: Sequence[str], watcher: Watcher) -> None:
