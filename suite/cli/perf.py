@@ -172,12 +172,10 @@ def startup(repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5) -> No
         codyra-suite dev perf startup --repeats 11
     """
     import statistics
-    import sys
 
-    from suite.measuring.ratios import measure_command
+    from suite.measuring.commands import measure_startup
 
-    command = [sys.executable, "-m", "suite.cli.main", "--help"]
-    times = [measure_command(command, every=0.01).seconds for _ in range(repeats + 1)][1:]
+    times = measure_startup(repeats)
     typer.echo(f"codyra-suite --help: median {statistics.median(times):.2f} s, largest {max(times):.2f} s, target 0.7 s")
 
 
@@ -190,15 +188,9 @@ def demo(folder: Annotated[Path, typer.Option("--folder", help="Empty folder to 
 
         codyra-suite dev perf demo --folder /tmp/perf-demo
     """
-    import sys
+    from suite.measuring.commands import measure_demo
 
-    from suite.errors import ConfigError
-    from suite.measuring.ratios import measure_command
-
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"--folder {folder}: is not empty; name an empty folder so that nothing is reused.")
-    folder.mkdir(parents=True, exist_ok=True)
-    cost = measure_command([sys.executable, "-m", "suite.cli.main", "demo"], folder=folder)
+    cost = measure_demo(folder)
     gib = cost.peak_bytes / 2**30
     typer.echo(f"demo: {cost.seconds:.0f} s (target 300 s), {gib:.2f} GiB (target 6 GiB), exit code {cost.code}")
     if cost.code:

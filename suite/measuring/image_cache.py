@@ -20,7 +20,8 @@ from suite.data.decode import decode_all
 from suite.data.items import ImageItems
 from suite.data.pixel_map import PixelMap
 from suite.measuring.cache_child import listed, perf_cache
-from suite.measuring.ratios import PerfRow, measure_command
+from suite.measuring.commands import measure_command
+from suite.measuring.ratios import PerfRow
 
 BATCH = 64
 PHOTO = (500, 375)  # a usual size in MTIL (dtd, caltech101, food are of this order)
