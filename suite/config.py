@@ -24,6 +24,7 @@ from suite.yaml_files import parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 Part = TypeVar("Part", bound=PartConfig)
+CONFIG = "config.yaml"  # a run's own, in its folder
 LONGEST_SHOWN = 80  # characters of a value in an error
 MOST_CLAUSES = 20  # wrong fields named in one error
 
@@ -115,9 +116,9 @@ def _budget_without_clash(budget: Mapping[str, Any], training: Mapping[str, Any]
 
 
 def write_config(config: RunConfig, folder: Path) -> None:
-    """The resolved config as ``config.yaml`` beside a run's record, to be fed back."""
+    """The resolved config beside a run's record, to be fed back."""
     text = yaml.safe_dump(config.resolved(), sort_keys=False, allow_unicode=True)
-    atomic_write(folder / "config.yaml", text.encode())
+    atomic_write(folder / CONFIG, text.encode())
 
 
 def apply_overrides(fields: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

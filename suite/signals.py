@@ -50,3 +50,16 @@ def handlers_kept() -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             for ending, handler in before.items():
                 signal.signal(ending, signal.SIG_DFL if handler is None else handler)
+
+
+@contextmanager
+def kept_from_children() -> Iterator[None]:
+    """Processes that are started meanwhile never hear of an ending; it reaches this process afterwards, which then ends them.
+
+    Slurm, ``timeout`` and many a container's init tell every process at once, and a closed terminal its whole process group.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

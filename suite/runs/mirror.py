@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from suite.errors import ConfigError, DataError, SuiteError
+from suite.errors import ConfigError, DamagedRun, DataError, SuiteError
 from suite.files import atomic_write
-
-RECORD = "record.json"
+from suite.runs.record import RECORD, Record, parse_record, read_record
 
 
 class RunMirror:
     """Mirror below ``<uri>/runs``; with ``uri`` None every call does nothing. Where it is used, the mirror is the truth.
 
-    The record goes last, so that what it promises is there; a file that has left the run's folder leaves the mirror too.
+    The record goes last, so that what it promises is there; a file that has left the run's folder leaves the mirror too. On neither
+    side a record that is finished gives way to another one than itself.
 
     Args:
         uri: anything that pyarrow (``s3://bucket/codyra``, ``gs://...``, ``file:///nfs/codyra``) or else fsspec opens.
@@ -44,9 +44,12 @@ class RunMirror:
         system, base = self._open()
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if _belongs(path)}
         there = self._sizes(folder.name)
-        for name in sorted(files, key=lambda name: name == RECORD):
-            if _is_final(name) and there.get(name) == files[name].stat().st_size:
-                continue
+        mirrored, here = self._record(folder.name) if RECORD in there else None, _record_in(folder)
+        if not _gives_way(mirrored, here):
+            return
+        kept = set(_checkpoints(mirrored).items()) & set(_checkpoints(here).items())
+        unchanged = {name for name, _ in kept if name in files and there.get(name) == files[name].stat().st_size}
+        for name in sorted(files.keys() - unchanged, key=lambda name: name == RECORD):
             target = f"{base}/{folder.name}/{name}"
             system.create_dir(target.rpartition("/")[0], recursive=True)
             with system.open_output_stream(f"{target}.part") as stream:
@@ -56,10 +59,11 @@ class RunMirror:
             system.delete_file(f"{base}/{folder.name}/{name}")
 
     def pull(self, folder: Path) -> None:
-        """Fetch a run's folder from the mirror unless the record here is the mirror's.
+        """Fetch a run's folder from the mirror unless the record here is the mirror's, or finished and not in the mirror.
 
         Raises:
             ConfigError: the storage cannot be opened.
+            DamagedRun: the mirror's record is damaged.
             DataError: it cannot be read, or holds names that lead out of the run's folder.
         """
         if self.uri is not None:
@@ -70,8 +74,11 @@ class RunMirror:
         names = sorted(self._sizes(folder.name), key=lambda name: name == RECORD)
         if RECORD not in names:
             return
-        record = folder / RECORD
-        if record.is_file() and record.read_bytes() == self._read(folder.name, RECORD):
+        record, mirrored = folder / RECORD, self._read(folder.name, RECORD)
+        if record.is_file() and record.read_bytes() == mirrored:
+            return
+        found = parse_record(mirrored, where=f"{self.uri}: runs/{folder.name}/{RECORD}")
+        if not _gives_way(_record_in(folder), found):
             return
         for name in names:
             atomic_write(folder / name, self._read(folder.name, name))
@@ -111,6 +118,13 @@ class RunMirror:
         with system.open_input_stream(f"{base}/{run_id}/{name}") as stream:
             data: bytes = stream.read()
         return data
+
+    def _record(self, run_id: str) -> Record | None:
+        """The mirror's record of a run, None where it is damaged: a whole one may take its place."""
+        try:
+            return parse_record(self._read(run_id, RECORD), where=run_id)
+        except DamagedRun:
+            return None
 
     def _sizes(self, run_id: str) -> dict[str, int]:
         """Name -> bytes of what the mirror has of a run."""
@@ -161,6 +175,26 @@ def _belongs(path: Path) -> bool:
     return path.is_file() and not path.name.startswith(".")
 
 
-def _is_final(name: str) -> bool:
-    """Checkpoint files are written once under their name; the others change with every task."""
-    return name.startswith("checkpoints/")
+def _record_in(folder: Path) -> Record | None:
+    """The record in a run's folder, None where there is none or it is damaged."""
+    try:
+        return read_record(folder)
+    except DamagedRun:
+        return None
+
+
+def _gives_way(standing: Record | None, other: Record | None) -> bool:
+    """Whether ``other`` may take the place of ``standing``: a finished record is only ever asked for by more studies."""
+    if standing is None or standing.status != "finished":
+        return True
+    if other is None:
+        return False
+    more = {"reused_by": {**standing.reused_by, **other.reused_by}, "schema_version": other.schema_version}
+    return other == standing.model_copy(update=more)
+
+
+def _checkpoints(record: Record | None) -> dict[str, str]:
+    """Checkpoint file -> checksum that the record holds of it; all other files change with every task."""
+    results = record.results if record else []
+    kinds = ("merged", "state")
+    return {f"checkpoints/{kind}_{each.row}.safetensors": each.digests[kind] for each in results for kind in kinds if kind in each.digests}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
-from suite.config import RunConfig, write_config
+from suite.config import CONFIG, RunConfig, write_config
 from suite.errors import ConfigError, DamagedRun
 from suite.runs.checks import require_answers, require_outcomes
 from suite.runs.generations import FILE, answers_digest, read_generations, write_generations
@@ -143,19 +145,20 @@ class RunStore:
 
     @contextmanager
     def alone(self, run_id: str, attempt: str = "") -> Iterator[None]:
-        """Own the run's folder: a second process with the same identity waits here.
+        """Own the run's folder: a second process with the same identity waits here. One that stored no row leaves nothing.
 
         Args:
             attempt: a name by which ``attempted`` finds the run when this process dies.
         """
         folder = self.folder(run_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _locked(folder) as lock:
             lock.truncate(0)
             lock.write(attempt)
             lock.flush()
-            yield
+            try:
+                yield
+            finally:
+                _remove_begun(folder)
 
     def attempted(self, attempt: str) -> OpenRun | None:
         """The run whose folder was owned last by the process that called itself ``attempt``; None when none got that far.
@@ -244,6 +247,42 @@ class RunStore:
 
     def _ids(self) -> list[str]:
         return sorted(path.parent.name for path in self.place.glob(f"*/{RECORD}"))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[TextIO]:
+    """The open, locked lock file of ``folder``; whoever had it before may have removed both in the meantime."""
+    place = folder / LOCK
+    while True:
+        with suppress(FileExistsError):  # removed while ``mkdir`` was looking at it; what is no folder is told when it is opened
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = place.open("a", encoding="utf-8")
+        except FileNotFoundError:
+            if folder.is_symlink():
+                raise
+            continue
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _is_at(place, lock):
+                yield lock
+                return
+
+
+def _is_at(place: Path, file: TextIO) -> bool:
+    try:
+        return os.path.samestat(place.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _remove_begun(folder: Path) -> None:
+    """Remove the folder of a run that was refused before its first row; by its owner alone."""
+    with suppress(OSError):
+        if {path.name for path in folder.iterdir()} <= {LOCK, CONFIG}:
+            for name in (CONFIG, LOCK):  # the lock last: from then on the folder is anybody's
+                (folder / name).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def _with_digests(

@@ -10,11 +10,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from suite.errors import SuiteError
+from suite.signals import handlers_kept, kept_from_children
 
 OBJECT_STORE_BYTES = 200 * 2**20  # results are small; Ray's default would take a third of the memory
 WORKER_SECONDS = 50.0  # a worker that is not there by then, with an error in Ray's log, does not come
@@ -35,7 +36,7 @@ def start() -> None:
     own_token()
     unsafe = shlex.quote(sys.executable) != sys.executable  # Ray pastes the path into a shell command
     try:
-        with _loopback_only():
+        with _told(), _loopback_only(), kept_from_children(), handlers_kept():
             ray.init(
                 address="local",  # a cluster that happens to run on this machine is used only when it is named
                 include_dashboard=False,
@@ -44,13 +45,31 @@ def start() -> None:
                 logging_level=logging.ERROR,
                 runtime_env={"py_executable": shlex.quote(sys.executable)} if unsafe else None,
             )
-    except Exception as error:  # Ray raises everything from OSError to a bare Exception
-        raise SuiteError(_reason(error)) from None
-    try:
         _wait_for_a_worker()
     except BaseException:
-        ray.shutdown()
+        stop()
         raise
+
+
+def stop() -> None:
+    """Stop the Ray that ``start`` started, and leave none of its processes.
+
+    Ray asks each with SIGTERM, which ``start`` kept from them, and waits a second for it; its agents would go on for minutes after
+    a raylet that was killed.
+    """
+    import psutil
+    import ray
+
+    family: list[psutil.Process] = []
+    node = _node()
+    for info in (each for infos in (node.all_processes.values() if node else ()) for each in infos):
+        info.process.terminate = info.process.kill
+        with suppress(psutil.NoSuchProcess):
+            family += psutil.Process(info.process.pid).children(recursive=True)
+    ray.shutdown()
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def token_file() -> Path:
@@ -112,6 +131,15 @@ def _require_readable_paths(*paths: str) -> None:
             )
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Ray raises everything from OSError to a bare Exception."""
+    try:
+        yield
+    except Exception as error:
+        raise SuiteError(_reason(error)) from None
+
+
 def _reason(error: Exception) -> str:
     """What keeps Ray from starting, in the words of what can be changed."""
     said = " ".join(str(error).split())[:200]
@@ -143,11 +171,14 @@ def _here() -> bool:
     return True
 
 
-def _last_of_the_log() -> str:
-    """The last line that Ray's node wrote to its error log."""
+def _node() -> Any:
     from ray._private import worker
 
-    node: Any = worker._global_node
-    file = Path(node.get_logs_dir_path()) / "raylet.err"
+    return worker._global_node
+
+
+def _last_of_the_log() -> str:
+    """The last line that Ray's node wrote to its error log."""
+    file = Path(_node().get_logs_dir_path()) / "raylet.err"
     lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
     return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")

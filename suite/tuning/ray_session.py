@@ -35,15 +35,17 @@ def _connected(place: str | None, resources: Resources) -> Iterator[int]:
     if ray.is_initialized():
         yield _fitting(ray.cluster_resources(), resources)
         return
-    with handlers_kept():
-        if place:
-            _connect(place)
-        else:
-            local_ray.start()
+    if place:
+        _connect(place)
+    else:
+        local_ray.start()
     try:
         yield _fitting(ray.cluster_resources(), resources)
     finally:
-        ray.shutdown()
+        if place:
+            ray.shutdown()
+        else:
+            local_ray.stop()
 
 
 def _connect(place: str) -> None:
@@ -51,7 +53,8 @@ def _connect(place: str) -> None:
 
     try:
         _require_somebody(place)
-        ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
+        with handlers_kept():
+            ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
         raise SuiteError(
             f"Ray at '{place}' does not answer ({' '.join(str(error).split())[:150]}); check --address or RAY_ADDRESS, or leave both out "

@@ -53,9 +53,13 @@ def comparison(benchmarks: Sequence[str], methods: Sequence[str], seeds: Sequenc
     """The runs of every method on every benchmark with every seed.
 
     Raises:
-        ConfigError: as ``run_config`` says, in the words of a comparison.
+        ConfigError: a setting of a method that is not compared; else as ``run_config`` says, in the words of a comparison.
     """
     configs, pairs = [], setting_pairs(settings)
+    for pair in pairs:
+        owner = pair.partition(".")[0]
+        if owner in METHODS and owner not in methods:
+            raise ConfigError(f"{pair}: {owner} is not compared, {', '.join(methods)} are; name it too or leave the setting out.")
     for benchmark, method, seed in product(benchmarks, methods, seeds):
         try:
             configs.append(run_config(benchmark, method=method, seed=seed, settings=settings_for(method, pairs)))
@@ -65,7 +69,7 @@ def comparison(benchmarks: Sequence[str], methods: Sequence[str], seeds: Sequenc
 
 
 def settings_for(method: str, settings: Sequence[str]) -> list[str]:
-    """Settings for one method: ``codyra.rank=8`` becomes ``method.rank=8`` for CoDyRA and is dropped for others."""
+    """Settings for one method: ``codyra.rank=8`` becomes ``method.rank=8`` for CoDyRA and is none for others."""
     chosen = []
     for setting in settings:
         owner, dot, rest = setting.partition(".")

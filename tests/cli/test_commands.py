@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from suite.cli.main import main
+from suite.errors import ConfigError
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
 from suite.runs.record import read_record
 from suite.workflows.comparing import _failure
-from suite.workflows.configs import run_config, settings_for
+from suite.workflows.configs import comparison, run_config, settings_for
 from trainables.codyra import CodyraConfig
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -198,6 +199,8 @@ def test_settings_of_one_method_reach_it_alone() -> None:
     given = ["codyra.rank=8", "training.steps=120"]
     assert settings_for("codyra", given) == ["method.rank=8", "training.steps=120"]
     assert settings_for("lora", given) == ["training.steps=120"]
+    with pytest.raises(ConfigError, match=r"^codyra.rank=8: codyra is not compared, lora, replay are; name it too or leave"):
+        comparison(["mini-mtil"], ["lora", "replay"], [0], given)
     # what is advised is the key that works here, whichever method is said to have failed
     fields = {"benchmark": {"name": "mini-mtil"}, "method": {"name": "codyra"}, "seed": 1}
     advice = _failure(fields, "set method.kappa_levels=15 or training.steps=100, or use a smaller method.dense_fraction.")

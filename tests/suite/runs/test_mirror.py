@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fsspec.implementations.memory import MemoryFile
 
-from suite.config import RunConfig
-from suite.errors import ConfigError, DataError, SuiteError
+from suite.config import RunConfig, validate
+from suite.errors import ConfigError, DamagedRun, DataError, SuiteError
 from suite.runs.mirror import RunMirror
+from suite.runs.record import read_record, write_record
 from trainables.run import Surroundings, execute
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short run, stopped after its first of two tasks."""
+    fields = {
+        "benchmark": {"name": "mini-mtil", "domains": ["shapes", "digits"], "shots": 2},
+        "method": {"name": "lora", "rank": 2},
+        "training": {"steps": 2, "batch_size": 4},
+    }
+    out = tmp_path_factory.mktemp("stopped")
+    record = execute(validate(RunConfig, fields, where="test"), Surroundings(out, out, "cpu"), lambda report: report.row < 1)
+    return out / "runs" / record.run_id
+
+
+@pytest.fixture
+def run(stopped: Path, tmp_path: Path) -> Path:
+    """A copy of it under its own name."""
+    shutil.copytree(stopped, tmp_path / stopped.name)
+    return tmp_path / stopped.name
 
 
 def test_a_run_goes_on_from_the_mirror(make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
@@ -47,29 +69,68 @@ def test_what_left_the_folder_leaves_the_mirror_and_the_record_goes_last(tmp_pat
     assert stamps == sorted(stamps)
 
 
-def test_a_record_that_is_the_mirrors_is_not_fetched_again(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "record.json").write_text("{}")
-    (folder / "outcomes.npz").write_bytes(b"x")
+def test_a_record_that_is_the_mirrors_is_not_fetched_again(run: Path, tmp_path: Path) -> None:
     mirror = RunMirror(f"file://{tmp_path}/shared")
-    mirror.push(folder)
-    (folder / "outcomes.npz").write_bytes(b"y")
-    mirror.pull(folder)
-    assert (folder / "outcomes.npz").read_bytes() == b"y"
-    (folder / "record.json").unlink()
-    mirror.pull(folder)
-    assert (folder / "outcomes.npz").read_bytes() == b"x"
+    mirror.push(run)
+    before = (run / "outcomes.npz").read_bytes()
+    (run / "outcomes.npz").write_bytes(b"y")
+    mirror.pull(run)
+    assert (run / "outcomes.npz").read_bytes() == b"y"
+    (run / "record.json").unlink()
+    mirror.pull(run)
+    assert (run / "outcomes.npz").read_bytes() == before
 
 
-def test_fsspec_schemes_work_too(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "record.json").write_text("{}")
-    RunMirror("memory://codyra").push(folder)
-    (folder / "record.json").unlink()
-    RunMirror("memory://codyra").pull(folder)
-    assert (folder / "record.json").read_text() == "{}"
+def test_a_finished_record_gives_way_on_neither_side(run: Path, tmp_path: Path) -> None:
+    """A mirror that missed the end of a run, and a second machine that trains what the first has finished."""
+    mirror, other, there = RunMirror(f"file://{tmp_path}/shared"), tmp_path / "other" / run.name, tmp_path / "shared" / "runs" / run.name
+    mirror.push(run)
+    shutil.copytree(run, other)
+    record = read_record(run)
+    finished = record.model_copy(update={"status": "finished", "reason": None})
+    write_record(finished, run)
+    mirror.pull(run)
+    assert read_record(run) == finished
+    mirror.push(run)
+    assert read_record(there) == finished
+    mirror.push(other)
+    assert read_record(there) == finished
+    mirror.pull(other)
+    assert read_record(other) == finished
+    asked = finished.model_copy(update={"reused_by": {"night": 3}})
+    write_record(asked, other)
+    mirror.push(other)
+    mirror.pull(run)
+    assert read_record(run) == asked
+    (there / "record.json").write_text("{}")
+    with pytest.raises(DamagedRun, match=f"shared: runs/{run.name}/record.json: is not a record"):
+        mirror.pull(run)
+    mirror.push(run)
+    assert read_record(there) == asked
+
+
+def test_a_checkpoint_of_equal_size_and_other_content_is_mirrored(run: Path, tmp_path: Path) -> None:
+    mirror, name = RunMirror(f"file://{tmp_path}/shared"), "checkpoints/merged_1.safetensors"
+    mirror.push(run)
+    there = tmp_path / "shared" / "runs" / run.name / name
+    before = there.stat().st_mtime_ns
+    mirror.push(run)
+    assert there.stat().st_mtime_ns == before
+    changed = bytes([*(run / name).read_bytes()[:-1], 7])
+    (run / name).write_bytes(changed)
+    record = read_record(run)
+    results = [*record.results[:1], record.results[1].model_copy(update={"digests": {**record.results[1].digests, "merged": "other"}})]
+    write_record(record.model_copy(update={"results": results}), run)
+    mirror.push(run)
+    assert there.read_bytes() == changed
+
+
+def test_fsspec_schemes_work_too(run: Path) -> None:
+    before = (run / "record.json").read_bytes()
+    RunMirror("memory://codyra").push(run)
+    (run / "record.json").unlink()
+    RunMirror("memory://codyra").pull(run)
+    assert (run / "record.json").read_bytes() == before
 
 
 def test_no_storage_does_nothing_and_a_wrong_one_is_named(tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from suite.config import RunConfig
-from suite.errors import ConfigError, DamagedRun
+from suite.errors import ConfigError, DamagedRun, SuiteError
 from suite.leaderboard.run_set import load_runs
 from suite.runs.outcomes import read_outcomes, write_outcomes
 from suite.runs.record import RECORD, Record, read_record, write_record
@@ -227,3 +229,33 @@ def test_what_a_killed_process_left_ahead_of_its_record_is_ignored(harmed: Harme
     rows: list[int] = []
     assert execute(config, surroundings, lambda report: bool(rows.append(report.row)) or True).test == whole.test
     assert rows == [2]
+
+
+def test_a_run_that_is_refused_leaves_nothing(harmed: Harmed, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    """After its data was read and its folder was owned; one that had stored a row before keeps it."""
+    store, surroundings, config, record = harmed
+    before = {path: path.read_bytes() for path in store.place.rglob("*") if path.is_file() and path.name != ".lock"}
+    for refused in (config, make_config("lora")):
+        with pytest.raises(SuiteError, match="cuda:99"):
+            execute(refused, replace(surroundings, device="cuda:99"))
+    assert [path.name for path in store.place.iterdir()] == [record.run_id]
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_a_folder_has_one_owner_while_others_come_and_leave_nothing(tmp_path: Path) -> None:
+    """Each owner removes the empty folder, with the lock that the next ones are waiting for."""
+    store, inside, most = RunStore(tmp_path), 0, 0
+
+    def own(_: int) -> None:
+        nonlocal inside, most
+        for _ in range(40):
+            with store.alone("run"):
+                inside += 1
+                most = max(most, inside)
+                (store.folder("run") / ".lock").stat()
+                inside -= 1
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(own, range(6)))
+    assert most == 1
+    assert not list(store.place.iterdir())
