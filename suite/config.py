@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, field_va
 from suite.errors import ConfigError, nearest
 from suite.files import atomic_write
 from suite.hashing import canonical_hash
-from suite.parts import BackboneConfig, BenchmarkConfig, MethodConfig, PartConfig, TrainingConfig
+from suite.parts import BackboneConfig, BenchmarkConfig, MethodConfig, PartConfig, ReferencesConfig, TrainingConfig
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
 from suite.settings import Settings
 from suite.yaml_files import parse_yaml
@@ -36,6 +36,7 @@ class RunConfig(Settings):
     method: SerializeAsAny[MethodConfig]
     backbone: SerializeAsAny[BackboneConfig]
     training: TrainingConfig = TrainingConfig()
+    references: ReferencesConfig | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="before")
@@ -75,7 +76,8 @@ class RunConfig(Settings):
     def identity(self) -> dict[str, Any]:
         """What of the config decides numbers: ``resolved`` with the bytes of files and folders in the place of their paths."""
         parts = {"benchmark": self.benchmark, "method": self.method, "backbone": self.backbone}
-        return self.resolved() | {key: part.identity() for key, part in parts.items()}
+        references = {} if self.references is None else {"references": self.references.identity()}
+        return self.resolved() | {key: part.identity() for key, part in parts.items()} | references
 
     def config_hash(self) -> str:
         """First 16 hex digits of the sha256 of the resolved config, as it is written, in canonical JSON."""

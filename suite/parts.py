@@ -104,6 +104,19 @@ class BenchmarkConfig(PartConfig):
         return {key: value for key, value in super().identity().items() if key not in self.places}
 
 
+class ReferencesConfig(Settings):
+    """A reference set: pictures and captions beside the stream, which some methods distil on.
+
+    Attributes:
+        folder: holds ``images/`` and ``texts.txt``; in a run's identity its content stands in its place.
+    """
+
+    folder: str
+
+    def identity(self) -> dict[str, str]:
+        return {"folder": place_hash(Path(self.folder).expanduser())}
+
+
 class TaskTraining(Settings):
     """What one task of the stream has of its own, as releases with a learning rate per data set need it; null = the run's."""
 

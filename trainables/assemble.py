@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from suite.benchmarks.stream import Stream
+from suite.data.references import find_references
 from suite.randomness import RandomStreams
 from trainables.precision import set_arithmetic
 from trainables.stream_trainer import StepListener, StreamTrainer
@@ -26,4 +28,6 @@ def assemble(
     """A trainer over a fresh network, with the process's arithmetic set as the config says; nothing is trained yet."""
     set_arithmetic(config.training, device)  # before the first product
     learner = config.backbone.build(stream, device)
+    if config.references is not None:
+        learner.use_references(find_references(Path(config.references.folder).expanduser()))
     return StreamTrainer(learner, config.method.build(), config.training, RandomStreams(config.seed), on_step, group)

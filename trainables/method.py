@@ -9,14 +9,14 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from suite.backbones.learner import Batch, Learner, Output
+from suite.backbones.learner import Batch, Learner, Output, ReferenceData
 from suite.benchmarks.stream import Task
 from suite.data.examples import Split
 from suite.lowrank.journal import Journal
 from suite.lowrank.layer import Factors, Slot, merged_form
 from suite.randomness import RandomStreams
 
-Need = Literal["clip", "lm"]  # a kind of backbone
+Need = Literal["clip", "lm", "references"]  # a kind of backbone, or a reference set
 RunPass = Callable[[list[Batch]], Tensor]  # forward, ``loss`` and backward of some batches; returns their detached task loss
 
 
@@ -38,6 +38,11 @@ class TaskContext:
     learner: Learner
     random: RandomStreams
     journal: Journal
+
+    @property
+    def references(self) -> ReferenceData | None:
+        """The run's reference set; None without one."""
+        return self.learner.references
 
     def batches(self, split: Split = "train") -> Iterator[Batch]:
         """The task's rows of ``split`` in order, not augmented, ``batch_size`` at a time; the last batch may be smaller."""
@@ -95,7 +100,8 @@ class Method(ABC):
     ``added`` until the trainer has written it into the checkpoint of the task, so that a resumed run repeats the same additions.
 
     Attributes:
-        needs: kinds of backbone that the method can serve; refused before anything is trained where the learner is another.
+        needs: kinds of backbone that the method can serve, and ``references`` where it cannot do without a reference set; refused
+            before anything is trained where the run has something else.
         decision: ``sample`` when the answer to an example depends on that example alone, ``batch`` when on those beside it too.
         jumps: why the function may change between the end of a task and the first step of the next; None: it must not.
         capturable: the hooks ``loss``, ``after_backward`` and ``after_step`` read nothing back from the device and take what changes

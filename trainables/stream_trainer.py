@@ -91,10 +91,14 @@ class StreamTrainer:
     def _refuse_what_cannot_work(self) -> None:
         kind, needs = self.learner.kind, self.method.needs
         if kind not in needs:
-            wanted = " or ".join(BACKBONE_KINDS[need] for need in sorted(needs))
+            wanted = " or ".join(BACKBONE_KINDS[need] for need in sorted(needs) if need in BACKBONE_KINDS)
             raise ConfigError(
                 f"method: {type(self.method).__name__} needs {wanted}, and the backbone is {BACKBONE_KINDS[kind]}; choose another "
                 "method or another benchmark."
+            )
+        if "references" in needs and self.learner.references is None:
+            raise ConfigError(
+                f"method: {type(self.method).__name__} needs a reference set of pictures and captions; name its folder as references.folder."
             )
         for name in self.training.per_task:
             if name not in self.stream.task_names:

@@ -22,6 +22,7 @@ from suite.backbones.learner import (
     BeforeForward,
     Outcomes,
     Output,
+    ReferenceData,
     freeze,
     gradients_of,
     no_choice,
@@ -39,6 +40,7 @@ from suite.backbones.transfer import send
 from suite.benchmarks.stream import Protocol, Stream
 from suite.benchmarks.text_scores import score
 from suite.data.examples import Split
+from suite.data.references import References
 from suite.data.text import Boundary, Ids, TextEncoder, Tokenizer, TokenRow, decode_answers, training_batch
 from suite.errors import ConfigError
 from suite.lowrank.decoder import adapt_decoder, language_tower, module_paths
@@ -116,6 +118,7 @@ class CausalLearner:
         self.label_smoothing = 0.0
         self.before_forward: BeforeForward = no_choice
         self.answer: Answer = own_logits
+        self.references: ReferenceData | None = None
         self._plain = False
         self._tokens_laid_out = self._tokens_kept = 0
         # A GPU records a step for every shape it meets: few shapes there, no padding elsewhere.
@@ -142,6 +145,9 @@ class CausalLearner:
         chosen = place_slots(self.slots, placement)
         raise_to_fp32(self.network, chosen)
         return chosen
+
+    def use_references(self, found: References) -> None:
+        raise ConfigError(f"references: backbone '{self.config.name}' reads no reference pictures; leave the field out or use a CLIP.")
 
     def begin_task(self, index: int) -> None:
         self.current = index

@@ -23,12 +23,14 @@ from suite.backbones.clip_forward import (
     replace_quick_gelu,
     text_modules,
 )
+from suite.backbones.clip_references import ClipReferences
 from suite.backbones.learner import (
     Answer,
     Batch,
     BeforeForward,
     Outcomes,
     Output,
+    ReferenceData,
     freeze,
     gradients_of,
     no_choice,
@@ -41,6 +43,7 @@ from suite.backbones.same_prompts import require_told_apart
 from suite.backbones.text_embeddings import TextEmbeddings
 from suite.benchmarks.stream import ImageTask, Protocol, Stream
 from suite.data.examples import Split
+from suite.data.references import References
 from suite.errors import ConfigError
 from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.inject import adapt_open_clip_tower
@@ -102,6 +105,8 @@ class ClipLearner:
         self.label_smoothing = 0.0
         self.before_forward: BeforeForward = no_choice
         self.answer: Answer = own_logits
+        self.references: ReferenceData | None = None
+        self._tokenize = tokenize
         self._plain = False
         self._counted: Tensor | None = None  # tokens of the prompts at hand that are no padding
         self.embeddings = TextEmbeddings(lambda: text_modules(network), device)
@@ -122,6 +127,9 @@ class ClipLearner:
 
     def place(self, placement: Placement) -> list[Slot]:
         return place_slots(self.slots, placement)
+
+    def use_references(self, found: References) -> None:
+        self.references = ClipReferences(found, self.network.visual, self._tokenize, self.device)
 
     def begin_task(self, index: int) -> None:
         self.current = index
@@ -159,6 +167,8 @@ class ClipLearner:
     def forward(self, batch: Batch) -> Output:
         self.before_forward(batch.inputs, training=True)
         images = self.encode_images(batch.inputs["pixels"])
+        if "labels" not in batch.inputs:
+            return Output(None, _no_classes, lambda: images)
         involved = self._involved(batch)
         space = self.prompts.label_space(involved)
         texts = self._train_texts(involved, space)
@@ -303,6 +313,10 @@ class ClipLearner:
 def _tower(encoder: Any) -> nn.ModuleList:
     blocks: nn.ModuleList = encoder.transformer.resblocks
     return blocks
+
+
+def _no_classes() -> Tensor:
+    raise TypeError("a batch without labels is compared with no classes; use its features")
 
 
 def _distinct(tasks: Tensor) -> tuple[int, ...]:

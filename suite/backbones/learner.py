@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from suite.benchmarks.stream import Stream
 from suite.data.examples import Split
+from suite.data.references import References
 from suite.errors import ConfigError
 from suite.lowrank.layer import Site, Slot
 from suite.lowrank.placement import Placement
@@ -115,6 +116,22 @@ def own_logits(output: Output, classes: Tensor) -> Tensor:
     return output.logits
 
 
+class ReferenceData(Protocol):
+    """Data beside the stream, as the backbone reads it.
+
+    Attributes:
+        texts: (texts, context) tokens of the captions.
+    """
+
+    texts: Tensor
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Pictures ``rows`` (n,), without labels."""
+
+
 class Learner(Protocol):
     """What the stream trainer and the methods may ask of a backbone.
 
@@ -124,11 +141,13 @@ class Learner(Protocol):
         label_smoothing: of the task loss, from 0 up to 1.
         before_forward: a method's, called with what the network is about to see (``trainables.method`` says with what).
         answer: a method's, asked for the scores by which images are judged.
+        references: what the run's reference set holds; None without one.
     """
 
     label_smoothing: float
     before_forward: BeforeForward
     answer: Answer
+    references: ReferenceData | None
     stream: Stream
     network: nn.Module
     slots: dict[str, Slot]  # every adaptable linear map by name, in network order
@@ -141,6 +160,9 @@ class Learner(Protocol):
 
     def place(self, placement: Placement) -> list[Slot]:
         """The slots a placement names; ConfigError when it names none."""
+
+    def use_references(self, found: References) -> None:
+        """Make ``references`` of a reference set; ConfigError where the backbone reads none."""
 
     def begin_task(self, index: int) -> None:
         """Called before any batch of task ``index``, which will change the network."""

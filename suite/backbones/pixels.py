@@ -27,8 +27,7 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 def require_size(tasks: Sequence[ImageTask], visual: Any, benchmark: str, backbone: str) -> None:
     """ConfigError unless the pictures of ``tasks`` have the size that the image encoder ``visual`` of open_clip reads."""
-    size = visual.image_size
-    height, width = size if isinstance(size, tuple) else (size, size)
+    height, width = image_size(visual)
     for task in tasks:
         if task.train.pixels.shape[2:] != (height, width):
             found = " x ".join(str(side) for side in task.train.pixels.shape[2:])
@@ -36,6 +35,23 @@ def require_size(tasks: Sequence[ImageTask], visual: Any, benchmark: str, backbo
                 f"benchmark {benchmark}: the pictures of task '{task.name}' are {found}, backbone '{backbone}' reads {height} x {width}; "
                 f"set benchmark.image_size={height} where the benchmark has it, or use another backbone."
             )
+
+
+def image_size(visual: Any) -> tuple[int, int]:
+    """Height and width of the pictures that an image encoder of open_clip reads."""
+    size = visual.image_size
+    return size if isinstance(size, tuple) else (size, size)
+
+
+class Normaliser:
+    """uint8 pictures (n, 3, h, w) as the network reads them: float, with CLIP's mean and deviation per channel."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(STD, device=device).view(1, 3, 1, 1)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        return (pixels.float() / 255.0 - self._mean) / self._std
 
 
 class PixelStore:
@@ -51,8 +67,7 @@ class PixelStore:
             if room >= 0:
                 self._resident.add(split)
         self._device_copies: dict[tuple[int, Split], Tensor] = {}
-        self._mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(STD, device=device).view(1, 3, 1, 1)
+        self._normalised = Normaliser(device)
 
     def is_resident(self, split: Split) -> bool:
         """True when the images of ``split`` lie on the device once they were used."""
@@ -122,8 +137,6 @@ class PixelStore:
                 aspects[place] = torch.from_numpy(known[rows[place].numpy()])
         return aspects
 
-    def _normalised(self, pixels: Tensor) -> Tensor:
-        return (pixels.float() / 255.0 - self._mean) / self._std
 
 
 def _taken(pixels: NDArray[np.uint8], rows: Tensor | slice) -> Tensor:
