@@ -188,7 +188,7 @@ def test_other_data_is_another_table(make_record: Callable[..., Record]) -> None
 
 
 def test_published_numbers_stand_beside_own_ones(make_record: Callable[..., Record]) -> None:
-    example = Path(__file__).parents[3] / "suite" / "cli" / "examples" / "xtail_codyra_release.yaml"
+    example = Path(__file__).parents[3] / "suite" / "workflows" / "examples" / "xtail_codyra_release.yaml"
     config = RunConfig.model_validate(load_yaml(example)).resolved()
     about: dict[str, Any] = {"benchmark": "xtail", "setting": {"order": "I", "shots": 16, "data": "complete"}}
     released = make_record("codyra", config=config, **about)

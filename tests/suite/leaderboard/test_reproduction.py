@@ -20,7 +20,7 @@ from suite.registry import METHODS
 from suite.runs.record import Record
 from suite.yaml_files import load_yaml
 
-EXAMPLE = Path(__file__).parents[3] / "suite" / "cli" / "examples" / "xtail_codyra_release.yaml"
+EXAMPLE = Path(__file__).parents[3] / "suite" / "workflows" / "examples" / "xtail_codyra_release.yaml"
 JUDGED = [entry for entry in published_protocols() if entry.tolerance]
 
 
