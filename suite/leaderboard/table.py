@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from suite.costs import run_costs
 from suite.hashing import canonical_hash
 from suite.leaderboard.run_set import setting_text
 from suite.leaderboard.selection import Selection, headline, metric_value, select_trials
 from suite.metrics.conventions import convention
+from suite.runs.costs import run_costs
 from suite.runs.record import Record
 
 KEYS = ("benchmark", "setting", "method", "scoring", "data_fingerprint", "code_version", "settings_hash")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.config import RunConfig, validate
-from suite.costs import run_costs
+from suite.runs.costs import run_costs
 from suite.runs.store import RunStore
 from suite.workflows.probe import probe
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.costs import run_costs
+from suite.runs.costs import run_costs
 from suite.runs.record import Cells, Record
 
 
@@ -17,7 +17,7 @@ class ValidationView:
 
     Attributes:
         rows: validation accuracy, row 0 = untouched backbone, (tasks done + 1, T).
-        effective_rank: None for a method without ranks; this and the other costs as ``suite.costs`` has them.
+        effective_rank: None for a method without ranks; this and the other costs as ``suite.runs.costs`` has them.
     """
 
     run_id: str

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from suite.costs import run_costs
 from suite.metrics.conventions import compute_if_defined
 from suite.metrics.matrix import AccuracyMatrix
+from suite.runs.costs import run_costs
 from suite.runs.record import Record
 from suite.tracking.keys import metric_key
 

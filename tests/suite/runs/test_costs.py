@@ -7,10 +7,10 @@ import math
 import pytest
 
 from suite.config import validate
-from suite.costs import run_costs
 from suite.errors import ConfigError, SuiteError
 from suite.leaderboard.table import cost_columns
 from suite.registry import METHODS
+from suite.runs.costs import run_costs
 from suite.runs.record import Record, TaskCosts, TaskResult
 from suite.runs.validation_view import validation_view
 from suite.tracking.run_metrics import row_metrics
