@@ -155,7 +155,8 @@ def with_published(frame: pd.DataFrame, benchmarks: Iterable[str]) -> pd.DataFra
         *("standing", "seeds", "orders", "tasks", "undefined", "unfinished", "budget", "study", "selection"),
         *("commit", "config_hash", "runs", "source", "grade", "doubt"),
     )
-    both = both.fillna({**{name: "" for name in texts if name in both}, "n": 0, "trials": 1})
+    blank = {name: "" for name in texts if name in both}
+    both = both.astype(dict.fromkeys(blank, object)).fillna({**blank, "n": 0, "trials": 1})
     first_seen = {name: place for place, name in enumerate(dict.fromkeys(both["benchmark"]))}
     return both.sort_values("benchmark", key=lambda column: column.map(first_seen), kind="stable", ignore_index=True)
 

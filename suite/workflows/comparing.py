@@ -29,7 +29,7 @@ class Comparison:
 
     Attributes:
         runs: those that left a record, finished or not.
-        failures: one sentence for each that failed.
+        failures: one sentence for each reason for which some failed, with all of them.
     """
 
     runs: list[OpenRun]
@@ -103,9 +103,13 @@ def carry_runs(configs: Sequence[RunConfig], carriage: Carriage, tracking: str |
     if not is_whole:
         raise KeyboardInterrupt
     runs = [OpenRun(record, store.folder(record.run_id)) for record in store.records(sorted(stored))]
-    return Comparison(runs, [_failure(configs[trial].resolved(), reason) for trial, reason in source.failures.items()])
+    return Comparison(runs, _failures([(configs[trial].resolved(), reason) for trial, reason in source.failures.items()]))
 
 
-def _failure(fields: Mapping[str, Any], reason: str) -> str:
-    method = fields["method"]["name"]
-    return f"{fields['benchmark']['name']} {method} seed {fields['seed']}: {in_its_words(method, reason)}"
+def _failures(failed: Sequence[tuple[Mapping[str, Any], str]]) -> list[str]:
+    """A refusal of the backbone, say, reaches every method and seed alike, and is said once."""
+    runs: dict[str, list[str]] = {}
+    for fields, reason in failed:
+        method = fields["method"]["name"]
+        runs.setdefault(in_its_words(method, reason), []).append(f"{fields['benchmark']['name']} {method} seed {fields['seed']}")
+    return [f"{', '.join(names)}: {reason}" for reason, names in runs.items()]

@@ -14,7 +14,7 @@ from suite.cli.main import main
 from suite.errors import ConfigError
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
 from suite.runs.record import read_record
-from suite.workflows.comparing import _failure
+from suite.workflows.comparing import _failures
 from suite.workflows.configs import comparison, run_config, settings_for
 from trainables.codyra import CodyraConfig
 
@@ -202,11 +202,13 @@ def test_settings_of_one_method_reach_it_alone() -> None:
     with pytest.raises(ConfigError, match=r"^codyra.rank=8: codyra is not compared, lora, replay are; name it too or leave"):
         comparison(["mini-mtil"], ["lora", "replay"], [0], given)
     # what is advised is the key that works here, whichever method is said to have failed
-    fields = {"benchmark": {"name": "mini-mtil"}, "method": {"name": "codyra"}, "seed": 1}
-    advice = _failure(fields, "set method.kappa_levels=15 or training.steps=100, or use a smaller method.dense_fraction.")
-    assert advice == (
-        "mini-mtil codyra seed 1: set codyra.kappa_levels=15 or training.steps=100, or use a smaller codyra.dense_fraction."
-    )
+    failed = [{"benchmark": {"name": "mini-mtil"}, "method": {"name": name}, "seed": 1} for name in ("codyra", "lora", "olora")]
+    advice = "set method.kappa_levels=15 or training.steps=100, or use a smaller method.dense_fraction."
+    # a reason that several runs share is said once
+    assert _failures([(failed[0], advice), (failed[1], "no weights."), (failed[2], "no weights.")]) == [
+        "mini-mtil codyra seed 1: set codyra.kappa_levels=15 or training.steps=100, or use a smaller codyra.dense_fraction.",
+        "mini-mtil lora seed 1, mini-mtil olora seed 1: no weights.",
+    ]
 
 
 @pytest.mark.parametrize("benchmark", ["mini-mtil", "mini-xtail", "mini-trace"])

@@ -45,6 +45,7 @@ def test_known_rows_read_as_printed() -> None:
     assert set(lora["value"].round(3)) == {12.7}
 
 
+@pytest.mark.filterwarnings("error")
 def test_published_rows_follow_their_benchmark_and_are_marked(make_record: Callable[..., Record]) -> None:
     frame = leaderboard_frame([make_record(benchmark="xtail"), make_record(benchmark="zz")])
     both = with_published(frame, ["xtail", "zz"])
@@ -55,6 +56,8 @@ def test_published_rows_follow_their_benchmark_and_are_marked(make_record: Calla
     assert (published["n"] == 0).all()
     assert (published["source"] != "").all()
     assert with_published(frame, ["zz"]) is frame
+    alone = with_published(leaderboard_frame([]), ["xtail"])
+    assert set(alone["standing"]) == {""}
 
 
 def test_every_shipped_table_is_named_and_every_source_is_graded() -> None:
