@@ -181,6 +181,21 @@ def _no_number(text: str) -> None:
     raise ValueError(f"'{text}' is no number of JSON")
 
 
+def make_folder(path: Path, remedy: str) -> None:
+    """Make the folder that a user named for results, if it is not there; nothing of it is left to the first file inside.
+
+    Raises:
+        DataError: it cannot be made, or no file can be made in it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        reason = os.strerror(errno.ENOTDIR) if error.errno == errno.EEXIST else error.strerror
+        raise DataError(f"{path}: cannot hold results ({reason}); {remedy}.") from None
+
+
 def write_output(path: Path, data: bytes) -> None:
     """Write what a user asked for into the place that an option names; ``-`` is standard output.
 

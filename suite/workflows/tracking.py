@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from suite.files import make_folder
 from suite.proxies import without_password
 from suite.tracking.spool import Spool
 
@@ -20,9 +21,13 @@ SHOWN = 3
 def opened_tracking(tracking: str | None, out: Path, watcher: Watcher) -> Delivery:
     """The way to the tracker, tried out. A server that does not answer is said at once, not at the end.
 
+    The output folder is made first: what is wrong with it is no fault of a tracker that keeps its notes there.
+
     Raises:
+        DataError: ``out`` cannot hold results.
         ConfigError: there is no such tracker, or it can never take a record as it is.
     """
+    make_folder(out, "name a folder that you may write with --out")
     from suite.tracking.delivery import open_delivery
 
     delivery = open_delivery(tracking, out)
