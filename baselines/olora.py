@@ -10,7 +10,8 @@ here. The penalty is a sum over slots, so six placements of two encoders weigh i
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -40,6 +41,10 @@ class OLoraConfig(MethodConfig):
     lambda1: Annotated[float, Field(ge=0)] = 0.5
     lambda2: Annotated[float, Field(ge=0)] = 0.0
     penalty: Literal["abs", "square"] = "abs"
+
+    def degenerate_settings(self) -> Sequence[tuple[MethodConfig, Mapping[str, Any]]]:
+        plain = {"name": "lora", "rank": self.rank, "alpha": self.alpha, "placement": self.placement}
+        return [(self.model_copy(update={"lambda1": 0.0, "lambda2": 0.0}), plain)]
 
     def build(self) -> OLora:
         return OLora(self)

@@ -10,7 +10,8 @@ task one more epoch over a tenth of the earlier rows and all of LIMA.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -46,6 +47,10 @@ class ReplayConfig(MethodConfig):
     memory_share: Annotated[float, Field(gt=0, le=4)] = 0.5
     weight: Annotated[float, Field(ge=0)] = 1.0
     label_space: Literal["protocol", "own", "seen"] = "protocol"
+
+    def degenerate_settings(self) -> Sequence[tuple[MethodConfig, Mapping[str, Any]]]:
+        plain = {"name": "lora", "rank": self.rank, "placement": self.placement}
+        return [(self.model_copy(update={"memory_size": 0}), plain), (self.model_copy(update={"weight": 0.0}), plain)]
 
     def build(self) -> Replay:
         return Replay(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -59,13 +59,26 @@ class MethodConfig(PartConfig):
         """Whether its runs report effective ranks; overridden where that is not the same as having a field ``rank``."""
         return "rank" in cls.model_fields
 
+    def degenerate_settings(self) -> Sequence[tuple[MethodConfig, Mapping[str, Any]]]:
+        """Pairs (this config with what it adds switched off, another method as the fields of its config).
+
+        Both of a pair give the same run bit for bit, and this config as it is gives another; conformance tests hold that.
+        """
+        return ()
+
     def build(self) -> Method:
         """The method that this config describes."""
         raise TypeError(f"{type(self).__name__} defines no build()")
 
 
 class BackboneConfig(PartConfig):
-    """Base of all backbone configs. ``build`` loads the weights and prepares the stream's inputs."""
+    """Base of all backbone configs. ``build`` loads the weights and prepares the stream's inputs.
+
+    Attributes:
+        kind: of the learner; None: not known before it is built.
+    """
+
+    kind: ClassVar[Literal["clip", "lm"] | None] = None
 
     def build(self, stream: Stream, device: torch.device) -> Learner:
         raise ConfigError(f"backbone '{self.name}' cannot be built; its config class defines no build().")

@@ -10,8 +10,8 @@ optimizer.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -56,6 +56,11 @@ class CodyraConfig(MethodConfig):
     gate_update: Literal["adamw", "prox_sgd"] = "adamw"
     gate_lr_multiplier: Annotated[float, Field(ge=0)] = 1.0
     kappa_times_lr: bool = False
+
+    def degenerate_settings(self) -> Sequence[tuple[MethodConfig, Mapping[str, Any]]]:
+        """Gates of one that never move are no gates."""
+        ungated = self.model_copy(update={"kappa_max": 0.0, "gate_init": "ones", "gate_update": "adamw", "gate_lr_multiplier": 0.0})
+        return [(ungated, {"name": "lora", "rank": self.rank, "placement": self.placement})]
 
     def build(self) -> Codyra:
         return Codyra(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -66,6 +66,8 @@ class LanguageModelConfig(BackboneConfig):
         gradient_checkpointing: recompute activations in the backward pass; slower, needs less memory.
         dtype: how the frozen weights are stored; adapted ones always stay fp32, so that merges lose nothing.
     """
+
+    kind: ClassVar[Literal["lm"]] = "lm"
 
     max_prompt_tokens: Annotated[int, Field(ge=8)] = 1024
     max_answer_tokens: Annotated[int, Field(ge=2)] = 512

@@ -64,6 +64,7 @@ class ClipConfig(BackboneConfig):
         remedy: what to do about class names that this text side cannot tell apart.
     """
 
+    kind: ClassVar[Literal["clip"]] = "clip"
     remedy: ClassVar[str] = "give the classes names that it can tell apart"
 
     text_to_image_loss: bool = True

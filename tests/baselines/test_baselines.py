@@ -72,6 +72,14 @@ def test_several_updates_of_a_slot_are_repeated_in_their_order(make_trainer: Cal
     assert len(again.journal.tasks[0][slot.name]) == 3
 
 
+def test_an_alpha_of_the_rank_is_a_scale_of_one(make_trainer: Callable[..., StreamTrainer]) -> None:
+    plain, scaled = make_trainer(LoraConfig()), make_trainer(LoraConfig(alpha=16.0))
+    next(plain.rows(0))
+    next(scaled.rows(0))
+    for name, value in weights(plain).items():
+        assert torch.equal(value, weights(scaled)[name]), name
+
+
 def test_carry_with_one_task_equals_merge(make_trainer: Callable[..., StreamTrainer]) -> None:
     merge, carry = make_trainer(LoraConfig(between="merge")), make_trainer(LoraConfig(between="carry"))
     next(merge.rows(0))

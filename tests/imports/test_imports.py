@@ -41,7 +41,7 @@ FLOORS = (
     ("suite.tracking", "suite.tuning", "search_spaces"),
     ("suite.leaderboard",),
     ("suite.workflows",),
-    ("suite.measuring",),
+    ("suite.measuring", "suite.testing"),
     ("suite.cli",),
 )
 # Library -> the only files that may import it, inside functions too.
@@ -198,14 +198,17 @@ def test_the_rules_see_what_they_should(path: str, source: str, allowed: bool) -
 def test_third_party_imports_are_declared() -> None:
     """What arrives only because another package needs it may be gone after that package's next release."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {_normal(re.split(r"[\s\[<>=!~;]", entry, maxsplit=1)[0]) for entry in project["dependencies"]}
+    declared, of_tests = (
+        {_normal(re.split(r"[\s\[<>=!~;]", entry, maxsplit=1)[0]) for entry in entries}
+        for entries in (project["dependencies"], project["optional-dependencies"]["testing"])
+    )
     distributions = packages_distributions()
     missing = {
         f"{relative(path)}:{item.line}: {top}"
         for path in modules()
         for item in imports(path.read_text(encoding="utf-8"))
         if (top := item.module.partition(".")[0]) not in {*PACKAGES, *sys.stdlib_module_names}
-        and not declared & {_normal(name) for name in distributions.get(top, ())}
+        and not (declared | (of_tests if "testing" in path.parts else set())) & {_normal(name) for name in distributions.get(top, ())}
     }
     assert not missing, "not among pyproject's dependencies:\n" + "\n".join(sorted(missing))
 
