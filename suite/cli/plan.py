@@ -11,9 +11,7 @@ from suite.cli.options import DataOption, DeviceOption, OutOption
 from suite.workflows.places import DATA, OUT
 
 if TYPE_CHECKING:
-    from suite.config import RunConfig
-    from suite.tuning.forecast import Forecast, Machine
-    from suite.tuning.study_config import StudyConfig
+    from suite.workflows.planning import Plan
 
 
 def plan(
@@ -37,49 +35,23 @@ def plan(
     """
     import json as text
 
+    from suite.cli.progress import TerminalWatcher
     from suite.files import printed_beside, write_output
-    from suite.tuning.forecast import as_json, forecast
-    from suite.tuning.points import spanning_points
-    from suite.workflows.probe import probe
-    from suite.workflows.sweeping import read_sweep
+    from suite.tuning.forecast import as_json
+    from suite.workflows import planning
 
-    config = read_sweep(file)
-    machine = _machine(address, out, config)
-    threads = max(1, int(config.resources.cpus))
-    probes = []
-    for point in spanning_points(config):
-        typer.echo(f"probing {_point_text(point)}", err=True)
-        probes.append(probe(point, data_root, device, threads))
-    found = forecast(config, probes, machine)
+    found = planning.plan(file, address=address, out=out, data_root=data_root, device=device, watcher=TerminalWatcher())
     with printed_beside(json):
-        _show(config, found)
+        _show(found)
         if json is not None:
-            write_output(json, (text.dumps(as_json(found), indent=1) + "\n").encode())
+            write_output(json, (text.dumps(as_json(found.forecast), indent=1) + "\n").encode())
             typer.echo(f"json: {json}")
 
 
-def _machine(address: str | None, out: Path, config: StudyConfig) -> Machine:
-    import os
-    import shutil
-
-    import psutil
-    import torch
-
-    from suite.tuning.forecast import Machine
-
-    there = {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
-    if address is not None:
-        from suite.tuning.ray_session import cluster_resources
-
-        there = cluster_resources(address, config.resources)
-    existing = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
-    memory = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
-    return Machine(there.get("CPU", 0.0), there.get("GPU", 0.0), psutil.virtual_memory().total, memory, shutil.disk_usage(existing).free)
-
-
-def _show(config: StudyConfig, found: Forecast) -> None:
+def _show(plan: Plan) -> None:
     from suite.tuning.forecast import packing
 
+    config, found = plan.config, plan.forecast
     least, mean, most = found.run_seconds
     low, high = found.trainable_parameters
     seeds = len(config.seeds or (0,))
@@ -107,9 +79,3 @@ def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _point_text(config: RunConfig) -> str:
-    method = config.resolved()["method"]
-    shown = {key: method[key] for key in ("rank", "placement") if key in method}
-    return f"{method['name']} " + ", ".join(f"{key} {value}" for key, value in shown.items())

@@ -10,12 +10,15 @@ import hashlib
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from suite.errors import DamagedRun
 from suite.files import atomic_write
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA_VERSION = 3  # 2: reused_by; 3: checksums of the record and of what its rows stand on
 RECORD = "record.json"
@@ -121,6 +124,14 @@ class Record(BaseModel):
     @property
     def tasks_done(self) -> int:
         return max(0, len(self.test) - 1)
+
+    def matrix(self, split: Literal["test", "validation"] = "test") -> pd.DataFrame:
+        """The accuracy matrix: a row per task learned so far below the untouched backbone's, a column per task; NaN = not measured."""
+        import pandas as pd
+
+        cells = self.test if split == "test" else self.validation
+        after = pd.Index(["nothing", *self.tasks][: len(cells)], name="after")
+        return pd.DataFrame(cells, index=after, columns=self.tasks, dtype=float)
 
     @property
     def trials(self) -> dict[str, int]:

@@ -71,7 +71,7 @@ def sweep(
         SuiteError: a mistake in the file, a study that exists or has changed, before anything is trained; no Ray; a full disk.
         SweepInterrupted: Ctrl-C came; what was finished is kept.
     """
-    config = study_config(file, where="sweep") if isinstance(file, Mapping) else read_sweep(Path(file))
+    config = sweep_config(file)
     carriage = Carriage(
         Path(out),
         Path(data_root),
@@ -84,6 +84,11 @@ def sweep(
         selection=config.selection,
     )
     return run_study(config, carriage, tracking, resume=resume, accept_changes=accept_changes, watcher=watcher)
+
+
+def sweep_config(file: Path | str | Mapping[str, Any]) -> StudyConfig:
+    """The study that a sweep file or its fields describe; see ``read_sweep``."""
+    return study_config(file, where="sweep") if isinstance(file, Mapping) else read_sweep(Path(file))
 
 
 def read_sweep(file: Path) -> StudyConfig:

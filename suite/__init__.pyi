@@ -1,0 +1,13 @@
+from suite.workflows.comparing import compare as compare
+from suite.workflows.exporting import export as export
+from suite.workflows.planning import plan as plan
+from suite.workflows.repeating import repeat as repeat
+from suite.workflows.reporting import report as report
+from suite.workflows.rescoring import rescore as rescore
+from suite.workflows.running import run as run
+from suite.workflows.sweeping import sweep as sweep
+from suite.workflows.tables import leaderboard as leaderboard
+from suite.workflows.tables import reproduction as reproduction
+from suite.workflows.tables import runs as runs
+
+__version__: str

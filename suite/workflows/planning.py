@@ -1,0 +1,80 @@
+"""The bill of a sweep before it is run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from suite.config import RunConfig
+from suite.tuning.forecast import Forecast, Machine, forecast
+from suite.tuning.points import spanning_points
+from suite.tuning.study_config import StudyConfig
+from suite.workflows.places import DATA, OUT
+from suite.workflows.probe import probe
+from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.sweeping import sweep_config
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study and what it will cost."""
+
+    config: StudyConfig
+    forecast: Forecast
+
+
+def plan(
+    file: Path | str | Mapping[str, Any],
+    *,
+    address: str | None = None,
+    out: Path | str = OUT,
+    data_root: Path | str = DATA,
+    device: str = "auto",
+    watcher: Watcher = QUIET,
+) -> Plan:
+    """Trials, time, memory and disk of a sweep, from a short measured probe of real steps and evaluations on this machine.
+
+    Every probe is a process of its own that is spawned, so that a script that calls this needs ``if __name__ == "__main__":``.
+
+    Args:
+        file: the path of a sweep file, or its fields.
+        address: the Ray cluster whose CPUs and GPUs count; None = this machine's.
+        out, data_root, device: as in ``run``.
+
+    Raises:
+        SuiteError: a mistake in the file or the data, or a sweep that is impossible, with the numbers.
+    """
+    config = sweep_config(file)
+    machine = _machine(address, Path(out), config)
+    threads = max(1, int(config.resources.cpus))
+    points = spanning_points(config)
+    probes = []
+    with watcher.begin("probes", len(points)) as work:
+        for number, point in enumerate(points):
+            work.done(number, _point_text(point))
+            probes.append(probe(point, Path(data_root), device, threads))
+    return Plan(config, forecast(config, probes, machine))
+
+
+def _machine(address: str | None, out: Path, config: StudyConfig) -> Machine:
+    there = {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
+    if address is not None:
+        from suite.tuning.ray_session import cluster_resources
+
+        there = cluster_resources(address, config.resources)
+    existing = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
+    memory = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
+    return Machine(there.get("CPU", 0.0), there.get("GPU", 0.0), psutil.virtual_memory().total, memory, shutil.disk_usage(existing).free)
+
+
+def _point_text(config: RunConfig) -> str:
+    method = config.resolved()["method"]
+    shown = {key: method[key] for key in ("rank", "placement") if key in method}
+    return f"{method['name']} " + ", ".join(f"{key} {value}" for key, value in shown.items())
