@@ -148,8 +148,9 @@ def inputs_of(context: TaskContext, slots: list[Slot]) -> list[tuple[list[Slot],
 
 
 @torch.no_grad()
-def frozen_a(slot: Slot, a: Tensor) -> Branch:
+def frozen_a(slot: Slot, a: Tensor, *, scale: float = 1.0) -> Branch:
     """A branch that learns B alone, from zero; ``a`` (r, in)."""
-    branch = Branch(a.to(slot.weight.device), torch.zeros(slot.out_features, len(a), device=slot.weight.device))
+    device = slot.weight.device
+    branch = Branch(a.to(device), torch.zeros(slot.out_features, len(a), device=device), scale=scale)
     branch.a.requires_grad_(False)
     return branch

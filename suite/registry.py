@@ -149,9 +149,11 @@ METHODS: Registry[type[MethodConfig]] = Registry(
         "finetune": Entry("baselines.finetune:FinetuneConfig", "sequential full fine-tuning, the lower bound of retention"),
         "joint": Entry("baselines.joint:JointConfig", "full fine-tuning on all tasks seen so far, the upper bound"),
         "inflora": Entry("baselines.inflora:InfLoraConfig", "LoRA outside the inputs of earlier tasks, one factor frozen"),
+        "loda": Entry("baselines.loda:LodaConfig", "one branch on shared directions, one on those of the new task alone"),
         "lora": Entry("baselines.lora:LoraConfig", "fixed-rank LoRA, merged, carried or stacked between tasks"),
         "olora": Entry("baselines.olora:OLoraConfig", "orthogonal LoRA: new subspaces orthogonal to past ones"),
         "replay": Entry("baselines.replay:ReplayConfig", "fixed-rank LoRA with a replay memory"),
+        "sdlora": Entry("baselines.sdlora:SdLoraConfig", "directions of all tasks kept, their magnitudes learned on"),
     },
 )
 
@@ -200,10 +202,12 @@ SPACES: Registry[Space] = Registry(
         "codyra-quick": Entry("search_spaces.codyra_quick:SPACE", "sparsity strength and placement only"),
         "codyra-steps": Entry("search_spaces.codyra_steps:SPACE", "the same with steps per task searched too"),
         "inflora": Entry("search_spaces.inflora:SPACE", "rank, energy that earlier tasks keep and placement of InfLoRA"),
+        "loda": Entry("search_spaces.loda:SPACE", "merging, gradient alignment, rank and placement of LoDA"),
         "lora": Entry("search_spaces.lora:SPACE", "rank, scale, policy and placement of fixed-rank LoRA"),
         "olora": Entry("search_spaces.olora:SPACE", "penalty strength, rank and placement of orthogonal LoRA"),
         "probe": Entry("search_spaces.probe:SPACE", "placements x ranks of fixed-rank LoRA, a grid"),
         "replay": Entry("search_spaces.replay:SPACE", "memory size, weight and batch share of replay"),
+        "sdlora": Entry("search_spaces.sdlora:SPACE", "magnitudes, rank, placement and optimizer of SD-LoRA"),
     },
     of_classes=False,
 )

@@ -108,11 +108,13 @@ class Method(ABC):
             from step to step from tensors that ``before_step`` fills, not from ``Step``; such steps are recorded and replayed on GPUs.
             ``extra_batches`` of such a method does not depend on what the network has learned in the task, so it may be asked ahead.
         carry_optimizer: go on with the same optimizer state over task boundaries.
+
+    ``decision``, ``jumps`` and ``carry_optimizer`` may depend on the config; a method sets them when it is built.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"clip", "lm"})
-    decision: ClassVar[Literal["sample", "batch"]] = "sample"
-    jumps: ClassVar[str | None] = None
+    decision: Literal["sample", "batch"] = "sample"
+    jumps: str | None = None
     capturable: ClassVar[bool] = False
 
     def __init__(self) -> None:

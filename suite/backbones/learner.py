@@ -41,11 +41,14 @@ class Batch:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def part(self, places: Tensor) -> Batch:
+        """The rows at ``places`` (k,) int64 of this batch as a batch of their own."""
+        inputs = {name: value[places.to(value.device)] for name, value in self.inputs.items()}
+        return Batch(self.tasks[places], self.rows[places], inputs, self.label_space)
+
     def one_by_one(self) -> Iterator[Batch]:
         """Each row as a batch of its own."""
-        for row in range(len(self)):
-            inputs = {name: value[row : row + 1] for name, value in self.inputs.items()}
-            yield Batch(self.tasks[row : row + 1], self.rows[row : row + 1], inputs, self.label_space)
+        return map(self.part, torch.arange(len(self)).split(1))
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ class Learner(Protocol):
         """Task loss and logits with gradients through the slots."""
 
     def moments(self, batches: Iterable[Batch], slots: Sequence[Slot]) -> dict[str, Tensor]:
-        """Slot name -> sum of x x^T (in, in) over all tokens that enter the slot in the forward passes of ``batches``.
+        """Slot name -> mean of x x^T (in, in) over all tokens that enter the slot in the forward passes of ``batches``.
 
         Padding does not count. q, k and v share their input's tensor. The parts that stand in the network are in force.
         """

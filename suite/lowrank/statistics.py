@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -14,7 +15,7 @@ from suite.lowrank.layer import Part, Site, Slot
 
 @contextmanager
 def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[], Tensor | None]) -> Iterator[dict[str, Tensor]]:
-    """While the context is open, sum x x^T over everything that enters the maps of ``slots``.
+    """While the context is open, gather x x^T over everything that enters the maps of ``slots``.
 
     Slots on one input (q, k and v of an attention) share one tensor, whether they are one map or several that are handed one input.
 
@@ -23,11 +24,13 @@ def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[],
         seen: tells, whenever an input (n, tokens, in) comes by, which of its tokens count, (n, tokens) bool; None: all.
 
     Yields:
-        Slot name -> (in, in), fp64 on the CPU of a CPU network and fp32 elsewhere; filled as batches pass.
+        Slot name -> (in, in), fp64 on the CPU of a CPU network and fp32 elsewhere; sums while batches pass, means once the context is
+        closed.
     """
     wanted = {slot.name for slot in slots}
     maps = [found for module in network.modules() if isinstance(found := getattr(module, "map", None), FrozenMap)]
     totals: dict[str, Tensor] = {}
+    counts: Counter[int] = Counter()  # id of a sum -> inputs in it
     latest: list[tuple[Tensor, Tensor]] = []  # the input that came by last and its sum
     for found in maps:
         names = [slot.name for slot in found.slots if slot.name in wanted]
@@ -47,6 +50,7 @@ def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[],
             x = x.detach() if mask is None or x.dim() < 3 else x.detach()[mask]
             rows = x.reshape(-1, x.shape[-1]).to(total.dtype)
             total.addmm_(rows.T, rows)
+            counts[id(total)] += len(rows)
 
         found.listener = add
     try:
@@ -55,6 +59,8 @@ def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[],
         latest.clear()
         for found in maps:
             found.listener = None
+    for total in {id(total): total for total in totals.values()}.values():
+        total /= max(1, counts[id(total)])
 
 
 def weight_gradients(slots: Sequence[Slot], losses: Iterator[tuple[int, Callable[[], Tensor]]], *, squares: bool) -> dict[str, Tensor]:

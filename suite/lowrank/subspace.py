@@ -1,4 +1,5 @@
-"""Directions of an input space: the leading ones of a second moment, and the growing basis of what earlier tasks use.
+"""Directions of an input space: the leading ones of a second moment, those of one against another, and the growing basis of what
+earlier tasks use.
 
 All decompositions are of symmetric matrices, in fp64; what is kept is fp32.
 """
@@ -15,6 +16,25 @@ def leading(moment: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The ``count`` largest eigenvalues of a symmetric matrix (d, d), falling, and their eigenvectors as columns (d, count), fp64."""
     values, vectors = torch.linalg.eigh(moment.double())
     return values.flip(0)[:count], vectors.flip(1)[:, :count]
+
+
+def contrasting(moment: Tensor, past: Tensor, count: int) -> Tensor:
+    """Orthonormal columns (d, count) that span the top solutions u of moment u = lambda past u, fp64.
+
+    With past = L L^T the solutions are L^-T v, v the leading eigenvectors of L^-1 moment L^-T. ``past`` gets
+    a millionth of its mean eigenvalue in every direction, which is what fp32 leaves uncertain, and more where its decomposition needs it.
+    """
+    p = past.double()
+    eye, jitter = torch.eye(len(p), dtype=p.dtype, device=p.device), 1e-6 * float(p.trace()) / len(p)
+    lower, failed = torch.linalg.cholesky_ex(p + jitter * eye)
+    while int(failed):
+        jitter *= 10
+        lower, failed = torch.linalg.cholesky_ex(p + jitter * eye)
+    half = torch.linalg.solve_triangular(lower, moment.double(), upper=False)  # L^-1 C
+    whitened = torch.linalg.solve_triangular(lower, half.T, upper=False)  # L^-1 C L^-T
+    _, vectors = leading((whitened + whitened.T) / 2, count)
+    basis: Tensor = torch.linalg.qr(torch.linalg.solve_triangular(lower.T, vectors, upper=True)).Q
+    return basis
 
 
 @dataclass(frozen=True)

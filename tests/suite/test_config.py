@@ -60,7 +60,7 @@ def test_overrides_reach_every_depth() -> None:
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("nearest method", {"method": "codira"}, "nearest: 'codyra'"),
-    ("unknown method lists all", {"method": "xyz"}, "use one of codyra, finetune, inflora, joint, lora, olora, replay, zero-shot"),
+    ("unknown method lists all", {"method": "xyz"}, "use one of codyra, finetune, inflora, joint, loda, lora, olora, replay, sdlora, zero-shot"),
     ("nearest key", {"settings": ["method.rnak=3"]}, "method.rnak: unknown key.*nearest: 'rank'"),
     ("nearest training key", {"settings": ["training.step=3"]}, "training.step: unknown key.*nearest: 'steps'"),
     ("unknown section", {"settings": ["metod.rank=3"]}, "metod: unknown key.*nearest: 'method'"),
