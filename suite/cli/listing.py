@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from suite.registry import Registry
 
-list_app = typer.Typer(no_args_is_help=True, help="Show benchmarks, methods, spaces, placements, backbones and metrics.")
+list_app = typer.Typer(no_args_is_help=True, help="Show benchmarks, methods, spaces, placements, backbones, metrics and trackers.")
 NameArgument = Annotated[str | None, typer.Argument(help="Show the fields of this one.")]
 
 
@@ -80,6 +80,19 @@ def spaces(name: NameArgument = None) -> None:
     space = SPACES[name]
     typer.echo(space.tree())
     typer.echo(f"points: {space.size():g}")
+
+
+@list_app.command()
+def trackers() -> None:
+    """Trackers by the beginning of their URI, for --tracking.
+
+    Examples:
+
+        codyra-suite list trackers
+    """
+    from suite.tracking.trackers import TRACKERS
+
+    _show(TRACKERS, None)
 
 
 @list_app.command()

@@ -15,6 +15,7 @@ import pytest
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES
 from suite.runs import import_closure
 from suite.runs.identity import code_hash
+from suite.tracking.trackers import TRACKERS
 
 
 def _load_trees() -> ModuleType:
@@ -75,7 +76,7 @@ def forgotten() -> Iterator[Callable[[], None]]:
 
     def forget() -> None:
         importlib.invalidate_caches()
-        for table in (METHODS, BENCHMARKS, BACKBONES, SPACES):
+        for table in (METHODS, BENCHMARKS, BACKBONES, SPACES, TRACKERS):
             vars(table).pop("_found", None)
         for name in [name for name in sys.modules if name.partition(".")[0] in ("outsider", "besides")]:
             del sys.modules[name]
