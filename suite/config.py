@@ -18,7 +18,8 @@ from suite.errors import ConfigError, nearest
 from suite.files import atomic_write
 from suite.hashing import canonical_hash
 from suite.parts import BackboneConfig, BenchmarkConfig, MethodConfig, PartConfig, ReferencesConfig, TrainingConfig
-from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
+from suite.registration import Registry
+from suite.registry import BACKBONES, BENCHMARKS, METHODS
 from suite.settings import Settings
 from suite.yaml_files import parse_yaml
 

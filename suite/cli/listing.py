@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from suite.registry import Registry
+    from suite.registration import Registry
 
 list_app = typer.Typer(no_args_is_help=True, help="Show benchmarks, methods, spaces, placements, backbones, metrics and trackers.")
 NameArgument = Annotated[str | None, typer.Argument(help="Show the fields of this one.")]
@@ -129,14 +129,14 @@ def metrics(name: NameArgument = None) -> None:
 
         codyra-suite list metrics zscl.transfer
     """
-    from suite.errors import unknown_name
     from suite.metrics.conventions import METRICS
 
-    if name is not None and name not in METRICS:
-        raise unknown_name("metric", name, METRICS)
-    shown = [METRICS[key] for key in (METRICS if name is None else [name])]
-    rows = [(metric.name, "higher" if metric.higher_is_better else "lower", metric.description, metric.source) for metric in shown]
+    names, reasons = ([name], []) if name is not None else METRICS.usable()
+    shown = [(key, METRICS[key]) for key in names]
+    rows = [(key, "higher" if metric.higher_is_better else "lower", metric.description, metric.source) for key, metric in shown]
     _print(("metric", "better", "meaning", "source"), rows)
+    for reason in reasons:
+        typer.echo(reason)
 
 
 def _show(registry: Registry[Any], name: str | None) -> None:

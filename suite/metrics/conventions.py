@@ -10,6 +10,7 @@ from types import MappingProxyType
 from suite.errors import UndefinedMetric, unknown_name
 from suite.metrics import formulas
 from suite.metrics.matrix import AccuracyMatrix
+from suite.registration import Registry, RowsOf
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ _OVER_ALL = (formulas.backward_transfer_over_all, True)
 _MASK_NOTE = "unseen tasks, column means then their mean; cells that are exactly 0 are masked"
 _AVERAGE_NOTE = "mean of all cells after the first task"
 
-_TABLE = (
+_OWN = (
     Metric("zscl.transfer", *_TRANSFER, _ZSCL, "unseen tasks, column means then their mean; row 0 does not enter"),
     Metric("zscl.average", *_AVERAGE, _ZSCL, _AVERAGE_NOTE),
     Metric("zscl.last", *_LAST, _ZSCL, "mean over tasks after the last one"),
@@ -122,7 +123,8 @@ _TABLE = (
     ),
 )  # fmt: skip
 
-METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _TABLE})
+TABLE: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _OWN})
+METRICS: Registry[Metric] = Registry("metric", "codyra_suite.metrics", f"{__name__}:Metric", RowsOf(f"{__name__}:TABLE"), of_classes=False)
 
 CONVENTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -146,22 +148,30 @@ def metric(name: str) -> Metric:
     """The metric of that name.
 
     Raises:
-        SuiteError: unknown name.
+        ConfigError: unknown name, or an outside package's that cannot be used.
     """
-    if name not in METRICS:
-        raise unknown_name("metric", name, METRICS)
     return METRICS[name]
 
 
 def convention(name: str) -> tuple[Metric, ...]:
-    """The metrics that ``leaderboard --convention NAME`` shows, in order.
+    """The metrics that ``leaderboard --convention NAME`` shows, in order. Those of an outside package, ``NAME.metric``, make one too.
 
     Raises:
         SuiteError: unknown name.
     """
-    if name not in CONVENTIONS:
-        raise unknown_name("metric convention", name, CONVENTIONS)
-    return tuple(METRICS[entry] for entry in CONVENTIONS[name])
+    known = {**_outside_conventions(), **CONVENTIONS}
+    if name not in known:
+        raise unknown_name("metric convention", name, known)
+    return tuple(METRICS[entry] for entry in known[name])
+
+
+def _outside_conventions() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name in METRICS:
+        prefix, dot, _ = name.partition(".")
+        if name not in TABLE and dot:
+            found[prefix] = (*found.get(prefix, ()), name)
+    return found
 
 
 def compute(name: str, matrix: AccuracyMatrix) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from suite.files import sqlite_uri
-from suite.registry import Entry, Registry
+from suite.registration import Entry, Registry
 from suite.tracking.tracker import Tracker
 
 MLFLOW = "suite.tracking.mlflow_tracker:MlflowTracker"

@@ -12,7 +12,8 @@ import pytest
 
 from suite.cli.main import main
 from suite.errors import ConfigError
-from suite.registry import BACKBONES, BENCHMARKS, METHODS, Registry
+from suite.registration import Registry
+from suite.registry import BACKBONES, BENCHMARKS, METHODS
 from suite.runs.record import read_record
 from suite.workflows.comparing import _failures
 from suite.workflows.configs import comparison, run_config, settings_for

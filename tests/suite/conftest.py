@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from suite.metrics.conventions import METRICS
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES
 from suite.runs import import_closure
 from suite.runs.identity import code_hash
@@ -76,7 +77,7 @@ def forgotten() -> Iterator[Callable[[], None]]:
 
     def forget() -> None:
         importlib.invalidate_caches()
-        for table in (METHODS, BENCHMARKS, BACKBONES, SPACES, TRACKERS):
+        for table in (METHODS, BENCHMARKS, BACKBONES, SPACES, METRICS, TRACKERS):
             vars(table).pop("_found", None)
         for name in [name for name in sys.modules if name.partition(".")[0] in ("outsider", "besides")]:
             del sys.modules[name]

@@ -11,7 +11,11 @@ from typer.testing import CliRunner
 from suite.cli.main import app
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError
-from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES, Entry, Registry
+from suite.metrics.conventions import METRICS, convention
+from suite.registration import Entry, Registry
+from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES
+from suite.tracking.trackers import TRACKERS
+from suite.tuning.objectives import Objective
 
 FIXED = "from typing import Literal\nfrom suite.parts import MethodConfig\nclass C(MethodConfig):\n    name: Literal['{}'] = '{}'\n"
 BROKEN = {
@@ -37,13 +41,13 @@ def test_unknown_name_offers_the_nearest_and_the_list() -> None:
         METHODS["repley"]
 
 
-@pytest.mark.parametrize("table", [METHODS, BENCHMARKS, BACKBONES, SPACES], ids=lambda table: table.kind)
+@pytest.mark.parametrize("table", [METHODS, BENCHMARKS, BACKBONES, SPACES, METRICS, TRACKERS], ids=lambda table: table.kind)
 def test_registered_objects_are_of_their_kind(table: Registry[object]) -> None:
-    outside = {name: Entry(entry.target, "", ("suite", "0")) for name, entry in table.own.items()}  # checked as outside ones are
+    outside = {name: Entry(entry.target, "", ("suite", "0"), entry.key) for name, entry in table.own.items()}  # checked as outside ones are
     checked = Registry[object](table.kind, "codyra_suite.tests", table.base, outside, table.of_classes)
     for name in table:
         found = checked[name]
-        if table is not SPACES:
+        if table in (METHODS, BENCHMARKS, BACKBONES):
             assert found.model_fields["name"].default == name  # type: ignore[attr-defined]
 
 
@@ -82,4 +86,31 @@ def test_it_stops_nobody_who_does_not_ask_for_it(installed: Callable[[dict[str, 
     shown = CliRunner().invoke(app, ["list", "methods"], env={"COLUMNS": "300"})
     assert shown.exit_code == 0
     for words in ("lora", "no_such_library", "method 'lora' is added by the suite and by package 'outsider 1.0'", "method 'twice' is added by"):
+        assert words in shown.output
+
+
+MEASURE = """
+from suite.metrics.conventions import Metric
+FIRST = Metric("acme.first", lambda matrix: 7.0, True, "nowhere", "seven")
+"""
+
+
+def test_an_outside_metric_is_an_objective_a_column_and_a_row_of_the_list(installed: Callable[[dict[str, str]], Path]) -> None:
+    installed(
+        {
+            "outsider/__init__.py": "",
+            "outsider/measure.py": MEASURE,
+            "outsider-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n",
+            "outsider-1.0.dist-info/entry_points.txt": (
+                "[codyra_suite.metrics]\nacme.first = outsider.measure:FIRST\nacme.broken = outsider.nothing:X\n"
+                "gem.bwt = outsider.measure:FIRST\n"
+            ),
+        }
+    )
+    assert Objective("acme.first").maximize
+    assert METRICS["gem.bwt"].source != "nowhere"
+    with pytest.raises(ConfigError, match="metric 'acme.broken' of package 'outsider 1.0': .* cannot be imported"):
+        convention("acme")
+    shown = CliRunner().invoke(app, ["list", "metrics"], env={"COLUMNS": "300"})
+    for words in ("acme.first", "seven", "cannot be imported", "metric 'gem.bwt' is added by the suite and by package 'outsider 1.0'"):
         assert words in shown.output

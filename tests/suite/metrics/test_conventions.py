@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from suite.errors import SuiteError
-from suite.metrics.conventions import CONVENTIONS, METRICS, compute, convention
+from suite.metrics.conventions import CONVENTIONS, TABLE, compute, convention
 from suite.metrics.matrix import AccuracyMatrix
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -110,7 +110,7 @@ def zscl_matrices() -> dict[tuple[str, str], AccuracyMatrix]:
     return matrices
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", TABLE)
 def test_worked_example(name) -> None:
     assert compute(name, WORKED) == pytest.approx(WORKED_VALUES[name], abs=1e-12)
 
@@ -120,7 +120,7 @@ def test_worked_trace_example(name) -> None:
     assert compute(name, TRACE_WORKED) == pytest.approx(TRACE_VALUES[name], abs=1e-12)
 
 
-@pytest.mark.parametrize("name", sorted(set(METRICS) - set(TRACE_VALUES) - {"avalanche.forgetting", "seekr.bwt"}))
+@pytest.mark.parametrize("name", sorted(set(TABLE) - set(TRACE_VALUES) - {"avalanche.forgetting", "seekr.bwt"}))
 def test_metrics_that_need_unseen_cells_refuse_the_trace_example(name) -> None:
     needs_unseen = name.endswith(("transfer", "fwt")) or name in {
         "zscl.average", "rail.average", "codyra.average", "chaudhry.forgetting",
@@ -207,7 +207,7 @@ def test_every_convention_names_known_metrics_and_shows_each_once() -> None:
 def test_direction_and_sign_agree() -> None:
     worse = AccuracyMatrix.from_lists([[0] * 3, [80, 10, 10], [40, 80, 10], [20, 40, 80]], ("a", "b", "c"))
     better = AccuracyMatrix.from_lists([[0] * 3, [90, 50, 50], [89, 90, 50], [88, 89, 90]], ("a", "b", "c"))
-    for metric in METRICS.values():
+    for metric in TABLE.values():
         gain = metric.function(better) - metric.function(worse)
         assert (gain > 0) == metric.higher_is_better, metric.name
         assert metric.source and metric.description
@@ -299,7 +299,7 @@ def test_a_missing_cell_is_refused_or_does_not_matter(matrix, data) -> None:
     values = matrix.values.copy()
     values[row, column] = np.nan
     holed = AccuracyMatrix(values, matrix.tasks)
-    for name in METRICS:
+    for name in TABLE:
         before = matrix.values.tobytes()
         try:
             assert compute(name, holed) == compute(name, matrix)
@@ -311,6 +311,6 @@ def test_a_missing_cell_is_refused_or_does_not_matter(matrix, data) -> None:
 @given(matrices())
 def test_nothing_is_finite_without_measurements(matrix) -> None:
     empty = AccuracyMatrix(np.full_like(matrix.values, np.nan), matrix.tasks)
-    for name in METRICS:
+    for name in TABLE:
         with pytest.raises(SuiteError, match="was not measured"):
             compute(name, empty)
