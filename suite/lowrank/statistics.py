@@ -47,7 +47,7 @@ def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[],
                 return
             latest[:] = [(x, total)]
             mask = seen()
-            x = x.detach() if mask is None or x.dim() < 3 else x.detach()[mask]
+            x = x.detach() if mask is None or x.dim() < 3 else x.detach() * mask[..., None]  # a row of zeros adds nothing
             rows = x.reshape(-1, x.shape[-1]).to(total.dtype)
             total.addmm_(rows.T, rows)
             counts[id(total)] += len(rows)
