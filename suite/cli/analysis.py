@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from suite.cli.options import BenchmarkOption, MethodOption, OutOption, SettingOption, StudyOption, TrackingOption, TrialsOption
 from suite.workflows.places import OUT
-
-if TYPE_CHECKING:
-
-    from suite.leaderboard.run_set import Loader, RunSet
-    from suite.runs.record import Record
 
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the rows to this file; - is standard output.")]
 
@@ -40,8 +34,9 @@ def ranks(
     from suite.files import printed_beside
     from suite.leaderboard.export import write_frame
     from suite.leaderboard.ranks import rank_comparison, ranks_of, shift_frame
+    from suite.workflows.tables import named_runs
 
-    records = _records(names, out, tracking)
+    records = named_runs(names, {}, out, tracking).records
     frame = ranks_of(records)
     with printed_beside(csv):
         for by in ("encoder", "weight", "layer", "task"):
@@ -84,8 +79,9 @@ def significance(
     from suite.leaderboard.comparison import pairwise_frame
     from suite.leaderboard.export import write_frame
     from suite.leaderboard.significance import groups_of_rows, rank_table, variance_frame
+    from suite.workflows.tables import named_runs
 
-    runs = _run_set(names or [], {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, out, tracking)
+    runs = named_runs(names or [], {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, out, tracking)
     written = []
     with printed_beside(csv):
         for title, rows in groups_of_rows(runs, all_trials=all_trials or bool(names)):
@@ -103,35 +99,3 @@ def significance(
 
             write_frame(pd.concat(written, ignore_index=True), "csv", csv)
             typer.echo(f"csv: {csv}")
-
-
-def _records(names: Sequence[str], out: Path, tracking: str | None) -> list[Record]:
-    return _run_set(names, {}, out, tracking).records
-
-
-def _run_set(names: Sequence[str], filters: dict[str, str | None], out: Path, tracking: str | None) -> RunSet:
-    """The named runs (folders, ids below ``out``, ids in MLflow), or without names what MLflow holds under the filters."""
-    from suite.errors import ConfigError
-    from suite.leaderboard.run_set import RunSet, load_runs
-    from suite.runs.store import RunStore
-
-    if not names:
-        return load_runs(tracking, filters, out)
-    records: list[Record] = []
-    loaders: dict[str, Loader] = {}
-    missing: list[str] = []
-    for name in names:
-        try:
-            run = RunStore(out).find(name)
-        except ConfigError:
-            missing.append(name)
-        else:
-            records.append(run.record)
-            loaders[run.record.run_id] = run.outcomes
-    if missing:
-        stored = load_runs(tracking, {}, out)
-        for name in missing:
-            record = stored.named(name)
-            records.append(record)
-            loaders[record.run_id] = stored.loaders[record.run_id]
-    return RunSet(records, loaders)

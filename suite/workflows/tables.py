@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite.errors import ConfigError
 from suite.leaderboard.ledger import LEDGERS, with_published
-from suite.leaderboard.run_set import RunSet, load_runs
+from suite.leaderboard.run_set import Loader, RunSet, load_runs
 from suite.leaderboard.standing import board
+from suite.runs.record import Record
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.places import OUT
 from suite.workflows.progress import QUIET, Watcher
@@ -119,6 +120,34 @@ def reproduction(
     found = _shown_runs(tracking, filters, Path(out), is_optional=True)
     frames = [leaderboard_frame(found.records, name) for name in RECOMPUTED]
     return reproduction_frame(pd.concat(frames, ignore_index=True), found.records, [benchmark] if benchmark else list(LEDGERS))
+
+
+def named_runs(names: Sequence[str], filters: Mapping[str, str | None], out: Path, tracking: str | None) -> RunSet:
+    """The named runs (folders, ids below ``out``, ids in MLflow), or without names what is stored under the filters.
+
+    Raises:
+        SuiteError: one of them is nowhere, or the filters leave nothing.
+    """
+    if not names:
+        return load_runs(tracking, filters, out)
+    records: list[Record] = []
+    loaders: dict[str, Loader] = {}
+    missing: list[str] = []
+    for name in names:
+        try:
+            run = RunStore(out).find(name)
+        except ConfigError:
+            missing.append(name)
+        else:
+            records.append(run.record)
+            loaders[run.record.run_id] = run.outcomes
+    if missing:
+        stored = load_runs(tracking, {}, out)
+        for name in missing:
+            record = stored.named(name)
+            records.append(record)
+            loaders[record.run_id] = stored.loaders[record.run_id]
+    return RunSet(records, loaders)
 
 
 def _shown_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path, *, is_optional: bool) -> RunSet:
