@@ -44,14 +44,14 @@ SPECIFIC = "specific"
 
 
 class LodaConfig(MethodConfig):
-    """Hyperparameters.
+    """Hyperparameters; rank and rho are those published for DomainNet.
 
     Attributes:
         rank: of either branch.
         general_weight, specific_weight: scales g and s.
         gamma: how much the new task counts when the general branch is merged; 0 drops that branch from the second task on.
         aligned: gradient-aligned optimisation; two more passes over the rows of every step.
-        rho: the longest move to where a half's gradient is taken.
+        rho: the longest move to where a half's gradient is taken; it is a length per tensor, so narrow networks need less.
     """
 
     name: Literal["loda"] = "loda"
@@ -61,7 +61,7 @@ class LodaConfig(MethodConfig):
     specific_weight: Annotated[float, Field(gt=0)] = 0.5
     gamma: Annotated[float, Field(ge=0)] = 3.0
     aligned: bool = True
-    rho: Annotated[float, Field(ge=0)] = 0.7
+    rho: Annotated[float, Field(ge=0)] = 0.3
 
     def build(self) -> Loda:
         return Loda(self)
@@ -98,7 +98,10 @@ class Loda(Method):
                     slot.parts[SPECIFIC] = frozen_a(slot, specific.T / math.sqrt(3), scale=config.specific_weight)
 
     def backward(self, batches: list[Batch], run: RunPass) -> Tensor:
-        """One number is drawn per pass whatever its rows are, so that workers stay in step; each moves by the gradient of its own."""
+        """One number is drawn per pass whatever its rows are, so that workers stay in step; each moves by the gradient of its own.
+
+        The loss for the log is that of the weights as they are, not where they are moved to.
+        """
         if not self.config.aligned:
             return run(batches)
         draws = torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=self._draws)))
@@ -113,10 +116,10 @@ class Loda(Method):
         losses = []
         for ahead, own in ((first, second), (second, first)):
             share = len(own) / len(batch)
-            _, guide = gradients(parameters, run, batch.part(ahead))
+            loss, guide = gradients(parameters, run, batch.part(ahead))
             with moved(parameters, [-reach * g / (g.norm() + 1e-12) for g in guide]):
-                loss, gradient = gradients(parameters, run, batch.part(own))
-            losses.append(share * loss)
+                _, gradient = gradients(parameters, run, batch.part(own))
+            losses.append((1 - share) * loss)
             found.append([share * g for g in gradient])
         for parameter, old, one, other in zip(parameters, before, *found, strict=True):
             parameter.grad = one + other if old is None else old + one + other

@@ -136,7 +136,7 @@ def test_gradients_are_taken_where_the_other_half_has_led(make_trainer: Make) ->
     state = method._draws.get_state()
     draws = torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=method._draws)))
     method._draws.set_state(state)
-    reach = 0.7 * float(torch.rand((), generator=draws))
+    reach = 0.3 * float(torch.rand((), generator=draws))
     first, second = halves(batch, draws)
     kept = [parameter.detach().clone() for parameter in parameters]
     wanted = [torch.zeros_like(parameter) for parameter in parameters]
