@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from suite.backbones.learner import Learner, Output
+from suite.backbones.learner import Batch, Learner, Output
 from suite.config import RunConfig
 from trainables.assemble import assemble
 from trainables.checkpoint import module_tensors
-from trainables.method import Step, TaskContext, count_parameters
+from trainables.method import RunPass, Step, TaskContext, count_parameters
 from trainables.stream_trainer import StreamTrainer, TaskReport
 
 CPU = torch.device("cpu")
@@ -75,7 +76,7 @@ class Watched:
     def _watch(self) -> None:
         """Looks before and after the method's own hooks; the trainer finds these in the place of the method's."""
         method = self.method
-        begin_task, loss, end_task = method.begin_task, method.loss, method.end_task
+        begin_task, loss, backward, end_task = method.begin_task, method.loss, method.backward, method.end_task
 
         current = 0
 
@@ -88,11 +89,15 @@ class Watched:
         def loss_and_look(step: Step) -> Tensor:
             total = loss(step)
             seen = self.tasks[current]
-            if bool((step.batches[0].tasks == current).all()):  # else a pass over other rows that ``backward`` asked for
-                seen.losses.append(float(step.outputs[0].loss.detach()))
             if step.index == step.of - 1:
                 seen.term = max(seen.term, self._share_of_terms(total, step.outputs[0].loss))
             return total
+
+        def backward_and_look(batches: list[Batch], run: RunPass) -> Tensor:
+            """What it returns is the loss of the log; it may have run passes elsewhere, on other rows or at other weights."""
+            found = backward(batches, run)
+            self.tasks[current].losses.append(float(found))
+            return found
 
         def look_and_end(context: TaskContext) -> None:
             seen, groups = self.tasks[context.index], method.parameter_groups()
@@ -101,7 +106,13 @@ class Watched:
             self._look_merged(seen)
             end_task(context)
 
-        for name, hook in (("begin_task", begin_and_look), ("loss", loss_and_look), ("end_task", look_and_end)):
+        hooks: dict[str, Callable[..., Any]] = {
+            "begin_task": begin_and_look,
+            "loss": loss_and_look,
+            "backward": backward_and_look,
+            "end_task": look_and_end,
+        }
+        for name, hook in hooks.items():
             setattr(method, name, hook)
 
     def _share_of_terms(self, total: Tensor, task: Tensor) -> float:
