@@ -42,7 +42,7 @@ def submit(
 ) -> None:
     """Hand a sweep to a Ray cluster as a job, follow its log, exit with its exit code.
 
-    The code of this installation and the sweep file travel along; nothing else does. Ctrl-C leaves the job running.
+    The code of this installation, the outside packages that the sweep uses and the sweep file travel along; nothing else does. Ctrl-C leaves the job running.
 
     Examples:
 

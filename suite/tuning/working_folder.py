@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -26,10 +28,10 @@ SKIPPED_ENDINGS = (".pyc", ".pyo", ".egg-info")
 SETUP_SECONDS = 3600
 
 
-def package_files(root: Path = ROOT) -> dict[str, Path]:
+def package_files(root: Path = ROOT, packages: Sequence[str] = PACKAGES) -> dict[str, Path]:
     """Path inside the working folder -> file, for everything below the packages that is neither hidden nor made by running them."""
     found: dict[str, Path] = {}
-    for package in PACKAGES:
+    for package in packages:
         for folder, names, files in os.walk(root / package):
             names[:] = sorted(name for name in names if not _left_out(name) and not (Path(folder) / name).is_symlink())
             for name in sorted(files):
@@ -43,14 +45,23 @@ def _left_out(name: str) -> bool:
     return name.startswith(".") or name in SKIPPED_FOLDERS or name.endswith(SKIPPED_ENDINGS)
 
 
-def build_working_folder(folder: Path, sweep: tuple[str, Path], *, root: Path = ROOT, most_bytes: int = MOST_BYTES) -> int:
-    """Copy what a job needs, the sweep file under its new name, into the empty ``folder``; the number of bytes.
+def build_working_folder(
+    folder: Path,
+    sweep: tuple[str, Path],
+    outside: Mapping[str, Path | bytes] = MappingProxyType({}),
+    *,
+    root: Path = ROOT,
+    most_bytes: int = MOST_BYTES,
+) -> int:
+    """Copy what a job needs, the sweep file under its new name and files of ``outside`` packages, into the empty ``folder``.
+
+    Returns the number of bytes.
 
     Raises:
         ConfigError: it would be larger than ``most_bytes``; the largest files are named, nothing is copied.
     """
-    files = {**package_files(root), sweep[0]: sweep[1]}
-    sizes = {name: path.stat().st_size for name, path in files.items()}
+    files: dict[str, Path | bytes] = {**outside, **package_files(root), sweep[0]: sweep[1]}
+    sizes = {name: len(file) if isinstance(file, bytes) else file.stat().st_size for name, file in files.items()}
     total = sum(sizes.values())
     if total > most_bytes:
         largest = ", ".join(
@@ -60,9 +71,12 @@ def build_working_folder(folder: Path, sweep: tuple[str, Path], *, root: Path = 
             f"submit: the working folder would hold {total / 2**20:.1f} MiB, more than {most_bytes / 2**20:.0f}; largest: {largest}; "
             f"move what is not code out of {root}."
         )
-    for name, path in files.items():
+    for name, file in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / name)
+        if isinstance(file, bytes):
+            (folder / name).write_bytes(file)
+        else:
+            shutil.copyfile(file, folder / name)
     commit, dirty = commit_and_dirty(root)
     (folder / COMMIT_FILE).write_text(json.dumps({"commit": commit, "dirty": dirty}), encoding="utf-8")
     return total

@@ -13,6 +13,7 @@ from suite.errors import ConfigError
 from suite.signals import CTRL_C_CODE
 from suite.tracking.trackers import tracker_class
 from suite.tuning import submission
+from suite.tuning.outside_packages import outside_entries, outside_files
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.working_folder import build_working_folder, runtime_environment
 from suite.workflows.progress import QUIET, Watcher
@@ -64,11 +65,14 @@ def submit(
     with tempfile.TemporaryDirectory(prefix="codyra-submit-") as scratch:
         working, runtime = Path(scratch) / "job", Path(scratch) / "runtime_env.yaml"
         working.mkdir()
-        size = build_working_folder(working, (named, file))
+        outside = outside_entries(study)
+        size = build_working_folder(working, (named, file), outside_files(outside))
         runtime_environment(runtime, environment, pinned=not own_environment)
         job = submission.Job(submission.check_address(address), f"codyra-{study.name}-{secrets.token_hex(4)}")
         command = job.submit_command(working, runtime, entry, wait=follow)
         source = "of the cluster" if own_environment else "from requirements.lock"
+        for owner in sorted({entry.owner for entry in outside}):
+            watcher.say(f"{owner} travels along; libraries that it needs beside the suite's must be installed on the cluster")
         watcher.say(f"working folder {size / 2**20:.1f} MiB, environment {source}\n$ {shlex.join(command)}")
         try:
             return submission.submit(job, command, watcher.say, follow=follow)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ import yaml
 
 from suite.errors import ConfigError
 from suite.runs.provenance import commit_and_dirty
+from suite.tuning.outside_packages import outside_entries, outside_files
+from suite.tuning.study_config import StudyConfig
 from suite.tuning.working_folder import LOCK, PACKAGES, build_working_folder, package_files, runtime_environment
 
 BIG = b"x" * 2**20
@@ -66,6 +70,32 @@ def test_the_real_folder_is_small_and_works_alone(repository: Path, tmp_path: Pa
     here = subprocess.run(call, cwd=repository, capture_output=True, text=True, check=True, timeout=250)
     assert done.stdout.split()[0].startswith(str(folder))
     assert done.stdout.split()[1:] == here.stdout.split()[1:]
+
+
+def test_outside_packages_of_a_sweep_travel_and_are_found_there(
+    repository: Path, tmp_path: Path, installed: Callable[[dict[str, str]], Path]
+) -> None:
+    """With their data files and the entries that name them; other packages stay at home."""
+    plugin = repository / "examples" / "plugin"
+    files = {f"damped_lora/{path.name}": path.read_text() for path in (plugin / "damped_lora").glob("*.py")}
+    files["damped_lora/facts.json"] = "{}"
+    entries = tomllib.loads((plugin / "pyproject.toml").read_text())["project"]["entry-points"]
+    lines = [line for group, rows in entries.items() for line in [f"[{group}]", *(f"{k} = {v}" for k, v in rows.items())]]
+    files["damped_lora-1.0.dist-info/METADATA"] = "Metadata-Version: 2.1\nName: damped-lora\nVersion: 1.0\n"
+    files["damped_lora-1.0.dist-info/entry_points.txt"] = "\n".join(lines)
+    installed({**files, "besides/__init__.py": ""})
+    study = StudyConfig.model_validate({"name": "s", "run": {"benchmark": "bars-and-corners"}, "space": "damped-lora"})
+    travelling = outside_files(outside_entries(study))
+    sweep, folder = tmp_path / "night.yaml", tmp_path / "job"
+    sweep.write_text("space: damped-lora\n")
+    build_working_folder(folder, ("night.yaml", sweep), travelling)
+    assert {name for name in travelling if ".dist-info/" not in name} == {name for name in files if ".dist-info/" not in name}
+    script = "from suite.registry import METHODS; print(METHODS['damped-lora'].__module__, METHODS.entries['damped-lora'].owner)"
+    call = [sys.executable, "-c", script]
+    done = subprocess.run(call, cwd=folder, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, check=True, timeout=250)
+    assert done.stdout.split("\n")[0] == "damped_lora.method package 'damped-lora 1.0'"
+    plain = StudyConfig.model_validate({"name": "s", "run": {"benchmark": "mini-mtil"}, "space": "lora"})
+    assert outside_entries(plain) == []
 
 
 def test_a_copy_states_the_commit_it_was_taken_from(tmp_path: Path) -> None:

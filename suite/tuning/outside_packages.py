@@ -1,0 +1,56 @@
+"""Outside packages that a sweep uses, as files that can travel with it: their own files and the entries that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES, Entry
+from suite.runs.import_closure import PACKAGES, closure
+from suite.runs.provenance import ROOT
+from suite.tuning.study_config import StudyConfig
+from suite.tuning.working_folder import package_files
+
+
+def outside_entries(study: StudyConfig) -> list[Entry]:
+    """Rows of outside packages among the study's spaces, their methods, its benchmark and its backbone."""
+    spaces = [study.space] if isinstance(study.space, str) else list(study.space)
+    benchmark = _name(study.run.get("benchmark"))
+    backbone = _name(study.run.get("backbone")) or (_name(BENCHMARKS[benchmark].backbone) if benchmark in BENCHMARKS else None)
+    used: list[tuple[Mapping[str, Entry], str | None]] = [
+        *((SPACES.entries, space) for space in spaces),
+        *((METHODS.entries, SPACES[space].method) for space in spaces),
+        (BENCHMARKS.entries, benchmark),
+        (BACKBONES.entries, backbone),
+    ]
+    found = [table[name] for table, name in used if name is not None and name in table]
+    return [entry for entry in found if entry.package is not None]
+
+
+def outside_files(entries: Iterable[Entry]) -> dict[str, Path | bytes]:
+    """Path inside a job's working folder -> file or content.
+
+    Of every package all its files, of other code of the user's that it imports the same, and beside them the metadata by which the
+    registry finds the package there.
+    """
+    found: dict[str, Path | bytes] = {}
+    for entry in entries:
+        assert entry.package is not None
+        for name, path in closure([entry.target.partition(":")[0]], ROOT).items():
+            top, *inner = Path(name).parts
+            if top in PACKAGES:
+                continue
+            found |= package_files(path.parents[len(inner)], (top,)) if inner else {name: path}
+        metadata = distribution(entry.package[0])
+        folder = f"{'-'.join(entry.package).replace(' ', '_')}.dist-info"
+        for name in ("METADATA", "entry_points.txt"):
+            found[f"{folder}/{name}"] = (metadata.read_text(name) or "").encode()
+    return found
+
+
+def _name(part: Any) -> str | None:
+    """The name in a part of a run config, which is that name alone or fields."""
+    name = part.get("name") if isinstance(part, Mapping) else part
+    return name if isinstance(name, str) else None
