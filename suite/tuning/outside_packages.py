@@ -7,7 +7,8 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES, Entry
+from suite.registration import Entry
+from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES
 from suite.runs.import_closure import PACKAGES, closure
 from suite.runs.provenance import ROOT
 from suite.tuning.study_config import StudyConfig
@@ -18,7 +19,8 @@ def outside_entries(study: StudyConfig) -> list[Entry]:
     """Rows of outside packages among the study's spaces, their methods, its benchmark and its backbone."""
     spaces = [study.space] if isinstance(study.space, str) else list(study.space)
     benchmark = _name(study.run.get("benchmark"))
-    backbone = _name(study.run.get("backbone")) or (_name(BENCHMARKS[benchmark].backbone) if benchmark in BENCHMARKS else None)
+    default = BENCHMARKS[benchmark].backbone if benchmark is not None and benchmark in BENCHMARKS else None
+    backbone = _name(study.run.get("backbone")) or _name(default)
     used: list[tuple[Mapping[str, Entry], str | None]] = [
         *((SPACES.entries, space) for space in spaces),
         *((METHODS.entries, SPACES[space].method) for space in spaces),
