@@ -28,6 +28,10 @@ Part = TypeVar("Part", bound=PartConfig)
 CONFIG = "config.yaml"  # a run's own, in its folder
 LONGEST_SHOWN = 80  # characters of a value in an error
 MOST_CLAUSES = 20  # wrong fields named in one error
+TAKES = {  # what Pydantic says in words of Python alone
+    **dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type"), "takes a list, as in [a, b]"),
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), "takes fields, as in {field: value}"),
+}
 
 
 class RunConfig(Settings):
@@ -198,7 +202,7 @@ def _clause(problem: dict[str, Any], fields: Mapping[str, Any], model: type[Base
         return f"{place}: unknown key; allowed are {', '.join(allowed)}{hint}"
     if problem["type"] == "missing":
         return f"{place}: is missing"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = TAKES.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ")
     value = problem.get("input")
     shown = "" if isinstance(value, (dict, BaseModel)) or f"'{value}'" in message else f" (is {_shown(value)})"
     message = message[:1].lower() + message[1:] if message[:1].isupper() else message

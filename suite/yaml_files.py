@@ -79,7 +79,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(f"{path}: is not valid YAML ({error}); correct it there.") from None
     if not isinstance(value, dict):
-        raise ConfigError(f"{path}: holds a {type(value).__name__}; a config is a mapping of keys to values.")
+        found = "is empty" if value is None else f"holds a {'list' if isinstance(value, list) else 'single value'}"
+        raise ConfigError(f"{path}: {found}; a config is a mapping of keys to values.")
     return value
 
 

@@ -51,6 +51,8 @@ def print_front(study: Study) -> None:
     counts = Counter(trial.state.name for trial in own)
     repeats = f" ({len(trials) - len(own)} repetitions of them)" if len(trials) > len(own) else ""
     typer.echo("trials: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) + repeats)
+    if counts["RUNNING"]:
+        typer.echo("RUNNING are those that were interrupted; --resume goes on with them from their last finished task")
 
 
 def _short(value: Any) -> str:

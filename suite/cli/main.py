@@ -87,10 +87,22 @@ def _require_utf8(arguments: Sequence[str]) -> None:
             raise ConfigError(f"{os.fsencode(word)!r}: is not UTF-8; rename what it names and give the new name.")
 
 
+def _open_closed_streams() -> None:
+    """Output that was closed (``>&-``, some daemons) goes nowhere; without it Python has no stream to ask, and files take its number."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
+
+
 def main() -> None:
     """Entry point of the console script."""
     endings = Endings()
     endings.listen()
+    _open_closed_streams()
     try:
         _require_utf8(sys.argv[1:])
         app()
@@ -104,7 +116,7 @@ def main() -> None:
         unusable = error.errno in FULL or (error.errno in OF_THE_PATH and error.filename is not None)
         if not unusable or "--debug" in sys.argv:
             raise
-        place, reason = error.filename or "a file", os.strerror(error.errno or 0)
+        place, reason = error.filename or "standard output", os.strerror(error.errno or 0)
         advice = "name a folder that can be written and has room, the same command goes on"
         typer.echo(f"codyra-suite: {place}: {reason}; {advice}.", err=True)
         sys.exit(2)

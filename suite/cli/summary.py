@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
-from suite.cli.tables import Column, Sheet, print_sheet
+from suite.cli.tables import Column, Sheet, print_line, print_sheet
 from suite.errors import UndefinedMetric
 from suite.metrics.conventions import metric
 from suite.metrics.matrix import AccuracyMatrix
@@ -25,14 +25,14 @@ def print_run(record: Record, folder: Path, *, found: bool = False) -> None:
     print_sheet(matrix_sheet(record.test, record.tasks, f"{record.benchmark}, {who}: test {kind}"))
     if found:
         ended = f" on {record.ended_at:%Y-%m-%d %H:%M} UTC" if record.ended_at else ""
-        typer.echo(f"found, not trained: this run was finished{ended}, with this config, data and code")
+        print_line(f"found, not trained: this run was finished{ended}, with this config, data and code")
     for note in dict.fromkeys(note for result in record.results for note in result.facts.get("notes", [])):
-        typer.echo(note)
+        print_line(note)
     if record.status == "finished":
         _print_metrics(record)
     else:
         reason = f" ({record.reason})" if record.reason else ""
-        typer.echo(f"{record.status} after {record.tasks_done} of {len(record.tasks)} tasks{reason}")
+        print_line(f"{record.status} after {record.tasks_done} of {len(record.tasks)} tasks{reason}")
     typer.echo(f"record: {folder / 'record.json'}")
 
 
@@ -47,9 +47,9 @@ def _print_metrics(record: Record) -> None:
         except UndefinedMetric as reason:
             shown.append(f"{name} -")
             undefined.setdefault(str(reason), []).append(name)
-    typer.echo(", ".join(shown))
+    print_line(", ".join(shown))
     for why, names in undefined.items():
-        typer.echo(f"undefined: {', '.join(names)} ({why.partition(';')[0].rstrip('.')})")
+        print_line(f"undefined: {', '.join(names)} ({why.partition(';')[0].rstrip('.')})")
 
 
 def matrix_sheet(cells: Cells, tasks: list[str], title: str) -> Sheet:

@@ -85,8 +85,13 @@ def print_sheet(sheet: Sheet) -> None:
         console.print()
     missing = f"not shown in {width} columns: {', '.join(left_out)}; {sheet.elsewhere}"
     for note in (*sheet.notes, *([missing] if left_out else [])):
-        console.print(Text(note), soft_wrap=width is None)
+        print_line(note)
     console.print()
+
+
+def print_line(text: str) -> None:
+    """Print plain text on standard output; a terminal that is too narrow for it breaks it between words."""
+    Console().print(Text(text), soft_wrap=not sys.stdout.isatty())
 
 
 def _arranged(sheet: Sheet, width: int | None) -> tuple[list[tuple[Sheet, _Layout]], list[str]]:

@@ -71,11 +71,15 @@ def test_a_config_file_is_read_with_and_without_byte_order_mark_and_from_a_descr
 def test_every_unreadable_config_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
     (tmp_path / "list.yaml").write_text("[1]")
+    (tmp_path / "empty.yaml").write_text("# nothing yet")
+    (tmp_path / "word.yaml").write_text("lora")
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
     os.mkfifo(tmp_path / "pipe.yaml")
     reasons = {
         "latin.yaml": r"is not UTF-8 text \(byte 9\); save it as UTF-8",
         "list.yaml": "holds a list",
+        "empty.yaml": "is empty; a config is a mapping of keys to values",
+        "word.yaml": "holds a single value",
         "loop.yaml": "cannot be read",
         "pipe.yaml": "it is a pipe or a device",
         "none.yaml": "there is no such file",

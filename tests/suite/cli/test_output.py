@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
@@ -44,3 +45,19 @@ def test_a_device_takes_a_table_and_stays_a_device(tmp_path: Path, monkeypatch: 
     assert Path("link.csv").is_symlink()
     assert len(pd.read_csv("kept.csv")) > 5
     assert stat.S_IMODE(Path("kept.csv").stat().st_mode) == 0o600
+
+
+def test_standard_output_may_be_closed(tmp_path: Path) -> None:
+    """As daemons and cron jobs have it; Python then has no stream, and the next file would be number 1."""
+    call = ["sh", "-c", 'exec "$0" "$@" >&-', sys.executable, "-m", "suite.cli.main", "list", "benchmarks"]
+    done = subprocess.run(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_full_standard_output_is_named(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "suite.cli.main", "list", "benchmarks"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("codyra-suite: standard output: No space left on device")

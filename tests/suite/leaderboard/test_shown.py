@@ -59,5 +59,9 @@ def test_a_run_is_named_and_says_when_it_was_found(make_record: Callable[..., Re
     first = show(lambda: print_run(record, tmp_path), None)
     assert all(part in first[0] for part in ("lora", "seed 3", record.run_id))
     assert not any("found" in line for line in first)
+    narrow = show(lambda: print_run(record, Path("x")), 60)
+    names = re.findall(r"[a-z]+\.[a-z_]+ -?\d", " ".join(first))
+    assert [word for word in names if word.split()[0] not in " ".join(narrow)] == []  # lines break between words, not inside a name
+    assert max(map(len, narrow)) <= 60
     again = show(lambda: print_run(record, tmp_path, found=True), None)
     assert any(line.startswith("found, not trained") for line in again)
