@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
+import termios
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +27,7 @@ class Endings:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         self.received = True
+        _leave_closed_terminal()
         ctrl_c = signal.getsignal(signal.SIGINT)
         if not callable(ctrl_c):
             raise KeyboardInterrupt
@@ -38,6 +42,18 @@ class Endings:
     def code(self, code: int) -> int:
         """The exit code of a command that would end with ``code``."""
         return CODE if self.received and code == CTRL_C_CODE else code
+
+
+def _leave_closed_terminal() -> None:
+    """Let output go nowhere where its terminal is gone: every line of an orderly end, and of a progress bar, would raise EIO."""
+    for number in (1, 2):
+        try:
+            termios.tcgetattr(number)
+        except termios.error as error:
+            if error.args[0] == errno.EIO:
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, number)
+                os.close(nowhere)
 
 
 @contextmanager

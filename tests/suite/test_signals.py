@@ -52,6 +52,28 @@ def test_handlers_come_back_from_a_library_that_takes_them(default_handlers: Non
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+CLOSED = """
+import os, pty, signal, sys
+from suite.signals import Endings
+Endings().listen()
+master, terminal = pty.openpty()
+os.dup2(terminal, 1)
+os.close(terminal)
+os.close(master)
+try:
+    signal.raise_signal(signal.SIGHUP)
+except KeyboardInterrupt:
+    print("what was finished", flush=True)
+    print("ended", file=sys.stderr)
+"""
+
+
+def test_a_closed_terminal_takes_nothing_away_from_an_orderly_end() -> None:
+    """Whatever is still printed there would raise EIO."""
+    done = subprocess.run([sys.executable, "-c", CLOSED], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "ended\n")
+
+
 def test_a_run_that_is_told_to_end_says_stopped(tmp_path: Path) -> None:
     options = ["--tracking", "none", "--set", "training.steps=100000", "--set", "benchmark.domains=[shapes, digits]"]
     command = [sys.executable, "-m", "suite.cli.main", "run", "mini-mtil", "--method", "lora", *options]
