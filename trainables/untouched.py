@@ -31,7 +31,7 @@ def untouched_folder(config: RunConfig, fingerprint: str, device: torch.device, 
 
 
 def zero_shot_row(trainer: StreamTrainer, folder: Path) -> TaskReport:
-    """Row 0, measured once and kept in ``folder``; what is damaged there is measured again."""
+    """Row 0, measured once and kept in ``folder``; what is damaged there, or was copied there from another, is measured again."""
     try:
         return _shared_row(folder, len(trainer.stream))
     except DataError:
@@ -70,7 +70,12 @@ def _measure(trainer: StreamTrainer, folder: Path) -> None:
     write_generations({f"{s}/0/{t}": list(o.texts) for (s, t), o in found.items() if o.texts}, folder)
     # Not rounded: the runs average these scores, as they average those of their own rows before they store them.
     write_outcomes({(s, 0, t): o.scores for (s, t), o in found.items()}, folder, np.float32)
-    row = {"ties": [o.ties for o in found.values()], "result": report.result.model_dump(mode="json"), **_digests(folder)}
+    row = {
+        "name": folder.name,
+        "ties": [o.ties for o in found.values()],
+        "result": report.result.model_dump(mode="json"),
+        **_digests(folder),
+    }
     atomic_write(folder / "row.json", sealed(row))
 
 
@@ -82,6 +87,8 @@ def _digests(folder: Path) -> dict[str, str]:
 def _shared_row(folder: Path, tasks: int) -> TaskReport:
     try:
         stored: dict[str, Any] = opened(json.loads((folder / "row.json").read_bytes()), where=str(folder / "row.json"))
+        if stored["name"] != folder.name:
+            raise ValueError(f"it is the row of {stored['name']}")
         if {name: stored[name] for name in ("outcomes", "answers")} != _digests(folder):
             raise ValueError("its outcomes or answers have changed")
         scores, texts, ties = read_outcomes(folder), read_generations(folder, 0), iter(stored["ties"])

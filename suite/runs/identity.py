@@ -12,7 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from suite.config import RunConfig
-from suite.hashing import canonical_hash, text_hash
+from suite.errors import ConfigError
+from suite.hashing import canonical_hash, file_hash, text_hash
 from suite.parts import PartConfig
 from suite.registry import BACKBONES, BENCHMARKS, METHODS
 from suite.runs.import_closure import closure
@@ -38,7 +39,7 @@ def code_version(*parts: PartConfig) -> str:
     Equal for a checkout and an installed copy.
 
     Raises:
-        ConfigError: a part whose class stands in no source file.
+        ConfigError: a part whose class stands in no source file, or a file that cannot be read.
     """
     return code_hash(tuple(sorted({type(part).__module__ for part in parts})))
 
@@ -48,9 +49,10 @@ def code_hash(modules: tuple[str, ...], root: Path = ROOT) -> str:
     """The same for the modules that the parts' classes stand in, with the suite's own packages below ``root``."""
     digest = hashlib.sha256()
     for name, path in sorted(closure((*TRAINER, *modules), root).items()):
-        data = path.read_bytes()
-        digest.update(f"{name}\0{len(data)}\0".encode())
-        digest.update(data)
+        try:
+            digest.update(f"{name}\0{file_hash(path)}\0".encode("utf-8", "surrogateescape"))
+        except OSError as error:
+            raise ConfigError(f"{path}: is part of the run's code and cannot be read ({error.strerror}); correct its rights.") from None
     return digest.hexdigest()[:16]
 
 

@@ -4,7 +4,8 @@
   early. Only imports under ``if TYPE_CHECKING`` do not, because they never run. With a module come the ``__init__`` files above it.
 - The suite's own packages are followed module by module. ``suite.registry`` is left out: it gives names to modules that are
   themselves where a closure begins, and must be free to gain a row.
-- Of an outside package all files count, because plug-ins load their own parts in ways that nobody can read. From there on,
+- Of an outside package all files count, tables and weights among them, because plug-ins load their own parts in ways that
+  nobody can read; only what Python itself writes there and hidden files do not. From there on,
   outside packages that are no installed library (code in a folder of the user's, an editable installation) are followed too.
 - Libraries are not followed; their versions stand in the record.
 """
@@ -16,7 +17,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES
+from importlib.machinery import BYTECODE_SUFFIXES, SOURCE_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from suite.runs.provenance import ROOT
 PACKAGES = ("suite", "trainables", "baselines", "search_spaces")
 LEFT_OUT = "suite.registry"
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
-CODE = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)
+PACKAGE_CACHE = "__pycache__"
 
 
 def closure(modules: Iterable[str], root: Path = ROOT) -> Mapping[str, Path]:
@@ -63,7 +64,7 @@ def _own(module: str, root: Path) -> dict[str, Path]:
 
 
 def _outside(package: str) -> dict[str, Path]:
-    """Every source file and extension of an outside package, or the one file of an outside module."""
+    """Every file of an outside package, or the one file of an outside module."""
     places = _places(package)
     if not places:
         raise ConfigError(
@@ -71,9 +72,15 @@ def _outside(package: str) -> dict[str, Path]:
         )
     found: dict[str, Path] = {}
     for place in places:
-        files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.name.endswith(CODE))
+        files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if _counts(path.relative_to(place)))
         found |= {path.relative_to(place.parent).as_posix(): path for path in files if path.is_file()}
     return found
+
+
+def _counts(path: Path) -> bool:
+    """Whether a file of a package, named from its folder, is part of it."""
+    made_by_python = PACKAGE_CACHE in path.parts or path.name.endswith(tuple(BYTECODE_SUFFIXES))
+    return not made_by_python and not any(part.startswith(".") for part in path.parts)
 
 
 @lru_cache(maxsize=4096)

@@ -76,4 +76,4 @@ def run(
             surroundings = Surroundings(out, Path(data_root), device, accept_zero_shot=accept_zero_shot, on_step=work.step)
             record = execute(config, surroundings, listen)
         track([record], delivery, watcher)
-    return DoneRun(record, RunStore(out).folder(record.run_id), was_found=not rows)
+    return DoneRun(record, RunStore(out).folder(record.run_id), was_found=not rows and record.status == "finished")

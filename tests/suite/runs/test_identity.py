@@ -180,6 +180,24 @@ def test_code_in_a_folder_beside_a_plug_in_counts_and_libraries_do_not(plugin: P
     assert run_code(outsider()) != before
 
 
+def test_data_inside_a_plug_in_counts_and_what_python_leaves_there_does_not(plugin: Path, forgotten: Callable[[], None]) -> None:
+    """Files without a suffix of code were passed over: a table that the loss reads was exchanged, and the old run shown."""
+    versions = []
+    for name, text in (
+        ("table.json", "1.0"),
+        ("table.json", "-1.0"),
+        ("deep/weights.bin", "w"),
+        ("__pycache__/loss.cpython-311.pyc", "compiled"),
+        (".cache/state", "hidden"),
+    ):
+        (plugin / "outsider" / name).parent.mkdir(parents=True, exist_ok=True)
+        (plugin / "outsider" / name).write_text(text)
+        forgotten()
+        versions.append(run_code(outsider()))
+    assert len(set(versions[:3])) == 3
+    assert versions[2] == versions[3] == versions[4]
+
+
 @pytest.fixture
 def tiny_lm(tmp_path: Path, repository: Path) -> Path:
     folder = tmp_path / "models" / "tiny"

@@ -97,6 +97,14 @@ def test_a_run_is_silent_and_tells_its_watcher(place: Path, capfd: pytest.Captur
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_run_that_broke_a_second_time_was_not_found(tmp_path: Path) -> None:
+    """It had trained, diverged, and was shown as "found, not trained", because row 0 was there already."""
+    settings = {**SETTINGS, "training.steps": 3, "training.lr": 1e30}
+    for _ in range(2):
+        done = suite.run("mini-mtil", method="lora", settings=settings, out=tmp_path, tracking="none")
+        assert (done.record.status, done.was_found) == ("failed", False)
+
+
 def test_tables_are_frames_with_the_documented_columns(place: Path) -> None:
     (found,) = suite.runs(out=place / "out", method="zero-shot")
     matrix = found.record.matrix()
