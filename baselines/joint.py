@@ -15,7 +15,7 @@ from torch import Tensor
 
 from baselines.finetune import Finetune
 from suite.backbones.learner import Batch
-from suite.benchmarks.stream import Protocol
+from suite.benchmarks.stream import LabelSpace
 from suite.parts import MethodConfig
 from trainables.method import Step, TaskContext
 
@@ -47,7 +47,7 @@ class Joint(Finetune):
         tasks = torch.randint(context.index, (len(current),), generator=generator)
         counts = torch.tensor([len(task.train) for task in context.learner.stream.tasks[: context.index]])
         rows = (torch.rand(len(current), generator=generator, dtype=torch.float64) * counts[tasks]).long()
-        among: Literal["own", "seen"] = "seen" if context.learner.stream.protocol is Protocol.UNION else "own"
+        among: Literal["own", "seen"] = "seen" if context.learner.stream.protocol is LabelSpace.UNION else "own"
         return [context.learner.batch(tasks, rows, generator, among)]
 
     def loss(self, step: Step) -> Tensor:

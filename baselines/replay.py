@@ -19,7 +19,7 @@ from torch import Tensor
 
 from baselines.lora import Lora, LoraConfig
 from suite.backbones.learner import Batch, Learner
-from suite.benchmarks.stream import ImageTask, Protocol
+from suite.benchmarks.stream import ImageTask, LabelSpace
 from suite.lowrank.placement import Placement
 from suite.parts import MethodConfig
 from suite.randomness import RandomStreams
@@ -86,7 +86,7 @@ class Replay(Method):
 
     def _label_space(self, context: TaskContext) -> Literal["own", "seen"]:
         if self.config.label_space == "protocol":
-            return "seen" if context.learner.stream.protocol is Protocol.UNION else "own"
+            return "seen" if context.learner.stream.protocol is LabelSpace.UNION else "own"
         return self.config.label_space
 
     def loss(self, step: Step) -> Tensor:

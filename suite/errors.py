@@ -10,7 +10,7 @@ Found = TypeVar("Found")
 
 
 class SuiteError(Exception):
-    """A mistake of the user or of the surroundings; the command line prints it in one line and exits with 2."""
+    """A mistake of the user or of the run_context; the command line prints it in one line and exits with 2."""
 
 
 class DataError(SuiteError):

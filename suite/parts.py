@@ -91,15 +91,15 @@ class BenchmarkConfig(PartConfig):
         places: fields that say where the data lies. They are no part of a run's identity, the fingerprint covers what lies there.
         backbone: default backbone of the benchmark, as config fields.
         budget: the benchmark's own training budget, as fields of ``TrainingConfig``.
-        untouched: published zero-shot accuracy of the default backbone per task, or under ``mean`` over all tasks.
-        untouched_tolerance: points by which a measured value may differ before a run is refused.
+        published_zero_shot: published zero-shot accuracy of the default backbone per task, or under ``mean`` over all tasks.
+        published_zero_shot_tolerance: points by which a measured value may differ before a run is refused.
     """
 
     places: ClassVar[frozenset[str]] = frozenset()
     backbone: ClassVar[Mapping[str, Any]] = {}
     budget: ClassVar[Mapping[str, Any]] = {}
-    untouched: ClassVar[Mapping[str, float]] = {}
-    untouched_tolerance: ClassVar[float] = 2.0
+    published_zero_shot: ClassVar[Mapping[str, float]] = {}
+    published_zero_shot_tolerance: ClassVar[float] = 2.0
 
     @property
     def restricted(self) -> bool:

@@ -15,11 +15,11 @@ import torch
 from suite.backbones.clip import MiniClipConfig
 from suite.backbones.clip_learner import ClipLearner
 from suite.benchmarks.mini import MiniMtilConfig, MiniXtailConfig
-from suite.benchmarks.stream import Protocol, Stream
+from suite.benchmarks.stream import LabelSpace, Stream
 from suite.config import RunConfig, validate
 from suite.parts import MethodConfig, TrainingConfig
 from suite.randomness import RandomStreams
-from trainables.run import Surroundings
+from trainables.run import RunContext
 from trainables.stream_trainer import StreamTrainer
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -64,13 +64,13 @@ def real_data() -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def mini_stream() -> Stream:
     """Three embedded domains, four training images per class, judged within the task."""
-    return MiniMtilConfig(domains=DOMAINS, shots=4).stream(Protocol.TASK)
+    return MiniMtilConfig(domains=DOMAINS, shots=4).stream(LabelSpace.TASK)
 
 
 @pytest.fixture(scope="session")
 def union_stream() -> Stream:
     """The same, judged over all classes."""
-    return MiniXtailConfig(domains=DOMAINS, shots=4).stream(Protocol.UNION)
+    return MiniXtailConfig(domains=DOMAINS, shots=4).stream(LabelSpace.UNION)
 
 
 @pytest.fixture
@@ -116,5 +116,5 @@ def make_config() -> Callable[..., RunConfig]:
 
 
 @pytest.fixture
-def surroundings(tmp_path: Path) -> Surroundings:
-    return Surroundings(tmp_path / "out", tmp_path / "data", "cpu")
+def run_context(tmp_path: Path) -> RunContext:
+    return RunContext(tmp_path / "out", tmp_path / "data", "cpu")

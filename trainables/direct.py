@@ -16,7 +16,7 @@ from suite.runs.record import Record
 from suite.runs.validation_view import validation_view
 from trainables.memory_bound import bound_memory
 from trainables.resources import Resources
-from trainables.run import Report, Surroundings, stream_reports
+from trainables.run import Report, RunContext, stream_reports
 
 
 class ReusedTrainable(tune.Trainable):
@@ -38,7 +38,7 @@ class ReusedTrainable(tune.Trainable):
 
 
 class StreamTrainable(ReusedTrainable):
-    """``config`` holds the resolved run config and its surroundings as plain values.
+    """``config`` holds the resolved run config and its run_context as plain values.
 
     Every result carries the validation view of the record so far and nothing of its test numbers.
     """
@@ -70,9 +70,9 @@ class StreamTrainable(ReusedTrainable):
             self.reports = None
 
 
-def surroundings_of(config: dict[str, Any], carrier: str) -> Surroundings:
-    """The surroundings among a trial's plain values."""
-    return Surroundings(
+def surroundings_of(config: dict[str, Any], carrier: str) -> RunContext:
+    """The run_context among a trial's plain values."""
+    return RunContext(
         out=Path(config["out"]),
         data_root=Path(config["data_root"]),
         device=config["device"],

@@ -27,13 +27,13 @@ from trainables.assemble import assemble
 from trainables.checkpoint import Checkpoints
 from trainables.device import choose_device
 from trainables.precision import explained
+from trainables.row_zero import require_published, row_zero_folder, zero_shot_row
 from trainables.stream_trainer import EVALUATED, StepListener, StreamTrainer, TaskReport
-from trainables.untouched import require_published, untouched_folder, zero_shot_row
 from trainables.worker_group import ALONE, WorkerGroup
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class RunContext:
     """Where and for whom a run happens; not part of its identity.
 
     Attributes:
@@ -84,18 +84,18 @@ class PreparedRun:
     store: RunStore
 
 
-def prepare(config: RunConfig, surroundings: Surroundings) -> PreparedRun:
+def prepare(config: RunConfig, run_context: RunContext) -> PreparedRun:
     """Read the benchmark's data and name the run; trains nothing.
 
     Raises:
         DataError: the data is not what the benchmark needs.
     """
-    stream = config.benchmark.build(surroundings.data_root)
+    stream = config.benchmark.build(run_context.data_root)
     name = run_id(config, stream.fingerprint())
-    return PreparedRun(config, stream, name, RunStore(surroundings.out))
+    return PreparedRun(config, stream, name, RunStore(run_context.out))
 
 
-def execute(config: RunConfig, surroundings: Surroundings, listener: Listener = go_on) -> Record:
+def execute(config: RunConfig, run_context: RunContext, listener: Listener = go_on) -> Record:
     """Train (or finish, or look up) the run of ``config`` and return its stored record.
 
     A finished run is returned as it is. An interrupted, stopped or failed one goes on from its last task boundary. A
@@ -104,40 +104,40 @@ def execute(config: RunConfig, surroundings: Surroundings, listener: Listener = 
     Raises:
         SuiteError: a mistake in config or data, before any training.
     """
-    with closing(stream_reports(config, surroundings)) as reports:  # Ctrl-C inside the listener stops the run too
+    with closing(stream_reports(config, run_context)) as reports:  # Ctrl-C inside the listener stops the run too
         try:
             while True:
                 report = next(reports)
                 if not listener(report) and report.row < report.of:
                     reports.close()
-                    stopped = RunStore(surroundings.out).open(report.run_id)
+                    stopped = RunStore(run_context.out).open(report.run_id)
                     return stopped.record if stopped else report.record
         except StopIteration as end:
             record: Record = end.value
             return record
 
 
-def stream_reports(config: RunConfig, surroundings: Surroundings) -> Generator[Report, None, Record]:
+def stream_reports(config: RunConfig, run_context: RunContext) -> Generator[Report, None, Record]:
     """The same task by task: yields a report per new row, returns the final record. Closing it early stops the run.
 
     A run that was finished before yields nothing.
     """
-    prepared = prepare(config, surroundings)
-    group = surroundings.group
-    with prepared.store.alone(prepared.run_id, surroundings.attempt) if group.leads else nullcontext():
-        stored = group.from_first(lambda: _stored(prepared, surroundings))
+    prepared = prepare(config, run_context)
+    group = run_context.group
+    with prepared.store.alone(prepared.run_id, run_context.attempt) if group.leads else nullcontext():
+        stored = group.from_first(lambda: _stored(prepared, run_context))
         if stored is not None and stored.record.status == "finished":
             return stored.record
-        return (yield from _Run(prepared, surroundings).carry_out(stored))
+        return (yield from _Run(prepared, run_context).run_all(stored))
 
 
-def _stored(prepared: PreparedRun, surroundings: Surroundings) -> OpenRun | None:
+def _stored(prepared: PreparedRun, run_context: RunContext) -> OpenRun | None:
     """What there is of the run, here or in the mirror; a finished one is compared with its outcomes before it is shown again.
 
     Raises:
         DamagedRun: it is damaged, or the run of another config.
     """
-    mirror, study, store = RunMirror(surroundings.storage), surroundings.study, prepared.store
+    mirror, study, store = RunMirror(run_context.storage), run_context.study, prepared.store
     mirror.pull(store.folder(prepared.run_id))
     found = store.open(prepared.run_id)
     if found is None:
@@ -146,36 +146,36 @@ def _stored(prepared: PreparedRun, surroundings: Surroundings) -> OpenRun | None
         raise DamagedRun(f"{found.folder}: its record is of another config than the run has; remove the folder and run again.")
     if found.record.status == "finished":
         found.outcomes()
-    if study is not None and surroundings.trial is not None and study not in found.record.trials:
-        found = OpenRun(store.reuse(found.record, study, surroundings.trial), found.folder)
+    if study is not None and run_context.trial is not None and study not in found.record.trials:
+        found = OpenRun(store.reuse(found.record, study, run_context.trial), found.folder)
         mirror.push(found.folder)
     return found
 
 
 class _Run:
-    def __init__(self, prepared: PreparedRun, surroundings: Surroundings) -> None:
+    def __init__(self, prepared: PreparedRun, run_context: RunContext) -> None:
         self.prepared = prepared
-        self.surroundings = surroundings
+        self.run_context = run_context
         self.outcomes: dict[Key, Scores] = {}
         self.texts: dict[str, list[str]] = {}
         self.store, self.folder = prepared.store, prepared.store.folder(prepared.run_id)
         self.checkpoints = Checkpoints(self.folder, prepared.run_id)
-        self.mirror = RunMirror(surroundings.storage)
+        self.mirror = RunMirror(run_context.storage)
 
-    def carry_out(self, stored: OpenRun | None) -> Generator[Report, None, Record]:
+    def run_all(self, stored: OpenRun | None) -> Generator[Report, None, Record]:
         config, stream = self.prepared.config, self.prepared.stream
-        device = choose_device(self.surroundings.device)
-        trainer = assemble(config, stream, device, self.surroundings.on_step, self.surroundings.group)
-        shared = untouched_folder(config, stream.fingerprint(), device, self.surroundings.out)
+        device = choose_device(self.run_context.device)
+        trainer = assemble(config, stream, device, self.run_context.on_step, self.run_context.group)
+        shared = row_zero_folder(config, stream.fingerprint(), device, self.run_context.out)
         if isinstance(trainer.learner, EmbedsTexts):
             trainer.learner.embeddings.shelf = shared
         self.record = (self._resumed(stored, trainer) if stored else None) or self._begun(device, stored.record if stored else None)
         start = self.record.tasks_done
         try:
             if not self.record.test:
-                untouched = self.surroundings.group.from_first(lambda: zero_shot_row(trainer, shared))
-                trainer.untouched = untouched.outcomes
-                if not self.surroundings.accept_zero_shot:
+                untouched = self.run_context.group.from_first(lambda: zero_shot_row(trainer, shared))
+                trainer.row_zero = untouched.outcomes
+                if not self.run_context.accept_zero_shot:
                     require_published(config, untouched, stream.task_names)
                 self._note(untouched, {})
                 yield self._report(0)
@@ -191,7 +191,7 @@ class _Run:
                 self._end("stopped")
             raise
         except KeyboardInterrupt:  # maybe between two files: only what the stored record says is whole
-            if self.surroundings.group.leads and self.store.open(self.prepared.run_id) is not None:
+            if self.run_context.group.leads and self.store.open(self.prepared.run_id) is not None:
                 self.store.mark(self.prepared.run_id, "stopped", "interrupted")
             raise
         except TrainingDiverged as error:
@@ -225,13 +225,13 @@ class _Run:
                 "reason": None,
             }
         )
-        if rows < stored.tasks_done and self.surroundings.group.leads:
+        if rows < stored.tasks_done and self.run_context.group.leads:
             self.store.rewind(record)
         return record
 
     def _begun(self, device: torch.device, stored: Record | None) -> Record:
         """A new record; of a ``stored`` one that cannot be gone on with, what studies know it by stays."""
-        owner = stored or self.surroundings
+        owner = stored or self.run_context
         config, stream = self.prepared.config, self.prepared.stream
         commit, dirty = commit_and_dirty()
         self.store.begin(config, self.prepared.run_id)
@@ -254,7 +254,7 @@ class _Run:
             tasks=list(stream.task_names),
             item_digests={s: [text_hash(getattr(t, s).ids)[:16] for t in stream.tasks] for s in SPLITS if s != "train"},
             started_at=datetime.now(UTC),
-            carrier=self.surroundings.carrier,
+            carrier=self.run_context.carrier,
             study=owner.study,
             trial=owner.trial,
             selection=owner.selection,
@@ -278,13 +278,13 @@ class _Run:
         test: Cells = [*self.record.test, means["test"]]
         update = {"validation": validation, "test": test, "results": [*self.record.results, result]}
         self.record = self.record.model_copy(update=update)
-        if self.surroundings.group.leads:
+        if self.run_context.group.leads:
             self.record = self.store.note_row(self.record, self.outcomes, self.texts, checkpoint)
             self.checkpoints.drop_state(row - 1)
             self.mirror.push(self.folder)
 
     def _checkpoint(self, trainer: StreamTrainer, report: TaskReport) -> dict[str, str]:
-        if not self.surroundings.group.leads:
+        if not self.run_context.group.leads:
             return {}
         return self.checkpoints.save(
             report.result.row, trainer.journal, trainer.method, trainer.random, trainer.optimizer_state
@@ -294,7 +294,7 @@ class _Run:
         return Report(self.prepared.run_id, row, len(self.prepared.stream), self.record)
 
     def _end(self, status: Status, reason: str | None = None) -> Record:
-        if self.surroundings.group.leads:
+        if self.run_context.group.leads:
             self.record = self.store.end(self.record, status, reason)
             self.mirror.push(self.folder)
         else:

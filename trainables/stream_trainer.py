@@ -75,7 +75,7 @@ class StreamTrainer:
     plain: bool = False
     journal: Journal = field(init=False)
     optimizer_state: dict[str, Tensor] = field(default_factory=dict)
-    untouched: Scores | None = None
+    row_zero: Scores | None = None
 
     def __post_init__(self) -> None:
         self._refuse_what_cannot_work()
@@ -258,8 +258,8 @@ class StreamTrainer:
 
     def _evaluate(self, meter: CostMeter, tasks_done: int) -> Scores:
         judged = self.stream.judged_after(tasks_done)
-        if self.untouched is not None and self._never_changes():
-            return {split: [found[t] if t in judged else None for t in range(len(found))] for split, found in self.untouched.items()}
+        if self.row_zero is not None and self._never_changes():
+            return {split: [found[t] if t in judged else None for t in range(len(found))] for split, found in self.row_zero.items()}
         start = time.perf_counter()
         outcomes: Scores = {}
         with evaluating(self.training, self.learner.device):

@@ -120,9 +120,9 @@ def learn(config: dict[str, Any]) -> None:
     bound_memory(resources)
     context = get_context()
     group = WorkerGroup(context.get_world_rank(), context.get_world_size())
-    surroundings = replace(surroundings_of(config, "train"), group=group)
+    run_context = replace(surroundings_of(config, "train"), group=group)
     if config["device"] == "auto":
-        surroundings = replace(surroundings, device=str(get_device()))
+        run_context = replace(run_context, device=str(get_device()))
     rendezvous = config["rendezvous"]
 
     def say(report: dict[str, Any]) -> bool:
@@ -139,7 +139,7 @@ def learn(config: dict[str, Any]) -> None:
 
         return group.from_first(ask)
 
-    reports = stream_reports(validate(StreamConfig, config["run"], where="trial"), surroundings)
+    reports = stream_reports(validate(StreamConfig, config["run"], where="trial"), run_context)
     try:
         while True:
             report = next(reports)

@@ -37,7 +37,7 @@ from suite.backbones.lm_network import (
 from suite.backbones.special_tokens import end_tokens, pad_token, require_tokens
 from suite.backbones.text_store import TextStore
 from suite.backbones.transfer import send
-from suite.benchmarks.stream import Protocol, Stream
+from suite.benchmarks.stream import LabelSpace, Stream
 from suite.benchmarks.text_scores import score
 from suite.data.examples import Split
 from suite.data.references import References
@@ -93,7 +93,7 @@ class CausalLearner:
     def __init__(
         self, config: LanguageModelConfig, stream: Stream, device: torch.device, network: Any, tokenizer: Tokenizer
     ) -> None:
-        if stream.protocol is not Protocol.GENERATION or stream.scoring is None:
+        if stream.protocol is not LabelSpace.GENERATION or stream.scoring is None:
             raise ConfigError(
                 f"backbone '{config.name}' answers prompts; benchmark '{stream.name}' holds images and needs a CLIP backbone."
             )

@@ -36,7 +36,7 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class LabelSpace:
+class ClassColumns:
     """Classes of some tasks side by side, as a training step needs them; all on the device.
 
     Attributes:
@@ -97,7 +97,7 @@ class ClassPrompts:
         self.sizes = [len(task.class_names) for task in tasks]
         self.device = device
         self._tokenize = tokenize
-        self._spaces: dict[tuple[int, ...], LabelSpace] = {}
+        self._spaces: dict[tuple[int, ...], ClassColumns] = {}
         self.merge = merge
         train = [_filled(task.train_templates[:1], name) for task in tasks for name in task.class_names]
         evaluation = [_filled(task.eval_templates, name) for task in tasks for name in task.class_names]
@@ -116,7 +116,7 @@ class ClassPrompts:
             len(firsts),
         )
 
-    def label_space(self, tasks: tuple[int, ...]) -> LabelSpace:
+    def label_space(self, tasks: tuple[int, ...]) -> ClassColumns:
         """The classes of ``tasks`` in that order; built once, so that steps ask the host for nothing."""
         if tasks not in self._spaces:
             classes = torch.cat([torch.arange(self._starts[index], self._starts[index + 1]) for index in tasks])
@@ -127,7 +127,7 @@ class ClassPrompts:
             members = torch.zeros(len(self.sizes), len(kept), dtype=torch.bool)
             for index in tasks:
                 members[index, column[self._starts[index] : self._starts[index + 1]]] = True
-            self._spaces[tasks] = LabelSpace(
+            self._spaces[tasks] = ClassColumns(
                 self._train_tokens(tasks)[kept.to(self.device)],
                 torch.tensor(self._starts[:-1], device=self.device),
                 column.to(self.device),

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from suite.backbones.class_loss import cross_entropy, text_to_image_loss
-from suite.backbones.class_prompts import Candidates, ClassPrompts, LabelSpace
+from suite.backbones.class_prompts import Candidates, ClassColumns, ClassPrompts
 from suite.backbones.clip_forward import (
     QuickGelu,
     encode_images,
@@ -41,7 +41,7 @@ from suite.backbones.open_clip_network import Tokenizer
 from suite.backbones.pixels import PixelStore, require_size
 from suite.backbones.same_prompts import require_told_apart
 from suite.backbones.text_embeddings import TextEmbeddings
-from suite.benchmarks.stream import ImageTask, Protocol, Stream
+from suite.benchmarks.stream import ImageTask, LabelSpace, Stream
 from suite.data.examples import Split
 from suite.data.references import References
 from suite.errors import ConfigError
@@ -80,7 +80,7 @@ class ClipLearner:
     def __init__(
         self, config: ClipConfig, stream: Stream, device: torch.device, network: nn.Module, tokenize: Tokenizer
     ) -> None:
-        if stream.protocol is Protocol.GENERATION:
+        if stream.protocol is LabelSpace.GENERATION:
             raise ConfigError(f"backbone '{config.name}' classifies images; benchmark '{stream.name}' needs a language model.")
         self.config = config
         self.stream = stream
@@ -189,7 +189,7 @@ class ClipLearner:
         classes = self.prompts.count(range(task + 1)) if self.config.text_to_image_norm == "classes" else len(targets)
         return text_to_image_loss(logits, targets, classes)
 
-    def _train_texts(self, involved: tuple[int, ...], space: LabelSpace) -> Tensor:
+    def _train_texts(self, involved: tuple[int, ...], space: ClassColumns) -> Tensor:
         """Normalised embeddings of the involved tasks' training prompts, (columns, dim)."""
         if self._plain:
             return space.in_columns(self.encode_texts(self.prompts.tokenized_again(involved)))
@@ -264,7 +264,7 @@ class ClipLearner:
         best, spaces = [], []
         for index, own in zip(tasks, images.split([len(self.pixels.labels(index, split)) for index in tasks]), strict=True):
             candidates = self.prompts.candidates(
-                tuple(range(len(self.tasks))) if self.stream.protocol is Protocol.UNION else (index,)
+                tuple(range(len(self.tasks))) if self.stream.protocol is LabelSpace.UNION else (index,)
             )
             best.append(self._scores(own, embedded, candidates).argmax(dim=1))
             spaces.append(candidates)

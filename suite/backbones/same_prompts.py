@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from suite.backbones.class_prompts import ClassPrompts
-from suite.benchmarks.stream import ImageTask, Protocol, SharedClasses, Stream
+from suite.benchmarks.stream import ImageTask, LabelSpace, SharedClasses, Stream
 from suite.errors import ConfigError
 
 NAMED = 5  # names that a message lists
@@ -33,7 +33,7 @@ def require_told_apart(prompts: ClassPrompts, stream: Stream, backbone: str, rem
                     f"{where}backbone '{backbone}' cannot tell the classes {_listed(inside)} of task '{own}' apart, it reads their "
                     f"prompts as the same tokens; {remedy}."
                 )
-        if stream.protocol is not Protocol.UNION:
+        if stream.protocol is not LabelSpace.UNION:
             continue
         listed = _listed([f"'{name}' of task '{task}'" for task, name in names])
         one_name = len({spoken(name) for _, name in names}) == 1

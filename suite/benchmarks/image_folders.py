@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from suite.benchmarks.image_plan import TaskPlan, decode_now, plan_all, planned_stream, read_cached
-from suite.benchmarks.stream import Protocol, Stream
+from suite.benchmarks.stream import LabelSpace, Stream
 from suite.data.cache import ImageCache
 from suite.data.draws import class_rows, draw_beside, hold_out, rest_of
 from suite.data.examples import ImageExamples, Split
@@ -76,7 +76,7 @@ class ImageFoldersConfig(BenchmarkConfig):
         return planned_stream(
             self.name,
             plan_all(self, data_root),
-            Protocol(self.protocol),
+            LabelSpace(self.protocol),
             {"shots": self.shots or "all", "protocol": self.protocol, **merged},
             self._examples,
             self.shared_classes,

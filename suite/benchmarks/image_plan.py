@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from suite.benchmarks.stream import ImageTask, SharedClasses, Stream
-from suite.benchmarks.stream import Protocol as StreamProtocol
+from suite.benchmarks.stream import ImageTask, LabelSpace, SharedClasses, Stream
 from suite.data.cache import ImageCache
 from suite.data.cache_build import build
 from suite.data.decode import Geometry, decode_all
@@ -187,7 +186,7 @@ def decode_now(items: ImageItems, size: int) -> ImageExamples:
 def planned_stream(
     name: str,
     plans: Sequence[TaskPlan],
-    protocol: StreamProtocol,
+    protocol: LabelSpace,
     setting: dict[str, Any],
     decoder: Decoder,
     shared_classes: SharedClasses,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from suite.benchmarks.stream import ImageTask, Protocol, Stream
+from suite.benchmarks.stream import ImageTask, LabelSpace, Stream
 from suite.data.drawn_images import DOMAINS, draw_domain
 from suite.data.examples import ImageExamples, Split
 from suite.errors import require_known
@@ -43,7 +43,7 @@ class MiniConfig(BenchmarkConfig):
         require_known("drawn domain", names or (), DOMAINS, where="benchmark.domains")
         return names
 
-    def stream(self, protocol: Protocol) -> Stream:
+    def stream(self, protocol: LabelSpace) -> Stream:
         """The stream under ``protocol``."""
         names = self.domains or (DOMAINS if self.order == "I" else tuple(reversed(DOMAINS)))
         order = "given" if self.domains else self.order
@@ -67,7 +67,7 @@ class MiniMtilConfig(MiniConfig):
     name: Literal["mini-mtil"] = "mini-mtil"
 
     def build(self, data_root: Path) -> Stream:
-        return self.stream(Protocol.TASK)
+        return self.stream(LabelSpace.TASK)
 
 
 class MiniXtailConfig(MiniConfig):
@@ -76,4 +76,4 @@ class MiniXtailConfig(MiniConfig):
     name: Literal["mini-xtail"] = "mini-xtail"
 
     def build(self, data_root: Path) -> Stream:
-        return self.stream(Protocol.UNION)
+        return self.stream(LabelSpace.UNION)

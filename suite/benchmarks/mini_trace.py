@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from suite.benchmarks.stream import Protocol, Stream, TextTask
+from suite.benchmarks.stream import LabelSpace, Stream, TextTask
 from suite.benchmarks.text_tasks import summary_metrics
 from suite.benchmarks.trace import ORDERS, RECIPES
 from suite.data.drawn_text import DRAWERS, draw_rows
@@ -54,7 +54,7 @@ class MiniTraceConfig(BenchmarkConfig):
         return Stream(
             name=self.name,
             tasks=[drawn_task(name, self.draw_seed) for name in names],
-            protocol=Protocol.GENERATION,
+            protocol=LabelSpace.GENERATION,
             metrics=summary_metrics(self.scoring, len(names)),
             setting={"order": order, "tasks": len(names), "scoring": self.scoring},
             scoring=self.scoring,

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from suite.benchmarks.image_plan import DrawRule, TaskPlan, found_counts, require_classes
 from suite.benchmarks.planned_images import PlannedImages
-from suite.benchmarks.stream import Protocol
+from suite.benchmarks.stream import LabelSpace
 from suite.data.image_facts import Family, stream_facts
 from suite.data.readers_torchvision import read_torchvision
 
@@ -22,10 +22,10 @@ class MtilFields(PlannedImages):
     """Fields and building shared by the three MTIL benchmarks; ``shots`` is what sets them apart."""
 
     family: ClassVar[Family] = "mtil"
-    protocol: ClassVar[Protocol] = Protocol.TASK
+    protocol: ClassVar[LabelSpace] = LabelSpace.TASK
     shots: ClassVar[int | None] = None
     # Thunderbeee/ZSCL mtil/results.ipynb, zero-shot cell. SUN397's test images differ by file system, hence 2 points.
-    untouched: ClassVar[Mapping[str, float]] = {
+    published_zero_shot: ClassVar[Mapping[str, float]] = {
         "aircraft": 24.3,
         "caltech101": 88.4,
         "cifar100": 68.2,

@@ -17,7 +17,7 @@ from suite.benchmarks.image_plan import (
     read_cached,
     split_cache,
 )
-from suite.benchmarks.stream import Protocol, Stream
+from suite.benchmarks.stream import LabelSpace, Stream
 from suite.data.cache import ImageCache
 from suite.data.examples import Split
 from suite.data.image_facts import Family, stream_facts
@@ -36,7 +36,7 @@ class PlannedImages(BenchmarkConfig):
     """
 
     family: ClassVar[Family]
-    protocol: ClassVar[Protocol]
+    protocol: ClassVar[LabelSpace]
     backbone: ClassVar[Mapping[str, Any]] = {"name": "open-clip", "model": "ViT-B-16-quickgelu", "pretrained": "openai"}
     budget: ClassVar[Mapping[str, Any]] = {"steps": 500, "batch_size": 64, "lr": 5e-4}
 

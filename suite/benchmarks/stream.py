@@ -14,7 +14,7 @@ from suite.hashing import text_hash
 SharedClasses = Literal["refuse", "merge", "tie"]
 
 
-class Protocol(StrEnum):
+class LabelSpace(StrEnum):
     """What a test example is judged against."""
 
     TASK = "task"  # the classes of the example's own task (MTIL)
@@ -98,7 +98,7 @@ class Stream:
 
     name: str
     tasks: Sequence[Task]
-    protocol: Protocol
+    protocol: LabelSpace
     metrics: tuple[str, ...]
     setting: dict[str, Any] = field(default_factory=dict)
     scoring: str | None = None
@@ -123,7 +123,7 @@ class Stream:
     def judged_after(self, tasks_done: int) -> range:
         """Tasks evaluated after so many learned ones: all of them; with generation only the learned ones, as TRACE does,
         and all before any training."""
-        if self.protocol is Protocol.GENERATION and tasks_done:
+        if self.protocol is LabelSpace.GENERATION and tasks_done:
             return range(tasks_done)
         return range(len(self.tasks))
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from suite.benchmarks.stream import Protocol, Stream, TextTask
+from suite.benchmarks.stream import LabelSpace, Stream, TextTask
 from suite.data.prompt_files import TaskSplits, read_task
 from suite.errors import DataError, read_each, require_known
 from suite.files import entry_path
@@ -76,7 +76,7 @@ class TextBenchmarkConfig(BenchmarkConfig):
         return Stream(
             name=self.name,
             tasks=[text_task(name, splits[name], recipes[name], self.max_new_tokens) for name in names],
-            protocol=Protocol.GENERATION,
+            protocol=LabelSpace.GENERATION,
             metrics=summary_metrics(self.scoring, len(names)),
             setting={
                 **setting,

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from suite.benchmarks.image_plan import DrawRule, TaskPlan, found_counts, require_classes
 from suite.benchmarks.planned_images import PlannedImages
-from suite.benchmarks.stream import Protocol
+from suite.benchmarks.stream import LabelSpace
 from suite.data.image_facts import Family, class_facts, stream_facts
 from suite.data.readers_coop import class_folder, read_coop, spoken_name
 
@@ -33,10 +33,10 @@ class XtailConfig(PlannedImages):
     """
 
     family: ClassVar[Family] = "xtail"
-    protocol: ClassVar[Protocol] = Protocol.UNION
+    protocol: ClassVar[LabelSpace] = LabelSpace.UNION
     # LADA's mean over the ten sets; prompts differ between the code bases, hence the wide tolerance.
-    untouched: ClassVar[Mapping[str, float]] = {"mean": 57.7}
-    untouched_tolerance: ClassVar[float] = 5.0
+    published_zero_shot: ClassVar[Mapping[str, float]] = {"mean": 57.7}
+    published_zero_shot_tolerance: ClassVar[float] = 5.0
 
     name: Literal["xtail"] = "xtail"
     shots: Annotated[int, Field(ge=1)] | None = 16  # None = all (LADA's full-shot variant)

@@ -32,7 +32,7 @@ def demo(
     from suite.cli.progress import TerminalWatcher
     from suite.errors import SuiteError
     from suite.leaderboard.export import write_frame
-    from suite.tuning.ray_session import ray_session
+    from suite.tuning.cluster import ray_session
     from suite.workflows import demonstration, tables
     from trainables.resources import Resources
 

@@ -12,8 +12,8 @@ import typer
 from suite.cli.tables import Column, Sheet, print_sheet
 from suite.tuning.hypervolume import history
 from suite.tuning.objectives import Objective
-from suite.tuning.optuna_storage import DUPLICATE
 from suite.tuning.study_result import Study
+from suite.tuning.trials import DUPLICATE
 from suite.workflows.sweeping import SweepInterrupted
 
 SHOWN_REASONS = 3

@@ -12,10 +12,10 @@ import pandas as pd
 import yaml
 
 from suite.leaderboard.ledger import LEDGERS
+from suite.leaderboard.ranking import JUDGED_TOGETHER, board, row_labels
 from suite.leaderboard.report_pictures import MatrixView, Picture, matrix_view, stream_pictures, study_pictures
 from suite.leaderboard.reproduction import RECOMPUTED, reproduction_frame
-from suite.leaderboard.run_set import RunSet
-from suite.leaderboard.standing import JUDGED_TOGETHER, board, row_labels
+from suite.leaderboard.runs import RunSet
 from suite.leaderboard.study_figures import flat_config, parameters_of, study_frame
 from suite.leaderboard.table import leaderboard_frame, shown_metrics, undefined_metrics, with_spread
 from suite.runs.record import Record

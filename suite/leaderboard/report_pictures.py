@@ -15,9 +15,9 @@ import pandas as pd
 from suite.errors import SuiteError
 from suite.leaderboard.figures import cell_array, task_curves_figure
 from suite.leaderboard.rank_figures import rank_comparison_figure, rank_map_figure, update_figure
-from suite.leaderboard.run_set import RunSet
+from suite.leaderboard.ranking import contestants
+from suite.leaderboard.runs import RunSet
 from suite.leaderboard.selection import headline
-from suite.leaderboard.standing import contestants
 from suite.leaderboard.study_figures import study_drawings, study_frame
 from suite.leaderboard.tradeoff_figures import cost_figure, critical_difference_figure, tradeoff_figure, tradeoff_frame
 from suite.runs.record import Record

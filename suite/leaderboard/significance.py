@@ -9,9 +9,9 @@ import pandas as pd
 
 from suite.errors import DataError, SuiteError
 from suite.leaderboard.comparison import LEVEL, Contestant, ranks_over_tasks
-from suite.leaderboard.run_set import RunSet
+from suite.leaderboard.ranking import JUDGED_TOGETHER, contestants
+from suite.leaderboard.runs import RunSet
 from suite.leaderboard.selection import headline, metric_value
-from suite.leaderboard.standing import JUDGED_TOGETHER, contestants
 from suite.leaderboard.table import leaderboard_frame, pooled_key
 from suite.metrics.comparison import split_variance
 from suite.runs.record import Record

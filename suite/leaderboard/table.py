@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from suite.hashing import canonical_hash
-from suite.leaderboard.run_set import setting_text
+from suite.leaderboard.runs import setting_text
 from suite.leaderboard.selection import Selection, headline, metric_value, select_trials
 from suite.metrics.conventions import convention
 from suite.runs.costs import run_costs

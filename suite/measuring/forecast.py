@@ -29,8 +29,8 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from suite.config import RunConfig, validate
-from trainables.run import Surroundings, execute
-execute(validate(RunConfig, json.loads(sys.argv[1]), where="perf"), Surroundings(Path(sys.argv[2]), Path("data"), sys.argv[3]))
+from trainables.run import RunContext, execute
+execute(validate(RunConfig, json.loads(sys.argv[1]), where="perf"), RunContext(Path(sys.argv[2]), Path("data"), sys.argv[3]))
 """
 
 

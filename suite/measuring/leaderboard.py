@@ -12,9 +12,9 @@ import numpy as np
 
 from suite.files import sqlite_uri
 from suite.leaderboard.export import FORMS, write_frame
+from suite.leaderboard.ranking import board
 from suite.leaderboard.report import report_html
-from suite.leaderboard.run_set import RunSet, load_runs
-from suite.leaderboard.standing import board
+from suite.leaderboard.runs import RunSet, load_runs
 from suite.leaderboard.table import leaderboard_frame
 from suite.randomness import numpy_generator
 from suite.runs.outcomes import write_outcomes

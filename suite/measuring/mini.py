@@ -11,7 +11,7 @@ from typing import Any
 from suite.config import RunConfig, validate
 from suite.data.drawn_images import DOMAINS, class_names_of
 from suite.runs.record import Record
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 
 # CoDyRA's threshold leaves the share of gates without signal that the release does.
 STEPS = 80
@@ -21,9 +21,9 @@ METHODS: dict[str, dict[str, Any]] = {"lora": {}, "codyra": {"kappa_levels": 20,
 def mini_table(seeds: Sequence[int]) -> str:
     """Markdown table over the domains of ``mini-mtil``, 80 steps of 32 images per task; means over ``seeds``, test accuracy in %."""
     with tempfile.TemporaryDirectory(prefix="codyra-mini-") as folder:
-        surroundings = Surroundings(Path(folder), Path(folder), "cpu")
-        alone = {name: [_run("lora", seed, [name], surroundings) for seed in seeds] for name in DOMAINS}
-        streams = {method: [_run(method, seed, list(DOMAINS), surroundings) for seed in seeds] for method in METHODS}
+        run_context = RunContext(Path(folder), Path(folder), "cpu")
+        alone = {name: [_run("lora", seed, [name], run_context) for seed in seeds] for name in DOMAINS}
+        streams = {method: [_run(method, seed, list(DOMAINS), run_context) for seed in seeds] for method in METHODS}
     head = ["domain", "chance", "zero-shot", "fine-tuned alone"]
     head += [f"{method}: {column}" for method in METHODS for column in ("learned", "at the end", "forgotten")]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
@@ -37,14 +37,14 @@ def mini_table(seeds: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
-def _run(method: str, seed: int, domains: list[str], surroundings: Surroundings) -> Record:
+def _run(method: str, seed: int, domains: list[str], run_context: RunContext) -> Record:
     fields = {
         "benchmark": {"name": "mini-mtil", "domains": domains},
         "method": {"name": method, **METHODS[method]},
         "training": {"steps": STEPS},
         "seed": seed,
     }
-    return execute(validate(RunConfig, fields, where="perf mini"), surroundings)
+    return execute(validate(RunConfig, fields, where="perf mini"), run_context)
 
 
 def _cells(records: Sequence[Record], row: int, task: int) -> list[float]:

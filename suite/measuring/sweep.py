@@ -16,9 +16,9 @@ from suite.errors import ConfigError
 from suite.files import sqlite_uri
 from suite.measuring.stopping import replay
 from suite.runs.store import RunStore
-from suite.tuning.carriage import Carriage
+from suite.tuning.cluster import ray_session
 from suite.tuning.objectives import Objective
-from suite.tuning.ray_session import ray_session
+from suite.tuning.run_settings import RunSettings
 from suite.tuning.stopping import StoppingConfig
 from suite.tuning.study_config import StudyConfig
 from suite.workflows.sweeping import run_study
@@ -88,10 +88,10 @@ def _study(folder: Path, trials: int, at_a_time: int) -> tuple[float, list[float
     """Wall seconds, moments at which trials ended, and their own seconds in that order."""
     folder.mkdir()
     config = validate(StudyConfig, {**SWEEP, "budget": {"trials": trials}, "concurrency": at_a_time}, where="perf sweep")
-    carriage = Carriage(folder / "out", folder, "cpu", concurrency=at_a_time)
+    run_settings = RunSettings(folder / "out", folder, "cpu", concurrency=at_a_time)
     tracking = sqlite_uri(folder / "mlflow.db")
     begun = time.perf_counter()
-    run_study(config, carriage, tracking, resume=False, accept_changes=False)
+    run_study(config, run_settings, tracking, resume=False, accept_changes=False)
     took = time.perf_counter() - begun
     records = sorted((run.record for run in RunStore(folder / "out").all().runs), key=lambda r: r.ended_at or r.started_at)
     ends = [(record.ended_at or record.started_at).timestamp() for record in records]

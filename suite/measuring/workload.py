@@ -15,7 +15,7 @@ from suite.backbones.clip_learner import ClipLearner
 from suite.backbones.open_clip_network import open_clip_models
 from suite.benchmarks.mini import MiniXtailConfig
 from suite.benchmarks.mini_trace import MiniTraceConfig
-from suite.benchmarks.stream import ImageTask, Protocol, Stream
+from suite.benchmarks.stream import ImageTask, LabelSpace, Stream
 from suite.config import validate
 from suite.data.examples import ImageExamples
 from suite.data.image_facts import class_facts, stream_facts
@@ -77,7 +77,7 @@ class Workload:
             ConfigError: an unknown architecture.
         """
         if self.backbone == "mini-clip":
-            whole = MiniXtailConfig().stream(Protocol.UNION)
+            whole = MiniXtailConfig().stream(LabelSpace.UNION)
             return Stream(whole.name, whole.tasks[: self.tasks], whole.protocol, whole.metrics)
         if self.reads_text:
             whole = MiniTraceConfig().build(Path())
@@ -87,7 +87,7 @@ class Workload:
         facts, names = stream_facts("xtail"), class_facts("xtail")
         order = facts["orders"]["I"][: self.tasks]
         tasks = [noise_task(key, tuple(names[key]["names"]), round(self.test_share * int(facts["sets"][key]["test"]))) for key in order]
-        return Stream("xtail-noise", tasks, Protocol.UNION, ("zscl.last",))
+        return Stream("xtail-noise", tasks, LabelSpace.UNION, ("zscl.last",))
 
     def trainer(self, stream: Stream, *, plain: bool) -> StreamTrainer:
         """A trainer over a fresh network."""

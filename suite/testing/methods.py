@@ -30,7 +30,7 @@ from suite.testing.watched import CPU, Watched, plain_reports, said
 from trainables.assemble import assemble
 from trainables.checkpoint import Checkpoints, branch_tensors, module_tensors
 from trainables.method import Method, tensor_bytes
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 from trainables.stream_trainer import StreamTrainer, TaskReport
 
 Fields = Mapping[str, Any]
@@ -107,14 +107,14 @@ class MethodConformance:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def resumed(cls, case: Case, tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Surroundings]:
+    def resumed(cls, case: Case, tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, RunContext]:
         """The stream learned with a stop after every task, each time in a fresh network from the files of the run."""
-        surroundings = Surroundings(tmp_path_factory.mktemp("resumed"), tmp_path_factory.mktemp("data"), "cpu")
+        run_context = RunContext(tmp_path_factory.mktemp("resumed"), tmp_path_factory.mktemp("data"), "cpu")
         config, record = case.config(), None
         while record is None or record.status == "stopped":
             last = 0 if record is None else record.tasks_done + 1
-            record = execute(config, surroundings, lambda report, last=last: report.row < last)  # type: ignore[misc]
-        return record, surroundings
+            record = execute(config, run_context, lambda report, last=last: report.row < last)  # type: ignore[misc]
+        return record, run_context
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -164,12 +164,12 @@ class MethodConformance:
         _require(case, term > FELT, "has its own loss, and its gradient in the last task is that of the task loss alone")
 
     def test_a_resumed_run_equals_the_whole_one(
-        self, case: Case, watched: Watched, resumed: tuple[Record, Surroundings]
+        self, case: Case, watched: Watched, resumed: tuple[Record, RunContext]
     ) -> None:
         """Also: the same seed gives the same run, and looking at the network does not change it."""
-        record, surroundings = resumed
+        record, run_context = resumed
         _require(case, record.status == "finished", f"ends as {record.status}: {record.reason}")
-        stored = RunStore(surroundings.out).open(record.run_id)
+        stored = RunStore(run_context.out).open(record.run_id)
         assert stored is not None
         outcomes = stored.outcomes()
         for report, result in zip(watched.reports, record.results[1:], strict=True):
@@ -191,7 +191,7 @@ class MethodConformance:
         _require(case, differs, "draws numbers, and another seed gives the same run")
 
     def test_answers_do_not_depend_on_their_neighbours(
-        self, case: Case, watched: Watched, resumed: tuple[Record, Surroundings], tmp_path: Path
+        self, case: Case, watched: Watched, resumed: tuple[Record, RunContext], tmp_path: Path
     ) -> None:
         """One by one and in another order an example is answered as among others; from the files of the run."""
         if watched.method.decision == "batch":
@@ -203,7 +203,7 @@ class MethodConformance:
         _require(case, moved <= SAME, text)
 
     def test_carried_bytes_are_the_bytes_on_disk(
-        self, case: Case, resumed: tuple[Record, Surroundings]
+        self, case: Case, resumed: tuple[Record, RunContext]
     ) -> None:
         """Parts, modules and the method's own state, without weights of the network itself that it stores."""
         trainer = _restored(case, resumed)
@@ -259,13 +259,13 @@ def _numbers(result: TaskResult) -> tuple[object, ...]:
     return result.effective_rank, result.update_norm, result.cumulative_norm, result.train_loss
 
 
-def _restored(case: Case, resumed: tuple[Record, Surroundings], **backbone: Any) -> StreamTrainer:
+def _restored(case: Case, resumed: tuple[Record, RunContext], **backbone: Any) -> StreamTrainer:
     """A fresh network brought to the end of a run from the run's files; ``backbone`` replaces fields of the backbone's config."""
-    record, surroundings = resumed
+    record, run_context = resumed
     config = case.config()
     config = case.config(backbone=config.backbone.model_copy(update=backbone))
-    trainer = assemble(config, config.benchmark.build(surroundings.data_root), CPU)
-    checkpoints = Checkpoints(RunStore(surroundings.out).folder(record.run_id), record.run_id)
+    trainer = assemble(config, config.benchmark.build(run_context.data_root), CPU)
+    checkpoints = Checkpoints(RunStore(run_context.out).folder(record.run_id), record.run_id)
     checkpoints.load(record.results[1:], trainer.journal, trainer.method, trainer.random)
     return trainer
 

@@ -68,7 +68,7 @@ class Watched:
         self.learning = [name for name in before if name in parameters and parameters[name].requires_grad]
 
     def _learn(self) -> None:
-        self.trainer.untouched = self.trainer.first_row().outcomes
+        self.trainer.row_zero = self.trainer.first_row().outcomes
         for index, report in enumerate(self.trainer.rows(0)):
             self.reports.append(report)
             self.tasks[index].ended = said(self.learner)
@@ -208,5 +208,5 @@ def _listening(learner: Learner) -> Iterator[list[Tensor]]:
 def plain_reports(config: RunConfig, data_root: Path) -> tuple[StreamTrainer, list[TaskReport]]:
     """The same stream learned without anybody looking."""
     trainer = assemble(config, config.benchmark.build(data_root), CPU)
-    trainer.untouched = trainer.first_row().outcomes
+    trainer.row_zero = trainer.first_row().outcomes
     return trainer, list(trainer.rows(0))

@@ -15,9 +15,9 @@ from suite.errors import UndefinedMetric
 from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView
 from suite.tuning.objectives import Objective
-from suite.tuning.optuna_storage import DUPLICATE, MOST_REPEATS, TrialStore
-from suite.tuning.source import Suggestion
+from suite.tuning.run_queue import Suggestion
 from suite.tuning.study_config import StudyConfig
+from suite.tuning.trials import DUPLICATE, MOST_REPEATS, TrialStore
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -33,7 +33,7 @@ class _OpenTrial:
     views: list[ValidationView] = field(default_factory=list)
 
 
-class StudySource:
+class StudyQueue:
     """Suggestions from Optuna; every trial's fate goes back as COMPLETE, PRUNED or FAIL.
 
     Restored from the study's own storage: trials that were running when a driver died are given out again under their number
@@ -63,9 +63,9 @@ class StudySource:
     def suggest(self) -> Suggestion | Literal["finished", "wait"]:
         while self._queue:
             run = self._queue.pop(0)
-            if run.part == 0 or self.spent() is None:
+            if run.seed_index == 0 or self.spent() is None:
                 return run
-            self._end(run.trial, "PRUNED", f"{self.spent()} is spent after {run.part} of {len(self._open[run.trial].parts)} seeds")
+            self._end(run.trial, "PRUNED", f"{self.spent()} is spent after {run.seed_index} of {len(self._open[run.trial].parts)} seeds")
         if self.store.unique_trials() < min(self.config.budget.trials, self.space.size()) and self.spent() is None:
             fresh = self._fresh()
             if fresh is not None:
@@ -124,7 +124,7 @@ class StudySource:
         return "" if best is None else f"best {self.objectives[0].name} {best:.2f}"
 
     def may_go_on(self, run: Suggestion, view: ValidationView) -> bool:
-        """As ``RunSource`` says; raises SuiteError before much is trained when an objective will have no value."""
+        """As ``RunQueue`` says; raises SuiteError before much is trained when an objective will have no value."""
         self._require_defined(view)
         self._see(run, view)
         if run.trial not in self._open or self.spent() is not None:
@@ -141,13 +141,13 @@ class StudySource:
             return
         if view is not None:
             trial.views.append(view)
-        seed = f", seed {trial.parts[run.part].seed}" if len(trial.parts) > 1 else ""
+        seed = f", seed {trial.parts[run.seed_index].seed}" if len(trial.parts) > 1 else ""
         if view is None or view.status == "failed":
             self._end(run.trial, "FAIL", (reason or (view.reason if view else None) or "unknown") + seed)
         elif view.status == "stopped":
             self._end(run.trial, "PRUNED", f"stopped after task {view.tasks_done} of {len(view.tasks)}{seed}")
         elif len(trial.views) < len(trial.parts):
-            self._queue.append(Suggestion(run.trial, trial.parts[run.part + 1], run.part + 1))
+            self._queue.append(Suggestion(run.trial, trial.parts[run.seed_index + 1], run.seed_index + 1))
         else:
             self._end(run.trial, "COMPLETE", None)
 
@@ -168,7 +168,7 @@ class StudySource:
         return None
 
     def _see(self, run: Suggestion, view: ValidationView) -> None:
-        self.views[run.trial, run.part] = view
+        self.views[run.trial, run.seed_index] = view
         self._measure(view)
 
     def _measure(self, view: ValidationView) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from optuna.trial import FrozenTrial
 
-    from suite.tuning.study import StudySource
+    from suite.tuning.study import StudyQueue
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,6 @@ class Study:
         return pd.DataFrame(self.columns())
 
 
-def study_of(source: StudySource) -> Study:
+def study_of(source: StudyQueue) -> Study:
     """What a study's own storage says of it."""
     return Study(source.config, source.store.trials(), source.store.front())

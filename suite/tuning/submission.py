@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from suite.errors import ConfigError, SuiteError
 from suite.proxies import proxy_of, reach_directly
-from suite.tuning.ray_session import token_shown
+from suite.tuning.cluster import token_shown
 
 ANSWER_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0  # a dashboard that is away for shorter is waited for while following

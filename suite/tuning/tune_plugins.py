@@ -19,8 +19,8 @@ from suite.errors import SuiteError
 from suite.runs.mirror import RunMirror
 from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView, validation_view
-from suite.tuning.carriage import FULL_DISK, Carriage
-from suite.tuning.source import RunSource, Suggestion, left_behind
+from suite.tuning.run_queue import RunQueue, Suggestion, left_behind
+from suite.tuning.run_settings import FULL_DISK, RunSettings
 from trainables.crashes import ran_out_of_memory, read_crash
 from trainables.resources import Resources
 
@@ -45,9 +45,9 @@ class Bridge:
         exhausted: the source had nothing more and no run was going on; False at the end means that Ctrl-C came before.
     """
 
-    def __init__(self, source: RunSource, carriage: Carriage, larger: Resources | None) -> None:
+    def __init__(self, source: RunQueue, run_settings: RunSettings, larger: Resources | None) -> None:
         self.source = source
-        self.carriage = carriage
+        self.run_settings = run_settings
         self.larger = larger
         self.runs: dict[str, Suggestion] = {}
         self.again: list[Suggestion] = []
@@ -77,23 +77,23 @@ class Bridge:
         if reason is not None and self.larger is not None and ran_out_of_memory(reason):
             self.too_large.append(run)
             return
-        carriage, view = self.carriage, self.views.get(trial.trial_id)
+        run_settings, view = self.run_settings, self.views.get(trial.trial_id)
         if reason is not None and view is None:
-            view = left_behind(RunStore(carriage.out), carriage.attempt(run))
+            view = left_behind(RunStore(run_settings.out), run_settings.attempt(run))
         with self.halting():
             if view is not None:
-                store = RunStore(carriage.out)
-                RunMirror(carriage.storage).pull(store.folder(view.run_id))
+                store = RunStore(run_settings.out)
+                RunMirror(run_settings.storage).pull(store.folder(view.run_id))
                 if stopped or reason is not None:
                     view = validation_view(store.mark(view.run_id, "stopped" if stopped else "failed", reason))
-                if carriage.on_record:
-                    carriage.on_record(view)
+                if run_settings.on_record:
+                    run_settings.on_record(view)
             self.source.ended(run, view, reason)
-            if carriage.on_end:
-                carriage.on_end(run, view, reason)
+            if run_settings.on_end:
+                run_settings.on_end(run, view, reason)
 
 
-class SourceSearcher(Searcher):
+class QueueSearcher(Searcher):
     """Gives out what the source suggests, and first of all what a dead worker left."""
 
     def __init__(self, bridge: Bridge) -> None:
@@ -110,7 +110,7 @@ class SourceSearcher(Searcher):
             bridge.exhausted = not bridge.runs  # one that runs may come back, or others wait for it
             return Searcher.FINISHED if bridge.exhausted else None
         bridge.runs[trial_id] = found
-        return _trial_settings(found, bridge.source.study, bridge.carriage)
+        return _trial_settings(found, bridge.source.study, bridge.run_settings)
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """The callback hears of it with more to tell."""
@@ -141,7 +141,7 @@ class TaskScheduler(FIFOScheduler):
         if run is None:
             return str(TrialScheduler.STOP)
         for begun in (False, True):
-            bridge.deaths.pop((run.trial, run.part, begun), None)
+            bridge.deaths.pop((run.trial, run.seed_index, begun), None)
         with bridge.halting():
             if view.status == "running" and not bridge.source.may_go_on(run, view):
                 bridge.end(trial, None, stopped=True)
@@ -174,7 +174,7 @@ class Ears(Callback):
         run = bridge.runs.get(trial.trial_id)
         if run is None:
             return  # it was told to stop before its process went
-        key = run.trial, run.part, crash.began
+        key = run.trial, run.seed_index, crash.began
         bridge.deaths[key] += 1
         if crash.is_bug or crash.is_memory or bridge.deaths[key] > (RETRIES if crash.began else STARTS):
             bridge.end(trial, crash.reason)
@@ -182,19 +182,19 @@ class Ears(Callback):
             bridge.again.append(bridge.runs.pop(trial.trial_id))
 
 
-def _trial_settings(run: Suggestion, study: str | None, carriage: Carriage) -> dict[str, Any]:
+def _trial_settings(run: Suggestion, study: str | None, run_settings: RunSettings) -> dict[str, Any]:
     """What a trial's process is told, as plain values."""
     return {
         "run": run.config.resolved(),
-        "out": str(carriage.out.resolve()),
-        "data_root": str(carriage.data_root.resolve()),
-        "device": carriage.device,
+        "out": str(run_settings.out.resolve()),
+        "data_root": str(run_settings.data_root.resolve()),
+        "device": run_settings.device,
         "study": study,
         "trial": run.trial,
-        "attempt": carriage.attempt(run),
-        "selection": carriage.selection,
-        "storage": carriage.storage,
-        "resources": carriage.resources.model_dump(),
+        "attempt": run_settings.attempt(run),
+        "selection": run_settings.selection,
+        "storage": run_settings.storage,
+        "resources": run_settings.resources.model_dump(),
     }
 
 

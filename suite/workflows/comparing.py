@@ -17,8 +17,8 @@ from suite.workflows.tracking import opened_tracking, say_waiting
 if TYPE_CHECKING:
     from suite.config import RunConfig
     from suite.runs.validation_view import ValidationView
-    from suite.tuning.carriage import Carriage
-    from suite.tuning.source import Suggestion
+    from suite.tuning.run_queue import Suggestion
+    from suite.tuning.run_settings import RunSettings
 
 BENCHMARKS = ("mini-mtil", "mini-xtail")
 
@@ -66,24 +66,24 @@ def compare(
         for reason in reasons:
             watcher.say(f"left out: {reason}")
     configs = comparison(benchmarks, methods, seeds, settings)
-    from suite.tuning.carriage import Carriage
+    from suite.tuning.run_settings import RunSettings
 
-    carriage = Carriage(Path(out), Path(data_root), device, concurrency=concurrency)
-    return carry_runs(configs, carriage, tracking, title="comparing", watcher=watcher)
+    run_settings = RunSettings(Path(out), Path(data_root), device, concurrency=concurrency)
+    return carry_runs(configs, run_settings, tracking, title="comparing", watcher=watcher)
 
 
-def carry_runs(configs: Sequence[RunConfig], carriage: Carriage, tracking: str | None, *, title: str, watcher: Watcher) -> Comparison:
+def carry_runs(configs: Sequence[RunConfig], run_settings: RunSettings, tracking: str | None, *, title: str, watcher: Watcher) -> Comparison:
     """Carry out ``configs`` with progress and tracking.
 
     Raises:
         KeyboardInterrupt: Ctrl-C came; what was finished is logged.
     """
-    from suite.tuning.carry import carry_out
-    from suite.tuning.source import ListSource
+    from suite.tuning.ray_runner import run_all
+    from suite.tuning.run_queue import ListQueue
     from suite.workflows.pictures import attach_run_pictures
 
-    source, store = ListSource(configs), RunStore(carriage.out)
-    with opened_tracking(tracking, carriage.out, watcher) as delivery:
+    source, store = ListQueue(configs), RunStore(run_settings.out)
+    with opened_tracking(tracking, run_settings.out, watcher) as delivery:
         with watcher.begin(title, len(configs)) as work:
             ended, stored = 0, set[str]()
 
@@ -96,10 +96,10 @@ def carry_runs(configs: Sequence[RunConfig], carriage: Carriage, tracking: str |
                 stored.add(view.run_id)
                 delivery.log_stored(view.run_id)
 
-            carriage.on_record, carriage.on_end = on_record, on_end
-            is_whole = carry_out(source, carriage)
-        say_waiting(carriage.out, watcher)
-        attach_run_pictures(delivery, store.records(sorted(stored)), carriage.out)
+            run_settings.on_record, run_settings.on_end = on_record, on_end
+            is_whole = run_all(source, run_settings)
+        say_waiting(run_settings.out, watcher)
+        attach_run_pictures(delivery, store.records(sorted(stored)), run_settings.out)
     if not is_whole:
         raise KeyboardInterrupt
     runs = [OpenRun(record, store.folder(record.run_id)) for record in store.records(sorted(stored))]

@@ -8,7 +8,7 @@ from pathlib import Path
 from suite.leaderboard.figure_style import save_figure
 from suite.leaderboard.figures import accuracy_matrix_figure
 from suite.runs.store import RunStore
-from suite.tuning.carriage import Carriage
+from suite.tuning.run_settings import RunSettings
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.study_result import Study
 from suite.workflows.comparing import Comparison, carry_runs
@@ -47,8 +47,8 @@ def search(out: Path, tracking: str | None, watcher: Watcher) -> Study:
     return run_study(config, _carriage(out), tracking, resume=has_begun, accept_changes=True, watcher=watcher)
 
 
-def _carriage(out: Path) -> Carriage:
-    return Carriage(out, DATA, "cpu")
+def _carriage(out: Path) -> RunSettings:
+    return RunSettings(out, DATA, "cpu")
 
 
 def draw(out: Path) -> Path:

@@ -66,7 +66,7 @@ def plan(
 def _machine(address: str | None, out: Path, config: StudyConfig) -> Machine:
     there = {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
     if address is not None:
-        from suite.tuning.ray_session import cluster_resources
+        from suite.tuning.cluster import cluster_resources
 
         there = cluster_resources(address, config.resources)
     existing = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())

@@ -12,7 +12,7 @@ from suite.config import RunConfig, validate
 from suite.errors import DataError
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.places import DATA, OUT
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 from trainables.stream_trainer import EVALUATED
 
 
@@ -65,7 +65,7 @@ def repeat(name: str, *, out: Path | str = OUT, data_root: Path | str = DATA, de
         raise DataError(f"run {record.run_id}: the data under {data_root} has changed since; give the data root it was made with.")
     with tempfile.TemporaryDirectory(prefix="codyra-repeat-") as temporary:
         # Whether row 0 may differ from the published one was decided when the run was made.
-        again = execute(config, Surroundings(Path(temporary), data_root, device, accept_zero_shot=True))
+        again = execute(config, RunContext(Path(temporary), data_root, device, accept_zero_shot=True))
         return _compare(stored, OpenRun(again, RunStore(Path(temporary)).folder(again.run_id)))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from suite import __version__
 from suite.files import write_output
 from suite.leaderboard.report import report_html
-from suite.leaderboard.run_set import load_runs
+from suite.leaderboard.runs import load_runs
 from suite.workflows.importance import importances
 from suite.workflows.places import OUT
 from suite.workflows.progress import QUIET, Watcher

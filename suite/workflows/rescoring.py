@@ -21,7 +21,7 @@ from suite.runs.store import OpenRun, RunStore
 from suite.workflows.places import DATA, OUT
 from suite.workflows.progress import QUIET, Watcher
 from suite.workflows.tracking import opened_tracking, track
-from trainables.run import Surroundings, prepare
+from trainables.run import RunContext, prepare
 
 
 def rescore(
@@ -65,7 +65,7 @@ def rescore_run(name: str, scoring: str, out: Path, data_root: Path) -> Record:
         raise ConfigError(f"run {record.run_id}: is scored by '{scoring}' already; choose another rule.")
     config = _with_scoring(record.config, scoring)
     _require_data(record, _with_scoring(record.config, record.scoring), data_root)
-    prepared = prepare(config, Surroundings(out, data_root))
+    prepared = prepare(config, RunContext(out, data_root))
     if (found := prepared.store.open(prepared.run_id)) is not None:
         there = found.record
         if there.status == "finished" or (record.status != "finished" and record.tasks_done <= there.tasks_done):

@@ -62,7 +62,7 @@ def run(
     out = Path(out)
     config = run_config(what, method=method, seed=seed, settings=settings)
     with opened_tracking(tracking, out, watcher) as delivery:
-        from trainables.run import Surroundings, execute
+        from trainables.run import RunContext, execute
 
         with watcher.begin(f"{config.benchmark.name} {config.method.name}", None) as work:
             rows: list[int] = []
@@ -73,7 +73,7 @@ def run(
                 work.done(report.row)
                 return True
 
-            surroundings = Surroundings(out, Path(data_root), device, accept_zero_shot=accept_zero_shot, on_step=work.step)
-            record = execute(config, surroundings, listen)
+            run_context = RunContext(out, Path(data_root), device, accept_zero_shot=accept_zero_shot, on_step=work.step)
+            record = execute(config, run_context, listen)
         track([record], delivery, watcher)
     return DoneRun(record, RunStore(out).folder(record.run_id), was_found=not rows and record.status == "finished")

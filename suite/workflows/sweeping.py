@@ -18,15 +18,15 @@ from suite.runs.mirror import RunMirror
 from suite.runs.record import Record
 from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView
-from suite.tuning.carriage import Carriage
-from suite.tuning.carry import carry_out
+from suite.tuning.cluster import ray_session
 from suite.tuning.optuna_database import DATABASE
-from suite.tuning.optuna_storage import earlier_points, has_trials, some_point
-from suite.tuning.ray_session import ray_session
-from suite.tuning.source import Suggestion
-from suite.tuning.study import StudySource, point_config
+from suite.tuning.ray_runner import run_all
+from suite.tuning.run_queue import Suggestion
+from suite.tuning.run_settings import RunSettings
+from suite.tuning.study import StudyQueue, point_config
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.study_result import Study, study_of
+from suite.tuning.trials import earlier_points, has_trials, some_point
 from suite.workflows.pictures import attach_study
 from suite.workflows.places import DATA, OUT
 from suite.workflows.progress import QUIET, Watcher
@@ -72,7 +72,7 @@ def sweep(
         SweepInterrupted: Ctrl-C came; what was finished is kept.
     """
     config = sweep_config(file)
-    carriage = Carriage(
+    run_settings = RunSettings(
         Path(out),
         Path(data_root),
         device,
@@ -83,7 +83,7 @@ def sweep(
         storage=config.storage,
         selection=config.selection,
     )
-    return run_study(config, carriage, tracking, resume=resume, accept_changes=accept_changes, watcher=watcher)
+    return run_study(config, run_settings, tracking, resume=resume, accept_changes=accept_changes, watcher=watcher)
 
 
 def sweep_config(file: Path | str | Mapping[str, Any]) -> StudyConfig:
@@ -112,7 +112,7 @@ def study_config(fields: Mapping[str, Any], *, where: str) -> StudyConfig:
 
 
 def run_study(
-    config: StudyConfig, carriage: Carriage, tracking: str | None, *, resume: bool = False, accept_changes: bool = False, watcher: Watcher = QUIET
+    config: StudyConfig, run_settings: RunSettings, tracking: str | None, *, resume: bool = False, accept_changes: bool = False, watcher: Watcher = QUIET
 ) -> Study:
     """Carry out a study to its budget.
 
@@ -120,20 +120,20 @@ def run_study(
         ConfigError: the study exists and may not be continued, or its file has changed.
         SweepInterrupted: Ctrl-C came.
     """
-    folder, fields = carriage.out.resolve() / "studies" / config.name, config.model_dump(mode="json")
+    folder, fields = run_settings.out.resolve() / "studies" / config.name, config.model_dump(mode="json")
     _may_begin(config.name, folder / FILE, fields, resume=resume, accept_changes=accept_changes)
     if resume:
-        _say_other_code(config.name, carriage.out, watcher)
+        _say_other_code(config.name, run_settings.out, watcher)
     else:
         earlier_points(config)
-    RunMirror(carriage.storage).require_writable()
-    with opened_tracking(tracking, carriage.out, watcher) as delivery:
+    RunMirror(run_settings.storage).require_writable()
+    with opened_tracking(tracking, run_settings.out, watcher) as delivery:
         with (
-            ray_session(carriage.address, config.resources),
+            ray_session(run_settings.address, config.resources),
             watcher.begin(f"study {config.name}", config.budget.trials) as work,
             _undone_without_trials(folder, is_new=not resume),
         ):
-            source = StudySource(config, folder, RunStore(carriage.out.resolve()))
+            source = StudyQueue(config, folder, RunStore(run_settings.out.resolve()))
             atomic_write(folder / FILE, yaml.safe_dump(fields, sort_keys=False).encode())  # a study with a file had a database
 
             def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
@@ -142,17 +142,17 @@ def run_study(
             def on_record(view: ValidationView) -> None:
                 delivery.log_stored(view.run_id)
 
-            carriage.on_record, carriage.on_end = on_record, on_end
-            carriage.on_retry = lambda runs, larger: watcher.say(_retried(runs, larger))
+            run_settings.on_record, run_settings.on_end = on_record, on_end
+            run_settings.on_retry = lambda runs, larger: watcher.say(_retried(runs, larger))
             delivery.log_study(config.name, fields)
             is_whole = False
             try:
-                is_whole = carry_out(source, carriage)
+                is_whole = run_all(source, run_settings)
             finally:
                 delivery.end_study(config.name, finished=is_whole)
         study = study_of(source)
-        attach_study(delivery, study, carriage.out)
-    say_waiting(carriage.out, watcher)
+        attach_study(delivery, study, run_settings.out)
+    say_waiting(run_settings.out, watcher)
     if not is_whole:
         raise SweepInterrupted(study)
     return study

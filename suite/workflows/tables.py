@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from suite.errors import ConfigError
 from suite.leaderboard.ledger import LEDGERS, with_published
-from suite.leaderboard.run_set import Loader, RunSet, load_runs
-from suite.leaderboard.standing import board
+from suite.leaderboard.ranking import board
+from suite.leaderboard.runs import Loader, RunSet, load_runs
 from suite.runs.record import Record
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.places import OUT

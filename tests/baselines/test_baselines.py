@@ -38,7 +38,7 @@ def weights(trainer: StreamTrainer) -> dict[str, torch.Tensor]:
 def test_zero_shot_rows_are_all_equal(make_trainer: Callable[..., StreamTrainer]) -> None:
     trainer = make_trainer(ZeroShotConfig())
     first = trainer.first_row().outcomes["test"]
-    trainer.untouched = {"test": first, "validation": first}
+    trainer.row_zero = {"test": first, "validation": first}
     for report in trainer.rows(0):
         for one, other in zip(first, report.outcomes["test"], strict=True):
             assert np.array_equal(one.scores, other.scores)

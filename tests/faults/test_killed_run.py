@@ -21,7 +21,7 @@ from suite.errors import DataError
 from suite.runs.generations import read_generations
 from suite.runs.outcomes import write_outcomes
 from suite.runs.record import Record, read_record, write_record
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 
 RUN = """
 import json, sys
@@ -29,9 +29,9 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from suite.config import RunConfig, validate
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 fields, out = json.loads(sys.argv[1]), Path(sys.argv[2])
-execute(validate(RunConfig, fields, where="test"), Surroundings(out, out, "cpu"))
+execute(validate(RunConfig, fields, where="test"), RunContext(out, out, "cpu"))
 """
 
 
@@ -67,62 +67,62 @@ def test_killed_at_random_moments_equals_undisturbed(make_config: Callable[..., 
     moments = random.Random(0)
     kills = sum(killed_after_progress(command, environment, tmp_path / "killed", moments) for _ in range(4))
     subprocess.run(command, env=environment, check=True)
-    whole = execute(config, Surroundings(tmp_path / "whole", tmp_path, "cpu"))
+    whole = execute(config, RunContext(tmp_path / "whole", tmp_path, "cpu"))
     killed = read_record(tmp_path / "killed" / "runs" / whole.run_id)
     assert kills >= 2
     assert numbers(killed) == numbers(whole)
 
 
 def test_finished_run_is_returned_without_training(
-    make_config: Callable[..., RunConfig], surroundings: Surroundings
+    make_config: Callable[..., RunConfig], run_context: RunContext
 ) -> None:
-    first = execute(make_config("lora"), surroundings)
+    first = execute(make_config("lora"), run_context)
     rows: list[int] = []
     steps: list[int] = []
-    watched = replace(surroundings, on_step=lambda task, step, of, loss: steps.append(step))
+    watched = replace(run_context, on_step=lambda task, step, of, loss: steps.append(step))
     again = execute(make_config("lora"), watched, lambda report: bool(rows.append(report.row)) or True)
     assert again == first
     assert (rows, steps) == ([], [])
 
 
-def test_a_reused_run_names_every_study_that_asked_for_it(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
+def test_a_reused_run_names_every_study_that_asked_for_it(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
     """Tables count it as a trial of each; nothing else of the record changes."""
     config = make_config("lora")
-    first = execute(config, surroundings)
+    first = execute(config, run_context)
     for study, trial in (("night", 3), ("day", 0), ("night", 5)):
-        again = execute(config, replace(surroundings, study=study, trial=trial))
-    assert again == read_record(surroundings.out / "runs" / first.run_id)
+        again = execute(config, replace(run_context, study=study, trial=trial))
+    assert again == read_record(run_context.out / "runs" / first.run_id)
     assert again.trials == {"night": 3, "day": 0}
     assert again.model_copy(update={"reused_by": {}}) == first
 
 
-def test_a_run_that_begins_again_stays_with_its_studies(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
+def test_a_run_that_begins_again_stays_with_its_studies(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
     config = make_config("lora")
-    first = execute(config, replace(surroundings, study="night", trial=2, selection="first-task"))
-    folder = surroundings.out / "runs" / first.run_id
+    first = execute(config, replace(run_context, study="night", trial=2, selection="first-task"))
+    folder = run_context.out / "runs" / first.run_id
     write_record(first.model_copy(update={"status": "stopped"}), folder)
     (folder / "outcomes.npz").write_bytes(b"damaged")
-    again = execute(config, replace(surroundings, study="day", trial=7))
+    again = execute(config, replace(run_context, study="day", trial=7))
     assert (again.status, again.selection, again.trials) == ("finished", "first-task", {"night": 2, "day": 7})
 
 
 def test_lost_checkpoint_goes_back_to_the_last_whole_one(
-    make_config: Callable[..., RunConfig], surroundings: Surroundings, tmp_path: Path
+    make_config: Callable[..., RunConfig], run_context: RunContext, tmp_path: Path
 ) -> None:
     config = make_config("codyra")
-    whole = execute(config, Surroundings(tmp_path / "whole", tmp_path, "cpu"))
-    execute(config, surroundings, lambda report: report.row < 2)
-    folder = surroundings.out / "runs" / whole.run_id / "checkpoints"
+    whole = execute(config, RunContext(tmp_path / "whole", tmp_path, "cpu"))
+    execute(config, run_context, lambda report: report.row < 2)
+    folder = run_context.out / "runs" / whole.run_id / "checkpoints"
     (folder / "state_2.safetensors").unlink()
-    assert numbers(execute(config, surroundings)) == numbers(whole)
+    assert numbers(execute(config, run_context)) == numbers(whole)
 
 
 def test_an_end_between_checkpoint_and_record_costs_one_task(
-    make_config: Callable[..., RunConfig], surroundings: Surroundings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_config: Callable[..., RunConfig], run_context: RunContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk is full after the second task's checkpoint was written: only that task is learned again."""
     config = make_config("codyra")
-    whole = execute(config, Surroundings(tmp_path / "whole", tmp_path, "cpu"))
+    whole = execute(config, RunContext(tmp_path / "whole", tmp_path, "cpu"))
 
     def full(outcomes: dict[tuple[str, int, int], object], folder: Path) -> Path:
         if any(row == 2 for _, row, _ in outcomes):
@@ -132,12 +132,12 @@ def test_an_end_between_checkpoint_and_record_costs_one_task(
     with monkeypatch.context() as patch:
         patch.setattr("suite.runs.store.write_outcomes", full)
         with pytest.raises(OSError, match="No space"):
-            execute(config, surroundings)
+            execute(config, run_context)
     rows: list[int] = []
-    again = execute(config, surroundings, lambda report: bool(rows.append(report.row)) or True)
+    again = execute(config, run_context, lambda report: bool(rows.append(report.row)) or True)
     assert rows == [2, 3]
     assert numbers(again) == numbers(whole)
-    kept = {path.name for path in (surroundings.out / "runs" / whole.run_id / "checkpoints").iterdir()}
+    kept = {path.name for path in (run_context.out / "runs" / whole.run_id / "checkpoints").iterdir()}
     assert kept == {"state_3.safetensors", *(f"merged_{row}.safetensors" for row in (1, 2, 3))}
 
 
@@ -149,37 +149,37 @@ def test_an_interrupted_run_says_so_and_goes_on(make_config: Callable[..., RunCo
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        execute(config, Surroundings(tmp_path, tmp_path, "cpu", on_step=interrupt))
+        execute(config, RunContext(tmp_path, tmp_path, "cpu", on_step=interrupt))
     record = read_record(next((tmp_path / "runs").iterdir()))
     assert (record.status, record.reason, record.tasks_done) == ("stopped", "interrupted", 1)
-    again = execute(config, Surroundings(tmp_path, tmp_path, "cpu"), lambda report: bool(rows.append(report.row)) or True)
+    again = execute(config, RunContext(tmp_path, tmp_path, "cpu"), lambda report: bool(rows.append(report.row)) or True)
     assert (again.status, again.reason, rows) == ("finished", None, [2, 3])
 
 
-def test_damaged_checkpoint_is_named(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
+def test_damaged_checkpoint_is_named(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
     config = make_config("lora")
-    record = execute(config, surroundings, lambda report: report.row < 1)
-    file = surroundings.out / "runs" / record.run_id / "checkpoints" / "merged_1.safetensors"
+    record = execute(config, run_context, lambda report: report.row < 1)
+    file = run_context.out / "runs" / record.run_id / "checkpoints" / "merged_1.safetensors"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(DataError, match=r"merged_1\.safetensors: has changed since the run wrote it"):
-        execute(config, surroundings)
+        execute(config, run_context)
 
 
 def test_damaged_outcomes_start_the_run_again(
-    make_config: Callable[..., RunConfig], surroundings: Surroundings, tmp_path: Path
+    make_config: Callable[..., RunConfig], run_context: RunContext, tmp_path: Path
 ) -> None:
     config = make_config("lora")
-    whole = execute(config, Surroundings(tmp_path / "whole", tmp_path, "cpu"))
-    execute(config, surroundings, lambda report: report.row < 2)
-    file = surroundings.out / "runs" / whole.run_id / "outcomes.npz"
+    whole = execute(config, RunContext(tmp_path / "whole", tmp_path, "cpu"))
+    execute(config, run_context, lambda report: report.row < 2)
+    file = run_context.out / "runs" / whole.run_id / "outcomes.npz"
     file.write_bytes(file.read_bytes()[:-40])
-    assert numbers(execute(config, surroundings)) == numbers(whole)
+    assert numbers(execute(config, run_context)) == numbers(whole)
 
 
 def test_divergence_is_a_failed_record_with_a_reason(
-    make_config: Callable[..., RunConfig], surroundings: Surroundings
+    make_config: Callable[..., RunConfig], run_context: RunContext
 ) -> None:
-    record = execute(make_config("lora", training={"steps": 60, "lr": 1e9}), surroundings)
+    record = execute(make_config("lora", training={"steps": 60, "lr": 1e9}), run_context)
     assert record.status == "failed"
     assert record.reason is not None
     assert "task 'shapes'" in record.reason
@@ -187,28 +187,28 @@ def test_divergence_is_a_failed_record_with_a_reason(
     assert record.tasks_done == 0
 
 
-def test_zero_shot_row_is_measured_once(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
-    first = execute(make_config("lora"), surroundings)
-    stamp = next((surroundings.out / "zero_shot").iterdir()).stat().st_mtime_ns
-    other = execute(make_config("olora"), surroundings)
+def test_zero_shot_row_is_measured_once(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
+    first = execute(make_config("lora"), run_context)
+    stamp = next((run_context.out / "zero_shot").iterdir()).stat().st_mtime_ns
+    other = execute(make_config("olora"), run_context)
     assert other.test[0] == first.test[0]
-    assert [p.stat().st_mtime_ns for p in (surroundings.out / "zero_shot").iterdir()] == [stamp]
+    assert [p.stat().st_mtime_ns for p in (run_context.out / "zero_shot").iterdir()] == [stamp]
 
 
 @pytest.mark.parametrize(
     ("file", "data"), [("row.json", b""), ("row.json", b"[]"), ("row.json", None), ("outcomes.npz", b""), ("outcomes.npz", b"x")]
 )
 def test_damaged_zero_shot_row_is_measured_again(
-    file: str, data: bytes | None, make_config: Callable[..., RunConfig], surroundings: Surroundings
+    file: str, data: bytes | None, make_config: Callable[..., RunConfig], run_context: RunContext
 ) -> None:
-    first = execute(make_config("zero-shot"), surroundings)
-    (place,) = (path for path in (surroundings.out / "zero_shot").rglob(file))
+    first = execute(make_config("zero-shot"), run_context)
+    (place,) = (path for path in (run_context.out / "zero_shot").rglob(file))
     place.unlink()
     if data is not None:
         place.write_bytes(data)
-    other = execute(make_config("zero-shot", seed=1), surroundings)
+    other = execute(make_config("zero-shot", seed=1), run_context)
     assert other.test == first.test
-    assert execute(make_config("zero-shot", seed=2), surroundings).results[0] == other.results[0]
+    assert execute(make_config("zero-shot", seed=2), run_context).results[0] == other.results[0]
 
 
 def test_damaged_answers_start_the_run_again(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_damaged_answers_start_the_run_again(tmp_path: Path) -> None:
         "method": {"name": "lora", "rank": 2},
         "training": {"steps": 2, "batch_size": 4},
     }
-    config, here = validate(RunConfig, fields, where="test"), Surroundings(tmp_path, tmp_path, "cpu")
+    config, here = validate(RunConfig, fields, where="test"), RunContext(tmp_path, tmp_path, "cpu")
     record = execute(config, here, lambda report: report.row < 1)
     file = tmp_path / "runs" / record.run_id / "generations.json.z"
     file.write_bytes(file.read_bytes()[:-9])

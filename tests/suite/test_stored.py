@@ -17,7 +17,7 @@ from suite.errors import DataError
 from suite.randomness import RandomStreams, derived_seed
 from suite.runs.outcomes import pack, unpack
 from suite.runs.record import parse_record, read_record
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 
 
 @given(hnp.arrays(np.bool_, st.integers(1, 300)))
@@ -47,9 +47,9 @@ def test_damaged_outcomes_are_named() -> None:
         unpack(b"nothing", where="here")
 
 
-def test_record_reads_back_equal(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
-    record = execute(make_config("codyra"), surroundings)
-    assert read_record(surroundings.out / "runs" / record.run_id) == record
+def test_record_reads_back_equal(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
+    record = execute(make_config("codyra"), run_context)
+    assert read_record(run_context.out / "runs" / record.run_id) == record
     assert len(record.test) == len(record.validation) == len(record.results) == 4
     assert record.results[0].task is None
     assert record.results[2].task == "faces"

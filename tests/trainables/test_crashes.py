@@ -90,15 +90,15 @@ import sys
 from pathlib import Path
 
 from suite.workflows.configs import run_config
-from suite.tuning.carry import carry_out
-from suite.tuning.carriage import Carriage
+from suite.tuning.ray_runner import run_all
+from suite.tuning.run_settings import RunSettings
 from trainables.resources import Resources
-from suite.tuning.source import ListSource
+from suite.tuning.run_queue import ListQueue
 
 out, workers = Path(sys.argv[1]), int(sys.argv[2])
 settings = ["benchmark.domains=[shapes, digits]", "benchmark.shots=4", "training.steps=2", "training.batch_size=4", "method.rank=2"]
-source = ListSource([run_config("mini-mtil", method="faulty", seed=0, settings=settings)])
-carry_out(source, Carriage(out, out, "cpu", resources=Resources(cpus=0.5, workers=workers)))
+source = ListQueue([run_config("mini-mtil", method="faulty", seed=0, settings=settings)])
+run_all(source, RunSettings(out, out, "cpu", resources=Resources(cpus=0.5, workers=workers)))
 print(source.failures[0])
 """
 

@@ -13,7 +13,7 @@ from suite.config import RunConfig, validate
 from suite.runs.generations import read_generations
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record, read_record
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 
 TRACE = ("C-STANCE", "FOMC", "MeetingBank", "Py150", "ScienceQA", "NumGLUE-cm", "NumGLUE-ds", "20Minuten")
 STANDARD = ("dbpedia", "amazon", "yahoo", "agnews")
@@ -24,7 +24,7 @@ BUDGET = {"steps": 12, "batch_size": 8, "micro_batch_size": 4, "lr": 5e-3, "prec
 
 def run(fields: dict[str, Any], out: Path, data_root: Path, **more: Any) -> Record:
     config = validate(RunConfig, fields, where="test")
-    return execute(config, Surroundings(out=out, data_root=data_root, device="cpu"), **more)
+    return execute(config, RunContext(out=out, data_root=data_root, device="cpu"), **more)
 
 
 def untrained_loss(fields: dict[str, Any], data_root: Path) -> float:

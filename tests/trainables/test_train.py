@@ -10,12 +10,12 @@ import pytest
 from suite.config import RunConfig
 from suite.runs.record import read_record
 from suite.runs.validation_view import ValidationView
-from suite.tuning.carriage import Carriage
-from suite.tuning.carry import carry_out
-from suite.tuning.ray_session import ray_session
-from suite.tuning.source import ListSource, Suggestion
+from suite.tuning.cluster import ray_session
+from suite.tuning.ray_runner import run_all
+from suite.tuning.run_queue import ListQueue, Suggestion
+from suite.tuning.run_settings import RunSettings
 from trainables.resources import Resources
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def ray() -> Iterator[int]:
         yield fitting
 
 
-class Stopping(ListSource):
+class Stopping(ListQueue):
     """Ends every run after its first task."""
 
     def may_go_on(self, run: Suggestion, view: ValidationView) -> bool:
@@ -34,9 +34,9 @@ class Stopping(ListSource):
 @pytest.mark.slow
 def test_one_worker_equals_the_direct_carrier(ray: int, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     config = make_config("codyra")
-    direct = execute(config, Surroundings(tmp_path / "direct", tmp_path, "cpu"))
-    source = ListSource([config])
-    carry_out(source, Carriage(tmp_path / "train", tmp_path, "cpu", carrier="train"))
+    direct = execute(config, RunContext(tmp_path / "direct", tmp_path, "cpu"))
+    source = ListQueue([config])
+    run_all(source, RunSettings(tmp_path / "train", tmp_path, "cpu", carrier="train"))
     assert not source.failures
     record = read_record(tmp_path / "train" / "runs" / direct.run_id)
     assert (record.status, record.carrier) == ("finished", "train")
@@ -48,12 +48,12 @@ def test_two_workers_are_stopped_after_a_task_and_go_on_later(
     ray: int, make_config: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
     config = make_config("lora")
-    carriage = Carriage(tmp_path, tmp_path, "cpu", resources=Resources(workers=2))
-    carry_out(Stopping([config]), carriage)
+    run_settings = RunSettings(tmp_path, tmp_path, "cpu", resources=Resources(workers=2))
+    run_all(Stopping([config]), run_settings)
     path = next((tmp_path / "runs").glob("*/record.json"))
     stopped = read_record(path)
     assert (stopped.status, stopped.tasks_done) == ("stopped", 1)
-    carry_out(ListSource([config]), carriage)
+    run_all(ListQueue([config]), run_settings)
     finished = read_record(path)
     assert (finished.status, finished.tasks_done) == ("finished", 3)
     assert finished.test[:2] == stopped.test

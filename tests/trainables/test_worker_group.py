@@ -25,12 +25,12 @@ import torch
 import torch.distributed as dist
 torch.set_num_threads(1)
 from suite.config import RunConfig, validate
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 from trainables.worker_group import WorkerGroup
 fields, out, rank, size, port = json.loads(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:6])
 if size > 1:
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
-execute(validate(RunConfig, fields, where="test"), Surroundings(out, out, "cpu", group=WorkerGroup(rank, size)))
+execute(validate(RunConfig, fields, where="test"), RunContext(out, out, "cpu", group=WorkerGroup(rank, size)))
 """
 
 

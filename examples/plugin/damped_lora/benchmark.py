@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from suite.benchmarks.stream import ImageExamples, ImageTask, Protocol, Stream
+from suite.benchmarks.stream import ImageExamples, ImageTask, LabelSpace, Stream
 from suite.parts import BenchmarkConfig
 from suite.randomness import numpy_generator
 
@@ -35,7 +35,7 @@ class BarsAndCornersConfig(BenchmarkConfig):
             self._task("corners", CORNERS, "a square in the {}.", draw_corner),
         ]
         metrics = ("zscl.last", "zscl.average", "gem.bwt")
-        return Stream(self.name, tasks, Protocol.TASK, metrics, {"shots": self.shots})
+        return Stream(self.name, tasks, LabelSpace.TASK, metrics, {"shots": self.shots})
 
     def _task(self, name: str, classes: tuple[str, ...], template: str, draw: Callable[[NDArray[np.float64], int], None]) -> ImageTask:
         splits = {}

@@ -21,7 +21,7 @@ from suite.backbones.mini_tokenizer import MiniTokenizer, vocabulary_of
 from suite.backbones.open_clip_network import load_open_clip
 from suite.backbones.pixels import random_resized_crop
 from suite.backbones.pretrain_clip import load_mini_clip
-from suite.benchmarks.stream import ImageTask, Protocol, Stream
+from suite.benchmarks.stream import ImageTask, LabelSpace, Stream
 from suite.errors import ConfigError
 from suite.lowrank.inject import adapt_open_clip_tower
 from suite.lowrank.layer import fresh_branch, slots_of
@@ -143,9 +143,9 @@ def test_equal_prompts_tie_to_the_lowest_class_and_are_counted(union_stream: Str
     assert isinstance(first, ImageTask)
     assert isinstance(second, ImageTask)
     twin = dataclasses.replace(first, name="twin")
-    stream = Stream("ties", [first, twin], Protocol.UNION, ("zscl.last",), shared_classes="tie")
+    stream = Stream("ties", [first, twin], LabelSpace.UNION, ("zscl.last",), shared_classes="tie")
     outcomes = MiniClipConfig().build(stream, torch.device("cpu")).evaluate("test", [0, 1])
-    alone = MiniClipConfig().build(Stream("one", [first], Protocol.UNION, ("zscl.last",)), torch.device("cpu"))
+    alone = MiniClipConfig().build(Stream("one", [first], LabelSpace.UNION, ("zscl.last",)), torch.device("cpu"))
     assert np.array_equal(outcomes[0].scores, alone.evaluate("test", [0])[0].scores)
     assert outcomes[1].mean == 0.0
     assert outcomes[0].ties == len(first.test)
@@ -155,7 +155,7 @@ def test_templates_are_averaged_after_normalisation(mini_stream: Stream) -> None
     task = mini_stream.tasks[0]
     assert isinstance(task, ImageTask)
     both = dataclasses.replace(task, eval_templates=("a drawing of a {}.", "a picture of a {}."))
-    learner = MiniClipConfig().build(Stream("s", [both], Protocol.TASK, ("zscl.last",)), torch.device("cpu"))
+    learner = MiniClipConfig().build(Stream("s", [both], LabelSpace.TASK, ("zscl.last",)), torch.device("cpu"))
     assert isinstance(learner, ClipLearner)
     _, tokenize = load_mini_clip()
     with torch.no_grad():

@@ -14,7 +14,7 @@ from suite.backbones.class_prompts import ClassPrompts
 from suite.backbones.clip import MiniClipConfig, OpenClipConfig
 from suite.backbones.clip_learner import ClipLearner
 from suite.backbones.same_prompts import require_told_apart, spoken
-from suite.benchmarks.stream import ImageTask, Protocol, SharedClasses, Stream
+from suite.benchmarks.stream import ImageTask, LabelSpace, SharedClasses, Stream
 from suite.data.examples import ImageExamples
 from suite.data.image_facts import class_facts, stream_facts
 from suite.errors import ConfigError
@@ -36,13 +36,13 @@ def renamed(task: ImageTask, *names: str, template: str | None = None) -> ImageT
     return dataclasses.replace(task, class_names=classes, train_templates=prompts, eval_templates=prompts)
 
 
-def build(tasks: Sequence[ImageTask], shared: SharedClasses = "refuse", protocol: Protocol = Protocol.UNION) -> ClipLearner:
+def build(tasks: Sequence[ImageTask], shared: SharedClasses = "refuse", protocol: LabelSpace = LabelSpace.UNION) -> ClipLearner:
     learner = MiniClipConfig().build(Stream("own", tasks, protocol, ("zscl.last",), shared_classes=shared), CPU)
     assert isinstance(learner, ClipLearner)
     return learner
 
 
-@pytest.mark.parametrize("protocol", [Protocol.TASK, Protocol.UNION])
+@pytest.mark.parametrize("protocol", [LabelSpace.TASK, LabelSpace.UNION])
 @pytest.mark.parametrize(
     ("names", "template"),
     [
@@ -55,7 +55,7 @@ def build(tasks: Sequence[ImageTask], shared: SharedClasses = "refuse", protocol
     ],
 )
 def test_equal_classes_of_one_task_are_refused_with_both_names(
-    names: tuple[str, str], template: str | None, protocol: Protocol, task: ImageTask
+    names: tuple[str, str], template: str | None, protocol: LabelSpace, task: ImageTask
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         build([renamed(task, *names, template=template)], "tie", protocol)
@@ -77,7 +77,7 @@ def test_many_names_are_listed_shortly(task: ImageTask) -> None:
 
 
 def test_tasks_that_are_judged_alone_may_share_classes(task: ImageTask) -> None:
-    learner = build([task, dataclasses.replace(task, name="twin")], protocol=Protocol.TASK)
+    learner = build([task, dataclasses.replace(task, name="twin")], protocol=LabelSpace.TASK)
     assert learner.facts() == {}
 
 
@@ -141,7 +141,7 @@ def test_x_tail_itself_shares_prompts_between_sets(prompts: str, count: int, fir
     for name in stream_facts("xtail")["orders"]["I"]:
         template = (stream_facts("xtail")["sets"][name]["templates"][prompts],)
         tasks.append(ImageTask(name, *one, tuple(class_facts("xtail")[name]["names"]), template, template))
-    stream = Stream("xtail", tasks, Protocol.UNION, ("zscl.last",), shared_classes="tie")
+    stream = Stream("xtail", tasks, LabelSpace.UNION, ("zscl.last",), shared_classes="tie")
     tokenize = open_clip.get_tokenizer("ViT-B-16-quickgelu")
     facts = require_told_apart(ClassPrompts(tasks, tokenize, CPU), stream, "open-clip", OpenClipConfig.remedy)
     assert facts["shared_prompts"] == count

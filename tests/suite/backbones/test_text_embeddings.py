@@ -19,7 +19,7 @@ from suite.config import RunConfig
 from suite.lowrank.frozen_map import AdaptedLinear
 from suite.lowrank.layer import Factors, Slot, fresh_branch
 from suite.runs.record import Record
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 
 TOKENS = torch.tensor([[1, 5, 2], [1, 2, 0]])
 
@@ -210,31 +210,31 @@ def numbers(record: Record) -> Any:
 
 
 def test_a_run_that_adapts_vision_alone_embeds_prompts_once_and_the_next_not_at_all(
-    texts_encoded: list[int], make_config: Callable[..., RunConfig], surroundings: Surroundings, tmp_path: Path
+    texts_encoded: list[int], make_config: Callable[..., RunConfig], run_context: RunContext, tmp_path: Path
 ) -> None:
     config = make_config("lora", placement="vision:qkvo", seed=1)
-    alone = execute(config, replace(surroundings, out=tmp_path / "alone"))
+    alone = execute(config, replace(run_context, out=tmp_path / "alone"))
     assert len(texts_encoded) == 1 + len(alone.tasks)  # classes of the evaluation, then of each task's training
     texts_encoded.clear()
-    execute(make_config("lora", placement="vision:qkvo", seed=0), surroundings)
+    execute(make_config("lora", placement="vision:qkvo", seed=0), run_context)
     texts_encoded.clear()
-    second = execute(config, surroundings)
+    second = execute(config, run_context)
     assert texts_encoded == []
     assert numbers(second) == numbers(alone)
 
 
 def test_memories_of_many_tasks_share_what_each_task_said(
-    texts_encoded: list[int], make_config: Callable[..., RunConfig], surroundings: Surroundings
+    texts_encoded: list[int], make_config: Callable[..., RunConfig], run_context: RunContext
 ) -> None:
     """Batches of a memory involve any subset of the tasks: one entry a task, not one a subset."""
-    record = execute(make_config("replay", placement="vision:qkvo", memory_size=9), surroundings)
+    record = execute(make_config("replay", placement="vision:qkvo", memory_size=9), run_context)
     assert len(texts_encoded) == 1 + len(record.tasks)
 
 
 def test_a_run_that_adapts_text_embeds_prompts_after_every_task(
-    texts_encoded: list[int], make_config: Callable[..., RunConfig], surroundings: Surroundings
+    texts_encoded: list[int], make_config: Callable[..., RunConfig], run_context: RunContext
 ) -> None:
-    record = execute(make_config("lora", placement="text:qkvo"), surroundings)
+    record = execute(make_config("lora", placement="text:qkvo"), run_context)
     of_all_classes = max(texts_encoded)
     assert texts_encoded.count(of_all_classes) == len(record.test)  # row 0 and one a task; steps see their task's classes alone
 

@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from suite.benchmarks.image_folders import ImageFoldersConfig
-from suite.benchmarks.stream import ImageTask, Protocol, learned_tests
+from suite.benchmarks.stream import ImageTask, LabelSpace, learned_tests
 from suite.errors import ConfigError, DataError
 
 
@@ -52,7 +52,7 @@ def first_task(root: Path, **fields: object) -> ImageTask:
 def test_every_image_lands_in_exactly_one_split(root: Path) -> None:
     stream = ImageFoldersConfig(image_size=16).build(root)
     assert stream.task_names == ("domain_0", "domain_1")
-    assert stream.protocol is Protocol.TASK
+    assert stream.protocol is LabelSpace.TASK
     for task in stream.tasks:
         assert isinstance(task, ImageTask)
         assert task.class_names == ("class 0", "class 1", "class 2")
@@ -97,7 +97,7 @@ def test_shots_do_not_depend_on_how_much_is_held_out(root: Path) -> None:
 def test_templates_and_protocol(root: Path) -> None:
     config = ImageFoldersConfig(templates=("a {}.", "the {}."), protocol="union", domains=("domain_1", "domain_0"))
     stream = config.build(root)
-    assert stream.protocol is Protocol.UNION
+    assert stream.protocol is LabelSpace.UNION
     assert stream.task_names == ("domain_1", "domain_0")
     task = stream.tasks[0]
     assert isinstance(task, ImageTask)

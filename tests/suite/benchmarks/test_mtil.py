@@ -10,7 +10,7 @@ import pytest
 
 from suite.benchmarks.image_plan import TaskPlan, plan_all
 from suite.benchmarks.mtil import Mtil5ShotConfig, Mtil16ShotConfig, MtilConfig
-from suite.benchmarks.stream import ImageTask, Protocol
+from suite.benchmarks.stream import ImageTask, LabelSpace
 from suite.config import RunConfig
 from suite.data.decode import decode
 from suite.data.image_facts import class_facts, stream_facts
@@ -44,7 +44,7 @@ def test_facts_are_whole() -> None:
 def test_stream_of_order_two(torchvision_root: Path, image_cache: Path) -> None:
     stream = Mtil5ShotConfig(order="II", image_size=16).build(torchvision_root)
     assert list(stream.task_names) == ORDER_TWO
-    assert stream.protocol is Protocol.TASK
+    assert stream.protocol is LabelSpace.TASK
     assert stream.setting == {"order": "II", "shots": 5, "data": "partial"}
     caltech = stream.tasks[7]
     assert isinstance(caltech, ImageTask)

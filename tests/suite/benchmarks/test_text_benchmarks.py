@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from suite.benchmarks.standard_cl import StandardCLConfig
-from suite.benchmarks.stream import Protocol
+from suite.benchmarks.stream import LabelSpace
 from suite.benchmarks.text_folders import TextFoldersConfig
 from suite.benchmarks.trace import Trace500Config, TraceConfig
 from suite.config import RunConfig, validate
@@ -39,7 +39,7 @@ def test_canonical_order_metrics_and_epochs(root: Path) -> None:
     assert stream.task_names == TRACE
     assert tuple(task.metric for task in stream.tasks) == METRICS  # type: ignore[union-attr]
     assert [task.epochs for task in stream.tasks] == [5, 3, 7, 5, 3, 5, 5, 7]  # type: ignore[union-attr]
-    assert (stream.protocol, stream.scoring) == (Protocol.GENERATION, "strict")
+    assert (stream.protocol, stream.scoring) == (LabelSpace.GENERATION, "strict")
     assert stream.setting == {"order": 1, "scoring": "strict"}
     assert all(metric(name) for name in stream.metrics)
 

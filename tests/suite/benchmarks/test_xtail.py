@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from suite.benchmarks.image_plan import TaskPlan, plan_all
-from suite.benchmarks.stream import ImageTask, Protocol
+from suite.benchmarks.stream import ImageTask, LabelSpace
 from suite.benchmarks.xtail import XtailConfig
 from suite.config import RunConfig
 from suite.data.image_facts import class_facts, stream_facts
@@ -51,7 +51,7 @@ def test_four_names_occur_in_two_sets() -> None:
 def test_stream(coop_root: Path, image_cache: Path) -> None:
     stream = XtailConfig(order="II", shots=2, image_size=16).build(coop_root)
     assert list(stream.task_names) == ORDER_TWO
-    assert stream.protocol is Protocol.UNION
+    assert stream.protocol is LabelSpace.UNION
     assert stream.setting == {"order": "II", "shots": 2, "prompts": "codyra", "data": "partial"}
     tasks = [task for task in stream.tasks if isinstance(task, ImageTask)]
     assert sum(len(task.class_names) for task in tasks) == 1100

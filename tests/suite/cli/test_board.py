@@ -8,15 +8,15 @@ import pytest
 
 from suite.cli.board import print_frame
 from suite.config import RunConfig
-from suite.leaderboard.run_set import RunSet
-from suite.leaderboard.standing import board
-from trainables.run import Surroundings, execute
+from suite.leaderboard.ranking import board
+from suite.leaderboard.runs import RunSet
+from trainables.run import RunContext, execute
 
 
 def test_a_board_without_finished_runs_says_what_shows_the_rest(
-    make_config: Callable[..., RunConfig], surroundings: Surroundings, capsys: pytest.CaptureFixture[str]
+    make_config: Callable[..., RunConfig], run_context: RunContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    finished = execute(make_config("zero-shot"), surroundings)
+    finished = execute(make_config("zero-shot"), run_context)
     failed = finished.model_copy(update={"status": "failed", "reason": "nan", "study": "night", "trial": 0})
     capsys.readouterr()
     print_frame(board(RunSet([failed])), None)

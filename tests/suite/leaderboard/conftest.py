@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from suite.leaderboard.run_set import RunSet
+from suite.leaderboard.runs import RunSet
 from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Cells, Record, TaskCosts, TaskResult
 

@@ -11,9 +11,9 @@ from scipy.stats import ttest_rel
 
 from suite.errors import DataError, SuiteError
 from suite.leaderboard.comparison import Contestant, against_best, compare, contestant, pairwise_frame, ranks_over_tasks
-from suite.leaderboard.run_set import RunSet
+from suite.leaderboard.ranking import board, row_labels, with_standing
+from suite.leaderboard.runs import RunSet
 from suite.leaderboard.significance import groups_of_rows, rank_table, variance_frame
-from suite.leaderboard.standing import board, row_labels, with_standing
 from suite.runs.record import Record
 
 TRIALS = 2000

@@ -11,12 +11,12 @@ from suite.config import RunConfig
 from suite.errors import DataError
 from suite.leaderboard.ranks import rank_comparison, rank_frame, rank_summary, ranks_of, shift_frame
 from suite.runs.record import Record
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 
 
 @pytest.fixture
-def record(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> Record:
-    return execute(make_config("codyra", kappa_max=0.5), surroundings)
+def record(make_config: Callable[..., RunConfig], run_context: RunContext) -> Record:
+    return execute(make_config("codyra", kappa_max=0.5), run_context)
 
 
 def test_ranks_by_weight_and_layer(record: Record) -> None:

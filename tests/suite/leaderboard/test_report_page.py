@@ -12,7 +12,7 @@ import pytest
 
 from suite.config import RunConfig
 from suite.leaderboard.report import report_html
-from suite.leaderboard.run_set import RunSet
+from suite.leaderboard.runs import RunSet
 from suite.runs.record import Record
 from suite.yaml_files import load_yaml
 

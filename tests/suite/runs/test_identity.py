@@ -16,8 +16,8 @@ from suite.registry import BACKBONES, BENCHMARKS, METHODS
 from suite.runs import identity, import_closure
 from suite.runs.identity import TRAINER, code_hash, run_code, run_id
 from suite.runs.import_closure import closure
-from trainables.run import Surroundings, execute, prepare
-from trainables.untouched import untouched_folder
+from trainables.row_zero import row_zero_folder
+from trainables.run import RunContext, execute, prepare
 
 LORA_ON_MINI = ("baselines.lora", "suite.backbones.clip", "suite.benchmarks.mini")
 OUTSIDE = ("suite/cli", "suite/leaderboard", "suite/tracking", "suite/tuning", "suite/metrics", "suite/measuring", "suite/workflows", "search_spaces", "tests")
@@ -104,7 +104,7 @@ from typing import Literal
 import numpy as np
 
 from suite.benchmarks.mini import MiniConfig
-from suite.benchmarks.stream import ImageTask, Protocol, Stream
+from suite.benchmarks.stream import ImageTask, LabelSpace, Stream
 from suite.data.examples import ImageExamples
 from suite.parts import BenchmarkConfig
 
@@ -127,7 +127,7 @@ class StripesConfig(BenchmarkConfig):
             parts = (examples(split, 4) for split in ("train", "validation", "test"))
             return ImageTask(name, *parts, ("circle", "square"), ("a {}.",), ("a {}.",))
 
-        return Stream(self.name, [task("one"), task("two")], Protocol.TASK, ("zscl.last",))
+        return Stream(self.name, [task("one"), task("two")], LabelSpace.TASK, ("zscl.last",))
 """,
     "outsider-3.1.dist-info/METADATA": "Metadata-Version: 2.1\nName: outsider\nVersion: 3.1\n",
     "outsider-3.1.dist-info/entry_points.txt": (
@@ -146,23 +146,23 @@ def outsider(**fields: Any) -> RunConfig:
     return validate(RunConfig, {"benchmark": "stripes", "method": "outsider", "training": {"steps": 2}, **fields}, where="test")
 
 
-def test_a_plug_in_with_a_flipped_loss_is_a_new_run(plugin: Path, surroundings: Surroundings, forgotten: Callable[[], None]) -> None:
-    first = execute(outsider(), surroundings)
+def test_a_plug_in_with_a_flipped_loss_is_a_new_run(plugin: Path, run_context: RunContext, forgotten: Callable[[], None]) -> None:
+    first = execute(outsider(), run_context)
     assert first.versions["outsider"] == "3.1"
-    assert prepare(outsider(), surroundings).run_id == first.run_id
+    assert prepare(outsider(), run_context).run_id == first.run_id
     (plugin / "outsider" / "loss.py").write_text("SIGN = -1.0\n")
     forgotten()
-    second = execute(outsider(), surroundings)
+    second = execute(outsider(), run_context)
     assert second.run_id != first.run_id
     assert second.code_version != first.code_version
     assert [row.train_loss for row in second.results[1:]] != [row.train_loss for row in first.results[1:]]
 
 
-def test_a_plug_in_whose_pixels_are_inverted_is_other_data(plugin: Path, surroundings: Surroundings) -> None:
-    before = prepare(outsider(), surroundings)
-    surroundings.data_root.mkdir()
-    (surroundings.data_root / "inverted").touch()
-    after = prepare(outsider(), surroundings)
+def test_a_plug_in_whose_pixels_are_inverted_is_other_data(plugin: Path, run_context: RunContext) -> None:
+    before = prepare(outsider(), run_context)
+    run_context.data_root.mkdir()
+    (run_context.data_root / "inverted").touch()
+    after = prepare(outsider(), run_context)
     assert before.stream.fingerprint() != after.stream.fingerprint()
     assert before.run_id != after.run_id
 
@@ -214,7 +214,7 @@ def lm_config(model: object) -> RunConfig:
 def test_replaced_files_of_a_model_are_a_new_run_and_a_new_row_0(file: str, tiny_lm: Path, tmp_path: Path) -> None:
     def names() -> tuple[str, str, Path]:
         config = lm_config(tiny_lm)
-        return run_id(config, "data"), config.settings_hash(), untouched_folder(config, "data", torch.device("cpu"), tmp_path)
+        return run_id(config, "data"), config.settings_hash(), row_zero_folder(config, "data", torch.device("cpu"), tmp_path)
 
     before = names()
     (tiny_lm / "README.md").write_text("nobody loads this")
@@ -260,7 +260,7 @@ def test_where_the_data_lies_is_no_part_of_a_run(tmp_path: Path) -> None:
     def name(folder: str, root: str) -> str:
         benchmark = {"name": "image-folders", "folder": folder}
         config = validate(RunConfig, {"benchmark": benchmark, "method": "zero-shot"}, where="test")
-        return prepare(config, Surroundings(tmp_path / "out", tmp_path / root, "cpu")).run_id
+        return prepare(config, RunContext(tmp_path / "out", tmp_path / root, "cpu")).run_id
 
     spellings = [("images", "root"), ("./images/", "root"), (str(tmp_path / "root" / "images"), "x"), ("mine", "elsewhere")]
     names = {name(*spelling) for spelling in spellings}

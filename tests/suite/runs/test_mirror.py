@@ -13,7 +13,7 @@ from suite.config import RunConfig, validate
 from suite.errors import ConfigError, DamagedRun, DataError, SuiteError
 from suite.runs.mirror import RunMirror
 from suite.runs.record import read_record, write_record
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "training": {"steps": 2, "batch_size": 4},
     }
     out = tmp_path_factory.mktemp("stopped")
-    record = execute(validate(RunConfig, fields, where="test"), Surroundings(out, out, "cpu"), lambda report: report.row < 1)
+    record = execute(validate(RunConfig, fields, where="test"), RunContext(out, out, "cpu"), lambda report: report.row < 1)
     return out / "runs" / record.run_id
 
 
@@ -38,12 +38,12 @@ def run(stopped: Path, tmp_path: Path) -> Path:
 
 def test_a_run_goes_on_from_the_mirror(make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     config = make_config("replay")
-    whole = execute(config, Surroundings(tmp_path / "whole", tmp_path, "cpu"))
+    whole = execute(config, RunContext(tmp_path / "whole", tmp_path, "cpu"))
     storage = f"file://{tmp_path}/shared"
-    stopped = execute(config, Surroundings(tmp_path / "a", tmp_path, "cpu", storage=storage), lambda report: report.row < 1)
+    stopped = execute(config, RunContext(tmp_path / "a", tmp_path, "cpu", storage=storage), lambda report: report.row < 1)
     assert stopped.tasks_done == 1
     trained: list[int] = []
-    there = Surroundings(tmp_path / "b", tmp_path, "cpu", storage=storage)
+    there = RunContext(tmp_path / "b", tmp_path, "cpu", storage=storage)
     finished = execute(config, there, lambda report: trained.append(report.row) is None)
     assert trained == [2, 3]
     assert (finished.test, finished.validation) == (whole.test, whole.validation)

@@ -14,12 +14,12 @@ import pytest
 
 from suite.config import RunConfig
 from suite.errors import ConfigError, DamagedRun, SuiteError
-from suite.leaderboard.run_set import load_runs
+from suite.leaderboard.runs import load_runs
 from suite.runs.outcomes import read_outcomes, write_outcomes
 from suite.runs.record import RECORD, Record, read_record, write_record
 from suite.runs.store import RunStore
-from suite.tuning.source import left_behind
-from trainables.run import Surroundings, execute
+from suite.tuning.run_queue import left_behind
+from trainables.run import RunContext, execute
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +33,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunConfig, 
         "training": {"steps": 2, "batch_size": 4},
     }
     config, out = validate(RunConfig, fields, where="test"), tmp_path_factory.mktemp("trained")
-    return out, config, execute(config, Surroundings(out, out, "cpu"), lambda report: report.row < 1)
+    return out, config, execute(config, RunContext(out, out, "cpu"), lambda report: report.row < 1)
 
 
 @pytest.fixture
-def harmed(trained: tuple[Path, RunConfig, Record], tmp_path: Path) -> tuple[RunStore, Surroundings, RunConfig, Record]:
+def harmed(trained: tuple[Path, RunConfig, Record], tmp_path: Path) -> tuple[RunStore, RunContext, RunConfig, Record]:
     out, config, record = trained
     shutil.copytree(out, tmp_path / "out")
-    return RunStore(tmp_path / "out"), Surroundings(tmp_path / "out", tmp_path, "cpu"), config, record
+    return RunStore(tmp_path / "out"), RunContext(tmp_path / "out", tmp_path, "cpu"), config, record
 
 
-Harmed = tuple[RunStore, Surroundings, RunConfig, Record]
+Harmed = tuple[RunStore, RunContext, RunConfig, Record]
 
 
 def finish(store: RunStore, record: Record) -> Record:
@@ -85,7 +85,7 @@ def test_a_dead_worker_is_found_by_its_attempt_alone(harmed: Harmed) -> None:
 
 
 def test_a_run_names_its_attempt(make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
-    record = execute(make_config("zero-shot"), Surroundings(tmp_path, tmp_path, "cpu", attempt="mine"))
+    record = execute(make_config("zero-shot"), RunContext(tmp_path, tmp_path, "cpu", attempt="mine"))
     found = RunStore(tmp_path).attempted("mine")
     assert found is not None
     assert found.record == record
@@ -120,13 +120,13 @@ HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_changed_record_is_one_sentence_and_changes_nothing(harm: str, harmed: Harmed) -> None:
-    store, surroundings, config, record = harmed
+    store, run_context, config, record = harmed
     finish(store, record)
     folder = store.folder(record.run_id)
     HARMS[harm][0](folder)
     before = (folder / RECORD).read_bytes()
     with pytest.raises(DamagedRun, match=HARMS[harm][1]) as told:
-        execute(config, surroundings)
+        execute(config, run_context)
     assert str(folder) in str(told.value)
     assert "\n" not in str(told.value)
     assert (folder / RECORD).read_bytes() == before
@@ -141,12 +141,12 @@ def test_a_changed_record_is_one_sentence_and_changes_nothing(harm: str, harmed:
     ],
 )
 def test_a_finished_run_is_shown_with_its_own_outcomes_only(harm: Callable[[Path], object], match: str, harmed: Harmed) -> None:
-    store, surroundings, config, record = harmed
+    store, run_context, config, record = harmed
     finish(store, record)
-    assert execute(config, surroundings).status == "finished"
+    assert execute(config, run_context).status == "finished"
     harm(store.folder(record.run_id))
     with pytest.raises(DamagedRun, match=match):
-        execute(config, surroundings)
+        execute(config, run_context)
 
 
 def test_outcomes_of_an_older_record_are_held_against_its_matrix(harmed: Harmed) -> None:
@@ -168,40 +168,40 @@ def test_outcomes_of_an_older_record_are_held_against_its_matrix(harmed: Harmed)
 
 @pytest.mark.parametrize("name", ["merged_1.safetensors", "state_1.safetensors"])
 def test_a_flipped_bit_in_a_checkpoint_is_not_gone_on_with(name: str, harmed: Harmed) -> None:
-    store, surroundings, config, record = harmed
+    store, run_context, config, record = harmed
     file = store.folder(record.run_id) / "checkpoints" / name
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
     with pytest.raises(DamagedRun, match=rf"{name}: has changed since the run wrote it \(its checksum differs\)"):
-        execute(config, surroundings)
+        execute(config, run_context)
     assert store.find(record.run_id).record == record
 
 
 def test_changed_outcomes_of_an_unfinished_run_begin_it_again(harmed: Harmed) -> None:
-    store, surroundings, config, record = harmed
+    store, run_context, config, record = harmed
     inverted(store.folder(record.run_id))
     rows: list[int] = []
-    again = execute(config, surroundings, lambda report: bool(rows.append(report.row)) or True)
+    again = execute(config, run_context, lambda report: bool(rows.append(report.row)) or True)
     assert (rows, again.test[:2]) == ([0, 1, 2], record.test)
     assert again.results[1].digests["merged"] == record.results[1].digests["merged"]
 
 
 def test_a_kill_after_going_back_does_not_make_new_checkpoints_look_changed(harmed: Harmed, monkeypatch: pytest.MonkeyPatch) -> None:
     """The state of task 1 is lost, so it is learned again; killed between its new checkpoint and its record, the run goes on."""
-    store, surroundings, config, record = harmed
+    store, run_context, config, record = harmed
     (store.folder(record.run_id) / "checkpoints" / "state_1.safetensors").unlink()
     with monkeypatch.context() as patch:
         patch.setattr(RunStore, "note_row", lambda *_: (_ for _ in ()).throw(OSError("killed")))
         with pytest.raises(OSError, match="killed"):
-            execute(config, surroundings)
+            execute(config, run_context)
     assert (store.folder(record.run_id) / "checkpoints" / "state_1.safetensors").is_file()
     assert len(store.find(record.run_id).record.test) == 1
-    assert execute(config, surroundings).status == "finished"
+    assert execute(config, run_context).status == "finished"
 
 
 def test_a_damaged_run_concerns_nobody_else(harmed: Harmed) -> None:
-    store, surroundings, _, record = harmed
+    store, run_context, _, record = harmed
     finish(store, record)
     for name, text in {"half": "{", "alien": "[1]", "newer": '{"schema_version": 99}'}.items():
         store.folder(name).mkdir()
@@ -209,7 +209,7 @@ def test_a_damaged_run_concerns_nobody_else(harmed: Harmed) -> None:
     listing = store.all()
     assert [run.record.run_id for run in listing.runs] == [record.run_id]
     assert [sentence.partition(":")[0] for sentence in listing.damaged] == [str(store.folder(n) / RECORD) for n in ("alien", "half", "newer")]
-    runs = load_runs("none", {}, surroundings.out)
+    runs = load_runs("none", {}, run_context.out)
     assert [found.run_id for found in runs.records] == [record.run_id]
     assert list(runs.unreadable) == listing.damaged
     with pytest.raises(DamagedRun):
@@ -220,24 +220,24 @@ def test_a_damaged_run_concerns_nobody_else(harmed: Harmed) -> None:
 
 def test_what_a_killed_process_left_ahead_of_its_record_is_ignored(harmed: Harmed) -> None:
     """Outcomes are written before the record: a kill in between leaves a row more in the file than in the record."""
-    store, surroundings, config, record = harmed
+    store, run_context, config, record = harmed
     folder = store.folder(record.run_id)
-    whole = execute(config, Surroundings(surroundings.out.parent / "whole", surroundings.out, "cpu"))
-    ahead = read_outcomes(RunStore(surroundings.out.parent / "whole").folder(record.run_id))
+    whole = execute(config, RunContext(run_context.out.parent / "whole", run_context.out, "cpu"))
+    ahead = read_outcomes(RunStore(run_context.out.parent / "whole").folder(record.run_id))
     write_outcomes(ahead, folder)
     assert {key[1] for key in store.find(record.run_id).outcomes()} == {0, 1}
     rows: list[int] = []
-    assert execute(config, surroundings, lambda report: bool(rows.append(report.row)) or True).test == whole.test
+    assert execute(config, run_context, lambda report: bool(rows.append(report.row)) or True).test == whole.test
     assert rows == [2]
 
 
 def test_a_run_that_is_refused_leaves_nothing(harmed: Harmed, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     """After its data was read and its folder was owned; one that had stored a row before keeps it."""
-    store, surroundings, config, record = harmed
+    store, run_context, config, record = harmed
     before = {path: path.read_bytes() for path in store.place.rglob("*") if path.is_file() and path.name != ".lock"}
     for refused in (config, make_config("lora")):
         with pytest.raises(SuiteError, match="cuda:99"):
-            execute(refused, replace(surroundings, device="cuda:99"))
+            execute(refused, replace(run_context, device="cuda:99"))
     assert [path.name for path in store.place.iterdir()] == [record.run_id]
     assert before == {path: path.read_bytes() for path in before}
 

@@ -20,7 +20,7 @@ from mlflow.entities import Run
 
 from suite.config import RunConfig
 from suite.errors import ConfigError, DataError, SuiteError
-from suite.leaderboard.run_set import load_runs
+from suite.leaderboard.runs import load_runs
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record, write_record
 from suite.tracking.delivery import Delivery, open_delivery
@@ -28,15 +28,15 @@ from suite.tracking.mlflow_reader import read_runs
 from suite.tracking.mlflow_tracker import MlflowTracker
 from suite.tracking.run_metrics import row_metrics, summary_metrics
 from suite.tracking.tracker import Target, Tracker
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 
 NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture
-def finished(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> tuple[Record, Path]:
-    record = execute(make_config("codyra"), surroundings)
-    return record, surroundings.out / "runs" / record.run_id
+def finished(make_config: Callable[..., RunConfig], run_context: RunContext) -> tuple[Record, Path]:
+    record = execute(make_config("codyra"), run_context)
+    return record, run_context.out / "runs" / record.run_id
 
 
 @pytest.fixture
@@ -348,7 +348,7 @@ def test_a_server_that_is_away_loses_nothing(
 def test_a_folder_of_results_that_was_moved_still_shows_its_runs(copied: bool, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     """MLflow stores absolute paths; database and artifacts that moved together are found, and nothing goes to the old place."""
     before, after = tmp_path / "A", tmp_path / "B with blank"
-    record = execute(make_config("zero-shot"), Surroundings(before / "runs-here", before, "cpu"))
+    record = execute(make_config("zero-shot"), RunContext(before / "runs-here", before, "cpu"))
     MlflowTracker(f"sqlite:///{before / 'mlflow.db'}", before / "runs-here").log_run(record)
     if copied:
         shutil.copytree(before, after)

@@ -16,7 +16,7 @@ from suite.runs.record import Record, write_record
 from suite.tracking.delivery import Delivery, open_delivery
 from suite.tracking.run_metrics import row_metrics, summary_metrics
 from suite.tracking.tracker import Target
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 
 pytest.importorskip("tensorboard")
 
@@ -24,7 +24,7 @@ pytest.importorskip("tensorboard")
 @pytest.fixture(scope="module")
 def stored(make_config: Callable[..., RunConfig], tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Path]:
     out = tmp_path_factory.mktemp("runs")
-    return execute(make_config("codyra"), Surroundings(out, out, "cpu")), out
+    return execute(make_config("codyra"), RunContext(out, out, "cpu")), out
 
 
 @pytest.fixture

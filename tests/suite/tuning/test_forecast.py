@@ -19,7 +19,7 @@ from suite.tuning.forecast import FIXED_SECONDS, GIB, RECORD_BYTES, Machine, for
 from suite.tuning.points import spanning_points
 from suite.tuning.study_config import StudyConfig
 from suite.workflows.probe import Probe, _evaluation_seconds, probe, seconds_of
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 from trainables.stream_trainer import StreamTrainer
 
 RUN = {"benchmark": {"name": "mini-mtil", "domains": ["shapes", "faces"], "shots": 4}, "training": {"steps": 30}}
@@ -121,7 +121,7 @@ def test_a_probe_foresees_a_real_run(tmp_path: Path) -> None:
     """Its counts; 'codyra-suite dev perf forecast' says how well it foresees seconds."""
     config = validate(RunConfig, {**RUN, "method": {"name": "lora"}}, where="test")
     found = probe(config, tmp_path, "cpu", 1)
-    record = execute(config, Surroundings(tmp_path, tmp_path, "cpu"))
+    record = execute(config, RunContext(tmp_path, tmp_path, "cpu"))
     learned = record.results[1:]
     assert found.steps == (30, 30)
     assert found.trainable_parameters == learned[0].costs.trainable_parameters

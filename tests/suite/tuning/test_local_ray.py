@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from suite.errors import SuiteError
-from suite.tuning.ray_session import ray_session
+from suite.tuning.cluster import ray_session
 from trainables.resources import Resources
 
 START = """
 import json, psutil
 from suite.tuning import local_ray
 local_ray.WORKER_SECONDS = 1.0
-from suite.tuning.ray_session import ray_session
+from suite.tuning.cluster import ray_session
 from trainables.resources import Resources
 with ray_session(None, Resources(cpus=0.1)):
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]

@@ -11,7 +11,7 @@ import pytest
 from suite.config import validate
 from suite.errors import ConfigError, DataError, SuiteError
 from suite.tuning import optuna_database
-from suite.tuning.study import StudySource
+from suite.tuning.study import StudyQueue
 from suite.tuning.study_config import StudyConfig
 
 FIELDS = {
@@ -22,8 +22,8 @@ FIELDS = {
 }
 
 
-def study(folder: Path) -> StudySource:
-    return StudySource(validate(StudyConfig, FIELDS, where="sweep.yaml"), folder)
+def study(folder: Path) -> StudyQueue:
+    return StudyQueue(validate(StudyConfig, FIELDS, where="sweep.yaml"), folder)
 
 
 def held(folder: Path) -> sqlite3.Connection:
@@ -66,7 +66,7 @@ def test_one_that_is_damaged_while_a_study_runs_is_one_sentence(tmp_path: Path) 
 
 
 def test_one_that_is_missing_is_said_and_not_begun_anew(tmp_path: Path) -> None:
-    from suite.tuning.carriage import Carriage
+    from suite.tuning.run_settings import RunSettings
     from suite.workflows.sweeping import run_study
 
     folder = tmp_path / "studies" / "s"
@@ -74,5 +74,5 @@ def test_one_that_is_missing_is_said_and_not_begun_anew(tmp_path: Path) -> None:
     (folder / "sweep.yaml").write_text("name: s\n")
     config = validate(StudyConfig, FIELDS, where="sweep.yaml")
     with pytest.raises(ConfigError, match=r"study 's': .*optuna\.db with its trials is missing; put it back"):
-        run_study(config, Carriage(tmp_path, tmp_path), "none", resume=True, accept_changes=False)
+        run_study(config, RunSettings(tmp_path, tmp_path), "none", resume=True, accept_changes=False)
     assert [path.name for path in folder.iterdir()] == ["sweep.yaml"]

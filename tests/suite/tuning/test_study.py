@@ -16,11 +16,11 @@ from suite.errors import ConfigError
 from suite.registry import METHODS, SPACES
 from suite.runs.validation_view import ValidationView, validation_view
 from suite.tuning.objectives import Objective
-from suite.tuning.optuna_storage import TrialStore
 from suite.tuning.space import Choice, IntUniform, LogUniform, Space, choice
 from suite.tuning.stopping import StoppingConfig
-from suite.tuning.study import StudySource
+from suite.tuning.study import StudyQueue
 from suite.tuning.study_config import StudyConfig
+from suite.tuning.trials import TrialStore
 
 RUN = {"benchmark": {"name": "mini-mtil", "domains": ["shapes", "faces", "digits"]}}
 
@@ -37,13 +37,13 @@ def view(rows: list[list[float]], status: str = "finished", reason: str | None =
 ROWS = [[50.0, 50, 50], [80, 40, 40], [70, 80, 40], [60, 70, 80]]
 
 
-def states(source: StudySource) -> list[str]:
+def states(source: StudyQueue) -> list[str]:
     return [trial.state.name for trial in source.store.trials()]
 
 
 def test_fates_are_told_as_what_they_are(tmp_path: Path) -> None:
     """The stock searcher tells a stopped trial COMPLETE and leaves a NaN one RUNNING; ours does neither."""
-    source = StudySource(study_config(objectives=["zscl.last", "codyra.forgetting"]), tmp_path)
+    source = StudyQueue(study_config(objectives=["zscl.last", "codyra.forgetting"]), tmp_path)
     suggestions = [source.suggest() for _ in range(4)]
     numbers = [s.trial for s in suggestions if not isinstance(s, str)]
     source.ended(suggestions[0], view(ROWS), None)
@@ -58,7 +58,7 @@ def test_fates_are_told_as_what_they_are(tmp_path: Path) -> None:
 
 
 def test_a_study_without_numbers_is_a_fail_not_a_hole(tmp_path: Path) -> None:
-    source = StudySource(study_config(objectives=["effective_rank"]), tmp_path)
+    source = StudyQueue(study_config(objectives=["effective_rank"]), tmp_path)
     suggestion = source.suggest()
     assert not isinstance(suggestion, str)
     broken = ValidationView("r", "finished", None, ("a", "b", "c"), ROWS, 10, math.nan, 0, 1.0, 5)
@@ -67,7 +67,7 @@ def test_a_study_without_numbers_is_a_fail_not_a_hole(tmp_path: Path) -> None:
 
 
 def test_budget_counts_different_configurations(tmp_path: Path) -> None:
-    source = StudySource(study_config(budget={"trials": 3}), tmp_path)
+    source = StudyQueue(study_config(budget={"trials": 3}), tmp_path)
     contents = set()
     while not isinstance(suggestion := source.suggest(), str):
         contents.add(suggestion.config.config_hash())
@@ -80,7 +80,7 @@ def test_equal_content_is_given_out_once(tmp_path: Path, monkeypatch: pytest.Mon
     """A point that is asked for twice is told its twin's fate; when the space has no other point, the study is over."""
     tiny = Space("lora", {"method.rank": choice(4, 8)})
     monkeypatch.setattr(StudyConfig, "search_space", lambda self: tiny)
-    source = StudySource(study_config(sampler="random", points=[{"method.rank": 4}] * 2, budget={"trials": 10}), tmp_path)
+    source = StudyQueue(study_config(sampler="random", points=[{"method.rank": 4}] * 2, budget={"trials": 10}), tmp_path)
     given = []
     while not isinstance(suggestion := source.suggest(), str):
         given.append(suggestion.config.config_hash())
@@ -95,7 +95,7 @@ def test_equal_content_is_given_out_once(tmp_path: Path, monkeypatch: pytest.Mon
 def test_running_twin_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = Space("lora", {"method.rank": choice(4, 8)})
     monkeypatch.setattr(StudyConfig, "search_space", lambda self: tiny)
-    source = StudySource(study_config(sampler="random", budget={"trials": 10}), tmp_path)
+    source = StudyQueue(study_config(sampler="random", budget={"trials": 10}), tmp_path)
     first, second = source.suggest(), source.suggest()
     assert source.suggest() == "finished"
     assert not isinstance(first, str)
@@ -106,12 +106,12 @@ def test_running_twin_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_killed_driver_gives_its_running_trials_out_again(tmp_path: Path) -> None:
-    before = StudySource(study_config(), tmp_path)
+    before = StudyQueue(study_config(), tmp_path)
     first, second = before.suggest(), before.suggest()
     assert not isinstance(first, str)
     assert not isinstance(second, str)
     before.ended(first, view(ROWS), None)
-    after = StudySource(study_config(), tmp_path)
+    after = StudyQueue(study_config(), tmp_path)
     again = after.suggest()
     assert not isinstance(again, str)
     assert (again.trial, again.config) == (second.trial, second.config)
@@ -125,10 +125,10 @@ def test_a_killed_driver_gives_no_content_out_twice(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(StudyConfig, "search_space", lambda self: tiny)
     points = [{"method.rank": rank} for rank in (4, 4, 8)]
     config = study_config(points=points, budget={"trials": 2})
-    before = StudySource(config, tmp_path)
+    before = StudyQueue(config, tmp_path)
     given = [before.suggest(), before.suggest()]
     assert [s.trial for s in given if not isinstance(s, str)] == [0, 2]
-    after = StudySource(config, tmp_path)
+    after = StudyQueue(config, tmp_path)
     again = []
     while not isinstance(suggestion := after.suggest(), str):
         again.append(suggestion.trial)
@@ -146,8 +146,8 @@ def test_a_driver_that_died_between_two_writes_loses_no_trial(tmp_path: Path, mo
     with monkeypatch.context() as killed:
         killed.setattr(TrialStore, "note_config", die)
         with pytest.raises(KeyboardInterrupt):
-            StudySource(study_config(points=[point]), tmp_path).suggest()
-    again = StudySource(study_config(points=[point]), tmp_path).suggest()
+            StudyQueue(study_config(points=[point]), tmp_path).suggest()
+    again = StudyQueue(study_config(points=[point]), tmp_path).suggest()
     assert not isinstance(again, str)
     resolved = again.config.resolved()["method"]
     assert (again.trial, resolved["kappa_max"], resolved["placement"]) == (0, 0.05, "inout")
@@ -155,13 +155,13 @@ def test_a_driver_that_died_between_two_writes_loses_no_trial(tmp_path: Path, mo
 
 def test_points_that_leave_something_open_are_filled_in_independently(tmp_path: Path) -> None:
     points = [{"method.placement": name} for name in ("inout", "qkvo", "qkvoinout")]
-    source = StudySource(study_config(points=points), tmp_path)
+    source = StudyQueue(study_config(points=points), tmp_path)
     found = [source.suggest() for _ in points]
     assert len({s.config.resolved()["method"]["kappa_max"] for s in found if not isinstance(s, str)}) == 3
 
 
 def test_fields_of_the_searched_method_need_no_name(tmp_path: Path) -> None:
-    suggestion = StudySource(study_config(run={**RUN, "method": {"kappa_levels": 7}}), tmp_path).suggest()
+    suggestion = StudyQueue(study_config(run={**RUN, "method": {"kappa_levels": 7}}), tmp_path).suggest()
     assert not isinstance(suggestion, str)
     method = suggestion.config.resolved()["method"]
     assert (method["name"], method["kappa_levels"]) == ("codyra", 7)
@@ -169,7 +169,7 @@ def test_fields_of_the_searched_method_need_no_name(tmp_path: Path) -> None:
 
 def test_same_sampler_seed_same_suggestions(tmp_path: Path) -> None:
     def hashes(folder: str, seed: int) -> list[str]:
-        source = StudySource(study_config(sampler_seed=seed), tmp_path / folder)
+        source = StudyQueue(study_config(sampler_seed=seed), tmp_path / folder)
         found = [source.suggest() for _ in range(3)]
         return [s.config.config_hash() for s in found if not isinstance(s, str)]
 
@@ -180,14 +180,14 @@ def test_same_sampler_seed_same_suggestions(tmp_path: Path) -> None:
 def test_a_killed_study_draws_what_the_undisturbed_one_draws(sampler: str, tmp_path: Path) -> None:
     def hashes(folder: str, *, kills: bool) -> list[str]:
         found: list[str] = []
-        source = StudySource(study_config(sampler=sampler, budget={"trials": 6}), tmp_path / folder)
+        source = StudyQueue(study_config(sampler=sampler, budget={"trials": 6}), tmp_path / folder)
         for _ in range(6):
             suggestion = source.suggest()
             assert not isinstance(suggestion, str)
             found.append(suggestion.config.config_hash())
             source.ended(suggestion, view(ROWS), None)
             if kills:
-                source = StudySource(study_config(sampler=sampler, budget={"trials": 6}), tmp_path / folder)
+                source = StudyQueue(study_config(sampler=sampler, budget={"trials": 6}), tmp_path / folder)
         return found
 
     assert hashes("whole", kills=False) == hashes("killed", kills=True)
@@ -195,7 +195,7 @@ def test_a_killed_study_draws_what_the_undisturbed_one_draws(sampler: str, tmp_p
 
 def test_given_points_come_first(tmp_path: Path) -> None:
     point = {"method.kappa_max": 0.05, "method.placement": "inout"}
-    suggestion = StudySource(study_config(points=[point]), tmp_path).suggest()
+    suggestion = StudyQueue(study_config(points=[point]), tmp_path).suggest()
     assert not isinstance(suggestion, str)
     resolved = suggestion.config.resolved()["method"]
     assert (resolved["kappa_max"], resolved["placement"]) == (0.05, "inout")
@@ -204,7 +204,7 @@ def test_given_points_come_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(SPACES))
 @pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2"])
 def test_every_space_yields_configs_that_its_method_accepts(name: str, sampler: str, tmp_path: Path) -> None:
-    source = StudySource(study_config(space=name, sampler=sampler, budget={"trials": 6}), tmp_path)
+    source = StudyQueue(study_config(space=name, sampler=sampler, budget={"trials": 6}), tmp_path)
     for _ in range(6):
         suggestion = source.suggest()
         assert not isinstance(suggestion, str)
@@ -242,14 +242,14 @@ def test_conditions_are_honoured_and_counted() -> None:
 
 def test_samplers_that_cannot_honour_conditions_refuse(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="sampler 'gp' cannot honour the conditions"):
-        StudySource(study_config(space="codyra", sampler="gp"), tmp_path)
+        StudyQueue(study_config(space="codyra", sampler="gp"), tmp_path)
 
 
 def test_a_grid_is_tried_whole_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Optuna's own grid stops its loop when the last point is told, and raises where the loop is not its own."""
     tiny = Space("lora", {"method.rank": choice(4, 8), "method.placement": choice("q", "k")})
     monkeypatch.setattr(StudyConfig, "search_space", lambda self: tiny)
-    source = StudySource(study_config(space="probe", sampler="grid", budget={"trials": 9}), tmp_path)
+    source = StudyQueue(study_config(space="probe", sampler="grid", budget={"trials": 9}), tmp_path)
     given = []
     while not isinstance(suggestion := source.suggest(), str):
         given.append(suggestion.config.config_hash())
@@ -279,11 +279,11 @@ def test_objectives_know_their_direction() -> None:
         Objective("zscl.lost")
 
 
-def test_the_view_holds_no_test_number(make_config: Any, surroundings: Any) -> None:
+def test_the_view_holds_no_test_number(make_config: Any, run_context: Any) -> None:
     """Sealed by construction: whatever the test matrix says, the view is the same."""
     from trainables.run import execute
 
-    record = execute(make_config("lora"), surroundings)
+    record = execute(make_config("lora"), run_context)
     changed = record.model_copy(update={"test": [[0.0] * 3] * 4})
     assert validation_view(changed) == validation_view(record)
     assert validation_view(record).rows == record.validation

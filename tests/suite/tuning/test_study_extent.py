@@ -12,9 +12,9 @@ from suite.config import validate
 from suite.errors import ConfigError
 from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView
-from suite.tuning.source import Suggestion
+from suite.tuning.run_queue import Suggestion
 from suite.tuning.space import IntUniform, LogUniform, Space, SpaceUnion, choice
-from suite.tuning.study import StudySource
+from suite.tuning.study import StudyQueue
 from suite.tuning.study_config import StudyConfig
 
 RUN = {"benchmark": {"name": "mini-mtil", "domains": ["shapes", "faces", "digits"]}}
@@ -29,20 +29,20 @@ def view(last: float, status: str = "finished", *, parameters: int = 10, seconds
     return ValidationView(run_id, status, None, ("a", "b", "c"), list(rows), parameters, 4.0, 0, seconds, 5)
 
 
-def given(source: StudySource) -> Suggestion:
+def given(source: StudyQueue) -> Suggestion:
     found = source.suggest()
     assert isinstance(found, Suggestion)
     return found
 
 
 def test_a_trial_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
-    source = StudySource(study_config(seeds=[3, 5], budget={"trials": 1}), tmp_path)
+    source = StudyQueue(study_config(seeds=[3, 5], budget={"trials": 1}), tmp_path)
     first = given(source)
-    assert (first.trial, first.part, first.config.seed) == (0, 0, 3)
+    assert (first.trial, first.seed_index, first.config.seed) == (0, 0, 3)
     assert source.suggest() == "wait"
     source.ended(first, view(60), None)
     second = given(source)
-    assert (second.trial, second.part, second.config.seed) == (0, 1, 5)
+    assert (second.trial, second.seed_index, second.config.seed) == (0, 1, 5)
     assert second.config.settings_hash() == first.config.settings_hash()
     source.ended(second, view(70), None)
     assert source.suggest() == "finished"
@@ -51,7 +51,7 @@ def test_a_trial_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_stops_or_breaks_learns_no_further_seed(tmp_path: Path) -> None:
-    source = StudySource(study_config(seeds=[0, 1]), tmp_path)
+    source = StudyQueue(study_config(seeds=[0, 1]), tmp_path)
     first, second = given(source), given(source)
     source.ended(first, view(60, "stopped"), None)
     source.ended(second, None, "the worker died")
@@ -63,18 +63,18 @@ def test_a_trial_that_stops_or_breaks_learns_no_further_seed(tmp_path: Path) -> 
 def test_a_resumed_trial_goes_through_all_its_seeds_again(tmp_path: Path) -> None:
     """Finished ones are found by their identity, so this costs nothing; the mean needs all of them."""
     config = study_config(seeds=[0, 1], budget={"trials": 1})
-    before = StudySource(config, tmp_path)
+    before = StudyQueue(config, tmp_path)
     before.ended(given(before), view(60), None)
-    after = StudySource(config, tmp_path)
+    after = StudyQueue(config, tmp_path)
     for part, last in enumerate((60, 80)):
         run = given(after)
-        assert (run.trial, run.part) == (0, part)
+        assert (run.trial, run.seed_index) == (0, part)
         after.ended(run, view(last), None)
     assert after.store.trials()[0].values == [70.0]
 
 
 def test_constraints_keep_trials_off_the_front(tmp_path: Path) -> None:
-    source = StudySource(study_config(constraints={"trainable_parameters": {"most": 100}}, budget={"trials": 3}), tmp_path)
+    source = StudyQueue(study_config(constraints={"trainable_parameters": {"most": 100}}, budget={"trials": 3}), tmp_path)
     for last, parameters in ((90, 1000), (70, 100), (60, 10)):
         source.ended(given(source), view(last, parameters=parameters), None)
     assert source.store.front() == [1]
@@ -83,7 +83,7 @@ def test_constraints_keep_trials_off_the_front(tmp_path: Path) -> None:
 
 def test_gpu_hours_end_the_study_after_the_task_at_hand(tmp_path: Path) -> None:
     config = study_config(budget={"trials": 9, "gpu_hours": 0.5}, resources={"gpus": 0.25, "workers": 2})
-    source = StudySource(config, tmp_path)
+    source = StudyQueue(config, tmp_path)
     first, second = given(source), given(source)
     assert source.may_go_on(first, view(60, "running", seconds=1800))
     assert not source.may_go_on(second, view(60, "running", seconds=1801))
@@ -94,7 +94,7 @@ def test_gpu_hours_end_the_study_after_the_task_at_hand(tmp_path: Path) -> None:
 def test_disk_budget_counts_what_lies_in_the_run_folders(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     (runs / "r").mkdir(parents=True)
-    source = StudySource(study_config(budget={"trials": 9, "disk_gib": 1e-6}), tmp_path / "s", RunStore(tmp_path))
+    source = StudyQueue(study_config(budget={"trials": 9, "disk_gib": 1e-6}), tmp_path / "s", RunStore(tmp_path))
     run = given(source)
     assert source.may_go_on(run, view(60, "running"))
     (runs / "r" / "merged_1.safetensors").write_bytes(bytes(2000))
@@ -107,7 +107,7 @@ def test_front_keeps_its_checkpoints_others_their_records(tmp_path: Path) -> Non
     for name in "ab":
         (runs / name / "checkpoints").mkdir(parents=True)
         (runs / name / "record.json").write_text("{}")
-    source = StudySource(study_config(keep="front"), tmp_path / "s", RunStore(tmp_path))
+    source = StudyQueue(study_config(keep="front"), tmp_path / "s", RunStore(tmp_path))
     source.ended(given(source), view(60, run_id="a"), None)
     source.ended(given(source), view(80, run_id="b"), None)
     assert not (runs / "a" / "checkpoints").exists()
@@ -116,13 +116,13 @@ def test_front_keeps_its_checkpoints_others_their_records(tmp_path: Path) -> Non
 
 
 def test_warm_start_tries_the_earlier_best_first(tmp_path: Path) -> None:
-    earlier = StudySource(study_config(budget={"trials": 4}), tmp_path / "early")
+    earlier = StudyQueue(study_config(budget={"trials": 4}), tmp_path / "early")
     settings = []
     for last in (50, 90, 60, 70):
         run = given(earlier)
         settings.append(run.config.resolved()["method"])
         earlier.ended(run, view(last), None)
-    later = StudySource(
+    later = StudyQueue(
         study_config(name="t", warm_start={"study": str(tmp_path / "early"), "trials": 2}, budget={"trials": 3}), tmp_path / "late"
     )
     assert [given(later).config.resolved()["method"] for _ in range(2)] == [settings[1], settings[3]]
@@ -130,29 +130,29 @@ def test_warm_start_tries_the_earlier_best_first(tmp_path: Path) -> None:
 
 def test_a_warm_start_takes_what_lies_in_the_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The usual second look is a narrower one: the best trial outside of it is no start, one inside is."""
-    earlier = StudySource(study_config(points=[{"method.kappa_max": 0.09}, {"method.kappa_max": 0.005}]), tmp_path / "early")
+    earlier = StudyQueue(study_config(points=[{"method.kappa_max": 0.09}, {"method.kappa_max": 0.005}]), tmp_path / "early")
     for last in (90, 60):
         earlier.ended(given(earlier), view(last), None)
     narrow = Space("codyra", {"method.kappa_max": LogUniform(1e-3, 1e-2)})
     monkeypatch.setattr(StudyConfig, "search_space", lambda self: narrow)
     config = study_config(name="t", warm_start={"study": str(tmp_path / "early")}, budget={"trials": 1})
-    assert given(StudySource(config, tmp_path / "late")).config.resolved()["method"]["kappa_max"] == 0.005
+    assert given(StudyQueue(config, tmp_path / "late")).config.resolved()["method"]["kappa_max"] == 0.005
     narrower = Space("codyra", {"method.kappa_max": LogUniform(1e-4, 1e-3)})
     monkeypatch.setattr(StudyConfig, "search_space", lambda self: narrower)
     with pytest.raises(ConfigError, match="no complete trial in space"):
-        StudySource(config, tmp_path / "none")
+        StudyQueue(config, tmp_path / "none")
 
 
 def test_warm_start_from_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no optuna.db"):
-        StudySource(study_config(warm_start={"study": str(tmp_path / "no")}), tmp_path / "s")
+        StudyQueue(study_config(warm_start={"study": str(tmp_path / "no")}), tmp_path / "s")
 
 
 def test_several_spaces_search_over_their_methods(tmp_path: Path) -> None:
     config = study_config(
         space=["codyra-quick", "lora"], sampler="random", budget={"trials": 8}, methods={"codyra": {"kappa_levels": 20}}
     )
-    source = StudySource(config, tmp_path)
+    source = StudyQueue(config, tmp_path)
     found = [given(source).config.resolved()["method"] for _ in range(8)]
     assert {fields["name"] for fields in found} == {"codyra", "lora"}
     assert all(fields["kappa_levels"] == 20 for fields in found if fields["name"] == "codyra")
@@ -201,7 +201,7 @@ def test_settings_that_do_not_fit_are_named(fields: dict[str, Any], message: str
 
 def test_several_spaces_refuse_a_grid(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="sampler 'grid' cannot honour"):
-        StudySource(study_config(space=["codyra", "lora"], sampler="grid"), tmp_path)
+        StudyQueue(study_config(space=["codyra", "lora"], sampler="grid"), tmp_path)
 
 
 
@@ -209,7 +209,7 @@ def test_several_spaces_refuse_a_grid(tmp_path: Path) -> None:
 @pytest.mark.parametrize("killed_after", [0, 1, 2])
 def test_points_that_a_dead_driver_did_not_get_to_are_tried(killed_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGKILL between two of three points: --resume tries all three, in their order."""
-    space = StudySource(study_config(), tmp_path / "any").space
+    space = StudyQueue(study_config(), tmp_path / "any").space
     points = [dict(space.suggest(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask())) for seed in range(3)]
     config, enqueue, done = study_config(points=points, budget={"trials": 3}), optuna.Study.enqueue_trial, []
 
@@ -221,9 +221,9 @@ def test_points_that_a_dead_driver_did_not_get_to_are_tried(killed_after: int, t
     with monkeypatch.context() as patch:
         patch.setattr(optuna.Study, "enqueue_trial", dying)
         with pytest.raises(KeyboardInterrupt):
-            StudySource(config, tmp_path / "s")
+            StudyQueue(config, tmp_path / "s")
     for _ in range(2):
-        source = StudySource(config, tmp_path / "s")
+        source = StudyQueue(config, tmp_path / "s")
     assert len(source.store.trials()) == 3
     tried = [given(source) for _ in range(3)]
     assert [source.store.trials()[run.trial].params for run in tried] == points

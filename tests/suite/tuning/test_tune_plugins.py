@@ -13,19 +13,19 @@ from ray import cloudpickle
 from suite.config import validate
 from suite.errors import SuiteError
 from suite.runs.validation_view import ValidationView
-from suite.tuning.carriage import Carriage
-from suite.tuning.study import StudySource
+from suite.tuning.run_settings import RunSettings
+from suite.tuning.study import StudyQueue
 from suite.tuning.study_config import StudyConfig
-from suite.tuning.tune_plugins import Bridge, Ears, SourceSearcher, TaskScheduler
+from suite.tuning.tune_plugins import Bridge, Ears, QueueSearcher, TaskScheduler
 from trainables.resources import Resources
 
 RUN = {"benchmark": {"name": "mini-mtil", "domains": ["shapes", "faces", "digits"]}}
 TASKS = ("a", "b", "c")
 
 
-def study(folder: Path, **fields: Any) -> StudySource:
+def study(folder: Path, **fields: Any) -> StudyQueue:
     base = {"name": "s", "run": RUN, "space": "codyra-quick", "budget": {"trials": 2}}
-    return StudySource(validate(StudyConfig, {**base, **fields}, where="sweep.yaml"), folder)
+    return StudyQueue(validate(StudyConfig, {**base, **fields}, where="sweep.yaml"), folder)
 
 
 def view(rows: list[list[float | None]], status: str = "running", tasks: tuple[str, ...] = TASKS) -> ValidationView:
@@ -39,10 +39,10 @@ def event(name: str, found: ValidationView | None = None, **result: Any) -> Any:
     return SimpleNamespace(trial_id=name, last_result=result)
 
 
-def carried(source: StudySource, out: Path, *names: str, larger: Resources | None = None, **hooks: Any) -> Bridge:
-    bridge = Bridge(source, Carriage(out, out, **hooks), larger)
+def carried(source: StudyQueue, out: Path, *names: str, larger: Resources | None = None, **hooks: Any) -> Bridge:
+    bridge = Bridge(source, RunSettings(out, out, **hooks), larger)
     for name in names:
-        assert isinstance(SourceSearcher(bridge).suggest(name), dict)
+        assert isinstance(QueueSearcher(bridge).suggest(name), dict)
     return bridge
 
 
@@ -54,13 +54,13 @@ def test_nobody_waits_for_a_seed_that_needs_more_memory(tmp_path: Path) -> None:
     """Its trial is open but not running: the round ends, and the next one carries it with a larger share."""
     bridge = carried(study(tmp_path, seeds=[0, 1], budget={"trials": 1}), tmp_path, "one", larger=Resources(memory_gib=2))
     Ears(bridge).on_trial_complete(0, [], event("one", error="out of memory: 1 GiB"))
-    assert [run.part for run in bridge.too_large] == [0]
-    assert SourceSearcher(bridge).suggest("two") == "FINISHED"
+    assert [run.seed_index for run in bridge.too_large] == [0]
+    assert QueueSearcher(bridge).suggest("two") == "FINISHED"
 
 
 def test_the_next_seed_is_waited_for(tmp_path: Path) -> None:
     bridge = carried(study(tmp_path, seeds=[0, 1], budget={"trials": 1}), tmp_path, "one")
-    assert SourceSearcher(bridge).suggest("two") is None
+    assert QueueSearcher(bridge).suggest("two") is None
 
 
 def test_records_are_tracked_before_their_trial_is_told(tmp_path: Path) -> None:
@@ -89,9 +89,9 @@ def test_an_undefined_metric_ends_a_sweep_before_much_is_trained(
     bridge = carried(study(tmp_path, **fields), tmp_path, "one")
     assert decision(bridge, event("one", view(rows, tasks=tasks))) == "STOP"
     assert bridge.halted is not None and "\n" not in bridge.halted
-    assert SourceSearcher(bridge).suggest("two") is None
+    assert QueueSearcher(bridge).suggest("two") is None
     Ears(bridge).on_trial_complete(0, [], event("one", view(rows, tasks=tasks)))
-    assert SourceSearcher(bridge).suggest("two") == "FINISHED"
+    assert QueueSearcher(bridge).suggest("two") == "FINISHED"
 
 
 def test_defined_metrics_go_on(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_missing_data_ends_a_study_and_spends_none_of_its_trials(tmp_path: Path)
     bridge = carried(source, tmp_path, "one")
     Ears(bridge).on_trial_complete(0, [], event("one", error="data xtail: 14 files are missing.", no_data=True))
     assert bridge.halted == "data xtail: 14 files are missing."
-    assert SourceSearcher(bridge).suggest("two") == "FINISHED"
+    assert QueueSearcher(bridge).suggest("two") == "FINISHED"
     assert [trial.state.name for trial in source.store.trials()] == ["RUNNING"]
 
 
@@ -146,7 +146,7 @@ def test_what_tune_pickles_holds_nothing_of_the_driver(tmp_path: Path) -> None:
     """A progress bar on a terminal holds a lock; every Ray command once crashed on it, only where somebody watched."""
     lock = RLock()
     bridge = carried(study(tmp_path), tmp_path, on_record=lambda _: lock.release(), on_end=lambda *_: lock.release())
-    for plugin in (SourceSearcher(bridge), TaskScheduler(bridge), Ears(bridge)):
+    for plugin in (QueueSearcher(bridge), TaskScheduler(bridge), Ears(bridge)):
         copy = cloudpickle.loads(cloudpickle.dumps(plugin))
         assert copy.bridge is None
         assert plugin.bridge is bridge

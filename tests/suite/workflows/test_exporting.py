@@ -7,14 +7,14 @@ from pathlib import Path
 
 from suite.config import RunConfig, validate
 from suite.workflows.exporting import export
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 
 
 def test_a_bf16_run_is_judged_in_bf16(
-    make_config: Callable[..., RunConfig], surroundings: Surroundings, tmp_path: Path
+    make_config: Callable[..., RunConfig], run_context: RunContext, tmp_path: Path
 ) -> None:
-    record = execute(make_config("lora", training={"precision": "bf16"}), surroundings)
-    exported = export(record.run_id, "open_clip", tmp_path, out=surroundings.out, data_root=surroundings.data_root, device="cpu")
+    record = execute(make_config("lora", training={"precision": "bf16"}), run_context)
+    exported = export(record.run_id, "open_clip", tmp_path, out=run_context.out, data_root=run_context.data_root, device="cpu")
     assert (exported.differing, exported.examples) == (0, 580)
 
 
@@ -26,7 +26,7 @@ def test_a_stopped_text_run_is_judged_on_what_it_learned(tmp_path: Path) -> None
         "training": {"steps": 2, "batch_size": 4},
     }
     config = validate(RunConfig, fields, where="test")
-    record = execute(config, Surroundings(tmp_path, tmp_path, "cpu"), lambda report: report.row < 1)
+    record = execute(config, RunContext(tmp_path, tmp_path, "cpu"), lambda report: report.row < 1)
     assert record.tasks_done == 1
     exported = export(record.run_id, "hf", tmp_path, out=tmp_path, data_root=tmp_path, device="cpu")
     assert (exported.differing, exported.examples) == (0, 24)

@@ -17,7 +17,7 @@ from suite.tracking.tracker import RunFolders, Target
 from suite.tuning.study_result import Study
 from suite.workflows.importance import importances
 from suite.workflows.pictures import attach_run_pictures, attach_study
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 
 
 class Shelf(RunFolders):
@@ -49,10 +49,10 @@ def attached(names: list[str], out: Path) -> set[str]:
     return {path.name for path in shelf.files[Target("study", "night")]}
 
 
-def test_a_study_that_varied_nothing_has_no_slices(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
+def test_a_study_that_varied_nothing_has_no_slices(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
     """The same trial before and after the code was changed; then one with another seed."""
-    record = execute(make_config("zero-shot"), replace(surroundings, study="night", trial=0))
-    out = surroundings.out
+    record = execute(make_config("zero-shot"), replace(run_context, study="night", trial=0))
+    out = run_context.out
     write_record(record.model_copy(update={"run_id": "other", "code_version": "other"}), out / "runs" / "other")
     assert attached([record.run_id, "other"], out) == {"history.svg", "history.png"}
     for code in ("third", "fourth"):  # four trials would allow importance, had anything varied
@@ -63,8 +63,8 @@ def test_a_study_that_varied_nothing_has_no_slices(make_config: Callable[..., Ru
     assert {"slices.svg", "slices.png"} < attached([record.run_id, "seeded"], out)
 
 
-def test_importance_needs_trials_that_varied(make_config: Callable[..., RunConfig], surroundings: Surroundings) -> None:
-    record = execute(make_config("zero-shot"), surroundings).model_copy(update={"study": "night"})
+def test_importance_needs_trials_that_varied(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
+    record = execute(make_config("zero-shot"), run_context).model_copy(update={"study": "night"})
     assert importances([record] * 4) == {}
     several = [record.model_copy(update={"config": {**record.config, "seed": seed}}) for seed in range(4)]
     assert set(importances(several)) == {"night"}
@@ -72,16 +72,16 @@ def test_importance_needs_trials_that_varied(make_config: Callable[..., RunConfi
 
 
 def test_a_picture_that_was_drawn_and_never_attached_is(
-    make_config: Callable[..., RunConfig], surroundings: Surroundings, monkeypatch: pytest.MonkeyPatch
+    make_config: Callable[..., RunConfig], run_context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The driver dies between drawing and attaching; the next command attaches, the one after it draws nothing again."""
-    record, names = execute(make_config("zero-shot"), surroundings), {"accuracy_matrix.svg", "accuracy_matrix.png"}
+    record, names = execute(make_config("zero-shot"), run_context), {"accuracy_matrix.svg", "accuracy_matrix.png"}
     with pytest.raises(KeyboardInterrupt):
-        attach_run_pictures(Delivery(Shelf(surroundings.out, dies=True)), [record], surroundings.out)
-    assert {path.name for path in (surroundings.out / "figures" / record.run_id).iterdir()} == names
-    shelf = Shelf(surroundings.out)
+        attach_run_pictures(Delivery(Shelf(run_context.out, dies=True)), [record], run_context.out)
+    assert {path.name for path in (run_context.out / "figures" / record.run_id).iterdir()} == names
+    shelf = Shelf(run_context.out)
     delivery = Delivery(shelf)
-    attach_run_pictures(delivery, [record], surroundings.out)
+    attach_run_pictures(delivery, [record], run_context.out)
     assert {path.name for path in shelf.files[Target("run", record.run_id)]} == names
     monkeypatch.setattr("suite.workflows.pictures.save_figure", lambda *_: pytest.fail("drawn again"))
-    attach_run_pictures(delivery, [record], surroundings.out)
+    attach_run_pictures(delivery, [record], run_context.out)

@@ -18,7 +18,7 @@ from suite.runs.record import Record
 from suite.workflows.exporting import export
 from suite.workflows.rescoring import rescore_run
 from suite.yaml_files import load_yaml
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 
 
 def config(scoring: str = "strict", **method: Any) -> RunConfig:
@@ -33,14 +33,14 @@ def config(scoring: str = "strict", **method: Any) -> RunConfig:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, Path]:
     out = tmp_path_factory.mktemp("out")
-    return execute(config(), Surroundings(out, out, "cpu")), out
+    return execute(config(), RunContext(out, out, "cpu")), out
 
 
 @pytest.mark.parametrize("scoring", ["trace", "treelora"])
 def test_equals_a_run_scored_so_from_the_start(scoring: str, trained: tuple[Record, Path], tmp_path: Path) -> None:
     record, out = trained
     again = rescore_run(record.run_id, scoring, out, out)
-    direct = execute(config(scoring), Surroundings(tmp_path, tmp_path, "cpu"))
+    direct = execute(config(scoring), RunContext(tmp_path, tmp_path, "cpu"))
     assert (again.run_id, again.scoring, again.metrics, again.setting) == (direct.run_id, scoring, direct.metrics, direct.setting)
     assert again.test == direct.test
     assert again.validation == direct.validation
@@ -60,7 +60,7 @@ def test_the_first_run_stays_and_a_second_call_changes_nothing(trained: tuple[Re
 
 
 def test_a_run_that_has_gone_on_is_scored_again(tmp_path: Path) -> None:
-    here = Surroundings(tmp_path, tmp_path, "cpu")
+    here = RunContext(tmp_path, tmp_path, "cpu")
     stopped = execute(config(), here, lambda report: report.row < 1)
     early = rescore_run(stopped.run_id, "trace", tmp_path, tmp_path)
     assert (early.status, early.tasks_done) == ("stopped", 1)

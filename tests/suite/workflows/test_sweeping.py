@@ -19,11 +19,11 @@ from suite.config import RunConfig
 from suite.errors import ConfigError, SuiteError
 from suite.runs.record import write_record
 from suite.tracking.mlflow_tracker import MlflowTracker
-from suite.tuning.carriage import Carriage
-from suite.tuning.study import StudySource
+from suite.tuning.run_settings import RunSettings
+from suite.tuning.study import StudyQueue
 from suite.tuning.study_result import study_of
 from suite.workflows.sweeping import FILE, _may_begin, _say_other_code, read_sweep, run_study
-from trainables.run import Surroundings, execute
+from trainables.run import RunContext, execute
 
 SWEEP: dict[str, Any] = {
     "name": "night",
@@ -68,7 +68,7 @@ def test_a_mistake_leaves_no_study_behind(
 
 def test_repetitions_are_counted_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     point = {"method.kappa_max": 0.01, "method.placement": "inout"}
-    source = StudySource(read_sweep(write(tmp_path, points=[point, point], budget={"trials": 2})), tmp_path)
+    source = StudyQueue(read_sweep(write(tmp_path, points=[point, point], budget={"trials": 2})), tmp_path)
     while not isinstance(run := source.suggest(), str):
         source.ended(run, None, "the worker died")
     print_front(study_of(source))
@@ -95,15 +95,15 @@ def test_what_a_study_has_told_cannot_be_renamed_under_it(tmp_path: Path) -> Non
 
 
 def test_a_study_that_goes_on_under_other_code_says_so(
-    make_config: Callable[..., RunConfig], surroundings: Surroundings, capsys: pytest.CaptureFixture[str]
+    make_config: Callable[..., RunConfig], run_context: RunContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record, watcher = execute(make_config("zero-shot"), replace(surroundings, study="night", trial=0)), TerminalWatcher()
-    _say_other_code("night", surroundings.out, watcher)
+    record, watcher = execute(make_config("zero-shot"), replace(run_context, study="night", trial=0)), TerminalWatcher()
+    _say_other_code("night", run_context.out, watcher)
     assert capsys.readouterr().err == ""
-    write_record(record.model_copy(update={"code_version": "other"}), surroundings.out / "runs" / record.run_id)
-    _say_other_code("day", surroundings.out, watcher)
+    write_record(record.model_copy(update={"code_version": "other"}), run_context.out / "runs" / record.run_id)
+    _say_other_code("day", run_context.out, watcher)
     assert capsys.readouterr().err == ""
-    _say_other_code("night", surroundings.out, watcher)
+    _say_other_code("night", run_context.out, watcher)
     assert "study 'night': the code has changed since some of its trials" in capsys.readouterr().err
 
 
@@ -112,12 +112,12 @@ def test_a_crash_before_the_first_trial_leaves_no_study(tmp_path: Path, monkeypa
         raise TypeError("cannot pickle '_thread.RLock' object")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("suite.workflows.sweeping.carry_out", crash)
+    monkeypatch.setattr("suite.workflows.sweeping.run_all", crash)
     monkeypatch.setattr("suite.workflows.sweeping.ray_session", lambda *_: nullcontext())
     config, out, uri = read_sweep(write(tmp_path)), tmp_path / "out", f"sqlite:///{tmp_path / 'mlflow.db'}"
     for _ in range(2):  # the same command begins it again
         with pytest.raises(TypeError, match="RLock"):
-            run_study(config, Carriage(out, tmp_path), uri, resume=False, accept_changes=False)
+            run_study(config, RunSettings(out, tmp_path), uri, resume=False, accept_changes=False)
         assert not (out / "studies" / "night").exists()
     (parent,) = MlflowTracker(uri, out)._find("codyra.study", "night")
     assert parent.info.status == "KILLED"

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from suite.config import RunConfig
-from suite.tuning.carriage import Carriage
-from suite.tuning.carry import carry_out
-from suite.tuning.ray_session import ray_session
-from suite.tuning.source import ListSource, Suggestion
+from suite.tuning.cluster import ray_session
+from suite.tuning.ray_runner import run_all
+from suite.tuning.run_queue import ListQueue, Suggestion
+from suite.tuning.run_settings import RunSettings
 from trainables.resources import Resources
 
 
@@ -21,15 +21,15 @@ def ray() -> Iterator[int]:
         yield fitting
 
 
-def carried(config: RunConfig, gib: float, out: Path) -> tuple[ListSource, list[tuple[int, float | None]], list[str]]:
-    source, retried, ends = ListSource([config]), [], []
+def carried(config: RunConfig, gib: float, out: Path) -> tuple[ListQueue, list[tuple[int, float | None]], list[str]]:
+    source, retried, ends = ListQueue([config]), [], []
 
     def on_retry(runs: list[Suggestion], larger: Resources) -> None:
         retried.append((len(runs), larger.memory_gib))
 
-    carriage = Carriage(out, out, "cpu", resources=Resources(memory_gib=gib), on_retry=on_retry)
-    carriage.on_end = lambda run, view, reason: ends.append(reason or (view.status if view else "nothing"))
-    carry_out(source, carriage)
+    run_settings = RunSettings(out, out, "cpu", resources=Resources(memory_gib=gib), on_retry=on_retry)
+    run_settings.on_end = lambda run, view, reason: ends.append(reason or (view.status if view else "nothing"))
+    run_all(source, run_settings)
     return source, retried, ends
 
 

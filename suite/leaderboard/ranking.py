@@ -8,7 +8,7 @@ import pandas as pd
 
 from suite.errors import DataError
 from suite.leaderboard.comparison import LEVEL, Contestant, against_best, contestant
-from suite.leaderboard.run_set import RunSet
+from suite.leaderboard.runs import RunSet
 from suite.leaderboard.table import leaderboard_frame
 from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Record

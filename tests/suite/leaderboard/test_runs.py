@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from suite.errors import ConfigError
-from suite.leaderboard.run_set import RunSet, load_runs
+from suite.leaderboard.runs import RunSet, load_runs
 from suite.runs.outcomes import write_outcomes
 from suite.runs.record import write_record
 from suite.workflows.tables import leaderboard

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from suite.errors import SuiteError
 from suite.runs.validation_view import ValidationView
-from suite.tuning.carriage import FULL_DISK, Carriage
-from suite.tuning.ray_session import ray_session
-from suite.tuning.source import RunSource, Suggestion
+from suite.tuning.cluster import ray_session
+from suite.tuning.run_queue import RunQueue, Suggestion
+from suite.tuning.run_settings import FULL_DISK, RunSettings
 from trainables.resources import Resources
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from suite.tuning.tune_plugins import Bridge
 
 
-def carry_out(source: RunSource, carriage: Carriage) -> bool:
+def run_all(source: RunQueue, run_settings: RunSettings) -> bool:
     """Run until the source is finished; Ctrl-C ends running trials after storing what they finished. True when it came to the end.
 
     A run that ran out of memory is carried once more, after all others, with a larger share.
@@ -30,14 +30,14 @@ def carry_out(source: RunSource, carriage: Carriage) -> bool:
     Raises:
         SuiteError: no Ray or a small one, a full disk, missing data, an undefined objective; what is finished is stored.
     """
-    with _plain_disk_errors(), ray_session(carriage.address, carriage.resources) as fitting:
-        bridge = _fit(source, carriage, fitting, carriage.resources.larger())
-        larger = carriage.resources.larger()
+    with _plain_disk_errors(), ray_session(run_settings.address, run_settings.resources) as fitting:
+        bridge = _fit(source, run_settings, fitting, run_settings.resources.larger())
+        larger = run_settings.resources.larger()
         if bridge.too_large and larger is not None and bridge.halted is None and bridge.exhausted:
-            if carriage.on_retry:
-                carriage.on_retry(bridge.too_large, larger)
-            again = replace(carriage, resources=larger)
-            with ray_session(carriage.address, larger) as fitting:
+            if run_settings.on_retry:
+                run_settings.on_retry(bridge.too_large, larger)
+            again = replace(run_settings, resources=larger)
+            with ray_session(run_settings.address, larger) as fitting:
                 bridge = _fit(_Again(source, bridge.too_large, source.study), again, fitting, None)
     if bridge.halted is not None:
         raise SuiteError(bridge.halted)
@@ -64,7 +64,7 @@ def _plain_disk_errors() -> Iterator[None]:
 class _Again:
     """The runs that need more memory; everything else is the source's business."""
 
-    source: RunSource
+    source: RunQueue
     runs: list[Suggestion]
     study: str | None
 
@@ -78,20 +78,20 @@ class _Again:
         self.source.ended(run, view, reason)
 
 
-def _fit(source: RunSource, carriage: Carriage, fitting: int, larger: Resources | None) -> Bridge:
+def _fit(source: RunQueue, run_settings: RunSettings, fitting: int, larger: Resources | None) -> Bridge:
     from ray import tune
 
-    from suite.tuning.tune_plugins import Bridge, Ears, SourceSearcher, TaskScheduler
+    from suite.tuning.tune_plugins import Bridge, Ears, QueueSearcher, TaskScheduler
 
-    bridge = Bridge(source, carriage, larger)
+    bridge = Bridge(source, run_settings, larger)
     with tempfile.TemporaryDirectory(prefix="codyra-tune-") as scratch:
         tuner = tune.Tuner(
-            _trainable(carriage),
+            _trainable(run_settings),
             tune_config=tune.TuneConfig(
-                search_alg=SourceSearcher(bridge),
+                search_alg=QueueSearcher(bridge),
                 scheduler=TaskScheduler(bridge),
                 num_samples=-1,
-                max_concurrent_trials=min(fitting, carriage.concurrency or fitting),
+                max_concurrent_trials=min(fitting, run_settings.concurrency or fitting),
                 reuse_actors=True,
                 trial_name_creator=_plain_name,
                 trial_dirname_creator=_plain_name,
@@ -113,13 +113,13 @@ def _plain_name(trial: Trial) -> str:
     return str(trial.trial_id)
 
 
-def _trainable(carriage: Carriage) -> Any:
+def _trainable(run_settings: RunSettings) -> Any:
     from ray import tune
 
-    if carriage.uses_train():
+    if run_settings.uses_train():
         from trainables.train import WAITING_CPUS, WorkersTrainable
 
         return tune.with_resources(WorkersTrainable, {"cpu": WAITING_CPUS})
     from trainables.direct import StreamTrainable
 
-    return tune.with_resources(StreamTrainable, {"cpu": carriage.resources.cpus, "gpu": carriage.resources.gpus})
+    return tune.with_resources(StreamTrainable, {"cpu": run_settings.resources.cpus, "gpu": run_settings.resources.gpus})

@@ -23,7 +23,7 @@ from trainables.precision import evaluation_precision
 from trainables.stream_trainer import EVALUATED, Scores, StreamTrainer, TaskReport
 
 
-def untouched_folder(config: RunConfig, fingerprint: str, device: torch.device, out: Path) -> Path:
+def row_zero_folder(config: RunConfig, fingerprint: str, device: torch.device, out: Path) -> Path:
     """Where runs below ``out`` on equal backbone, data, code and precision of evaluation share what the untouched backbone says."""
     precision = evaluation_precision(config.training, device)
     code = code_version(config.benchmark, config.backbone)
@@ -46,20 +46,20 @@ def require_published(config: RunConfig, report: TaskReport, tasks: Sequence[str
         DataError: a value is off by more than the benchmark's tolerance: preprocessing, tokenizer, prompts or weights drifted.
     """
     benchmark, backbone = config.benchmark, config.resolved()["backbone"]
-    if not benchmark.untouched or any(backbone.get(key) != value for key, value in benchmark.backbone.items()):
+    if not benchmark.published_zero_shot or any(backbone.get(key) != value for key, value in benchmark.backbone.items()):
         return
     measured = {task: o.mean for task, o in zip(tasks, report.outcomes["test"], strict=True) if o is not None}
     if not benchmark.restricted:  # the published mean is that of the whole stream
         measured["mean"] = sum(measured.values()) / len(measured)
     off = [
         f"{task} {measured[task]:.1f} instead of {value:.1f}"
-        for task, value in benchmark.untouched.items()
-        if task in measured and abs(measured[task] - value) > benchmark.untouched_tolerance
+        for task, value in benchmark.published_zero_shot.items()
+        if task in measured and abs(measured[task] - value) > benchmark.published_zero_shot_tolerance
     ]
     if off:
         raise DataError(
             f"{benchmark.name}: zero-shot accuracy is not the published one ({'; '.join(off)}, tolerance "
-            f"{benchmark.untouched_tolerance:g}); check weights, preprocessing and prompts with 'codyra-suite data verify', or add "
+            f"{benchmark.published_zero_shot_tolerance:g}); check weights, preprocessing and prompts with 'codyra-suite data verify', or add "
             "--accept-zero-shot."
         )
 

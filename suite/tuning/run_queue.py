@@ -18,15 +18,15 @@ class Suggestion:
 
     Attributes:
         trial: its number within the study or list.
-        part: which of the trial's seeds, from 0.
+        seed_index: which of the trial's seeds, from 0.
     """
 
     trial: int
     config: RunConfig
-    part: int = 0
+    seed_index: int = 0
 
 
-class RunSource(Protocol):
+class RunQueue(Protocol):
     """Gives runs out and hears of them. Every run given out ends in exactly one call of ``ended``."""
 
     study: str | None
@@ -42,7 +42,7 @@ class RunSource(Protocol):
 
 
 @dataclass
-class ListSource:
+class ListQueue:
     """A fixed list of runs, none of them ever stopped."""
 
     configs: Sequence[RunConfig]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from suite.errors import SuiteError
-from suite.tuning.ray_session import ray_session, token_shown
+from suite.tuning.cluster import ray_session, token_shown
 from trainables.resources import Resources
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from uuid import uuid4
 
 from suite.runs.validation_view import ValidationView
-from suite.tuning.source import Suggestion
+from suite.tuning.run_queue import Suggestion
 from trainables.resources import Resources
 
 EndListener = Callable[[Suggestion, ValidationView | None, str | None], None]
@@ -17,7 +17,7 @@ FULL_DISK = "the disk is full ({reason}); finished runs are stored: free space a
 
 
 @dataclass
-class Carriage:
+class RunSettings:
     """What every run of a command shares.
 
     Attributes:
@@ -46,7 +46,7 @@ class Carriage:
 
     def attempt(self, run: Suggestion) -> str:
         """The name under which this driver's workers leave a run in its folder, for ``left_behind``."""
-        return f"{self.driver} trial {run.trial} part {run.part}"
+        return f"{self.driver} trial {run.trial} part {run.seed_index}"
 
     def uses_train(self) -> bool:
         return self.carrier == "train" or (self.carrier == "auto" and self.resources.workers > 1)

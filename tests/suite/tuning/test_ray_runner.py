@@ -17,8 +17,8 @@ from suite.config import RunConfig
 from suite.errors import ConfigError, SuiteError
 from suite.runs.record import read_record
 from suite.tracking.mlflow_reader import read_runs
-from suite.tuning.carriage import Carriage
-from suite.tuning.ray_session import ray_session
+from suite.tuning.cluster import ray_session
+from suite.tuning.run_settings import RunSettings
 from suite.workflows.comparing import carry_runs
 from suite.workflows.progress import QUIET
 from suite.workflows.sweeping import read_sweep, run_study
@@ -45,14 +45,14 @@ def ray() -> object:
 def test_a_comparison_is_carried_out_once(ray: object, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     configs = [make_config(name) for name in ("zero-shot", "lora")] + [make_config("lora", training={"steps": 60, "lr": 1e9})]
-    carriage = Carriage(tmp_path / "out", tmp_path, "cpu")
-    failures = carry_runs(configs, carriage, uri, title="test", watcher=QUIET).failures
+    run_settings = RunSettings(tmp_path / "out", tmp_path, "cpu")
+    failures = carry_runs(configs, run_settings, uri, title="test", watcher=QUIET).failures
     assert len(failures) == 1
     assert "the loss is" in failures[0]
     stored = {run.record.run_id: run.record.status for run in read_runs(uri)}
     assert sorted(stored.values()) == ["failed", "finished", "finished"]
     stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("out/runs/*/record.json") if read_record(p).status == "finished"}
-    carry_runs(configs[:2], carriage, uri, title="again", watcher=QUIET)
+    carry_runs(configs[:2], run_settings, uri, title="again", watcher=QUIET)
     assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
     assert len(list(read_runs(uri))) == 3
 
@@ -62,8 +62,8 @@ def test_a_study_ends_in_optuna_records_and_mlflow_alike(ray: object, tmp_path: 
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     file = tmp_path / "night.yaml"
     file.write_text(SWEEP)
-    carriage = Carriage(tmp_path / "out", tmp_path, "cpu")
-    study = run_study(read_sweep(file), carriage, uri, resume=False, accept_changes=False)
+    run_settings = RunSettings(tmp_path / "out", tmp_path, "cpu")
+    study = run_study(read_sweep(file), run_settings, uri, resume=False, accept_changes=False)
     trials = study.trials
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
     runs = list(read_runs(uri))
@@ -74,11 +74,11 @@ def test_a_study_ends_in_optuna_records_and_mlflow_alike(ray: object, tmp_path: 
         last = [value for value in record.validation[-1] if value is not None]
         assert trial.values[0] == pytest.approx(sum(last) / len(last))
     with pytest.raises(ConfigError, match="exists.*--resume"):
-        run_study(read_sweep(file), carriage, uri, resume=False, accept_changes=False)
+        run_study(read_sweep(file), run_settings, uri, resume=False, accept_changes=False)
     file.write_text(SWEEP.replace("trials: 4", "trials: 5"))
     with pytest.raises(ConfigError, match=r"budget.trials: 4 -> 5"):
-        run_study(read_sweep(file), carriage, uri, resume=True, accept_changes=False)
-    longer = run_study(read_sweep(file), carriage, uri, resume=True, accept_changes=True)
+        run_study(read_sweep(file), run_settings, uri, resume=True, accept_changes=False)
+    longer = run_study(read_sweep(file), run_settings, uri, resume=True, accept_changes=True)
     assert len(longer.store.trials()) == 5
 
 
@@ -89,8 +89,8 @@ def test_stopped_trials_are_pruned_everywhere_and_never_on_the_front(ray: object
     file = tmp_path / "early.yaml"
     rule = "stopping: {rule: median, grace_tasks: 1, least_trials: 1}\nconcurrency: 1\nsampler: random\n"
     file.write_text(SWEEP.replace("trials: 4", "trials: 5") + rule)
-    carriage = Carriage(tmp_path / "out", tmp_path, "cpu", concurrency=1)
-    study = run_study(read_sweep(file), carriage, uri, resume=False, accept_changes=False)
+    run_settings = RunSettings(tmp_path / "out", tmp_path, "cpu", concurrency=1)
+    study = run_study(read_sweep(file), run_settings, uri, resume=False, accept_changes=False)
     trials = study.trials
     pruned = [trial for trial in trials if trial.state.name == "PRUNED"]
     assert pruned
