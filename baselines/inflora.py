@@ -102,7 +102,11 @@ class InfLora(Method):
             energy = moment.double() @ moment.double() if self.config.energy == "eig2" else moment
             self.used[slots[0].name] = self._used(slots[0]).grown(energy, share)
         least = min(ranks.values())
-        notes = (f"inflora: {least} of {self.config.rank} directions were left in the fullest layer",) if least < self.config.rank else ()
+        notes = (
+            (f"inflora: {least} of {self.config.rank} directions were left in the fullest layer",)
+            if least < self.config.rank
+            else ()
+        )
         self._facts = MethodFacts(trainable, ranks, carried_bytes=tensor_bytes(self.state().values()), notes=notes)
 
     def share(self, context: TaskContext) -> float:

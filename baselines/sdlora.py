@@ -101,7 +101,10 @@ class SdLora(Method):
         newest = f"task{len(self.magnitudes) - 1}"
         branches = [slot.branch(newest) for slot in self.slots if newest in slot.parts]
         factors = [p for branch in branches for p in (branch.a, branch.b)]
-        return [ParameterGroup(factors), ParameterGroup([self.magnitudes], self.config.magnitude_lr_multiplier, weight_decay=0.0)]
+        return [
+            ParameterGroup(factors),
+            ParameterGroup([self.magnitudes], self.config.magnitude_lr_multiplier, weight_decay=0.0),
+        ]
 
     def backward(self, batches: list[Batch], run: RunPass) -> Tensor:
         """Magnitudes stand in the network as gates, so their gradients are sums of the gates'."""
@@ -139,7 +142,9 @@ class SdLora(Method):
     def _absorb(self, slot: Slot, number: int, newest: int) -> None:
         """Least squares of the newest update on the earlier ones; where these span it their scales take it over."""
         earlier = tasks_of(slot)[:-1]
-        products = torch.stack([(f.b @ f.a).double().flatten() for f in (slot.branch(f"task{i}").factors() for i in [*earlier, newest]) if f])
+        products = torch.stack(
+            [(f.b @ f.a).double().flatten() for f in (slot.branch(f"task{i}").factors() for i in [*earlier, newest]) if f]
+        )
         target, known = products[-1], products[:-1]
         if not earlier or not target.norm():
             return

@@ -57,7 +57,9 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str], *, where: str = "
     near = nearest(name, names)
     hint = f" (nearest: '{near}')" if near else ""
     prefix = f"{where}: " if where else ""
-    return ConfigError(f"{prefix}'{name}' is not {'an' if kind[0] in 'aeiou' else 'a'} {kind}; use one of {', '.join(names)}{hint}.")
+    return ConfigError(
+        f"{prefix}'{name}' is not {'an' if kind[0] in 'aeiou' else 'a'} {kind}; use one of {', '.join(names)}{hint}."
+    )
 
 
 def require_known(kind: str, names: Iterable[str], allowed: Iterable[str], *, where: str = "") -> None:

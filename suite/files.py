@@ -44,7 +44,17 @@ OF_THE_PATH = {
     errno.ETXTBSY,
 }
 # What file managers, archives and file systems leave in folders; it means nothing to anybody else.
-LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin", "system volume information", "@eadir", "lost+found"}
+LITTER = {
+    "__macosx",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "icon\r",
+    "$recycle.bin",
+    "system volume information",
+    "@eadir",
+    "lost+found",
+}
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,9 @@ def entries(folder: Path) -> list[Entry]:
             raise DataError(f"{folder}: holds a name that is not UTF-8 ({os.fsencode(name)!r}); rename it.")
         entry = Entry(name if name.isascii() else composed(name), folder / name)
         if entry.name in found:
-            raise DataError(f"{folder}: holds '{entry.name}' twice, in composed and in decomposed Unicode; rename or remove one.")
+            raise DataError(
+                f"{folder}: holds '{entry.name}' twice, in composed and in decomposed Unicode; rename or remove one."
+            )
         found[entry.name] = entry
     return [found[name] for name in sorted(found)]
 

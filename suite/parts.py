@@ -34,7 +34,9 @@ class PartConfig(Settings):
         return {
             key: place_hash(Path(value).expanduser())
             for key, value in self
-            if isinstance(value, str | Path) and "Literal" not in str(type(self).model_fields[key].annotation) and _is_place(value)
+            if isinstance(value, str | Path)
+            and "Literal" not in str(type(self).model_fields[key].annotation)
+            and _is_place(value)
         }
 
     def identity(self) -> dict[str, Any]:
@@ -141,7 +143,9 @@ class TrainingConfig(Settings):
     """Budget and optimizer of every task; the same for all methods of a comparison unless a config says otherwise."""
 
     steps: Annotated[int, Field(ge=1, le=10**9)] | None = None  # optimizer steps per task
-    epochs: Annotated[float, Field(gt=0, le=10**6)] | None = None  # or passes over the task's rows; "task" epochs if both are None
+    epochs: Annotated[float, Field(gt=0, le=10**6)] | None = (
+        None  # or passes over the task's rows; "task" epochs if both are None
+    )
     batch_size: Annotated[int, Field(ge=1, le=10**6)] = 64
     micro_batch_size: Annotated[int, Field(ge=1)] | None = None  # rows per forward pass; gradients are accumulated
     lr: Annotated[float, Field(gt=0)] = 5e-4
@@ -157,7 +161,9 @@ class TrainingConfig(Settings):
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     eval_precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on GPUs that have it, else as in training
-    deterministic: bool = True  # sums in a fixed order on GPUs too, somewhat slower; false for models with a kernel that has none
+    deterministic: bool = (
+        True  # sums in a fixed order on GPUs too, somewhat slower; false for models with a kernel that has none
+    )
     per_task: Mapping[str, TaskTraining] = Field(default_factory=dict)  # by task name; what it leaves null is the run's
 
     @model_validator(mode="after")

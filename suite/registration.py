@@ -113,7 +113,9 @@ class Registry(Generic[T]):
             found = _object(entry)
         except Exception as error:  # whatever a stranger's module does when it is imported
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            raise ConfigError(f"{about}: '{entry.target}' cannot be imported ({reason}); correct or uninstall the package.") from error
+            raise ConfigError(
+                f"{about}: '{entry.target}' cannot be imported ({reason}); correct or uninstall the package."
+            ) from error
         base = _imported(self.base)
         if not (isclass(found) and issubclass(found, base) if self.of_classes else isinstance(found, base)):
             expected = f"a class derived from {base.__name__}" if self.of_classes else f"a {base.__name__}"

@@ -52,9 +52,7 @@ BENCHMARKS: Registry[type[BenchmarkConfig]] = Registry(
         "trace": Entry("suite.benchmarks.trace:TraceConfig", "TRACE, eight text tasks, 5000-row release"),
         "trace-500": Entry("suite.benchmarks.trace:Trace500Config", "TRACE, eight text tasks, 500-row release"),
         "standard-cl": Entry("suite.benchmarks.standard_cl:StandardCLConfig", "dbpedia, amazon, yahoo, agnews"),
-        "text-folders": Entry(
-            "suite.benchmarks.text_folders:TextFoldersConfig", "your own <task>/{train,eval,test}.json"
-        ),
+        "text-folders": Entry("suite.benchmarks.text_folders:TextFoldersConfig", "your own <task>/{train,eval,test}.json"),
     },
 )
 

@@ -29,7 +29,9 @@ class Settings(BaseModel):
         truth = _mentions(annotation, bool)
         for leaf in _leaves(value):
             if isinstance(leaf, bool) and not truth:
-                raise ValueError(f"'{str(leaf).lower()}' is a truth value and no number or name; write the value, in quotes if it is a word")
+                raise ValueError(
+                    f"'{str(leaf).lower()}' is a truth value and no number or name; write the value, in quotes if it is a word"
+                )
             if isinstance(leaf, int) and abs(leaf) > LARGEST:
                 raise ValueError(f"'{_short(leaf)}' is too large; whole numbers go up to {LARGEST}")
         return value

@@ -39,7 +39,9 @@ def _number(loader: Any, node: yaml.ScalarNode) -> int | float:
     whole = node.tag == "tag:yaml.org,2002:int"
     number: int | float = loader.construct_yaml_int(node) if whole else loader.construct_yaml_float(node)
     if not whole and not math.isfinite(number):
-        raise yaml.constructor.ConstructorError(None, None, f"'{node.value}' is no number that a setting can have", node.start_mark)
+        raise yaml.constructor.ConstructorError(
+            None, None, f"'{node.value}' is no number that a setting can have", node.start_mark
+        )
     return number
 
 

@@ -103,7 +103,9 @@ class TaskStep:
             return self._work(index, lr, passes)
 
         loss = work(passes) if self.eager_because else self._recorded_work(passes, work)
-        increment_version(self.optimizer.parameters)  # neither torch's fused kernel nor a replay tells that weights have changed
+        increment_version(
+            self.optimizer.parameters
+        )  # neither torch's fused kernel nor a replay tells that weights have changed
         return loss
 
     def _work(self, index: int, lr: float, passes: list[Pass]) -> Tensor:

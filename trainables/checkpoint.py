@@ -44,7 +44,12 @@ class Checkpoints:
     ) -> dict[str, str]:
         """Write both files of task ``row`` and return their checksums; the state of the task before stays until ``drop_state``."""
         added = journal.tasks[-1]
-        merged = {f"{name}/{n}/{part}": getattr(f, part) for name, fs in added.items() for n, f in enumerate(fs) for part in ("a", "b")}
+        merged = {
+            f"{name}/{n}/{part}": getattr(f, part)
+            for name, fs in added.items()
+            for n, f in enumerate(fs)
+            for part in ("a", "b")
+        }
         digests = {"merged": self._write(f"merged_{row}", merged, {})}
         branches, layout = branch_tensors(journal.slots)
         tensors = {f"branch/{key}": value for key, value in branches.items()}
@@ -58,9 +63,7 @@ class Checkpoints:
         """Forget how to go on from after task ``row``: for when a record says that a later one is finished."""
         self._path(f"state_{row}").unlink(missing_ok=True)
 
-    def load(
-        self, results: Sequence[TaskResult], journal: Journal, method: Method, random: RandomStreams
-    ) -> dict[str, Tensor]:
+    def load(self, results: Sequence[TaskResult], journal: Journal, method: Method, random: RandomStreams) -> dict[str, Tensor]:
         """Bring network, branches, method and generators to the state after the tasks of ``results``; returns optimizer tensors.
 
         Raises:

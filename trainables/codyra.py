@@ -59,7 +59,9 @@ class CodyraConfig(MethodConfig):
 
     def degenerate_settings(self) -> Sequence[tuple[MethodConfig, Mapping[str, Any]]]:
         """Gates of one that never move are no gates."""
-        ungated = self.model_copy(update={"kappa_max": 0.0, "gate_init": "ones", "gate_update": "adamw", "gate_lr_multiplier": 0.0})
+        ungated = self.model_copy(
+            update={"kappa_max": 0.0, "gate_init": "ones", "gate_update": "adamw", "gate_lr_multiplier": 0.0}
+        )
         return [(ungated, {"name": "lora", "rank": self.rank, "placement": self.placement})]
 
     def build(self) -> Codyra:
@@ -171,9 +173,7 @@ def levels_that_fit(steps: int, dense_fraction: float) -> int | None:
     return fit if fit >= 2 else None
 
 
-def threshold_schedule(
-    steps: int, dense_fraction: float, levels: int, kappa_max: float, *, where: str
-) -> list[float | None]:
+def threshold_schedule(steps: int, dense_fraction: float, levels: int, kappa_max: float, *, where: str) -> list[float | None]:
     """Threshold applied after each of the task's steps; None in the dense phase.
 
     Level k is ``k kappa_max / (levels - 1)``; the level counter starts at s >= dense, the operator at s > dense, one step later

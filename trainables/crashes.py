@@ -39,7 +39,9 @@ def read_crash(text: str) -> Crash:
     """What the text in Tune's error file says, of the last failure in it."""
     text = re.sub(r"\x1b\[\d*m", "", text.rpartition("Failure # ")[2]).partition("\n")[2].strip()
     if MONITOR in text:
-        return Crash("out of memory: Ray's memory monitor ended the worker because its machine had almost none left", False, True)
+        return Crash(
+            "out of memory: Ray's memory monitor ended the worker because its machine had almost none left", False, True
+        )
     if TRACEBACK not in text:
         began = bool(text) and NEVER_RAN not in text
         return Crash("the worker died" if began else "the worker died before it could start", False, began)

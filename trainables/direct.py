@@ -92,7 +92,11 @@ def ending(error: Exception) -> dict[str, Any]:
         Exception: ``error`` itself when it is none of these; the carrier's retries deal with it.
     """
     if isinstance(error, SuiteError):
-        return {"error": str(error), "no_data": isinstance(error, DataError) and not isinstance(error, DamagedRun), "done": True}
+        return {
+            "error": str(error),
+            "no_data": isinstance(error, DataError) and not isinstance(error, DamagedRun),
+            "done": True,
+        }
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return {"error": f"no space left to write {error.filename or 'a file'}", "disk_full": True, "done": True}
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):

@@ -20,7 +20,6 @@ Need = Literal["clip", "lm", "references"]  # a kind of backbone, or a reference
 RunPass = Callable[[list[Batch]], Tensor]  # forward, ``loss`` and backward of some batches; returns their detached task loss
 
 
-
 @dataclass(frozen=True)
 class TaskContext:
     """What the hooks may know of the task at hand.

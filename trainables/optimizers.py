@@ -125,7 +125,11 @@ def device_optimizer(groups: Sequence[ParameterGroup], config: TrainingConfig, d
 
 def plain_optimizer(groups: Sequence[ParameterGroup], config: TrainingConfig) -> torch.optim.Optimizer:
     """The same optimizer as torch has it: what ``device_optimizer`` is compared with."""
-    chosen: dict[str, type[torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    chosen: dict[str, type[torch.optim.Optimizer]] = {
+        "adamw": torch.optim.AdamW,
+        "adam": torch.optim.Adam,
+        "sgd": torch.optim.SGD,
+    }
     return chosen[config.optimizer](_group_fields(groups, config), **_own_settings(config))
 
 

@@ -37,8 +37,12 @@ def explained(error: RuntimeError) -> Exception:
     if not found and WORKSPACE not in reason:
         return error
     if not found:
-        return ConfigError(f"{WORKSPACE}: was not set before the first product on the GPU; set it to {ORDERED_WORKSPACES[0]} and start again.")
-    return ConfigError(f"training.deterministic: '{reason}' adds up in no fixed order; set training.deterministic=false for this model.")
+        return ConfigError(
+            f"{WORKSPACE}: was not set before the first product on the GPU; set it to {ORDERED_WORKSPACES[0]} and start again."
+        )
+    return ConfigError(
+        f"training.deterministic: '{reason}' adds up in no fixed order; set training.deterministic=false for this model."
+    )
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

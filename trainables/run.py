@@ -169,7 +169,9 @@ class _Run:
         shared = row_zero_folder(config, stream.fingerprint(), device, self.run_context.out)
         if isinstance(trainer.learner, EmbedsTexts):
             trainer.learner.embeddings.shelf = shared
-        self.record = (self._resumed(stored, trainer) if stored else None) or self._begun(device, stored.record if stored else None)
+        self.record = (self._resumed(stored, trainer) if stored else None) or self._begun(
+            device, stored.record if stored else None
+        )
         start = self.record.tasks_done
         try:
             if not self.record.test:
@@ -213,7 +215,9 @@ class _Run:
             return None
         self.texts = {key: value for key, value in texts.items() if int(key.split("/")[1]) <= rows}
         if rows > 0:
-            trainer.optimizer_state = self.checkpoints.load(stored.results[1 : rows + 1], trainer.journal, trainer.method, trainer.random)
+            trainer.optimizer_state = self.checkpoints.load(
+                stored.results[1 : rows + 1], trainer.journal, trainer.method, trainer.random
+            )
         self.outcomes = {key: scores for key, scores in outcomes.items() if key[1] <= rows}
         kept = rows + 1 if stored.test else 0
         record = stored.model_copy(

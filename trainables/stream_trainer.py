@@ -222,7 +222,10 @@ class StreamTrainer:
         batches = self._row_batches(context)
         reads_host = isinstance(self.learner, HostReader) and self.learner.reads_host(context.index)
         return BatchFeed(
-            lambda: self._passes(context, next(batches)), count, self.learner.device, ahead=reads_host and self.method.capturable
+            lambda: self._passes(context, next(batches)),
+            count,
+            self.learner.device,
+            ahead=reads_host and self.method.capturable,
         )
 
     def _passes(self, context: TaskContext, rows: Tensor) -> list[Pass]:
@@ -259,7 +262,9 @@ class StreamTrainer:
     def _evaluate(self, meter: CostMeter, tasks_done: int) -> Scores:
         judged = self.stream.judged_after(tasks_done)
         if self.row_zero is not None and self._never_changes():
-            return {split: [found[t] if t in judged else None for t in range(len(found))] for split, found in self.row_zero.items()}
+            return {
+                split: [found[t] if t in judged else None for t in range(len(found))] for split, found in self.row_zero.items()
+            }
         start = time.perf_counter()
         outcomes: Scores = {}
         with evaluating(self.training, self.learner.device):

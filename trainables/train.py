@@ -58,7 +58,10 @@ class WorkersTrainable(ReusedTrainable):
         self.finished = False
         self.answered = True
         resources = Resources(**config["resources"])
-        per_worker = {"CPU": max(WAITING_CPUS, resources.cpus - WAITING_CPUS), **({"GPU": resources.gpus} if resources.gpus else {})}
+        per_worker = {
+            "CPU": max(WAITING_CPUS, resources.cpus - WAITING_CPUS),
+            **({"GPU": resources.gpus} if resources.gpus else {}),
+        }
         trainer = TorchTrainer(
             learn,
             train_loop_config={**config, "rendezvous": self.rendezvous},
@@ -163,7 +166,11 @@ def _own_mistake(failure: BaseException | None) -> str:
     Raises:
         WorkersLost: a worker went, also where the others only noticed that its connection closed.
     """
-    told = [str(error) for error in getattr(failure, "worker_failures", {}).values() if type(error).__name__ == "UserExceptionWithTraceback"]
+    told = [
+        str(error)
+        for error in getattr(failure, "worker_failures", {}).values()
+        if type(error).__name__ == "UserExceptionWithTraceback"
+    ]
     own = [text for text in told if not any(sign in text for sign in CLOSED)]
     if not own:
         raise WorkersLost(str(failure)[-2000:])

@@ -44,7 +44,9 @@ class _AnswerLoss(torch.autograd.Function):
             total += ((level - logits.gather(1, target)) * counts).sum()
             share = logits.sub_(level).exp_()
             # Not scatter_add_, which has no kernel of fixed order on GPUs.
-            share.index_put_((torch.arange(len(share), device=share.device), target[:, 0]), -share.new_ones(()), accumulate=True)
+            share.index_put_(
+                (torch.arange(len(share), device=share.device), target[:, 0]), -share.new_ones(()), accumulate=True
+            )
             share *= counts / count
             gradient[piece] = share.to(weight.dtype) @ weight
         ctx.save_for_backward(gradient)
@@ -54,6 +56,7 @@ class _AnswerLoss(torch.autograd.Function):
     def backward(ctx: Any, *towards: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
         return gradient * towards[0].to(gradient.dtype), None, None, None
+
 
 def before_answers(hidden: Tensor, answers: Tensor) -> Tensor:
     """(n, width): of states (n, window, width) that predict ``answers`` (n, window), each row's that predicts its first token."""

@@ -149,7 +149,9 @@ class CausalLearner:
         return chosen
 
     def use_references(self, found: References) -> None:
-        raise ConfigError(f"references: backbone '{self.config.name}' reads no reference pictures; leave the field out or use a CLIP.")
+        raise ConfigError(
+            f"references: backbone '{self.config.name}' reads no reference pictures; leave the field out or use a CLIP."
+        )
 
     def begin_task(self, index: int) -> None:
         self.current = index
@@ -176,7 +178,9 @@ class CausalLearner:
         for rows in torch.arange(len(examples)).split(size):
             yield self._laid_out(torch.full_like(rows, task), rows, [examples[row] for row in rows.tolist()], "own")
 
-    def _laid_out(self, tasks: Tensor, rows: Tensor, examples: Sequence[TokenRow], label_space: Literal["own", "seen"]) -> Batch:
+    def _laid_out(
+        self, tasks: Tensor, rows: Tensor, examples: Sequence[TokenRow], label_space: Literal["own", "seen"]
+    ) -> Batch:
         inputs = training_batch(examples, self.pad, multiple=max(self.config.pad_multiple, self.pad_multiple))
         width = -(-max(example.answer_tokens for example in examples) // self.answer_multiple) * self.answer_multiple
         width = min(width, inputs["input_ids"].shape[1] - 1)  # nothing predicts a first token
@@ -227,7 +231,9 @@ class CausalLearner:
                 self.forward(batch)
         return found
 
-    def weight_gradients(self, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool = False) -> dict[str, Tensor]:
+    def weight_gradients(
+        self, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool = False
+    ) -> dict[str, Tensor]:
         return gradients_of(self, batches, slots, per_example=per_example)
 
     def without(self, *keys: str) -> AbstractContextManager[None]:
@@ -257,7 +263,9 @@ class CausalLearner:
         for prompt, limit in zip(prompts, limits, strict=True):
             ids = torch.from_numpy(prompt)[None].to(self.device)
             seen = torch.ones_like(ids)
-            self.before_forward({"input_ids": ids, "attention_mask": seen, "example": ids.new_tensor([len(found)])}, training=False)
+            self.before_forward(
+                {"input_ids": ids, "attention_mask": seen, "example": ids.new_tensor([len(found)])}, training=False
+            )
             answer = self.network.generate(
                 ids, attention_mask=seen, max_new_tokens=limit, do_sample=False, pad_token_id=self.pad
             )

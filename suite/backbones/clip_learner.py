@@ -237,7 +237,9 @@ class ClipLearner:
             self.plain = before
         return found
 
-    def weight_gradients(self, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool = False) -> dict[str, Tensor]:
+    def weight_gradients(
+        self, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool = False
+    ) -> dict[str, Tensor]:
         return gradients_of(self, batches, slots, per_example=per_example)
 
     def without(self, *keys: str) -> AbstractContextManager[None]:

@@ -133,7 +133,9 @@ class _Decoder:
         """Fill a cache with one group of prompts."""
         from suite.backbones.lm_cache import chunked_cache
 
-        batch = {name: value.to(device) for name, value in left_padded([prompts[row] for row in group], self.decoding.pad).items()}
+        batch = {
+            name: value.to(device) for name, value in left_padded([prompts[row] for row in group], self.decoding.pad).items()
+        }
         self.before_forward({**batch, "example": torch.tensor(group, device=device)}, training=False)
         cache = chunked_cache(self.network.config)
         out = self.network(**batch, past_key_values=cache, use_cache=True, logits_to_keep=1)

@@ -190,7 +190,9 @@ class Learner(Protocol):
         Padding does not count. q, k and v share their input's tensor. The parts that stand in the network are in force.
         """
 
-    def weight_gradients(self, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool = False) -> dict[str, Tensor]:
+    def weight_gradients(
+        self, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool = False
+    ) -> dict[str, Tensor]:
         """Slot name -> mean gradient (rows, in) of the task loss; with ``per_example`` the mean of its squares, example by example."""
 
     def without(self, *keys: str) -> AbstractContextManager[None]:
@@ -233,9 +235,7 @@ def slot_address(name: str) -> tuple[str, int, str]:
     return encoder, int(layer), weight
 
 
-def gradients_of(
-    learner: Learner, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool
-) -> dict[str, Tensor]:
+def gradients_of(learner: Learner, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool) -> dict[str, Tensor]:
     """``Learner.weight_gradients`` for any learner."""
     some = (one for batch in batches for one in (batch.one_by_one() if per_example else [batch]))
     losses = ((len(batch), lambda batch=batch: learner.forward(batch).loss) for batch in some)

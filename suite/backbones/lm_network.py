@@ -18,7 +18,11 @@ from suite.lowrank.decoder import AdaptedProjection, placement_rows
 from suite.lowrank.layer import Slot
 
 Loaded = TypeVar("Loaded")
-CHANGED_LOGITS = ("final_logit_softcapping", "logits_scaling", "logit_scale")  # of configs whose logits are not the product alone
+CHANGED_LOGITS = (
+    "final_logit_softcapping",
+    "logits_scaling",
+    "logit_scale",
+)  # of configs whose logits are not the product alone
 MINI_LM = Path(__file__).parent / "weights" / "mini_lm"
 
 

@@ -138,7 +138,6 @@ class PixelStore:
         return aspects
 
 
-
 def _taken(pixels: NDArray[np.uint8], rows: Tensor | slice) -> Tensor:
     """A copy of some images; by row numbers, because a memory map then gives its pages back."""
     numbers = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows.numpy()

@@ -23,7 +23,9 @@ def require_tokens(tokenizer: Tokenizer, network: Any, stream: Stream, backbone:
     if tokenizer.eos_token_id is None:
         raise ConfigError(f"{where} has no end token, so no answer could end; set eos_token in its tokenizer_config.json.")
     if not tokenizer.is_fast:
-        raise ConfigError(f"{where} gives no character offsets, which the label boundary needs; convert it to a tokenizer.json.")
+        raise ConfigError(
+            f"{where} gives no character offsets, which the label boundary needs; convert it to a tokenizer.json."
+        )
     rows = embedding_rows(network)
     for kind, number in (("end", tokenizer.eos_token_id), ("begin", tokenizer.bos_token_id)):
         if number is not None and number >= rows:

@@ -38,7 +38,9 @@ class ImageFoldersConfig(BenchmarkConfig):
     folder: str = "."  # relative to the data root
     domains: tuple[Name, ...] | None = None  # in the order of the stream; None = all, sorted
     protocol: Literal["task", "union"] = "task"
-    shared_classes: Literal["refuse", "merge"] = "refuse"  # a class that several domains of a union have: one class, or a mistake
+    shared_classes: Literal["refuse", "merge"] = (
+        "refuse"  # a class that several domains of a union have: one class, or a mistake
+    )
     shots: Annotated[int, Field(ge=1)] | None = None  # training images per class; None = all
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     draw_seed: Annotated[int, Field(ge=0)] = 0
@@ -57,7 +59,9 @@ class ImageFoldersConfig(BenchmarkConfig):
     @model_validator(mode="after")
     def _merges_in_a_union(self) -> ImageFoldersConfig:
         if self.shared_classes == "merge" and self.protocol != "union":
-            raise ValueError("shared_classes=merge needs protocol=union; under protocol=task every domain keeps its own classes")
+            raise ValueError(
+                "shared_classes=merge needs protocol=union; under protocol=task every domain keeps its own classes"
+            )
         return self
 
     def task_names(self, data_root: Path) -> list[str]:

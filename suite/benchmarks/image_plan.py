@@ -110,7 +110,9 @@ class DrawRule:
 def plan_all(benchmark: PlannedBenchmark, data_root: Path) -> list[TaskPlan]:
     """All tasks in stream order, nothing decoded; DataError with all that is missing of all of them."""
     names = benchmark.task_names(data_root)
-    plans = read_each(names, lambda name: benchmark.plan_task(data_root, name), where=benchmark.name, field=benchmark.tasks_field)
+    plans = read_each(
+        names, lambda name: benchmark.plan_task(data_root, name), where=benchmark.name, field=benchmark.tasks_field
+    )
     return [plans[name] for name in names]
 
 

@@ -50,7 +50,9 @@ class XtailConfig(PlannedImages):
 
     def differences(self, plan: TaskPlan) -> Iterator[str]:
         yield from super().differences(plan)
-        folders = {label: class_folder(plan.name, item) for item, label in zip(plan.test.ids, plan.test.labels.tolist(), strict=True)}
+        folders = {
+            label: class_folder(plan.name, item) for item, label in zip(plan.test.ids, plan.test.labels.tolist(), strict=True)
+        }
         if plan.name == "caltech101":  # CoOp names these anew, in the order of the folders
             wrong = [label for label, folder in enumerate(sorted(folders.values())) if folders.get(label) != folder]
             if len(folders) == len(plan.class_names) and wrong:

@@ -16,7 +16,9 @@ CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the rows to
 def ranks(
     names: Annotated[list[str], typer.Argument(help="Run ids (or unique beginnings), or run folders.")],
     csv: CsvOption = None,
-    figures: Annotated[Path | None, typer.Option("--figures", help="Draw the pictures into this folder, as SVG and PNG.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", help="Draw the pictures into this folder, as SVG and PNG.")
+    ] = None,
     out: OutOption = OUT,
     tracking: TrackingOption = None,
 ) -> None:
@@ -81,7 +83,9 @@ def significance(
     from suite.leaderboard.significance import groups_of_rows, rank_table, variance_frame
     from suite.workflows.tables import named_runs
 
-    runs = named_runs(names or [], {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, out, tracking)
+    runs = named_runs(
+        names or [], {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, out, tracking
+    )
     written = []
     with printed_beside(csv):
         for title, rows in groups_of_rows(runs, all_trials=all_trials or bool(names)):

@@ -13,9 +13,7 @@ from suite.workflows.places import DATA, OUT
 RunArgument = Annotated[str, typer.Argument(help="Run id (or its unique beginning), or a run's folder.")]
 
 
-def repeat(
-    name: RunArgument, out: OutOption = OUT, data_root: DataOption = DATA, device: DeviceOption = "auto"
-) -> None:
+def repeat(name: RunArgument, out: OutOption = OUT, data_root: DataOption = DATA, device: DeviceOption = "auto") -> None:
     """Train a stored run again from its config and seed and say whether the numbers agree.
 
     Compares every cell of the accuracy matrices and every example's outcome. Exit code 1 when they differ.

@@ -33,7 +33,9 @@ def print_frame(frame: pd.DataFrame, convention: str | None) -> None:
     if frame.empty:
         typer.echo(NOTHING_SHOWN)
     for (benchmark, setting, data), part in frame.groupby(["benchmark", "setting", "data_fingerprint"], sort=False):
-        title = f"{benchmark} ({setting}), data {data}, test results in %" + (f", convention {convention}" if convention else "")
+        title = f"{benchmark} ({setting}), data {data}, test results in %" + (
+            f", convention {convention}" if convention else ""
+        )
         print_sheet(board_sheet(part, title))
 
 
@@ -130,7 +132,10 @@ def print_reproduction(frame: pd.DataFrame) -> None:
             rest = [number_text(row[name]) for name in ("difference", "tolerance")]
             rows.append([setting, row["published method"], row["metric"], row["grade"], *numbers, runs, *rest, row["verdict"]])
         notes = reproduction_notes(str(benchmark), part)
-        title, elsewhere = f"{benchmark}: published means, {counts}", "a wider terminal or --reproduced with --csv FILE shows them"
+        title, elsewhere = (
+            f"{benchmark}: published means, {counts}",
+            "a wider terminal or --reproduced with --csv FILE shows them",
+        )
         print_sheet(Sheet(title, columns, rows, notes, labels=3, elsewhere=elsewhere))
 
 

@@ -15,7 +15,9 @@ def compare(
     methods: Annotated[list[str] | None, typer.Option("--method", "-m", help="Method; repeatable.")] = None,
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds, e.g. 0-2 or 0,1,5.")] = "0",
     settings: SetOption = None,
-    concurrency: Annotated[int | None, typer.Option("--concurrency", min=1, help="Runs at a time; default one per core or GPU.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=1, help="Runs at a time; default one per core or GPU.")
+    ] = None,
     out: OutOption = OUT,
     data_root: DataOption = DATA,
     device: DeviceOption = "auto",

@@ -44,9 +44,15 @@ def print_front(study: Study) -> None:
     complete = [trial.values for trial in own if trial.state.name == "COMPLETE"]
     if len(names) > 1 and len(complete) > 1:
         grown = history(complete, [Objective(name).maximize for name in study.config.objectives])
-        shares = ", ".join(f"{grown[len(grown) * part // 4 - 1]:.0%} after {len(grown) * part // 4}" for part in (1, 2, 3) if len(grown) * part // 4)
+        shares = ", ".join(
+            f"{grown[len(grown) * part // 4 - 1]:.0%} after {len(grown) * part // 4}"
+            for part in (1, 2, 3)
+            if len(grown) * part // 4
+        )
         typer.echo(f"hypervolume of the front, as a share of what {len(grown)} complete trials reached: {shares}")
-    for reason, count in Counter(trial.user_attrs["reason"] for trial in own if trial.state.name == "FAIL").most_common(SHOWN_REASONS):
+    for reason, count in Counter(trial.user_attrs["reason"] for trial in own if trial.state.name == "FAIL").most_common(
+        SHOWN_REASONS
+    ):
         typer.echo(f"failed ({count}): {reason}")
     counts = Counter(trial.state.name for trial in own)
     repeats = f" ({len(trials) - len(own)} repetitions of them)" if len(trials) > len(own) else ""

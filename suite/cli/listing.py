@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from suite.registration import Registry
 
-list_app = typer.Typer(no_args_is_help=True, help="Show benchmarks, methods, spaces, placements, backbones, metrics and trackers.")
+list_app = typer.Typer(
+    no_args_is_help=True, help="Show benchmarks, methods, spaces, placements, backbones, metrics and trackers."
+)
 NameArgument = Annotated[str | None, typer.Argument(help="Show the fields of this one.")]
 
 
@@ -141,7 +143,9 @@ def metrics(name: NameArgument = None) -> None:
 
 def _show(registry: Registry[Any], name: str | None) -> None:
     if name is None:
-        rows = [(key, entry.summary if entry.package is None else _usable(registry, key)) for key, entry in registry.entries.items()]
+        rows = [
+            (key, entry.summary if entry.package is None else _usable(registry, key)) for key, entry in registry.entries.items()
+        ]
         _print((registry.kind, "what it is"), rows)
         for reason in registry.refused.values():
             typer.echo(reason)

@@ -122,7 +122,10 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as end:
         if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # typer's exit 130 says nothing
-            typer.echo("codyra-suite: interrupted; what was finished is kept, the same command ('sweep': with --resume) goes on from there.", err=True)
+            typer.echo(
+                "codyra-suite: interrupted; what was finished is kept, the same command ('sweep': with --resume) goes on from there.",
+                err=True,
+            )
         if isinstance(end.code, int):
             sys.exit(endings.code(end.code))
         raise

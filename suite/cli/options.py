@@ -18,7 +18,9 @@ SetOption = Annotated[
 ]
 TrackingOption = Annotated[
     str | None,
-    typer.Option("--tracking", envvar="MLFLOW_TRACKING_URI", help="Tracker; default sqlite:///mlflow.db (MLflow). 'none' = off."),
+    typer.Option(
+        "--tracking", envvar="MLFLOW_TRACKING_URI", help="Tracker; default sqlite:///mlflow.db (MLflow). 'none' = off."
+    ),
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a study that was interrupted.")]
 ChangesOption = Annotated[

@@ -15,7 +15,9 @@ from suite.workflows.places import DATA, OUT
 def data(
     images: Annotated[int, typer.Option("--images", min=128, help="JPEG files to decode, cache and read.")] = 512,
     size: Annotated[int, typer.Option("--size", min=8, help="Pixels per side in the cache.")] = 224,
-    build_images: Annotated[int, typer.Option("--build-images", min=1000, help="Images of the build whose memory is taken.")] = 100_000,
+    build_images: Annotated[
+        int, typer.Option("--build-images", min=1000, help="Images of the build whose memory is taken.")
+    ] = 100_000,
 ) -> None:
     """Image cache: reading against decoding, resident memory, memory of a large build, what a kill costs.
 
@@ -30,7 +32,9 @@ def data(
     print_rows(measure_data(images, size, build_images))
 
 
-def sweep(trials: Annotated[int, typer.Option("--trials", min=3, help="Trials one at a time, then two at a time.")] = 6) -> None:
+def sweep(
+    trials: Annotated[int, typer.Option("--trials", min=3, help="Trials one at a time, then two at a time.")] = 6,
+) -> None:
     """What a sweep costs beside its trials' own work, and what two trials at a time bring.
 
     Examples:
@@ -42,7 +46,9 @@ def sweep(trials: Annotated[int, typer.Option("--trials", min=3, help="Trials on
     cost = measure_sweep(trials)
     typer.echo(f"a trial's own work: {cost.own:.2f} s; beside it, warm workers: {cost.beside:.2f} s")
     typer.echo(f"of a sweep whose trials take a minute: {100 * cost.share_of_minute:.1f} % is not the trials'")
-    typer.echo(f"{trials} trials one at a time {cost.alone:.1f} s, two at a time {cost.shared:.1f} s: {cost.throughput:.2f}x per hour")
+    typer.echo(
+        f"{trials} trials one at a time {cost.alone:.1f} s, two at a time {cost.shared:.1f} s: {cost.throughput:.2f}x per hour"
+    )
 
 
 def stopping(
@@ -61,7 +67,9 @@ def stopping(
     show_frame(replay_rules(out, study), f"study {study}, trials in their order, one after the other")
 
 
-def leaderboard(runs: Annotated[int, typer.Option("--runs", min=100, help="Made-up runs in a real MLflow database.")] = 500) -> None:
+def leaderboard(
+    runs: Annotated[int, typer.Option("--runs", min=100, help="Made-up runs in a real MLflow database.")] = 500,
+) -> None:
     """Reading runs from MLflow, tables in all formats, another convention, the page, the size of stored outcomes.
 
     Examples:
@@ -87,8 +95,13 @@ def forecast(device: DeviceOption = "auto") -> None:
 
     rows = measure_forecasts(device, lambda line: typer.echo(line, err=True))
     for row in rows:
-        typer.echo(f"{row.name:24}{row.seconds:7.1f} s   forecast/actual: time {row.seconds_ratio:.2f}, memory {row.bytes_ratio:.2f}")
-    off = [statistics.median(abs(ratio - 1) for ratio in ratios) for ratios in zip(*((r.seconds_ratio, r.bytes_ratio) for r in rows), strict=True)]
+        typer.echo(
+            f"{row.name:24}{row.seconds:7.1f} s   forecast/actual: time {row.seconds_ratio:.2f}, memory {row.bytes_ratio:.2f}"
+        )
+    off = [
+        statistics.median(abs(ratio - 1) for ratio in ratios)
+        for ratios in zip(*((r.seconds_ratio, r.bytes_ratio) for r in rows), strict=True)
+    ]
     typer.echo(f"median error: time {100 * off[0]:.0f} %, memory {100 * off[1]:.0f} %")
 
 
@@ -158,7 +171,9 @@ def text(
 
     config = run_config(benchmark, method="lora", seed=None, settings=settings or [])
     if not isinstance(config.backbone, LanguageModelConfig):
-        raise ConfigError(f"dev perf text: benchmark '{benchmark}' has images; use mini-trace, trace, trace-500 or standard-cl.")
+        raise ConfigError(
+            f"dev perf text: benchmark '{benchmark}' has images; use mini-trace, trace, trace-500 or standard-cl."
+        )
     print_rows(measure_text(config.benchmark.build(data_root), config.backbone, choose_device(device)))
 
 
@@ -201,6 +216,13 @@ def print_rows(rows: Sequence[Any]) -> None:
     """A table of comparison rows."""
     from suite.cli.tables import Column, Sheet, print_sheet
 
-    columns = [Column("what", wraps=True), Column("plain"), Column("fast"), Column("unit", wraps=True), Column("ratio"), Column("note", wraps=True)]
+    columns = [
+        Column("what", wraps=True),
+        Column("plain"),
+        Column("fast"),
+        Column("unit", wraps=True),
+        Column("ratio"),
+        Column("note", wraps=True),
+    ]
     cells = [[row.name, f"{row.plain:.4g}", f"{row.fast:.4g}", row.unit, f"{row.ratio:.2f}", row.note] for row in rows]
     print_sheet(Sheet("", columns, cells))

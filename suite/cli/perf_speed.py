@@ -12,7 +12,13 @@ from suite.cli.perf import print_rows
 if TYPE_CHECKING:
     from suite.measuring.workload import Workload
 
-BackboneOption = Annotated[str, typer.Option("--backbone", help="mini-clip, mini-lm, an open_clip architecture (noise images), or a language model's folder or hub id.")]
+BackboneOption = Annotated[
+    str,
+    typer.Option(
+        "--backbone",
+        help="mini-clip, mini-lm, an open_clip architecture (noise images), or a language model's folder or hub id.",
+    ),
+]
 MethodOption = Annotated[str, typer.Option("--method", help="Method whose step is taken.")]
 BatchOption = Annotated[int, typer.Option("--batch-size", min=1)]
 PrecisionOption = Annotated[
@@ -125,7 +131,9 @@ def profile(
     for name, milliseconds, calls in found.top:
         typer.echo(f"{milliseconds:9.3f} ms {calls:7.1f} calls per step  {name[:90]}")
     typer.echo(f"a step takes {1000 * found.seconds:.2f} ms without the profiler; with it:")
-    typer.echo(f"{100 * (1 - found.busy):5.1f} % of the time {'no kernel ran on the GPU' if on_gpu else 'was spent between operations'}")
+    typer.echo(
+        f"{100 * (1 - found.busy):5.1f} % of the time {'no kernel ran on the GPU' if on_gpu else 'was spent between operations'}"
+    )
     typer.echo(f"{100 * found.waited:5.1f} % of the time without the profiler was spent waiting for batches")
 
 
@@ -149,9 +157,13 @@ def packing(
 
     found = measure_packing(_workload(backbone, method, device, precision, batch_size, 1), most)
     for row in found:
-        typer.echo(f"{row.count:3d} at once: {row.steps_per_second:9.1f} steps/s together, a trial's step takes {row.slowdown:.2f} times as long")
+        typer.echo(
+            f"{row.count:3d} at once: {row.steps_per_second:9.1f} steps/s together, a trial's step takes {row.slowdown:.2f} times as long"
+        )
     best = best_count(found)
-    typer.echo("a single trial fills the device; run one at a time" if best == 1 else f"{best} trials at once are worth it here")
+    typer.echo(
+        "a single trial fills the device; run one at a time" if best == 1 else f"{best} trials at once are worth it here"
+    )
 
 
 def _workload(

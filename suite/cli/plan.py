@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def plan(
     file: Annotated[Path, typer.Argument(help="Sweep file (YAML).")],
-    address: Annotated[str | None, typer.Option("--address", help="Ray whose CPUs and GPUs count; default this machine's.")] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ray whose CPUs and GPUs count; default this machine's.")
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file; - is standard output.")] = None,
     out: OutOption = OUT,
     data_root: DataOption = DATA,

@@ -20,7 +20,9 @@ from suite.workflows.places import OUT
 
 
 def report(
-    out: Annotated[Path, typer.Option("--out", help="The page, one HTML file without any outside resource.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", help="The page, one HTML file without any outside resource.")] = Path(
+        "report.html"
+    ),
     benchmark: BenchmarkOption = None,
     method: MethodOption = None,
     setting: SettingOption = None,

@@ -27,7 +27,9 @@ def submit(
     ] = None,
     tracking: Annotated[
         str | None,
-        typer.Option("--tracking", help="Tracker as the cluster reaches it; default mlflow.db below --out (MLflow). 'none' = off."),
+        typer.Option(
+            "--tracking", help="Tracker as the cluster reaches it; default mlflow.db below --out (MLflow). 'none' = off."
+        ),
     ] = None,
     variables: Annotated[
         list[str] | None,

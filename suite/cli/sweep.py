@@ -15,7 +15,9 @@ def sweep(
     file: Annotated[Path, typer.Argument(help="Sweep file (YAML).")],
     resume: ResumeOption = False,
     accept_changes: ChangesOption = False,
-    address: Annotated[str | None, typer.Option("--address", help="Ray address; default RAY_ADDRESS, else a local Ray.")] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ray address; default RAY_ADDRESS, else a local Ray.")
+    ] = None,
     out: OutOption = OUT,
     data_root: DataOption = DATA,
     device: DeviceOption = "auto",

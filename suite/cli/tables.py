@@ -104,7 +104,9 @@ def _arranged(sheet: Sheet, width: int | None) -> tuple[list[tuple[Sheet, _Layou
     if width is None:
         whole, brief = (_Layout(every, [_needed(shown, index) for index in every], GAPS[0]) for shown in (sheet, short))
         return [(sheet, whole) if whole.width <= PAGE else (short, brief)], []
-    going = sorted((index for index in every if sheet.columns[index].optional), key=lambda index: -sheet.columns[index].optional)
+    going = sorted(
+        (index for index in every if sheet.columns[index].optional), key=lambda index: -sheet.columns[index].optional
+    )
     for shown in (sheet, short):
         for count in range(len(going) + 1):
             layout = _fitted(shown, [index for index in every if index not in going[:count]], width)
@@ -172,7 +174,11 @@ def _table(sheet: Sheet, layout: _Layout) -> Table:
         column = sheet.columns[index]
         # Words stand left, numbers right; a head that is wider than its wrapped column folds as its cells do.
         table.add_column(
-            Text(column.head), justify="left" if column.wraps else "right", width=width, overflow="fold", no_wrap=not column.wraps
+            Text(column.head),
+            justify="left" if column.wraps else "right",
+            width=width,
+            overflow="fold",
+            no_wrap=not column.wraps,
         )
     for row in sheet.rows:
         table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in (row[index] for index in layout.columns)))

@@ -169,7 +169,9 @@ class ImageCache:
         return index
 
     def _fits(self, index: CacheIndex) -> bool:
-        return len(index.stamps) == len(index.crcs) == len(self.chunks()) and len(index.aspects) == len(index.digests) == len(self.items)
+        return len(index.stamps) == len(index.crcs) == len(self.chunks()) and len(index.aspects) == len(index.digests) == len(
+            self.items
+        )
 
     def damaged(self) -> list[range]:
         """Rows of the chunks whose pixels lost the checksum they were written with; reads the whole file."""

@@ -83,7 +83,9 @@ def _require_pictures(folder: Path) -> None:
                 continue
             foreign += [file.path for file in entries(entry.path) if not _is_picture(file)]
     if loose:
-        raise DataError(f"{_named(loose)}: lies beside the class folders; move it into one of them or out of '{loose[0].parent.name}'.")
+        raise DataError(
+            f"{_named(loose)}: lies beside the class folders; move it into one of them or out of '{loose[0].parent.name}'."
+        )
     if foreign:
         kinds = Counter("folders" if path.is_dir() else path.suffix.lower() or "no suffix" for path in foreign)
         counts = ", ".join(f"{kind}: {count}" for kind, count in sorted(kinds.items()))

@@ -1,6 +1,6 @@
 """Data beside the stream that a method may learn from: a folder of unlabelled pictures and captions.
 
-    <folder>/images/**/*.png|jpg|jpeg      <folder>/texts.txt, one caption per line
+<folder>/images/**/*.png|jpg|jpeg      <folder>/texts.txt, one caption per line
 """
 
 from __future__ import annotations
@@ -58,5 +58,7 @@ def _pictures(root: Path, below: str) -> dict[str, str]:
         elif entry.is_file and entry.name.lower().endswith(SUFFIXES):
             found[f"{below}/{entry.name}" if below else entry.name] = stored
         else:
-            raise DataError(f"{entry.path}: is not a {', '.join(SUFFIXES)} file; convert it or move it out of the reference set.")
+            raise DataError(
+                f"{entry.path}: is not a {', '.join(SUFFIXES)} file; convert it or move it out of the reference set."
+            )
     return found

@@ -52,7 +52,9 @@ def to_latex(frame: pd.DataFrame) -> str:
     body = [" & ".join(latex_escape(_text(value)) for value in row) + r" \\" for row in frame.itertuples(index=False)]
     head = " & ".join(latex_escape(str(name)) for name in frame.columns) + r" \\"
     columns = "l" * len(frame.columns)
-    return "\n".join([f"\\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""])
+    return "\n".join(
+        [f"\\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""]
+    )
 
 
 def to_html(frame: pd.DataFrame) -> str:

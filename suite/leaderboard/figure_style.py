@@ -46,7 +46,9 @@ def new_figure(width: float, height: float) -> Figure:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    mpl.rcParams["text.parse_math"] = False  # read by every text at its creation, ticks at drawing included: no context reaches all
+    mpl.rcParams["text.parse_math"] = (
+        False  # read by every text at its creation, ticks at drawing included: no context reaches all
+    )
     return Figure(figsize=(width, height), layout="constrained")
 
 

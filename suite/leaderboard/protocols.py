@@ -54,7 +54,9 @@ class PublishedProtocol(_Frozen):
         """One clause per field in which the run's config is not the published one."""
         ours = {**flat(record.config), "carrier": record.carrier}
         fields = {key: wanted if isinstance(wanted, tuple) else (wanted,) for key, wanted in self.settings.items()}
-        return [_difference(key, ours, wanted[0]) for key, wanted in fields.items() if key not in ours or ours[key] not in wanted]
+        return [
+            _difference(key, ours, wanted[0]) for key, wanted in fields.items() if key not in ours or ours[key] not in wanted
+        ]
 
     def covers(self, field: str) -> bool:
         """True if ``field`` of a resolved config is compared or free."""

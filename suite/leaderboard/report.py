@@ -112,7 +112,9 @@ def report_html(
     for _, part in frame.groupby(JUDGED_TOGETHER, sort=False):
         frame.loc[part.index, "label"] = row_labels(part)
     source = files("suite.leaderboard").joinpath("report.html").read_text(encoding="utf-8")
-    template = Environment(autoescape=select_autoescape(default_for_string=True), trim_blocks=True, lstrip_blocks=True).from_string(source)
+    template = Environment(
+        autoescape=select_autoescape(default_for_string=True), trim_blocks=True, lstrip_blocks=True
+    ).from_string(source)
     sections = [_section(number, part, runs) for number, (_, part) in enumerate(frame.groupby(JUDGED_TOGETHER, sort=False))]
     return template.render(
         sections=sections,
@@ -138,8 +140,7 @@ def _section(number: int, part: pd.DataFrame, runs: RunSet) -> Section:
     first = part.iloc[0]
     benchmark, scoring = str(first["benchmark"]), str(first["scoring"])
     rows = [
-        _row(label, row, metrics, beside, groups[label])
-        for label, row in zip(labels, part.to_dict("records"), strict=True)
+        _row(label, row, metrics, beside, groups[label]) for label, row in zip(labels, part.to_dict("records"), strict=True)
     ]
     return Section(
         anchor=f"stream-{number}",
@@ -172,7 +173,11 @@ def _only(values: pd.Series) -> str:
 def _row(label: str, row: Mapping[Any, Any], metrics: Sequence[str], beside: Sequence[str], found: Sequence[Record]) -> Row:
     cells = [Cell(with_spread(row[name], row[f"{name} std"]), _sortable(row[name])) for name in metrics]
     cells += [_cell(row[name], BESIDE[name][1]) for name in beside]
-    told = f"Seeds {row['seeds']}; runs {str(row['runs']).replace(',', ', ')}; commit {row['commit'] or 'unknown'}." if found else ""
+    told = (
+        f"Seeds {row['seeds']}; runs {str(row['runs']).replace(',', ', ')}; commit {row['commit'] or 'unknown'}."
+        if found
+        else ""
+    )
     return Row(
         label=label,
         method=str(row["method"]),

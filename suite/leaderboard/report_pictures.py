@@ -59,7 +59,9 @@ class MatrixView:
     lines: Sequence[tuple[str, Sequence[tuple[str, float | None, bool]]]]
 
 
-def stream_pictures(part: pd.DataFrame, finished: Mapping[str, Sequence[Record]], runs: RunSet, metrics: Sequence[str]) -> list[Picture]:
+def stream_pictures(
+    part: pd.DataFrame, finished: Mapping[str, Sequence[Record]], runs: RunSet, metrics: Sequence[str]
+) -> list[Picture]:
     """What the finished rows of one stream look like beside each other.
 
     Args:
@@ -95,7 +97,9 @@ def _rank_drawings(rows: Mapping[str, Sequence[Record]]) -> list[Drawing]:
     labels = {record.run_id: label for label, record in firsts.items()}
     ranked = [r for r in firsts.values() if any(result.no_signal_rank is not None for result in r.results)]
     moved = [r for r in firsts.values() if any(result.update_norm for result in r.results)]
-    which = f"effective rank per layer and weight, {labels[ranked[0].run_id]}, seed {ranked[0].config['seed']}" if ranked else ""
+    which = (
+        f"effective rank per layer and weight, {labels[ranked[0].run_id]}, seed {ranked[0].config['seed']}" if ranked else ""
+    )
     return [
         (
             "effective rank per weight beside its no-signal value, first run of each row",
@@ -103,7 +107,11 @@ def _rank_drawings(rows: Mapping[str, Sequence[Record]]) -> list[Drawing]:
             bool(ranked),
         ),
         (which, lambda: rank_map_figure(ranked[0]), bool(ranked)),
-        ("size of each task's update and cumulative shift, first run of each row", lambda: update_figure(moved, labels), bool(moved)),
+        (
+            "size of each task's update and cumulative shift, first run of each row",
+            lambda: update_figure(moved, labels),
+            bool(moved),
+        ),
     ]
 
 
@@ -119,7 +127,13 @@ def matrix_view(records: Sequence[Record]) -> MatrixView:
     values = np.mean([cell_array(record.test) for record in records if record.tasks == tasks], axis=0)
     names = ["before", *(f"after {name}" for name in tasks)]
     lines = [
-        (name, [("-" if math.isnan(v) else f"{v:.0f}", None if math.isnan(v) else v / 100, column == row - 1) for column, v in enumerate(line)])
+        (
+            name,
+            [
+                ("-" if math.isnan(v) else f"{v:.0f}", None if math.isnan(v) else v / 100, column == row - 1)
+                for column, v in enumerate(line)
+            ],
+        )
         for row, (name, line) in enumerate(zip(names, values, strict=False))
     ]
     return MatrixView(tasks, lines)

@@ -90,7 +90,11 @@ def _other_setting(benchmark: str, value: Row, record: Record, backbone: str) ->
     """One clause per point in which the run's stream or backbone is not the published one."""
     order = str(value["order"]).split(" ")[0] or "1"  # TRACE's files print no order: the standard one
     wanted = {"order": order, **LEDGERS[benchmark].own}
-    other = [f"{key} {record.setting.get(key)} (published {text})" for key, text in wanted.items() if str(record.setting.get(key)) != text]
+    other = [
+        f"{key} {record.setting.get(key)} (published {text})"
+        for key, text in wanted.items()
+        if str(record.setting.get(key)) != text
+    ]
     model = BACKBONES.get(str(value["backbone"]), "")
     if not model or model not in backbone.lower():
         other.append(f"backbone {backbone} (published {value['backbone']})")

@@ -58,7 +58,9 @@ class RunSet:
             return (exact or found)[0]
         if found:
             raise ConfigError(f"run '{name}': {len(found)} runs begin like this; give more of the id.")
-        raise ConfigError(f"run '{name}': is not among the {len(self.records)} runs here; 'codyra-suite leaderboard' lists ids.")
+        raise ConfigError(
+            f"run '{name}': is not among the {len(self.records)} runs here; 'codyra-suite leaderboard' lists ids."
+        )
 
 
 def setting_text(record: Record) -> str:
@@ -89,7 +91,9 @@ def _kept(tracker: Tracker, given: Mapping[str, str]) -> RunSet:
     every = _runs(tracker, {})
     everything = every.records
     if not everything and every.unreadable:
-        raise DataError(f"leaderboard: none of the {len(every.unreadable)} runs here can be read; the first one: {every.unreadable[0]}")
+        raise DataError(
+            f"leaderboard: none of the {len(every.unreadable)} runs here can be read; the first one: {every.unreadable[0]}"
+        )
     if not everything:
         raise ConfigError(f"leaderboard: {tracker.nothing_stored}.")
     alone = {name: sum(_matches(record, name, value) for record in everything) for name, value in given.items()}

@@ -102,7 +102,10 @@ Score = Callable[[Record], float]
 RULES: Mapping[str, tuple[Score, str]] = MappingProxyType(
     {
         "two-phase": (lambda record: metric_value(record, headline(record.metrics), "validation"), "whole validation matrix"),
-        "current-task": (lambda record: metric_value(record, "learning_accuracy", "validation"), "validation of each task when learned"),
+        "current-task": (
+            lambda record: metric_value(record, "learning_accuracy", "validation"),
+            "validation of each task when learned",
+        ),
         "first-task": (_first, "validation of the first task"),
         "oracle": (lambda record: metric_value(record, headline(record.metrics)), "test scores: optimistic"),
     }

@@ -112,7 +112,9 @@ def importance_figure(frame: pd.DataFrame, title: str) -> Figure:
 def slices_figure(frame: pd.DataFrame, title: str) -> Figure:
     """The study's headline metric on validation against every varied parameter; shade = trial number."""
     names = parameters_of(frame)
-    metric = f"validation {headline([name.removeprefix('validation ') for name in frame.columns if name.startswith('validation ')])}"
+    metric = (
+        f"validation {headline([name.removeprefix('validation ') for name in frame.columns if name.startswith('validation ')])}"
+    )
     rows, wide = math.ceil(len(names) / PANELS), min(PANELS, len(names))
     figure = new_figure(1.2 + 2.7 * wide, 0.7 + 2.5 * rows)
     grid = figure.subplots(rows, wide, squeeze=False, sharey=True)

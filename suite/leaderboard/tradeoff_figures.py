@@ -36,7 +36,9 @@ def tradeoff_frame(rows: Sequence[tuple[str, Sequence[Record]]]) -> pd.DataFrame
         kept = [metric_value(record, RETENTION) for record in records]
         spread = [float(np.std(values, ddof=1)) if len(values) > 1 else math.nan for values in (gain, kept)]
         values = (float(np.mean(gain)), spread[0], float(np.mean(kept)), spread[1])
-        place = (str(method.get("placement", "whole network" if records[0].results[-1].costs.trainable_parameters else "none")),)
+        place = (
+            str(method.get("placement", "whole network" if records[0].results[-1].costs.trainable_parameters else "none")),
+        )
         found.append((label, str(method["name"]), *place, float(method.get("rank", math.nan)), *values))
     frame = pd.DataFrame(found, columns=list(COLUMNS)).dropna(subset=["plasticity", "retention"]).reset_index(drop=True)
     frame["on front"] = _on_front(frame[["plasticity", "retention"]].to_numpy(dtype=np.float64))
@@ -63,7 +65,9 @@ def tradeoff_figure(frame: pd.DataFrame, title: str) -> Figure:
             row["plasticity"], row["retention"], s=_area(row["rank"], frame["rank"]), color=colours[row["method"]],
             marker=shapes[row["placement"]], edgecolor="black", linewidth=0.6, alpha=0.9, zorder=3,
         )  # fmt: skip
-    plain_axes(axes, xlabel=f"plasticity: {PLASTICITY} (%)", ylabel=f"retention: {RETENTION} (points, 0 = nothing lost)", title=title)
+    plain_axes(
+        axes, xlabel=f"plasticity: {PLASTICITY} (%)", ylabel=f"retention: {RETENTION} (points, 0 = nothing lost)", title=title
+    )
     _keys(figure, axes, colours, shapes, frame["rank"])
     return figure
 
@@ -105,10 +109,15 @@ def cost_figure(frame: pd.DataFrame, metric: str, title: str) -> Figure:
     figure = new_figure(9.0, 3.6)
     styles = looks(frame["method"])
     left, right = figure.subplots(1, 2, sharey=True)
-    for axes, column, name in ((left, "wall_seconds", "wall time (s)"), (right, "trainable_parameters", "trainable parameters")):
+    for axes, column, name in (
+        (left, "wall_seconds", "wall time (s)"),
+        (right, "trainable_parameters", "trainable parameters"),
+    ):
         for method, look in styles.items():
             part = frame[frame["method"] == method]
-            axes.plot(part[column], part[metric], linestyle="", marker=look.marker, color=look.colour, markersize=7, label=method)
+            axes.plot(
+                part[column], part[metric], linestyle="", marker=look.marker, color=look.colour, markersize=7, label=method
+            )
         plain_axes(axes, xlabel=name, ylabel=metric if axes is left else "", title=title if axes is left else "")
         if column == "wall_seconds" and (frame[column] > 0).all():
             log_axis(axes)
@@ -142,7 +151,9 @@ def critical_difference_figure(rows: Sequence[Contestant], title: str) -> Figure
         axes.vlines(place, 0, 0.12, color="black", linewidth=1.0)
         axes.text(place, 0.2, str(place), ha="center", va="bottom", fontsize=SMALL)
     axes.hlines(0.85, 1, min(1 + found.critical_difference, count), color="black", linewidth=2.0)
-    label = f"critical difference {found.critical_difference:.2f}" + (" (beyond the axis)" if 1 + found.critical_difference > count else "")
+    label = f"critical difference {found.critical_difference:.2f}" + (
+        " (beyond the axis)" if 1 + found.critical_difference > count else ""
+    )
     axes.text(1, 0.93, label, ha="left", va="bottom", fontsize=SMALL)
     for number, index in enumerate(order):
         is_left = number < half
@@ -155,7 +166,10 @@ def critical_difference_figure(rows: Sequence[Contestant], title: str) -> Figure
     for level, (first, last) in enumerate(bars):
         axes.hlines(-0.25 - 0.22 * level, first - 0.05, last + 0.05, color=COLOURS[0], linewidth=3.0)
     axes.set_axis_off()
-    axes.set_title(f"{title}\nmean rank over {len(rows[0].tasks)} tasks, 1 = best; Friedman p {found.p:.2g}; bars: not separable at {LEVEL:.0%}", fontsize=TEXT)
+    axes.set_title(
+        f"{title}\nmean rank over {len(rows[0].tasks)} tasks, 1 = best; Friedman p {found.p:.2g}; bars: not separable at {LEVEL:.0%}",
+        fontsize=TEXT,
+    )
     return figure
 
 

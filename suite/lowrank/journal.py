@@ -21,7 +21,9 @@ class Journal:
 
     def add(self, added: Mapping[str, Sequence[Factors]]) -> None:
         """Note what the finished task added (the weights already hold it)."""
-        self.tasks.append({name: [Factors(f.a.detach().cpu(), f.b.detach().cpu()) for f in found] for name, found in added.items()})
+        self.tasks.append(
+            {name: [Factors(f.a.detach().cpu(), f.b.detach().cpu()) for f in found] for name, found in added.items()}
+        )
 
     def apply(self, added: Mapping[str, Sequence[Factors]]) -> None:
         """Add a stored task's factors to the weights again, then note them."""

@@ -63,7 +63,9 @@ def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[],
         total /= max(1, counts[id(total)])
 
 
-def weight_gradients(slots: Sequence[Slot], losses: Iterator[tuple[int, Callable[[], Tensor]]], *, squares: bool) -> dict[str, Tensor]:
+def weight_gradients(
+    slots: Sequence[Slot], losses: Iterator[tuple[int, Callable[[], Tensor]]], *, squares: bool
+) -> dict[str, Tensor]:
     """Mean gradient of a loss for the frozen weights of ``slots``, or the mean of its squares.
 
     Args:

@@ -82,7 +82,9 @@ def inject_faults(kills: int, seed: int, say: Callable[[str], None]) -> Harm:
     return harm
 
 
-def _disturbed(file: Path, cluster: _Cluster, kills: int, moments: random.Random, harm: Harm, say: Callable[[str], None]) -> None:
+def _disturbed(
+    file: Path, cluster: _Cluster, kills: int, moments: random.Random, harm: Harm, say: Callable[[str], None]
+) -> None:
     finished: dict[str, int] = {}
     deadline = time.monotonic() + PATIENCE_SECONDS
     driver = _sweep(file, cluster.address, "out", "mlflow.db", resume=False)
@@ -139,7 +141,9 @@ def _count(folder: Path, reference: dict[str, Any], harm: Harm) -> None:
     harm.orphans += sum(record.status == "running" for record in records.values())
     harm.lost += len(reference.keys() - logged.keys())
     numbers = {name: _numbers(record) for name, record in records.items()}
-    harm.different += sum(numbers.get(name) != found for name, found in reference.items()) + len(numbers.keys() - reference.keys())
+    harm.different += sum(numbers.get(name) != found for name, found in reference.items()) + len(
+        numbers.keys() - reference.keys()
+    )
 
 
 def _undisturbed(file: Path, cluster: _Cluster) -> dict[str, Any]:

@@ -60,5 +60,12 @@ def measure_forecasts(device: str, say: Callable[[str], None]) -> list[Checked]:
         on_device = any(result.costs.device_peak_bytes is not None for result in learned)
         forecast_bytes = found.device_bytes if on_device else found.host_bytes
         name = f"{record.benchmark} {record.config['method']['name']}"
-        rows.append(Checked(name, costs.wall_seconds, (found.run_seconds - found.build_seconds) / costs.wall_seconds, forecast_bytes / costs.peak_bytes))
+        rows.append(
+            Checked(
+                name,
+                costs.wall_seconds,
+                (found.run_seconds - found.build_seconds) / costs.wall_seconds,
+                forecast_bytes / costs.peak_bytes,
+            )
+        )
     return rows

@@ -47,12 +47,18 @@ def measure_board(runs: int) -> list[tuple[str, float, str]]:
                 write_frame(frame, form, folder / f"board.{form}")
 
         figures.append((f"the table of {runs} runs with standings, in {len(FORMS)} formats", _seconds(tables), "s"))
-        figures.append((f"recompute {runs} runs under another convention", _seconds(lambda: leaderboard_frame(every.records, "gem")), "s"))
+        figures.append(
+            (f"recompute {runs} runs under another convention", _seconds(lambda: leaderboard_frame(every.records, "gem")), "s")
+        )
         pages: list[str] = []
         hundred = RunSet(every.records[:PAGE_RUNS], every.loaders)
-        figures.append((f"make the page of {PAGE_RUNS} runs", _seconds(lambda: pages.append(report_html(hundred, {}, made=""))), "s"))
+        figures.append(
+            (f"make the page of {PAGE_RUNS} runs", _seconds(lambda: pages.append(report_html(hundred, {}, made=""))), "s")
+        )
         figures.append((f"size of the page of {PAGE_RUNS} runs", len(pages[0].encode()) / MIB, "MiB"))
-        figures.append((f"outcomes of an {TASKS} x {TASKS} stream with {LARGE_EXAMPLES:,} examples", _outcome_mib(folder / "large"), "MiB"))
+        figures.append(
+            (f"outcomes of an {TASKS} x {TASKS} stream with {LARGE_EXAMPLES:,} examples", _outcome_mib(folder / "large"), "MiB")
+        )
     return figures
 
 
@@ -91,10 +97,17 @@ def _result(row: int, task: str | None) -> TaskResult:
         steps=500, wall_seconds=60.0, train_seconds=50.0, evaluate_seconds=10.0, device_seconds=None, peak_bytes=2**30,
         device_peak_bytes=None, trainable_parameters=4_425_984, carried_bytes=0,
     )  # fmt: skip
-    slots = [f"{encoder}.{layer}.{weight}" for encoder in ("vision", "text") for layer in range(12) for weight in ("q", "k", "v", "o", "in", "out")]
+    slots = [
+        f"{encoder}.{layer}.{weight}"
+        for encoder in ("vision", "text")
+        for layer in range(12)
+        for weight in ("q", "k", "v", "o", "in", "out")
+    ]
     ranks = dict.fromkeys(slots, 8) if row else {}
     sizes = dict.fromkeys(slots, 0.5) if row else {}
-    return TaskResult(row=row, task=task, costs=costs, effective_rank=ranks, no_signal_rank=8.2, update_norm=sizes, cumulative_norm=sizes)
+    return TaskResult(
+        row=row, task=task, costs=costs, effective_rank=ranks, no_signal_rank=8.2, update_norm=sizes, cumulative_norm=sizes
+    )
 
 
 def _outcome_mib(folder: Path) -> float:

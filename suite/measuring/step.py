@@ -70,7 +70,14 @@ def measure_evaluation(work: Workload, rounds: int) -> list[PerfRow]:
     rate = 1000 * images / against.fast
     return [
         PerfRow(against.name, against.plain, against.fast, "ms", against.ratio, f"{images} images, {rate:,.0f} per second"),
-        PerfRow(share.name, share.plain, share.fast, "ms", share.ratio, f"{100 / share.ratio:.0f} % of the time is the images' forward pass"),
+        PerfRow(
+            share.name,
+            share.plain,
+            share.fast,
+            "ms",
+            share.ratio,
+            f"{100 / share.ratio:.0f} % of the time is the images' forward pass",
+        ),
     ]
 
 

@@ -47,7 +47,9 @@ def profile_steps(work: Workload, rows: int) -> Profile:
         entry = totals.setdefault(event.name, [0.0, 0.0])
         entry[0] += _own_microseconds(event, on_gpu)
         entry[1] += 1
-    top = sorted(((name, spent / steps / 1000, calls / steps) for name, (spent, calls) in totals.items()), key=lambda row: -row[1])
+    top = sorted(
+        ((name, spent / steps / 1000, calls / steps) for name, (spent, calls) in totals.items()), key=lambda row: -row[1]
+    )
     wall = sum(disturbed.seconds)
     return Profile(
         top=top[:rows],

@@ -49,7 +49,8 @@ def replay(
     views = [validation_view(record) for record in trials]
     costs = np.array([[result.costs.wall_seconds for result in record.results] for record in trials])
     points = maximised(
-        [[objective.value(view) for objective in objectives] for view in views], [objective.maximize for objective in objectives]
+        [[objective.value(view) for objective in objectives] for view in views],
+        [objective.maximize for objective in objectives],
     )
     reference = points.min(axis=0)
     ends = _ends(views, rule)
@@ -70,7 +71,9 @@ def replay(
         stopped=int((~complete).sum()),
         front=len(front),
         on_front_stopped=sum(not complete[i] for i in front),
-        share_at={mark: (share(mark * full.sum(), full, everyone), share(mark * full.sum(), spent, complete)) for mark in marks},
+        share_at={
+            mark: (share(mark * full.sum(), full, everyone), share(mark * full.sum(), spent, complete)) for mark in marks
+        },
     )
 
 

@@ -116,5 +116,14 @@ def replay_rules(out: Path, study: str) -> pd.DataFrame:
         name = rule.rule if rule.rule == "none" else f"{rule.rule}, grace {rule.grace_tasks}, margin {rule.margin:g}"
         shares = {f"volume at {mark:.0%} of cost": found.share_at[mark][1] for mark in MARKS}
         lost = f"{found.on_front_stopped} of {found.front}"
-        rows.append({"rule": name, "trials": found.trials, "ended early": found.stopped, "of the front": lost, "cost": found.cost, **shares})
+        rows.append(
+            {
+                "rule": name,
+                "trials": found.trials,
+                "ended early": found.stopped,
+                "of the front": lost,
+                "cost": found.cost,
+                **shares,
+            }
+        )
     return pd.DataFrame(rows)

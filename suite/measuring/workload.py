@@ -86,13 +86,21 @@ class Workload:
             raise unknown_name("backbone", self.backbone, ["mini-clip", "mini-lm", *open_clip_models()], where="--backbone")
         facts, names = stream_facts("xtail"), class_facts("xtail")
         order = facts["orders"]["I"][: self.tasks]
-        tasks = [noise_task(key, tuple(names[key]["names"]), round(self.test_share * int(facts["sets"][key]["test"]))) for key in order]
+        tasks = [
+            noise_task(key, tuple(names[key]["names"]), round(self.test_share * int(facts["sets"][key]["test"])))
+            for key in order
+        ]
         return Stream("xtail-noise", tasks, LabelSpace.UNION, ("zscl.last",))
 
     def trainer(self, stream: Stream, *, plain: bool) -> StreamTrainer:
         """A trainer over a fresh network."""
         precision = "fp32" if plain else self.fast_precision()
-        fields: dict[str, Any] = {"steps": self.steps, "batch_size": self.batch_size, "precision": precision, "eval_precision": precision}
+        fields: dict[str, Any] = {
+            "steps": self.steps,
+            "batch_size": self.batch_size,
+            "precision": precision,
+            "eval_precision": precision,
+        }
         quick = {"kappa_levels": max(2, self.steps // 10)} if self.method == "codyra" else {}
         method = METHODS[self.method].model_validate({"name": self.method, **quick})
         training = validate(TrainingConfig, fields, where="perf")
@@ -123,8 +131,19 @@ def noise_task(name: str, classes: tuple[str, ...], tests: int) -> ImageTask:
 
     def examples(count: int, split: str) -> ImageExamples:
         pixels = random.integers(0, 256, (count, 3, SIDE, SIDE), dtype=np.uint8)
-        return ImageExamples(pixels, np.arange(count) % len(classes), tuple(f"{name}/{split}/{place}" for place in range(count)))
+        return ImageExamples(
+            pixels, np.arange(count) % len(classes), tuple(f"{name}/{split}/{place}" for place in range(count))
+        )
 
     template = ("a photo of a {}.",)
     train = examples(SHOTS * len(classes), "train")
-    return ImageTask(name, train, examples(max(1, tests // 10), "validation"), examples(max(1, tests), "test"), classes, template, template, "crop")
+    return ImageTask(
+        name,
+        train,
+        examples(max(1, tests // 10), "validation"),
+        examples(max(1, tests), "test"),
+        classes,
+        template,
+        template,
+        "crop",
+    )

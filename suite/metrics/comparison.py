@@ -128,7 +128,5 @@ def _crossing(values: Vector, seeds: list[Hashable], orders: list[Hashable]) -> 
     for seed, row in rows.items():
         for order, column in columns.items():
             if np.isnan(table[row, column]):
-                raise SuiteError(
-                    f"variance split: no run has seed {seed!r} and order {order!r}; run it or leave out one."
-                )
+                raise SuiteError(f"variance split: no run has seed {seed!r} and order {order!r}; run it or leave out one.")
     return table

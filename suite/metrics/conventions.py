@@ -124,7 +124,9 @@ _OWN = (
 )  # fmt: skip
 
 TABLE: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _OWN})
-METRICS: Registry[Metric] = Registry("metric", "codyra_suite.metrics", f"{__name__}:Metric", RowsOf(f"{__name__}:TABLE"), of_classes=False)
+METRICS: Registry[Metric] = Registry(
+    "metric", "codyra_suite.metrics", f"{__name__}:Metric", RowsOf(f"{__name__}:TABLE"), of_classes=False
+)
 
 CONVENTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

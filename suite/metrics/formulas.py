@@ -20,7 +20,9 @@ def _need_tasks(matrix: AccuracyMatrix, least: int = 2) -> None:
     count = len(matrix.tasks)
     if count < least:
         tasks = f"{count} task{'s' if count > 1 else ''}"
-        raise UndefinedMetric(f"the stream has {tasks}, but the metric is defined from {least} tasks on; leave it out for this stream.")
+        raise UndefinedMetric(
+            f"the stream has {tasks}, but the metric is defined from {least} tasks on; leave it out for this stream."
+        )
 
 
 def _just_learned(matrix: AccuracyMatrix) -> Vector:

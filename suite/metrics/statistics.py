@@ -45,9 +45,7 @@ def paired_differences(first: ArrayLike, second: ArrayLike) -> Vector:
     """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1 or a.size == 0:
-        raise SuiteError(
-            f"paired test: shapes {a.shape} and {b.shape}; give two non-empty lists over the same examples."
-        )
+        raise SuiteError(f"paired test: shapes {a.shape} and {b.shape}; give two non-empty lists over the same examples.")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise SuiteError("paired test: a score is NaN or infinite; leave out examples not scored in both runs.")
     return a - b

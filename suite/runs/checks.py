@@ -23,7 +23,9 @@ def require_outcomes(record: Record, outcomes: Mapping[Key, Scores], *, where: s
     for number in range(len(record.results)) if row is None else [row]:
         promised = record.results[number].digests.get("outcomes")
         if promised not in (None, outcomes_digest(outcomes, number)):
-            raise DamagedRun(_sentence(where, record, f"after task {number} are not those that the run wrote (their checksum differs)"))
+            raise DamagedRun(
+                _sentence(where, record, f"after task {number} are not those that the run wrote (their checksum differs)")
+            )
         for split, cells in (("validation", record.validation), ("test", record.test)):
             for task, cell in enumerate(cells[number]):
                 scores = outcomes.get((split, number, task))

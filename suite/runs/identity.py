@@ -52,7 +52,9 @@ def code_hash(modules: tuple[str, ...], root: Path = ROOT) -> str:
         try:
             digest.update(f"{name}\0{file_hash(path)}\0".encode("utf-8", "surrogateescape"))
         except OSError as error:
-            raise ConfigError(f"{path}: is part of the run's code and cannot be read ({error.strerror}); correct its rights.") from None
+            raise ConfigError(
+                f"{path}: is part of the run's code and cannot be read ({error.strerror}); correct its rights."
+            ) from None
     return digest.hexdigest()[:16]
 
 

@@ -114,7 +114,9 @@ def _libraries() -> frozenset[Path]:
     """Folders that installed libraries and Python's own lie in."""
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
     named = {Path(sysconfig.get_path(kind)).resolve() for kind in kinds}
-    return frozenset(named | {Path(place).resolve() for place in sys.path if Path(place).name in ("site-packages", "dist-packages")})
+    return frozenset(
+        named | {Path(place).resolve() for place in sys.path if Path(place).name in ("site-packages", "dist-packages")}
+    )
 
 
 def imported(path: Path) -> frozenset[str]:

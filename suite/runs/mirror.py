@@ -111,7 +111,9 @@ class RunMirror:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # carriers know what a full disk asks for
             reason = " ".join(str(error).split())[:200]
-            raise DataError(f"storage: '{self.uri}' cannot be {done} ({reason}); name a storage that you may read and write.") from error
+            raise DataError(
+                f"storage: '{self.uri}' cannot be {done} ({reason}); name a storage that you may read and write."
+            ) from error
 
     def _read(self, run_id: str, name: str) -> bytes:
         system, base = self._open()
@@ -141,7 +143,9 @@ class RunMirror:
     def _require_inside(self, run_id: str, name: str) -> None:
         """Whoever can write the storage may not write, or have deleted, anything else."""
         if "\\" in name or "\0" in name or {"", ".", ".."} & {*name.split("/")}:
-            raise DataError(f"storage: '{self.uri}' holds '{name}' for run {run_id}, which leads out of the run's folder; remove it there.")
+            raise DataError(
+                f"storage: '{self.uri}' holds '{name}' for run {run_id}, which leads out of the run's folder; remove it there."
+            )
 
     def _open(self) -> tuple[Any, str]:
         if self._place is None:
@@ -197,4 +201,9 @@ def _checkpoints(record: Record | None) -> dict[str, str]:
     """Checkpoint file -> checksum that the record holds of it; all other files change with every task."""
     results = record.results if record else []
     kinds = ("merged", "state")
-    return {f"checkpoints/{kind}_{each.row}.safetensors": each.digests[kind] for each in results for kind in kinds if kind in each.digests}
+    return {
+        f"checkpoints/{kind}_{each.row}.safetensors": each.digests[kind]
+        for each in results
+        for kind in kinds
+        if kind in each.digests
+    }

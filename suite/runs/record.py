@@ -160,7 +160,9 @@ def read_record(path: Path) -> Record:
     except FileNotFoundError:
         raise DamagedRun(f"{file}: there is no record; give the folder of a run.") from None
     except OSError as error:
-        raise DamagedRun(f"{file}: the record cannot be read ({error.strerror}); make it readable or give another run.") from None
+        raise DamagedRun(
+            f"{file}: the record cannot be read ({error.strerror}); make it readable or give another run."
+        ) from None
 
 
 def parse_record(data: bytes | str, *, where: str) -> Record:

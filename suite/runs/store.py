@@ -49,7 +49,9 @@ class OpenRun:
             DamagedRun: damaged, missing, or not those of the record's rows.
         """
         if not (self.folder / FILE).is_file() and any("answers" in result.digests for result in self.record.results):
-            raise DamagedRun(f"{self.folder / FILE}: the answers of run {self.record.run_id} are not stored; put back a copy, or run it again.")
+            raise DamagedRun(
+                f"{self.folder / FILE}: the answers of run {self.record.run_id} are not stored; put back a copy, or run it again."
+            )
         texts = read_generations(self.folder, self.record.tasks_done)
         require_answers(self.record, texts, where=str(self.folder / FILE))
         return texts
@@ -99,7 +101,9 @@ class RunStore:
             return None
         record = read_record(folder)
         if record.run_id != run_id:
-            raise DamagedRun(f"{folder / RECORD}: is the record of run {record.run_id}, not of {run_id}; put it back where it belongs.")
+            raise DamagedRun(
+                f"{folder / RECORD}: is the record of run {record.run_id}, not of {run_id}; put it back where it belongs."
+            )
         return OpenRun(record, folder)
 
     def find(self, name: str) -> OpenRun:
@@ -254,7 +258,9 @@ def _locked(folder: Path) -> Iterator[TextIO]:
     """The open, locked lock file of ``folder``; whoever had it before may have removed both in the meantime."""
     place = folder / LOCK
     while True:
-        with suppress(FileExistsError):  # removed while ``mkdir`` was looking at it; what is no folder is told when it is opened
+        with suppress(
+            FileExistsError
+        ):  # removed while ``mkdir`` was looking at it; what is no folder is told when it is opened
             folder.mkdir(parents=True, exist_ok=True)
         try:
             lock = place.open("a", encoding="utf-8")

@@ -134,7 +134,9 @@ class MethodConformance:
 
     def test_the_function_stays_over_task_boundaries(self, case: Case, watched: Watched) -> None:
         """Where a method says why it jumps, it must: the sentence is read by people."""
-        pairs = [(before.ended, after.begun) for before, after in zip(watched.tasks, watched.tasks[1:], strict=False) if after.begun]
+        pairs = [
+            (before.ended, after.begun) for before, after in zip(watched.tasks, watched.tasks[1:], strict=False) if after.begun
+        ]
         moved = [_distance(before, after) for before, after in pairs]
         if watched.method.jumps is not None:
             pytest.skip(f"declared: {watched.method.jumps}")
@@ -146,7 +148,9 @@ class MethodConformance:
         if not pairs:
             pytest.skip("no part has a merged form")
         moved = max(_distance(live, merged) for live, merged in pairs)
-        _require(case, moved <= SAME, f"has parts whose factors() is not what their forward computes: answers differ by {moved:.1e}")
+        _require(
+            case, moved <= SAME, f"has parts whose factors() is not what their forward computes: answers differ by {moved:.1e}"
+        )
 
     def test_the_first_task_is_learned(self, case: Case, watched: Watched) -> None:
         losses = watched.tasks[0].losses
@@ -163,9 +167,7 @@ class MethodConformance:
         term = watched.tasks[-1].term
         _require(case, term > FELT, "has its own loss, and its gradient in the last task is that of the task loss alone")
 
-    def test_a_resumed_run_equals_the_whole_one(
-        self, case: Case, watched: Watched, resumed: tuple[Record, RunContext]
-    ) -> None:
+    def test_a_resumed_run_equals_the_whole_one(self, case: Case, watched: Watched, resumed: tuple[Record, RunContext]) -> None:
         """Also: the same seed gives the same run, and looking at the network does not change it."""
         record, run_context = resumed
         _require(case, record.status == "finished", f"ends as {record.status}: {record.reason}")
@@ -199,12 +201,12 @@ class MethodConformance:
         alone = _restored(case, resumed, **ONE_BY_ONE[watched.learner.kind])
         now = said(watched.learner)
         moved = _distance(now[: len(watched.tasks)], said(alone.learner, backwards=True))
-        text = f"answers differ by {moved:.1e} when examples are asked for one by one and in another order; say decision = 'batch'"
+        text = (
+            f"answers differ by {moved:.1e} when examples are asked for one by one and in another order; say decision = 'batch'"
+        )
         _require(case, moved <= SAME, text)
 
-    def test_carried_bytes_are_the_bytes_on_disk(
-        self, case: Case, resumed: tuple[Record, RunContext]
-    ) -> None:
+    def test_carried_bytes_are_the_bytes_on_disk(self, case: Case, resumed: tuple[Record, RunContext]) -> None:
         """Parts, modules and the method's own state, without weights of the network itself that it stores."""
         trainer = _restored(case, resumed)
         network = {value.data_ptr() for value in trainer.learner.network.state_dict().values()}
@@ -232,7 +234,9 @@ class MethodConformance:
             one, other = plain_reports(case.config(method=off), tmp_path), parents[config.config_hash()]
             setting = f"with {off.model_dump(exclude_defaults=True)}"
             _require(case, _same(one, other), f"{setting} is not '{config.method.name}' bit for bit")
-            _require(case, not _same((watched.trainer, watched.reports), other), f"is '{config.method.name}' whatever it adds to it")
+            _require(
+                case, not _same((watched.trainer, watched.reports), other), f"is '{config.method.name}' whatever it adds to it"
+            )
 
 
 def _is_served(case: Case) -> bool:
@@ -274,4 +278,6 @@ def _same(some: tuple[StreamTrainer, list[TaskReport]], others: tuple[StreamTrai
     """Whether two streams ended in the same weights by the same losses, bit for bit."""
     (one, reports), (other, other_reports) = some, others
     losses = [report.result.train_loss for report in reports] == [report.result.train_loss for report in other_reports]
-    return losses and all(torch.equal(slot.weight, other.learner.slots[name].weight) for name, slot in one.learner.slots.items())
+    return losses and all(
+        torch.equal(slot.weight, other.learner.slots[name].weight) for name, slot in one.learner.slots.items()
+    )

@@ -123,7 +123,9 @@ class Watched:
         both = torch.autograd.grad(total, parameters, retain_graph=True, allow_unused=True)
         alone = torch.autograd.grad(task, parameters, retain_graph=True, allow_unused=True)
         zero = torch.zeros(())
-        pairs = [(zero if one is None else one, zero if other is None else other) for one, other in zip(both, alone, strict=True)]
+        pairs = [
+            (zero if one is None else one, zero if other is None else other) for one, other in zip(both, alone, strict=True)
+        ]
         apart = max(float((one - other).abs().max()) for one, other in pairs)
         return apart / max(*(float(other.abs().max()) for _, other in pairs), 1e-12)
 

@@ -43,8 +43,15 @@ def follow_move(database: Path, experiment: str) -> None:
         return
     try:
         with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=rw", uri=True, timeout=BUSY_SECONDS)) as connection:
-            found = connection.execute("SELECT experiment_id, artifact_location FROM experiments WHERE name = ?", (experiment,)).fetchone()
-            if found is None or found[1] == here or not str(found[1]).startswith("file:") or not str(found[1]).endswith(f"/{ARTIFACTS}"):
+            found = connection.execute(
+                "SELECT experiment_id, artifact_location FROM experiments WHERE name = ?", (experiment,)
+            ).fetchone()
+            if (
+                found is None
+                or found[1] == here
+                or not str(found[1]).startswith("file:")
+                or not str(found[1]).endswith(f"/{ARTIFACTS}")
+            ):
                 return
             runs = connection.execute("SELECT run_uuid FROM runs WHERE experiment_id = ?", found[:1])
             if not any((database.parent / ARTIFACTS / str(run)).is_dir() for (run,) in runs):

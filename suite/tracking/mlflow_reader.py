@@ -116,7 +116,9 @@ def _matching(place: str, filters: Mapping[str, str]) -> tuple[MlflowClient, lis
         raise
     except Exception as error:  # of MLflow, its database, its web client or its plug-ins
         advice = "start the server or name another --tracking" if is_away(error, place) else "name another --tracking"
-        raise SuiteError(f"tracking '{without_password(place)}': cannot be read ({reason_of(error, place)}); {advice}.") from error
+        raise SuiteError(
+            f"tracking '{without_password(place)}': cannot be read ({reason_of(error, place)}); {advice}."
+        ) from error
     return client, runs
 
 

@@ -42,7 +42,9 @@ class TensorBoardTracker(Tracker):
     def check(self) -> None:
         named = self.uri.removeprefix(SCHEME)
         if not named or named.startswith("//"):
-            raise ConfigError(f"tracking '{self.uri}': names no folder; write {SCHEME}FOLDER, for example {SCHEME}codyra-runs/events.")
+            raise ConfigError(
+                f"tracking '{self.uri}': names no folder; write {SCHEME}FOLDER, for example {SCHEME}codyra-runs/events."
+            )
         try:
             import torch.utils.tensorboard  # noqa: F401
         except ImportError:
@@ -80,12 +82,17 @@ class TensorBoardTracker(Tracker):
     def holds(self, target: Target, files: Sequence[Path], place: str) -> bool:
         folder = self._target(target)
         shown = [(file, _picture(folder, place, file)) for file in files if file.suffix == ".png"] if folder else []
-        return bool(shown) and all(events.is_file() and events.stat().st_mtime >= file.stat().st_mtime for file, events in shown)
+        return bool(shown) and all(
+            events.is_file() and events.stat().st_mtime >= file.stat().st_mtime for file, events in shown
+        )
 
     def log_table(self, study: str, columns: Mapping[str, Sequence[Any]], name: str) -> None:
         title = name.partition(".")[0]
         rows = [[str(cell) for cell in row] for row in zip(*columns.values(), strict=True)]
-        _replace(self.folder / study / f"{EVENTS}table.{title}", lambda writer: writer.add_text(f"study/{title}", _table(list(columns), rows)))
+        _replace(
+            self.folder / study / f"{EVENTS}table.{title}",
+            lambda writer: writer.add_text(f"study/{title}", _table(list(columns), rows)),
+        )
 
     @classmethod
     def local_place(cls, uri: str) -> Path | None:
@@ -141,7 +148,12 @@ def _write_run(writer: SummaryWriter, record: Record) -> None:
     done = record.tasks_done
     for split, cells in (("test", record.test), ("validation", record.validation)):
         writer.add_text(f"matrix/{split}", _matrix(cells, record.tasks), done, walltime=at)
-    about = {"run_id": record.run_id, "status": record.status, "reason": record.reason or "", "studies": ", ".join(record.trials)}
+    about = {
+        "run_id": record.run_id,
+        "status": record.status,
+        "reason": record.reason or "",
+        "studies": ", ".join(record.trials),
+    }
     about |= {"data": record.data_fingerprint, "code": record.code_version, "commit": record.commit or ""}
     writer.add_text("run", _table(["", ""], [[key, value] for key, value in about.items() if value]), done, walltime=at)
     writer.add_text("config", _code(f"{key}: {value}" for key, value in config_fields(record.config)), done, walltime=at)

@@ -119,7 +119,9 @@ class Tracker(ABC):
     @property
     def nothing_stored(self) -> str:
         """What to do when ``read_runs`` finds nothing, as a sentence without its end."""
-        return f"{RunStore(self.out).place} holds no run; name the folder that --out of the runs was, or name another --tracking"
+        return (
+            f"{RunStore(self.out).place} holds no run; name the folder that --out of the runs was, or name another --tracking"
+        )
 
     def is_away(self, error: Exception) -> bool:
         """Whether the same call may succeed later without anybody doing anything."""

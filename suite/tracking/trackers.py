@@ -22,7 +22,9 @@ TRACKERS: Registry[type[Tracker]] = Registry(  # by the scheme of a tracking URI
         "mysql": Entry(MLFLOW, "MLflow in MySQL, mysql://USER@HOST/DATABASE"),
         "mssql": Entry(MLFLOW, "MLflow in SQL Server, mssql://USER@HOST/DATABASE"),
         "databricks": Entry(MLFLOW, "MLflow at Databricks"),
-        "tensorboard": Entry("suite.tracking.tensorboard_events:TensorBoardTracker", "event files of TensorBoard, tensorboard:FOLDER"),
+        "tensorboard": Entry(
+            "suite.tracking.tensorboard_events:TensorBoardTracker", "event files of TensorBoard, tensorboard:FOLDER"
+        ),
         "none": Entry("suite.tracking.tracker:RunFolders", "nothing is logged; tables are made from the run folders"),
     },
 )

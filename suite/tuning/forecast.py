@@ -125,7 +125,9 @@ def _refuse_impossible(config: StudyConfig, found: Forecast, machine: Machine, m
         )
     one = found.run_seconds[0] * resources.gpus * resources.workers / HOUR
     if budget.gpu_hours is not None and one > budget.gpu_hours:
-        raise SuiteError(f"plan: one run takes {one:.2f} GPU-hours, budget.gpu_hours is {budget.gpu_hours:g}; raise it or train shorter.")
+        raise SuiteError(
+            f"plan: one run takes {one:.2f} GPU-hours, budget.gpu_hours is {budget.gpu_hours:g}; raise it or train shorter."
+        )
     if budget.wall_seconds is not None and found.run_seconds[0] > budget.wall_seconds:
         raise SuiteError(
             f"plan: one run takes {found.run_seconds[0]:.0f} s, budget.wall_seconds is {budget.wall_seconds:g}; raise it or train shorter."

@@ -48,7 +48,10 @@ class Objective:
         if not view.rows or (self.name in COSTS and view.tasks_done == 0):
             return  # ranks are counted after a task
         shown, count = view.rows[-1], len(view.tasks)
-        coming = [[SOME_SCORE if cell is not None or task < done else None for task, cell in enumerate(shown)] for done in range(1, count + 1)]
+        coming = [
+            [SOME_SCORE if cell is not None or task < done else None for task, cell in enumerate(shown)]
+            for done in range(1, count + 1)
+        ]
         there = [[None if cell is None else SOME_SCORE for cell in row] for row in view.rows[1:]]
         self.value(replace(view, rows=[view.rows[0], *there, *coming[len(there) :]]))
 
@@ -61,6 +64,8 @@ class Objective:
         if self.name in COSTS:
             found = COSTS[self.name](view)
             if found is None:
-                raise SuiteError(f"objective '{self.name}': run {view.run_id} has none, its method has no ranks; choose another objective.")
+                raise SuiteError(
+                    f"objective '{self.name}': run {view.run_id} has none, its method has no ranks; choose another objective."
+                )
             return found
         return compute(self.name, AccuracyMatrix.from_lists(view.rows, view.tasks))

@@ -46,7 +46,9 @@ def _explained(error: BaseException | None, file: Path) -> SuiteError | None:
             f"{file}: another process has held it for {LOCKED_SECONDS:g} s; end that process or let it finish, then add --resume."
         )
     if any(sign in said for sign in REFUSED):
-        return SuiteError(f"{file}: cannot be opened for writing ({said}); give this user the right to write it and its folder.")
+        return SuiteError(
+            f"{file}: cannot be opened for writing ({said}); give this user the right to write it and its folder."
+        )
     return DataError(_damaged(file, said)) if any(sign in said for sign in DAMAGE) else None
 
 

@@ -65,7 +65,11 @@ class StudyQueue:
             run = self._queue.pop(0)
             if run.seed_index == 0 or self.spent() is None:
                 return run
-            self._end(run.trial, "PRUNED", f"{self.spent()} is spent after {run.seed_index} of {len(self._open[run.trial].parts)} seeds")
+            self._end(
+                run.trial,
+                "PRUNED",
+                f"{self.spent()} is spent after {run.seed_index} of {len(self._open[run.trial].parts)} seeds",
+            )
         if self.store.unique_trials() < min(self.config.budget.trials, self.space.size()) and self.spent() is None:
             fresh = self._fresh()
             if fresh is not None:

@@ -149,7 +149,9 @@ class StudyConfig(Settings):
         given = self.run.get("method")
         given = given.get("name") if isinstance(given, dict) else given
         if given is not None and given not in searched:
-            raise ValueError(f"run.method.name: '{given}' is not the method of space '{self.space}'; it searches '{searched[0]}'")
+            raise ValueError(
+                f"run.method.name: '{given}' is not the method of space '{self.space}'; it searches '{searched[0]}'"
+            )
         without = [name for name in searched if not METHODS[name].has_ranks()]
         if without and "effective_rank" in (*self.objectives, *self.constraints):
             raise ValueError(f"effective_rank: method '{without[0]}' has no ranks; leave it out of objectives and constraints")

@@ -43,7 +43,10 @@ class Study:
         for place, objective in enumerate(self.config.objectives):
             columns[objective] = [trial.values[place] if trial.values else math.nan for trial in self.trials]
         columns |= {name: [trial.params.get(name, math.nan) for trial in self.trials] for name in names}
-        columns |= {name: [trial.user_attrs.get(key, math.nan) for trial in self.trials] for name, key in (("runs", "run_id"), ("reason", "reason"))}
+        columns |= {
+            name: [trial.user_attrs.get(key, math.nan) for trial in self.trials]
+            for name, key in (("runs", "run_id"), ("reason", "reason"))
+        }
         return columns
 
     def table(self) -> pd.DataFrame:

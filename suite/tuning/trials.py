@@ -195,7 +195,9 @@ def earlier_points(config: StudyConfig) -> list[dict[str, Any]]:
         return []
     folder = config.warm_start.study
     if not (folder / DATABASE).is_file():
-        raise ConfigError(f"warm_start.study: no {DATABASE} in {folder}; give the folder of a study, such as codyra-runs/studies/demo.")
+        raise ConfigError(
+            f"warm_start.study: no {DATABASE} in {folder}; give the folder of a study, such as codyra-runs/studies/demo."
+        )
     storage = open_database(folder)
     earlier = optuna.load_study(study_name=optuna.get_all_study_names(storage)[0], storage=storage)
     known = config.search_space().parameters

@@ -72,7 +72,9 @@ def compare(
     return carry_runs(configs, run_settings, tracking, title="comparing", watcher=watcher)
 
 
-def carry_runs(configs: Sequence[RunConfig], run_settings: RunSettings, tracking: str | None, *, title: str, watcher: Watcher) -> Comparison:
+def carry_runs(
+    configs: Sequence[RunConfig], run_settings: RunSettings, tracking: str | None, *, title: str, watcher: Watcher
+) -> Comparison:
     """Carry out ``configs`` with progress and tracking.
 
     Raises:
@@ -111,5 +113,7 @@ def _failures(failed: Sequence[tuple[Mapping[str, Any], str]]) -> list[str]:
     runs: dict[str, list[str]] = {}
     for fields, reason in failed:
         method = fields["method"]["name"]
-        runs.setdefault(in_its_words(method, reason), []).append(f"{fields['benchmark']['name']} {method} seed {fields['seed']}")
+        runs.setdefault(in_its_words(method, reason), []).append(
+            f"{fields['benchmark']['name']} {method} seed {fields['seed']}"
+        )
     return [f"{', '.join(names)}: {reason}" for reason, names in runs.items()]

@@ -59,7 +59,9 @@ def comparison(benchmarks: Sequence[str], methods: Sequence[str], seeds: Sequenc
     for pair in pairs:
         owner = pair.partition(".")[0]
         if owner in METHODS and owner not in methods:
-            raise ConfigError(f"{pair}: {owner} is not compared, {', '.join(methods)} are; name it too or leave the setting out.")
+            raise ConfigError(
+                f"{pair}: {owner} is not compared, {', '.join(methods)} are; name it too or leave the setting out."
+            )
     for benchmark, method, seed in product(benchmarks, methods, seeds):
         try:
             configs.append(run_config(benchmark, method=method, seed=seed, settings=settings_for(method, pairs)))

@@ -62,7 +62,9 @@ def export(
     is_clip = hasattr(run.learner.network, "visual")
     if (format == "open_clip") != is_clip:
         fitting = "open_clip" if is_clip else "hf or peft"
-        raise ConfigError(f"export: run {run.stored.record.run_id} has a {'CLIP' if is_clip else 'language model'}; use --format {fitting}.")
+        raise ConfigError(
+            f"export: run {run.stored.record.run_id} has a {'CLIP' if is_clip else 'language model'}; use --format {fitting}."
+        )
     written = {"open_clip": _open_clip, "hf": _hf, "peft": _peft}[format](run, Path(to) / run.stored.record.run_id)
     return Exported(written.files, *differing_examples(replace(run, learner=written.learner)))
 
@@ -115,5 +117,7 @@ def _peft(run: RestoredRun, folder: Path) -> _Written:
             fresh.slots[name].add_to_weight(found)
         folders.append(adapter)
     if not folders:
-        raise ConfigError(f"export: run {run.stored.record.run_id} merged nothing task by task; use --format hf for its whole model.")
+        raise ConfigError(
+            f"export: run {run.stored.record.run_id} merged nothing task by task; use --format hf for its whole model."
+        )
     return _Written(folders, fresh)

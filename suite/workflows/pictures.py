@@ -60,7 +60,9 @@ def attach_study(delivery: Delivery, study: Study, out: Path) -> None:
 def _texts(study: Study) -> dict[str, list[str]]:
     """The study's columns as a tracker shows them."""
     columns = {name: values for name, values in study.columns().items() if name != "runs"}
-    return {name: [_text(value, as_number=name in study.config.objectives) for value in values] for name, values in columns.items()}
+    return {
+        name: [_text(value, as_number=name in study.config.objectives) for value in values] for name, values in columns.items()
+    }
 
 
 def _text(value: Any, *, as_number: bool) -> str:

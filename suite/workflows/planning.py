@@ -71,7 +71,9 @@ def _machine(address: str | None, out: Path, config: StudyConfig) -> Machine:
         there = cluster_resources(address, config.resources)
     existing = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
     memory = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
-    return Machine(there.get("CPU", 0.0), there.get("GPU", 0.0), psutil.virtual_memory().total, memory, shutil.disk_usage(existing).free)
+    return Machine(
+        there.get("CPU", 0.0), there.get("GPU", 0.0), psutil.virtual_memory().total, memory, shutil.disk_usage(existing).free
+    )
 
 
 def _point_text(config: RunConfig) -> str:

@@ -62,7 +62,9 @@ def repeat(name: str, *, out: Path | str = OUT, data_root: Path | str = DATA, de
         raise DataError(f"run {record.run_id}: is {record.status}, only finished runs can be repeated; finish it with 'run'.")
     config = validate(RunConfig, record.config, where=f"run {record.run_id}")
     if config.benchmark.build(data_root).fingerprint() != record.data_fingerprint:
-        raise DataError(f"run {record.run_id}: the data under {data_root} has changed since; give the data root it was made with.")
+        raise DataError(
+            f"run {record.run_id}: the data under {data_root} has changed since; give the data root it was made with."
+        )
     with tempfile.TemporaryDirectory(prefix="codyra-repeat-") as temporary:
         # Whether row 0 may differ from the published one was decided when the run was made.
         again = execute(config, RunContext(Path(temporary), data_root, device, accept_zero_shot=True))

@@ -111,7 +111,9 @@ def _scores(record: Record, stream: Stream, texts: Mapping[str, list[str]], scor
                 task = stream.tasks[column]
                 assert isinstance(task, TextTask)
                 if answers is None:
-                    raise DataError(f"run {record.run_id}: its answers to {split} of '{task.name}' after task {row} are not stored; run it again.")
+                    raise DataError(
+                        f"run {record.run_id}: its answers to {split} of '{task.name}' after task {row} are not stored; run it again."
+                    )
                 examples = getattr(task, split)
                 scores = score_examples(task.metric, scoring, answers, examples.answers, examples.prompts)
                 found[split, row, column] = scores.astype(np.float32)
@@ -121,6 +123,9 @@ def _scores(record: Record, stream: Stream, texts: Mapping[str, list[str]], scor
 def _matrix(cells: Cells, outcomes: Mapping[Key, Scores], split: str) -> Cells:
     """Means of the new scores where the old matrix has a cell."""
     return [
-        [None if cell is None else float(outcomes[split, row, column].astype(np.float64).mean()) for column, cell in enumerate(line)]
+        [
+            None if cell is None else float(outcomes[split, row, column].astype(np.float64).mean())
+            for column, cell in enumerate(line)
+        ]
         for row, line in enumerate(cells)
     ]

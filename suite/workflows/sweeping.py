@@ -112,7 +112,13 @@ def study_config(fields: Mapping[str, Any], *, where: str) -> StudyConfig:
 
 
 def run_study(
-    config: StudyConfig, run_settings: RunSettings, tracking: str | None, *, resume: bool = False, accept_changes: bool = False, watcher: Watcher = QUIET
+    config: StudyConfig,
+    run_settings: RunSettings,
+    tracking: str | None,
+    *,
+    resume: bool = False,
+    accept_changes: bool = False,
+    watcher: Watcher = QUIET,
 ) -> Study:
     """Carry out a study to its budget.
 
@@ -180,7 +186,9 @@ def _say_other_code(name: str, out: Path, watcher: Watcher) -> None:
     """A study goes on under changed code, but nobody should compare its trials unaware."""
     records = [run.record for run in RunStore(out).all().runs]
     if any(_is_of_other_code(record) for record in records if name in record.trials):
-        watcher.say(f"study '{name}': the code has changed since some of its trials; search compares them with new ones, tables keep them apart.")
+        watcher.say(
+            f"study '{name}': the code has changed since some of its trials; search compares them with new ones, tables keep them apart."
+        )
 
 
 def _is_of_other_code(record: Record) -> bool:
@@ -207,7 +215,9 @@ def _may_begin(name: str, path: Path, fields: dict[str, Any], *, resume: bool, a
     before = load_yaml(path)
     fixed = changed_fields({key: before[key] for key in FIXED}, {key: fields[key] for key in FIXED})
     if fixed:
-        raise ConfigError(f"study '{name}': its trials were told under other {' and '.join(FIXED)} ({'; '.join(fixed)}); rename it.")
+        raise ConfigError(
+            f"study '{name}': its trials were told under other {' and '.join(FIXED)} ({'; '.join(fixed)}); rename it."
+        )
     changed = changed_fields(before, fields)
     if changed and not accept_changes:
         raise ConfigError(

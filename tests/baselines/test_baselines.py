@@ -55,7 +55,9 @@ def test_merge_and_stack_are_one_function(make_trainer: Callable[..., StreamTrai
     assert all(slot.branch("past").rank == 48 for slot in stack.method.slots)
 
 
-def test_several_updates_of_a_slot_are_repeated_in_their_order(make_trainer: Callable[..., StreamTrainer], tmp_path: Path) -> None:
+def test_several_updates_of_a_slot_are_repeated_in_their_order(
+    make_trainer: Callable[..., StreamTrainer], tmp_path: Path
+) -> None:
     """Bit for bit, which their sum in one product would not be."""
     trainer, again = make_trainer(LoraConfig(between="stack")), make_trainer(LoraConfig(between="stack"))
     method, slot = trainer.method, trainer.method.slots[0]
@@ -122,9 +124,7 @@ def test_update_norms_agree_between_policies(make_trainer: Callable[..., StreamT
 
 
 @pytest.mark.parametrize(("penalty", "expected"), [("abs", 5.0), ("square", 13.0)])
-def test_orthogonality_penalty_vector(
-    penalty: str, expected: float, make_trainer: Callable[..., StreamTrainer]
-) -> None:
+def test_orthogonality_penalty_vector(penalty: str, expected: float, make_trainer: Callable[..., StreamTrainer]) -> None:
     """A_past = I_2, A = [[2, -3]] gives |2| + |-3| = 5 (released code) or 4 + 9 = 13 (paper)."""
     trainer = make_trainer(OLoraConfig(rank=1, placement="vision:q@0-0", penalty=penalty))
     method = trainer.method
@@ -173,9 +173,7 @@ def filled(config: ReplayConfig, make_trainer: Callable[..., StreamTrainer]) -> 
 
 
 @pytest.mark.parametrize("selection", ["reservoir", "balanced"])
-def test_memory_is_bounded_and_holds_finished_tasks_only(
-    selection: str, make_trainer: Callable[..., StreamTrainer]
-) -> None:
+def test_memory_is_bounded_and_holds_finished_tasks_only(selection: str, make_trainer: Callable[..., StreamTrainer]) -> None:
     trainer, method = filled(ReplayConfig(memory_size=25, selection=selection), make_trainer)
     for report in trainer.rows(0):
         done = report.result.row

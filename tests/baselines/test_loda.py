@@ -19,7 +19,9 @@ Make = Callable[..., StreamTrainer]
 
 
 def moment(seed: int, width: int = 10) -> torch.Tensor:
-    x = torch.randn(30, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * torch.logspace(0, -1, width)
+    x = torch.randn(30, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * torch.logspace(
+        0, -1, width
+    )
     return x.T @ x / 30
 
 

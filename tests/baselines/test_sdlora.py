@@ -57,8 +57,12 @@ def test_directions_stay_magnitudes_move_and_nothing_jumps(make_either: Make) ->
     trainer.sample_steps(1, 4)
     assert method.magnitudes[0].item() != first
     for slot in method.slots:
-        assert all(torch.equal(*pair) for pair in zip(kept[slot.name], (slot.branch("task0").a, slot.branch("task0").b), strict=True))
-        assert [set(slot.branch(f"task{i}").gate.tolist()) for i in (0, 1)] == [{value} for (value,) in method.magnitudes.tolist()]
+        assert all(
+            torch.equal(*pair) for pair in zip(kept[slot.name], (slot.branch("task0").a, slot.branch("task0").b), strict=True)
+        )
+        assert [set(slot.branch(f"task{i}").gate.tolist()) for i in (0, 1)] == [
+            {value} for (value,) in method.magnitudes.tolist()
+        ]
     before = logits(trainer)
     merge_live_branches(trainer.journal)
     assert not any(slot.parts for slot in method.slots)
@@ -85,7 +89,9 @@ def test_gradient_of_a_magnitude_is_that_of_the_weights_along_its_direction(magn
     for _ in range(2):  # gradients of several passes add up
         method.backward([batch], run)
     with torch.no_grad():
-        rows = [[float((found[s.name] * (s.branch(k).b @ s.branch(k).a)).sum()) for s in method.slots] for k in ("task0", "task1")]
+        rows = [
+            [float((found[s.name] * (s.branch(k).b @ s.branch(k).a)).sum()) for s in method.slots] for k in ("task0", "task1")
+        ]
     wanted = 2 * torch.tensor(rows)
     wanted = wanted.sum(dim=1, keepdim=True) if magnitude == "global" else wanted
     assert float(wanted[0].abs().max()) > 1e-4

@@ -51,7 +51,18 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_every_help_text_has_two_examples(cli: Cli) -> None:
     _, top, _ = cli("--help")
-    commands = [["run"], ["compare"], ["sweep"], ["leaderboard"], ["demo"], ["repeat"], ["export"], ["pretrain-mini"], ["ranks"], ["significance"]]
+    commands = [
+        ["run"],
+        ["compare"],
+        ["sweep"],
+        ["leaderboard"],
+        ["demo"],
+        ["repeat"],
+        ["export"],
+        ["pretrain-mini"],
+        ["ranks"],
+        ["significance"],
+    ]
     commands += [["list", name] for name in ("methods", "benchmarks", "spaces", "placements", "metrics", "backbones")]
     commands += [["dev", "perf", name] for name in ("step", "startup", "demo")]
     for command in commands:
@@ -76,11 +87,23 @@ def test_run_prints_matrix_metrics_and_place_and_can_be_fed_back(cli: Cli, tmp_p
 
 def test_a_stream_of_one_task_is_a_run_like_any_other(cli: Cli, tmp_path: Path) -> None:
     """The usual first try with one's own folder has one task; transfer and forgetting need two."""
-    one = ["--set", "benchmark.domains=[shapes]", "--set", "benchmark.shots=4", "--set", "training.steps=2", "--set", "training.batch_size=8"]
+    one = [
+        "--set",
+        "benchmark.domains=[shapes]",
+        "--set",
+        "benchmark.shots=4",
+        "--set",
+        "training.steps=2",
+        "--set",
+        "training.batch_size=8",
+    ]
     code, out, err = cli("run", "mini-mtil", "--method", "lora", *one)
     assert (code, err) == (0, "")
     assert re.search(r"zscl\.transfer -, zscl\.average \d+\.\d, zscl\.last \d+\.\d, codyra\.forgetting -, gem\.bwt -", out)
-    assert "undefined: zscl.transfer, codyra.forgetting, gem.bwt (the stream has 1 task, but the metric is defined from 2 tasks on)" in out
+    assert (
+        "undefined: zscl.transfer, codyra.forgetting, gem.bwt (the stream has 1 task, but the metric is defined from 2 tasks on)"
+        in out
+    )
     for source in ([], ["--tracking", "none"]):
         code, out, err = cli("leaderboard", *source)
         assert code == 0, err
@@ -122,7 +145,10 @@ BAD = [
     (["run", "mini-mtil", "--device", "meta"], "'meta' is not a device"),
     (["run", "mini-mtil", "--device", "mps"], "'mps' is not a device"),
     (["run", "mini-mtil", "--set", "benchmark.domains=[shapse]"], "nearest: 'shapes'"),
-    (["run", "mini-mtil", "--set", "training.steps=20", "--set", "method.kappa_levels=50", "--tracking", "none"], "leave no room for 50 threshold levels"),
+    (
+        ["run", "mini-mtil", "--set", "training.steps=20", "--set", "method.kappa_levels=50", "--tracking", "none"],
+        "leave no room for 50 threshold levels",
+    ),
     (["run", "mini-mtil", "--set", "method.placement=qkvo@7-9", "--set", "training.steps=120"], "names no layer"),
     (["run", "image-folders"], "data: is not a folder"),
     (["compare", "--seeds", "2-0"], "is not a seed or a range"),
@@ -141,9 +167,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(case[0])[:60] for case in BAD])
-def test_a_mistake_is_one_line_and_leaves_nothing(
-    arguments: list[str], message: str, cli: Cli, tmp_path: Path
-) -> None:
+def test_a_mistake_is_one_line_and_leaves_nothing(arguments: list[str], message: str, cli: Cli, tmp_path: Path) -> None:
     code, out, err = cli(*arguments)
     assert code == 2
     assert out == ""
@@ -170,7 +194,10 @@ def test_ctrl_c_says_what_is_kept(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("trainables.run.execute", interrupt)
     code, _, err = cli("run", "mini-mtil", "--method", "lora", "--tracking", "none", *QUICK)
-    assert (code, err.strip()) == (130, "codyra-suite: interrupted; what was finished is kept, the same command ('sweep': with --resume) goes on from there.")
+    assert (code, err.strip()) == (
+        130,
+        "codyra-suite: interrupted; what was finished is kept, the same command ('sweep': with --resume) goes on from there.",
+    )
 
 
 def test_unknown_option_and_command_are_usage_errors(cli: Cli) -> None:

@@ -43,7 +43,9 @@ def test_run_names_itself_and_shows_every_number(shop: Path) -> None:
     record = read_record(folder)
     assert f"mini-mtil, lora, seed 0, run {record.run_id}" in text
     cells = [f"{value:.1f}" for row in record.test for value in row if value is not None]
-    shown = [number for line in text.splitlines() if re.match(r"nothing|\d \w", line) for number in re.findall(r"\d+\.\d", line)]
+    shown = [
+        number for line in text.splitlines() if re.match(r"nothing|\d \w", line) for number in re.findall(r"\d+\.\d", line)
+    ]
     assert shown == cells
     assert "found" not in text
 
@@ -85,7 +87,9 @@ def test_a_sweep_that_nobody_takes_is_one_sentence(tmp_path: Path, terminal: Mod
 def test_comparisons_and_studies_run_to_their_tables(width: int, tmp_path: Path, terminal: ModuleType) -> None:
     """Ray pickles its callbacks: whatever holds the terminal must not be in them."""
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(SWEEP))
-    compared = terminal.run_in_terminal(terminal.suite("compare", "-b", "mini-mtil", "-m", "zero-shot", *SET), tmp_path, width=width)
+    compared = terminal.run_in_terminal(
+        terminal.suite("compare", "-b", "mini-mtil", "-m", "zero-shot", *SET), tmp_path, width=width
+    )
     compared.require_whole()
     assert re.search(r"^zero-shot +\d", compared.text, flags=re.MULTILINE)
     bill = terminal.run_in_terminal(terminal.suite("plan", "sweep.yaml"), tmp_path, width=width)
@@ -95,7 +99,9 @@ def test_comparisons_and_studies_run_to_their_tables(width: int, tmp_path: Path,
     swept.require_whole()
     assert "trials: 1 COMPLETE" in swept.text
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({**SWEEP, "budget": {"trials": 2}}))
-    resumed = terminal.run_in_terminal(terminal.suite("sweep", "sweep.yaml", "--resume", "--accept-changes"), tmp_path, width=width)
+    resumed = terminal.run_in_terminal(
+        terminal.suite("sweep", "sweep.yaml", "--resume", "--accept-changes"), tmp_path, width=width
+    )
     resumed.require_whole()
     assert "trials: 2 COMPLETE" in resumed.text
 

@@ -7,7 +7,10 @@ import pytest
 from suite.registry import METHODS
 from suite.testing.methods import IMAGES, TEXTS, MethodConformance
 
-UNION = {"benchmark": {"name": "mini-xtail", "domains": ["arrows", "faces", "digits"], "shots": 4}, "training": IMAGES["training"]}
+UNION = {
+    "benchmark": {"name": "mini-xtail", "domains": ["arrows", "faces", "digits"], "shots": 4},
+    "training": IMAGES["training"],
+}
 THREE_TEXTS = {"benchmark": {"name": "mini-trace", "tasks": ["C-STANCE", "NumGLUE-cm", "FOMC"]}, "training": TEXTS["training"]}
 
 

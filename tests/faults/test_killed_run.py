@@ -73,9 +73,7 @@ def test_killed_at_random_moments_equals_undisturbed(make_config: Callable[..., 
     assert numbers(killed) == numbers(whole)
 
 
-def test_finished_run_is_returned_without_training(
-    make_config: Callable[..., RunConfig], run_context: RunContext
-) -> None:
+def test_finished_run_is_returned_without_training(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
     first = execute(make_config("lora"), run_context)
     rows: list[int] = []
     steps: list[int] = []
@@ -85,7 +83,9 @@ def test_finished_run_is_returned_without_training(
     assert (rows, steps) == ([], [])
 
 
-def test_a_reused_run_names_every_study_that_asked_for_it(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
+def test_a_reused_run_names_every_study_that_asked_for_it(
+    make_config: Callable[..., RunConfig], run_context: RunContext
+) -> None:
     """Tables count it as a trial of each; nothing else of the record changes."""
     config = make_config("lora")
     first = execute(config, run_context)
@@ -176,9 +176,7 @@ def test_damaged_outcomes_start_the_run_again(
     assert numbers(execute(config, run_context)) == numbers(whole)
 
 
-def test_divergence_is_a_failed_record_with_a_reason(
-    make_config: Callable[..., RunConfig], run_context: RunContext
-) -> None:
+def test_divergence_is_a_failed_record_with_a_reason(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
     record = execute(make_config("lora", training={"steps": 60, "lr": 1e9}), run_context)
     assert record.status == "failed"
     assert record.reason is not None
@@ -196,7 +194,8 @@ def test_zero_shot_row_is_measured_once(make_config: Callable[..., RunConfig], r
 
 
 @pytest.mark.parametrize(
-    ("file", "data"), [("row.json", b""), ("row.json", b"[]"), ("row.json", None), ("outcomes.npz", b""), ("outcomes.npz", b"x")]
+    ("file", "data"),
+    [("row.json", b""), ("row.json", b"[]"), ("row.json", None), ("outcomes.npz", b""), ("outcomes.npz", b"x")],
 )
 def test_damaged_zero_shot_row_is_measured_again(
     file: str, data: bytes | None, make_config: Callable[..., RunConfig], run_context: RunContext

@@ -38,7 +38,9 @@ def make(request: pytest.FixtureRequest, mini_stream: Stream) -> Made:
 
     def trainer(name: str, *, plain: bool = False, **training: Any) -> StreamTrainer:
         config = METHODS[name].model_validate({"name": name, **FIELDS.get(name, {})})
-        budget = TrainingConfig(**{"steps": 12, "batch_size": 8, "lr": 3e-3, "epsilon": 1e-4, "eval_precision": "fp32", **training})
+        budget = TrainingConfig(
+            **{"steps": 12, "batch_size": 8, "lr": 3e-3, "epsilon": 1e-4, "eval_precision": "fp32", **training}
+        )
         set_arithmetic(budget, device)
         if request.param == "images":
             learner = MiniClipConfig().build(mini_stream, device)
@@ -53,7 +55,11 @@ def learn(trainer: StreamTrainer) -> tuple[list[float | None], Tensor, set[str]]
     """Loss of every task, the network at the end as one vector, how steps were run."""
     results = [report.result for report in trainer.rows(0)]
     state = [value.flatten() for value in trainer.learner.network.state_dict().values() if value.is_floating_point()]
-    return [result.train_loss for result in results], torch.cat(state).cpu(), {str(result.facts["steps_run"]) for result in results}
+    return (
+        [result.train_loss for result in results],
+        torch.cat(state).cpu(),
+        {str(result.facts["steps_run"]) for result in results},
+    )
 
 
 @pytest.mark.parametrize("name", METHODS_THAT_LEARN)

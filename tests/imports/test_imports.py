@@ -208,7 +208,8 @@ def test_third_party_imports_are_declared() -> None:
         for path in modules()
         for item in imports(path.read_text(encoding="utf-8"))
         if (top := item.module.partition(".")[0]) not in {*PACKAGES, *sys.stdlib_module_names}
-        and not (declared | (of_tests if "testing" in path.parts else set())) & {_normal(name) for name in distributions.get(top, ())}
+        and not (declared | (of_tests if "testing" in path.parts else set()))
+        & {_normal(name) for name in distributions.get(top, ())}
     }
     assert not missing, "not among pyproject's dependencies:\n" + "\n".join(sorted(missing))
 

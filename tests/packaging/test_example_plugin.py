@@ -42,6 +42,17 @@ def test_installed_it_passes_its_own_tests_and_is_found_by_commands(tmp_path: Pa
     assert "damped-lora" in call("suite.cli.main", "list", "spaces")
     fields = ("benchmark.shots=2", "training.steps=2", "training.batch_size=4")
     settings = [part for field in fields for part in ("--set", field)]
-    call("suite.cli.main", "run", "bars-and-corners", "--method", "damped-lora", *settings, "--tracking", "none", "--device", "cpu")
+    call(
+        "suite.cli.main",
+        "run",
+        "bars-and-corners",
+        "--method",
+        "damped-lora",
+        *settings,
+        "--tracking",
+        "none",
+        "--device",
+        "cpu",
+    )
     record = next((copy / "codyra-runs" / "runs").glob("*/record.json")).read_text(encoding="utf-8")
     assert '"damped-lora": "1.0"' in record

@@ -60,7 +60,11 @@ def test_overrides_reach_every_depth() -> None:
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("nearest method", {"method": "codira"}, "nearest: 'codyra'"),
-    ("unknown method lists all", {"method": "xyz"}, "use one of codyra, finetune, inflora, joint, loda, lora, olora, replay, sdlora, zero-shot"),
+    (
+        "unknown method lists all",
+        {"method": "xyz"},
+        "use one of codyra, finetune, inflora, joint, loda, lora, olora, replay, sdlora, zero-shot",
+    ),
     ("nearest key", {"settings": ["method.rnak=3"]}, "method.rnak: unknown key.*nearest: 'rank'"),
     ("nearest training key", {"settings": ["training.step=3"]}, "training.step: unknown key.*nearest: 'steps'"),
     ("unknown section", {"settings": ["metod.rank=3"]}, "metod: unknown key.*nearest: 'method'"),
@@ -92,7 +96,11 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("levels", {"settings": ["method.kappa_levels=1"]}, "method.kappa_levels"),
     ("null rank", {"settings": ["method.rank=null"]}, "method.rank"),
     ("infinite rate", {"settings": ["training.lr=inf"]}, "training.lr: .*finite"),
-    ("infinite temperature", {"settings": ["backbone={name: mini-lm, temperature: .inf}"]}, r"'.inf' is no number that a setting can have"),
+    (
+        "infinite temperature",
+        {"settings": ["backbone={name: mini-lm, temperature: .inf}"]},
+        r"'.inf' is no number that a setting can have",
+    ),
     ("infinite threshold", {"settings": ["method.kappa_max=.inf"]}, r"'.inf' is no number that a setting can have"),
     ("no rate at all", {"settings": ["training.lr=nan"]}, "training.lr: .*finite"),
     ("a date", {"settings": ["benchmark.order=2024-01-01"]}, "benchmark.order"),
@@ -102,7 +110,11 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("benchmark as number", {"settings": ["benchmark=7"]}, "config: benchmark: 7 is neither a name nor a mapping"),
     ("training as number", {"settings": ["training=7"]}, "config: training: "),
     ("placement as list", {"settings": ["method.placement=[q]"]}, r"method.placement: .*write it as text.*\(is \['q'\]\)"),
-    ("weight of a mapping", {"settings": ["method.placement={weights: [q, zz]}"]}, "method.placement.weights: .*'zz'.*q, k, v, o, in, out"),
+    (
+        "weight of a mapping",
+        {"settings": ["method.placement={weights: [q, zz]}"]},
+        "method.placement.weights: .*'zz'.*q, k, v, o, in, out",
+    ),
     ("no weight", {"settings": ["method.placement={weights: []}"]}, "method.placement.weights: names no weight"),
 ]
 

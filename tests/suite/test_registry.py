@@ -17,7 +17,9 @@ from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES
 from suite.tracking.trackers import TRACKERS
 from suite.tuning.objectives import Objective
 
-FIXED = "from typing import Literal\nfrom suite.parts import MethodConfig\nclass C(MethodConfig):\n    name: Literal['{}'] = '{}'\n"
+FIXED = (
+    "from typing import Literal\nfrom suite.parts import MethodConfig\nclass C(MethodConfig):\n    name: Literal['{}'] = '{}'\n"
+)
 BROKEN = {
     "outsider/__init__.py": "",
     "outsider/broken.py": "import no_such_library\n",
@@ -43,7 +45,9 @@ def test_unknown_name_offers_the_nearest_and_the_list() -> None:
 
 @pytest.mark.parametrize("table", [METHODS, BENCHMARKS, BACKBONES, SPACES, METRICS, TRACKERS], ids=lambda table: table.kind)
 def test_registered_objects_are_of_their_kind(table: Registry[object]) -> None:
-    outside = {name: Entry(entry.target, "", ("suite", "0"), entry.key) for name, entry in table.own.items()}  # checked as outside ones are
+    outside = {
+        name: Entry(entry.target, "", ("suite", "0"), entry.key) for name, entry in table.own.items()
+    }  # checked as outside ones are
     checked = Registry[object](table.kind, "codyra_suite.tests", table.base, outside, table.of_classes)
     for name in table:
         found = checked[name]
@@ -59,7 +63,10 @@ def test_registry_imports_on_use() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("broken", r"method 'broken' of package 'outsider 1\.0': 'outsider\.broken:C' cannot be imported \(ModuleNotFoundError: .*no_such_library.*\)"),
+        (
+            "broken",
+            r"method 'broken' of package 'outsider 1\.0': 'outsider\.broken:C' cannot be imported \(ModuleNotFoundError: .*no_such_library.*\)",
+        ),
         ("syntax", r"method 'syntax' of package 'outsider 1\.0': .* cannot be imported \(SyntaxError"),
         ("absent", r"method 'absent' of package 'outsider 1\.0': .* cannot be imported \(AttributeError"),
         ("other", r"method 'other' of package 'outsider 1\.0': 'outsider\.other:C' is not a class derived from MethodConfig"),
@@ -79,13 +86,21 @@ def test_it_stops_nobody_who_does_not_ask_for_it(installed: Callable[[dict[str, 
     installed(BROKEN)
     with pytest.raises(ConfigError, match="search space 'strange' of package 'outsider 1.0': .* is not a Space"):
         SPACES["strange"]
-    assert validate(RunConfig, {"benchmark": "mini-mtil", "method": "lora"}, where="test").method.__class__.__module__ == "baselines.lora"
+    assert (
+        validate(RunConfig, {"benchmark": "mini-mtil", "method": "lora"}, where="test").method.__class__.__module__
+        == "baselines.lora"
+    )
     names, reasons = METHODS.usable()
     assert names == list(METHODS.own)
     assert len(reasons) == 7
     shown = CliRunner().invoke(app, ["list", "methods"], env={"COLUMNS": "300"})
     assert shown.exit_code == 0
-    for words in ("lora", "no_such_library", "method 'lora' is added by the suite and by package 'outsider 1.0'", "method 'twice' is added by"):
+    for words in (
+        "lora",
+        "no_such_library",
+        "method 'lora' is added by the suite and by package 'outsider 1.0'",
+        "method 'twice' is added by",
+    ):
         assert words in shown.output
 
 
@@ -112,5 +127,10 @@ def test_an_outside_metric_is_an_objective_a_column_and_a_row_of_the_list(instal
     with pytest.raises(ConfigError, match="metric 'acme.broken' of package 'outsider 1.0': .* cannot be imported"):
         convention("acme")
     shown = CliRunner().invoke(app, ["list", "metrics"], env={"COLUMNS": "300"})
-    for words in ("acme.first", "seven", "cannot be imported", "metric 'gem.bwt' is added by the suite and by package 'outsider 1.0'"):
+    for words in (
+        "acme.first",
+        "seven",
+        "cannot be imported",
+        "metric 'gem.bwt' is added by the suite and by package 'outsider 1.0'",
+    ):
         assert words in shown.output

@@ -39,7 +39,9 @@ def test_a_run_takes_plain_numbers_only(override: str, reason: str) -> None:
 
 
 def test_truth_values_stay_where_they_are_meant() -> None:
-    assert validate(RunConfig, apply_overrides(RUN, ["training.deterministic=false"]), where="c").training.deterministic is False
+    assert (
+        validate(RunConfig, apply_overrides(RUN, ["training.deterministic=false"]), where="c").training.deterministic is False
+    )
 
 
 @pytest.mark.parametrize(

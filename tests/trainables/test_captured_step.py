@@ -98,7 +98,10 @@ def test_replayed_steps_make_the_numbers_of_eager_ones(
     ids=lambda fields: next(iter(fields)),
 )
 def test_every_variant_of_the_threshold_can_be_replayed(
-    fields: dict[str, Any], recording: list[Replayed], make_trainer: Callable[..., StreamTrainer], monkeypatch: pytest.MonkeyPatch
+    fields: dict[str, Any],
+    recording: list[Replayed],
+    make_trainer: Callable[..., StreamTrainer],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = config_of("codyra", **fields)
     replayed = learn(make_trainer(config, steps=12))
@@ -160,7 +163,9 @@ def assert_same_stream(fast: Any, plain: Any, *, points: float) -> None:
 
 def distance(mine: dict[str, Tensor], reference: dict[str, Tensor]) -> float:
     """Norm of the difference of two networks as a share of the second's norm."""
-    a, b = (torch.cat([value.flatten() for value in state.values() if value.is_floating_point()]) for state in (mine, reference))
+    a, b = (
+        torch.cat([value.flatten() for value in state.values() if value.is_floating_point()]) for state in (mine, reference)
+    )
     return float((a - b).norm() / b.norm())
 
 
@@ -221,13 +226,17 @@ def text_trainer(name: str, *, plain: bool = False) -> StreamTrainer:
     learner = MiniLMConfig().build(MiniTraceConfig(tasks=("Py150", "FOMC")).build(Path()), torch.device("cpu"))
     assert isinstance(learner, CausalLearner)
     learner.pad_multiple, learner.answer_multiple = 64, 16
-    return StreamTrainer(learner, config_of(name).build(), TrainingConfig(steps=12, batch_size=4, lr=3e-3, epsilon=1e-4), RandomStreams(0), plain=plain)
+    return StreamTrainer(
+        learner,
+        config_of(name).build(),
+        TrainingConfig(steps=12, batch_size=4, lr=3e-3, epsilon=1e-4),
+        RandomStreams(0),
+        plain=plain,
+    )
 
 
 @pytest.mark.parametrize("name", ["codyra", "olora", "replay"])
-def test_text_steps_of_one_shape_can_be_replayed(
-    name: str, recording: list[Replayed], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_text_steps_of_one_shape_can_be_replayed(name: str, recording: list[Replayed], monkeypatch: pytest.MonkeyPatch) -> None:
     replayed = learn(text_trainer(name))
     assert sum(graph.times for graph in recording) > 5
     monkeypatch.setattr(TaskStep, "_obstacle", lambda self: "it was asked for")

@@ -82,7 +82,9 @@ def test_every_tensor_is_as_trainable_as_it_was(tmp_path: Path) -> None:
     for name, slot in before.items():
         assert list(after[name].parts) == ["task"]
         was, found = (dict(owner.branch("task").named_parameters()) for owner in (slot, after[name]))
-        assert {part: value.requires_grad for part, value in found.items()} == {part: value.requires_grad for part, value in was.items()}
+        assert {part: value.requires_grad for part, value in found.items()} == {
+            part: value.requires_grad for part, value in was.items()
+        }
         assert all(torch.equal(found[part], value) for part, value in was.items())
     assert [part for part, value in after["plain"].branch("task").named_parameters() if value.requires_grad] == ["b", "gate"]
 

@@ -115,5 +115,7 @@ def test_a_bug_in_a_method_ends_its_run_at_once_in_its_own_words(workers: int, t
     environment = {**os.environ, "PYTHONPATH": str(outside.parent), "STARTS": str(tmp_path / "starts"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", RUN, str(tmp_path), str(workers)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert re.search(r"NameError: name 'no_such_name' is not defined \(.*faulty\.py:\d+, in loss\)", done.stdout), done.stdout + done.stderr
+    assert re.search(r"NameError: name 'no_such_name' is not defined \(.*faulty\.py:\d+, in loss\)", done.stdout), (
+        done.stdout + done.stderr
+    )
     assert (tmp_path / "starts").read_text() == "x" * workers

@@ -90,7 +90,10 @@ def test_an_operation_without_a_fixed_order_is_named_with_the_way_out() -> None:
         torch.zeros(3, 3).put_(torch.tensor([0, 0]), torch.ones(2), accumulate=False)
     found = explained(refused.value)
     assert isinstance(found, ConfigError)
-    assert str(found) == "training.deterministic: 'put_' adds up in no fixed order; set training.deterministic=false for this model."
+    assert (
+        str(found)
+        == "training.deterministic: 'put_' adds up in no fixed order; set training.deterministic=false for this model."
+    )
     late = explained(RuntimeError("Deterministic behavior was enabled ... you must set CUBLAS_WORKSPACE_CONFIG=:4096:8 ..."))
     assert str(late).startswith("CUBLAS_WORKSPACE_CONFIG: was not set before the first product")
     other = RuntimeError("CUDA error")

@@ -36,9 +36,7 @@ def test_drifted_zero_shot_is_refused_before_training(
         assert execute(config, here).status == "finished"
 
 
-def test_runs_share_a_row_of_the_precision_they_ask_for(
-    make_config: Callable[..., RunConfig], run_context: RunContext
-) -> None:
+def test_runs_share_a_row_of_the_precision_they_ask_for(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
     """What decides is the precision of the evaluation, not of training; on a CPU ``auto`` is that of training."""
     rows = {}
     for name, training in {

@@ -56,7 +56,10 @@ def take_steps(trainer: StreamTrainer, task: int) -> TaskContext:
     context = trainer.context(task)
     try:
         trainer.method.begin_task(context)
-    except (NotImplementedError, RuntimeError) as error:  # a task's beginning may ask the host what the data is like, its steps may not
+    except (
+        NotImplementedError,
+        RuntimeError,
+    ) as error:  # a task's beginning may ask the host what the data is like, its steps may not
         pytest.skip(f"{type(trainer.method).__name__} begins a task with statistics, which meta tensors do not have ({error})")
     steps, feed = trainer._task_step(context), trainer._feed(context, STEPS)
     for index, parts in enumerate(feed):

@@ -19,7 +19,9 @@ def with_copies(stream: Stream, count: int) -> Stream:
     assert isinstance(first, ImageTask)
     pixels = first.test.pixels.copy()
     pixels[:count] = first.train.pixels[:count]
-    return dataclasses.replace(stream, tasks=[dataclasses.replace(first, test=dataclasses.replace(first.test, pixels=pixels)), *rest])
+    return dataclasses.replace(
+        stream, tasks=[dataclasses.replace(first, test=dataclasses.replace(first.test, pixels=pixels)), *rest]
+    )
 
 
 def test_copies_between_training_and_test_are_noted_beside_the_methods_notes(
@@ -40,5 +42,8 @@ def test_copies_between_training_and_test_are_noted_beside_the_methods_notes(
 
 
 def test_rows_of_text_are_copies_when_prompt_and_answer_are() -> None:
-    rows = [TextExamples((f"p{split}", "p"), (f"a{split}", "a" if split != "validation" else "b"), (f"{split}/0", f"{split}/1")) for split in ("train", "validation", "test")]
+    rows = [
+        TextExamples((f"p{split}", "p"), (f"a{split}", "a" if split != "validation" else "b"), (f"{split}/0", f"{split}/1"))
+        for split in ("train", "validation", "test")
+    ]
     assert learned_tests(TextTask("t", *rows, "accuracy", 4)) == ["test/1"]

@@ -62,7 +62,9 @@ def learned(method: dict[str, object], out: Path, size: int) -> Record:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", [{"name": "codyra", "kappa_levels": 3}, {"name": "replay", "memory_size": 20}], ids=["codyra", "replay"])
+@pytest.mark.parametrize(
+    "method", [{"name": "codyra", "kappa_levels": 3}, {"name": "replay", "memory_size": 20}], ids=["codyra", "replay"]
+)
 def test_two_workers_learn_what_one_learns(method: dict[str, object], tmp_path: Path) -> None:
     """Every loss here is a mean over rows, so gradients differ by rounding alone."""
     alone, together = learned(method, tmp_path / "one", 1), learned(method, tmp_path / "two", 2)

@@ -37,7 +37,9 @@ class BarsAndCornersConfig(BenchmarkConfig):
         metrics = ("zscl.last", "zscl.average", "gem.bwt")
         return Stream(self.name, tasks, LabelSpace.TASK, metrics, {"shots": self.shots})
 
-    def _task(self, name: str, classes: tuple[str, ...], template: str, draw: Callable[[NDArray[np.float64], int], None]) -> ImageTask:
+    def _task(
+        self, name: str, classes: tuple[str, ...], template: str, draw: Callable[[NDArray[np.float64], int], None]
+    ) -> ImageTask:
         splits = {}
         for split, count in {"train": self.shots, **HELD}.items():
             labels = np.repeat(np.arange(len(classes)), count)

@@ -28,9 +28,7 @@ from suite.lowrank.layer import fresh_branch
     seed=st.integers(0, 99),
 )
 @settings(max_examples=60, deadline=None)
-def test_values_and_gradients_are_torchs(
-    rows: int, width: int, vocabulary: int, at_once: int, share: float, seed: int
-) -> None:
+def test_values_and_gradients_are_torchs(rows: int, width: int, vocabulary: int, at_once: int, share: float, seed: int) -> None:
     g = torch.Generator().manual_seed(seed)
     weight = torch.randn(vocabulary, width, generator=g)
     hidden = torch.randn(rows, width, generator=g, requires_grad=True)

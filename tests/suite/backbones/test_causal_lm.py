@@ -327,7 +327,9 @@ def test_unusable_models_are_named_in_one_sentence(what: str, stream: Stream, tm
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_code_in_a_folder_is_never_run_and_nothing_is_asked(known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_in_a_folder_is_never_run_and_nothing_is_asked(
+    known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """``auto_map`` in all files that may have one, whether transformers has a class of its own or not; stdin would say yes."""
     folder, marker = copy_of_mini(tmp_path / "model"), tmp_path / "ran"
     auto = {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M", "AutoTokenizer": ["own.T", "own.T"]}

@@ -256,7 +256,9 @@ def tiny_open_clip(tmp_path: Path) -> str:
     return path.stem
 
 
-@pytest.mark.parametrize("what", ["pickle", "script", "text", "empty", "truncated", "foreign", "no tensors", "a list", "foreign safetensors"])
+@pytest.mark.parametrize(
+    "what", ["pickle", "script", "text", "empty", "truncated", "foreign", "no tensors", "a list", "foreign safetensors"]
+)
 def test_unusable_weight_files_are_named_in_one_sentence(what: str, tiny_open_clip: str, tmp_path: Path) -> None:
     path = tmp_path / ("w.safetensors" if "safetensors" in what else "w.pt")
     if what == "pickle":

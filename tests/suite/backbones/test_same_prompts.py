@@ -72,7 +72,9 @@ def test_evaluation_prompts_alone_may_be_equal(task: ImageTask) -> None:
 
 def test_many_names_are_listed_shortly(task: ImageTask) -> None:
     names = [f"animal {letter}" for letter in "ijklopqs"]  # one letter of these is known
-    with pytest.raises(ConfigError, match=r"classes 'animal i', 'animal j', 'animal l', 'animal o', 'animal p' and 2 more of task"):
+    with pytest.raises(
+        ConfigError, match=r"classes 'animal i', 'animal j', 'animal l', 'animal o', 'animal p' and 2 more of task"
+    ):
         build([renamed(task, *names)])
 
 

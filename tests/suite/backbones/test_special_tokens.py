@@ -70,13 +70,18 @@ def with_fewer_rows(folder: Path) -> None:
     ("edit", "said"),
     [
         (with_fields(eos_token=None), "the tokenizer has no end token"),
-        (with_fields(eos_token="[END]"), r"the tokenizer's end token has the number 598, the model's embedding has 598 rows; set eos_token"),
+        (
+            with_fields(eos_token="[END]"),
+            r"the tokenizer's end token has the number 598, the model's embedding has 598 rows; set eos_token",
+        ),
         (with_fields(bos_token="[BEGIN]"), r"begin token has the number 598, .* set bos_token"),
         (with_fewer_rows, r"has 198 tokens beyond the 400 rows of the model's embedding, first '.+'; use the tokenizer"),
         (with_added("Question"), r"added token 'Question' has the number 598, .* task 'NumGLUE-ds' uses it; remove the token"),
     ],
 )
-def test_tokenizers_that_do_not_fit_are_refused(edit: Callable[[Path], None], said: str, stream: Stream, tmp_path: Path) -> None:
+def test_tokenizers_that_do_not_fit_are_refused(
+    edit: Callable[[Path], None], said: str, stream: Stream, tmp_path: Path
+) -> None:
     folder = tmp_path / "model"
     shutil.copytree(MINI_LM, folder)
     edit(folder)

@@ -85,7 +85,9 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "norm": lambda network: network.ln_final.bias.add_(torch.linspace(0, 1, 96)),
     "storage": lambda network: setattr(network.ln_final.bias, "data", torch.linspace(0, 1, 96)),
     "module": lambda network: setattr(network, "ln_final", nn.Sequential(network.ln_final, nn.GELU())),
-    "hook": lambda network: network.ln_final.register_forward_hook(lambda module, inputs, output: output * torch.linspace(0, 1, 96)),
+    "hook": lambda network: network.ln_final.register_forward_hook(
+        lambda module, inputs, output: output * torch.linspace(0, 1, 96)
+    ),
     "prompt": lambda network: network.transformer.resblocks[0].ln_1[1].offset.add_(torch.linspace(0, 1, 96)),
     "setting": lambda network: setattr(network.transformer.resblocks[0].ln_1[1], "strength", 2.0),
 }

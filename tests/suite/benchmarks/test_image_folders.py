@@ -328,7 +328,9 @@ def test_composed_and_decomposed_names_are_one_name(root: Path, tmp_path: Path) 
         for part, name in zip(("train", "test"), forms[1:], strict=True):
             (domain / part / "class_0").rename(domain / part / name)
             (domain / part / name / "0.png").rename(domain / part / name / f"{name}.png")
-        (domain / "classes.json").write_text(json.dumps({decomposed: "café", "class_1": "b", "class_2": "c"}), encoding="utf-8-sig")
+        (domain / "classes.json").write_text(
+            json.dumps({decomposed: "café", "class_1": "b", "class_2": "c"}), encoding="utf-8-sig"
+        )
         for wanted in (composed, decomposed):
             stream = ImageFoldersConfig(domains=("domain_1", wanted)).build(place)
             builds.append((stream.task_names, stream.fingerprint()))

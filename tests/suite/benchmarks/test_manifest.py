@@ -103,7 +103,10 @@ def damaged(root: Path) -> tuple[str, str]:
 
 def copied(root: Path) -> tuple[str, str]:
     shutil.copy(root / "dtd/images/woven/woven_0003.jpg", root / "dtd/images/banded/banded_0001.jpg")
-    return "dtd", r"1 test images are, byte for byte, also training or validation images: woven/woven_0003\.jpg = banded/banded_0001\.jpg"
+    return (
+        "dtd",
+        r"1 test images are, byte for byte, also training or validation images: woven/woven_0003\.jpg = banded/banded_0001\.jpg",
+    )
 
 
 def moved_to_test(root: Path) -> tuple[str, str]:
@@ -166,7 +169,9 @@ def test_planted_faults_are_found(root: Path, manifest: Manifest, plant: Callabl
 @pytest.mark.parametrize(
     ("name", "file"), [("dtd", "dtd/split_zhou_DescribableTextures.json"), ("sun397", "sun397/split_zhou_SUN397.json")]
 )
-def test_classes_renamed_or_exchanged_throughout_a_split_file_are_found_without_a_manifest(root: Path, name: str, file: str) -> None:
+def test_classes_renamed_or_exchanged_throughout_a_split_file_are_found_without_a_manifest(
+    root: Path, name: str, file: str
+) -> None:
     path = next(root.rglob(Path(file).name))
     split = json.loads(path.read_text())
     spoken = {row[1]: row[2] for row in split["test"]}

@@ -95,7 +95,9 @@ def test_what_was_dropped_stands_in_the_setting(root: Path) -> None:
 
 
 def test_all_missing_task_folders_are_named_at_once(root: Path) -> None:
-    with pytest.raises(DataError, match=r"^trace: 8 of 8 tasks cannot be read .C-STANCE, .*: .*no folder 'C-STANCE'.*no folder '20Minuten'"):
+    with pytest.raises(
+        DataError, match=r"^trace: 8 of 8 tasks cannot be read .C-STANCE, .*: .*no folder 'C-STANCE'.*no folder '20Minuten'"
+    ):
         TraceConfig().build(root)
     (root / "news").mkdir()
     with pytest.raises(ConfigError, match=r"benchmark.metrics: 'letters', 'sums': none is a known task folder"):

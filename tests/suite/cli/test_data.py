@@ -60,7 +60,9 @@ def test_verify_says_when_all_is_well(tmp_path: Path, trees: object) -> None:
 
 def write_plain(root: Path) -> Path:
     """Pictures of one colour each, no two alike."""
-    for number, name in enumerate(f"{part}/{label}/{k}" for part in ("train", "test") for label in ("circle", "square") for k in range(4)):
+    for number, name in enumerate(
+        f"{part}/{label}/{k}" for part in ("train", "test") for label in ("circle", "square") for k in range(4)
+    ):
         path = root / "shapes" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9), (number, 0, 0)).save(path)
@@ -87,7 +89,10 @@ def test_every_damaged_or_copied_picture_is_named(tmp_path: Path) -> None:
     assert "2 of 9 test images are damaged" in said
     assert "circle/1.png: cannot be read as an image" in said
     assert "circle/2.png: cannot be read as an image (no known format)" in said
-    assert "1 test images are, byte for byte, also training or validation images: test/circle/renamed.png = train/square/1.png" in said
+    assert (
+        "1 test images are, byte for byte, also training or validation images: test/circle/renamed.png = train/square/1.png"
+        in said
+    )
     with pytest.raises(DataError, match=r"circle/1\.png: cannot be read .* \(2 such images in all\)\.$"):
         call("manifest", *common, "--out", tmp_path / "again.json")
     assert not (tmp_path / "again.json").exists()

@@ -57,7 +57,11 @@ def test_standard_output_may_be_closed(tmp_path: Path) -> None:
 def test_a_full_standard_output_is_named(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "suite.cli.main", "list", "benchmarks"], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "suite.cli.main", "list", "benchmarks"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
         )
     assert done.returncode == 2
     assert done.stderr.startswith("codyra-suite: standard output: No space left on device")

@@ -217,7 +217,11 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
             "method.rnak: unknown key",
         ),
         ({}, ["--address", "http://127.0.0.1:9", "--env", "A-B=1"], "--env: 'A-B=1' is no variable; write it as NAME=VALUE."),
-        ({}, ["--address", "http://127.0.0.1:9", "--tracking", "sqlite:///mlflow.db"], "is a relative place, lost with the job"),
+        (
+            {},
+            ["--address", "http://127.0.0.1:9", "--tracking", "sqlite:///mlflow.db"],
+            "is a relative place, lost with the job",
+        ),
         ({"warm_start": {"study": "old"}}, ["--address", "http://127.0.0.1:9"], "warm_start.study: 'old' is relative"),
     ],
 )

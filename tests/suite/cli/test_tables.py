@@ -12,7 +12,19 @@ from suite.cli.board import show_frame
 from suite.cli.summary import matrix_sheet
 from suite.cli.tables import Column, Sheet, print_sheet
 
-MTIL = ["aircraft", "caltech101", "cifar100", "describable_textures", "eurosat", "flowers", "food101", "mnist", "oxford_pets", "cars", "sun397"]
+MTIL = [
+    "aircraft",
+    "caltech101",
+    "cifar100",
+    "describable_textures",
+    "eurosat",
+    "flowers",
+    "food101",
+    "mnist",
+    "oxford_pets",
+    "cars",
+    "sun397",
+]
 Show = Callable[..., list[str]]
 
 
@@ -36,8 +48,14 @@ def test_more_tasks_than_fit_go_on_below(show: Show) -> None:
 
 @pytest.mark.parametrize("width", [24, 40, 80])
 def test_what_was_left_out_is_named_and_numbers_stay_whole(width: int, show: Show) -> None:
-    columns = [Column("a name", wraps=True), *(Column(f"must {n}") for n in range(4)), *(Column(f"may {n}", optional=n + 1) for n in range(4))]
-    sheet = Sheet("title", columns, [["a long name [of] it all", *["12,345.67"] * 8]], notes=["note"], elsewhere="--csv has them")
+    columns = [
+        Column("a name", wraps=True),
+        *(Column(f"must {n}") for n in range(4)),
+        *(Column(f"may {n}", optional=n + 1) for n in range(4)),
+    ]
+    sheet = Sheet(
+        "title", columns, [["a long name [of] it all", *["12,345.67"] * 8]], notes=["note"], elsewhere="--csv has them"
+    )
     text = " ".join(show(lambda: print_sheet(sheet), width))
     words = re.sub(r"\s+", " ", text)
     whole = text.count("12,345.67")
@@ -51,7 +69,9 @@ def test_what_was_left_out_is_named_and_numbers_stay_whole(width: int, show: Sho
 def test_a_table_that_fits_leaves_nothing_out(show: Show) -> None:
     sheet = Sheet("title", [Column("name", wraps=True), Column("n", optional=1)], [["x", "1"]])
     assert not any("not shown" in line for line in show(lambda: print_sheet(sheet), 80))
-    wide = Sheet("title", [Column("name", wraps=True), *(Column("n", optional=1) for _ in range(99))], [["x", *["12345.6"] * 99]])
+    wide = Sheet(
+        "title", [Column("name", wraps=True), *(Column("n", optional=1) for _ in range(99))], [["x", *["12345.6"] * 99]]
+    )
     (row,) = [line for line in show(lambda: print_sheet(wide), None) if line.startswith("x")]
     assert row.count("12345.6") == 99
 

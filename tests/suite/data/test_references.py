@@ -75,7 +75,9 @@ def test_their_content_is_part_of_the_run(folder: Path, make_config: Callable[..
     assert config.settings_hash() != again.settings_hash()
 
 
-def test_a_method_that_needs_references_is_refused_without(make_trainer: Callable[..., StreamTrainer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_method_that_needs_references_is_refused_without(
+    make_trainer: Callable[..., StreamTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Lora, "needs", frozenset({"clip", "references"}))
     with pytest.raises(ConfigError, match=r"needs a reference set .* references\.folder"):
         make_trainer(LoraConfig())

@@ -130,7 +130,9 @@ def test_other_examples_are_refused() -> None:
         against_best([first, second])
 
 
-def test_unfinished_runs_and_missing_outcomes_are_refused(make_record: Callable[..., Record], make_runs: Callable[..., RunSet]) -> None:
+def test_unfinished_runs_and_missing_outcomes_are_refused(
+    make_record: Callable[..., Record], make_runs: Callable[..., RunSet]
+) -> None:
     with pytest.raises(DataError, match="has no outcomes after its last task"):
         contestant("x", [(make_record(), {})])
     runs = make_runs({"codyra": 0.5})
@@ -174,14 +176,17 @@ def test_settings_whose_hashes_begin_alike_are_different_rows(make_runs: Callabl
     config = {**runs.records[0].config, "method": {"name": "codyra"}}
     hashes = ("aaaaaa11", "aaaaaa22")
     records = [
-        record.model_copy(update={"config": config, "settings_hash": found}) for record, found in zip(runs.records, hashes, strict=True)
+        record.model_copy(update={"config": config, "settings_hash": found})
+        for record, found in zip(runs.records, hashes, strict=True)
     ]
     frame = board(RunSet(records, runs.loaders))
     assert list(frame["standing"]) == ["best", "behind"]
     assert row_labels(frame) == ["codyra aaaaaa11 v", "codyra aaaaaa22 v"]
 
 
-def test_rows_of_other_data_or_without_outcomes_are_not_marked(make_runs: Callable[..., RunSet], make_record: Callable[..., Record]) -> None:
+def test_rows_of_other_data_or_without_outcomes_are_not_marked(
+    make_runs: Callable[..., RunSet], make_record: Callable[..., Record]
+) -> None:
     runs = make_runs({"good": 0.8})
     alone = board(RunSet([*runs.records, make_record("none")], runs.loaders))
     assert set(alone["standing"]) == {""}
@@ -212,7 +217,9 @@ def test_variance_is_split_into_seed_and_order(make_record: Callable[..., Record
             rows = [[60.0 + by_seed + by_order] * 3 for _ in range(4)]
             config = make_record(seed=seed).config
             config = {**config, "benchmark": {"name": "b", "order": order}}
-            records.append(make_record("m", seed, rows, tasks=names[order], setting={"order": order}, config={**config, "seed": seed}))
+            records.append(
+                make_record("m", seed, rows, tasks=names[order], setting={"order": order}, config={**config, "seed": seed})
+            )
     (found,) = variance_frame(records).to_dict("records")
     assert found["runs"] == 4
     assert found["seed"] == pytest.approx(2.0)

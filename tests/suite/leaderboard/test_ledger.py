@@ -72,8 +72,17 @@ def test_every_shipped_table_is_named_and_every_source_is_graded() -> None:
 
 
 def test_a_longer_setting_is_another_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """"full-shot; task-agnostic" is not "full-shot", though it begins like it."""
-    row = {"benchmark": "MTIL", "order": "I", "backbone": "CLIP ViT-B/16", "method": "m", "metric": "Last", "part": "mean", "value": 1.0, "source": "s"}
+    """ "full-shot; task-agnostic" is not "full-shot", though it begins like it."""
+    row = {
+        "benchmark": "MTIL",
+        "order": "I",
+        "backbone": "CLIP ViT-B/16",
+        "method": "m",
+        "metric": "Last",
+        "part": "mean",
+        "value": 1.0,
+        "source": "s",
+    }
     table = pd.DataFrame([{**row, "setting": "full-shot"}, {**row, "setting": "full-shot; task-agnostic"}])
     monkeypatch.setattr("suite.leaderboard.ledger._read", lambda file: table)
     assert published_values("mtil")["setting"].tolist() == ["full-shot"]
@@ -104,7 +113,10 @@ def test_the_forgetting_of_both_pages_is_read() -> None:
     """The CoDyRA page prints "Forgetting", the MoRAM page the same values as "BWT" without sign."""
     values = published_values("trace-500")
     values = values[values["metric"] == "treelora.forgetting"]
-    by_page = {page: values[values["source"].str.contains(page)].set_index(["backbone", "method"])["value"] for page in ("CoDyRA", "MoRAM")}
+    by_page = {
+        page: values[values["source"].str.contains(page)].set_index(["backbone", "method"])["value"]
+        for page in ("CoDyRA", "MoRAM")
+    }
     assert [len(page) for page in by_page.values()] == [30, 30]
     both = by_page["CoDyRA"].index.intersection(by_page["MoRAM"].index)
     assert len(both) == 27

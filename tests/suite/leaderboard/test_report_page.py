@@ -38,11 +38,19 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def page_file(make_record: Callable[..., Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = [
-        make_record(method, seed, rows=[[50.0] * 3, [last, 50, 50], [last, last, 50], [last] * 3], run_id=f"{method}{seed}", settings_hash=method)
+        make_record(
+            method,
+            seed,
+            rows=[[50.0] * 3, [last, 50, 50], [last, last, 50], [last] * 3],
+            run_id=f"{method}{seed}",
+            settings_hash=method,
+        )
         for method, last in (("codyra", 70.0), ("lora", 9.0), ("olora", 60.0), ("replay", 80.0))
         for seed in (0, 1)
     ]
-    records.append(make_record("unfinished", 0, rows=[[50.0] * 3], run_id="u", settings_hash="u", status="stopped", reason="told to"))
+    records.append(
+        make_record("unfinished", 0, rows=[[50.0] * 3], run_id="u", settings_hash="u", status="stopped", reason="told to")
+    )
     records.append(make_record(NASTY, 0, run_id="nasty", settings_hash="nasty", benchmark="other", study=NASTY, trial=0))
     file = tmp_path_factory.mktemp("page") / "report.html"
     file.write_text(report_html(RunSet(records), {}, made="today"))
@@ -56,7 +64,9 @@ def page(browser: Any, page_file: Path) -> Iterator[Any]:
     page.problems = []
     page.on("console", lambda message: page.problems.append(message.text))
     page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on("request", lambda request: None if request.url.startswith(("file:", "data:")) else page.problems.append(request.url))
+    page.on(
+        "request", lambda request: None if request.url.startswith(("file:", "data:")) else page.problems.append(request.url)
+    )
     page.goto(page_file.as_uri())
     yield page
     assert page.problems == []
@@ -159,7 +169,10 @@ def test_a_study_that_varied_nothing_has_no_slices(make_record: Callable[..., Re
 
 def test_dollars_in_names_are_no_formulas(make_record: Callable[..., Record]) -> None:
     tasks = ["$x_{", "a$b$", "t3"]
-    records = [make_record(method, 0, run_id=method, settings_hash=method, benchmark="$\\frac{", tasks=tasks) for method in ("one", "two")]
+    records = [
+        make_record(method, 0, run_id=method, settings_hash=method, benchmark="$\\frac{", tasks=tasks)
+        for method in ("one", "two")
+    ]
     assert "$\\frac{: size of each" in report_html(RunSet(records), {}, made="today")
 
 
@@ -192,7 +205,9 @@ def test_published_numbers_stand_beside_own_ones(make_record: Callable[..., Reco
     config = RunConfig.model_validate(load_yaml(example)).resolved()
     about: dict[str, Any] = {"benchmark": "xtail", "setting": {"order": "I", "shots": 16, "data": "complete"}}
     released = make_record("codyra", config=config, **about)
-    hurried = make_record("codyra", config={**config, "training": {**config["training"], "steps": 10}}, run_id="hurried", **about)
+    hurried = make_record(
+        "codyra", config={**config, "training": {**config["training"], "steps": 10}}, run_id="hurried", **about
+    )
     for run, said in ((released, "outside tolerance"), (hurried, "training.steps 10 (published 500)")):
         text = report_html(RunSet([run]), {}, made="today")
         assert said in text
@@ -212,9 +227,7 @@ def test_a_dark_page_is_asked_for_by_the_system(browser: Any, page_file: Path) -
     assert grounds == ["rgb(255, 255, 255)", "rgb(21, 23, 27)"]
 
 
-def test_a_page_of_a_hundred_runs_is_small_and_quick(
-    browser: Any, make_record: Callable[..., Record], tmp_path: Path
-) -> None:
+def test_a_page_of_a_hundred_runs_is_small_and_quick(browser: Any, make_record: Callable[..., Record], tmp_path: Path) -> None:
     records = [
         make_record("codyra", seed, run_id=f"{row}-{seed}", settings_hash=f"{row:08d}", benchmark=f"b{row % 4}")
         for row in range(20)

@@ -49,7 +49,10 @@ def test_protocols_name_what_exists() -> None:
         assert entry.benchmark in LEDGERS
         assert entry.method in METHODS
         for metric in entry.tolerance or dict.fromkeys(values["metric"]):
-            assert ((values["method"] == entry.published) & (values["metric"] == metric)).any() or not entry.tolerance, (entry, metric)
+            assert ((values["method"] == entry.published) & (values["metric"] == metric)).any() or not entry.tolerance, (
+                entry,
+                metric,
+            )
         assert (values["method"] == entry.published).any(), entry.published
     names = [(entry.benchmark, entry.published) for entry in published_protocols()]
     assert len(set(names)) == len(names)
@@ -61,7 +64,9 @@ def test_a_protocol_that_is_judged_names_every_field_of_the_config(protocol: Pub
     resolved = flat(config_of(protocol))
     order = {"benchmark.order"}  # compared with the row's own
     assert {field for field in resolved if not protocol.covers(field)} == order
-    assert {key: resolved.get(key, "absent") for key in in_config(protocol)} == {k: first(v) for k, v in in_config(protocol).items()}
+    assert {key: resolved.get(key, "absent") for key in in_config(protocol)} == {
+        k: first(v) for k, v in in_config(protocol).items()
+    }
 
 
 def test_fields_that_a_protocol_names_without_a_verdict_exist() -> None:
@@ -87,7 +92,9 @@ def xtail_run(make_record: Callable[..., Record]) -> Callable[..., Record]:
     """A run of CoDyRA's released settings on xtail whose matrix has the given constant accuracy; dotted fields override the config."""
     released = RunConfig.model_validate(load_yaml(EXAMPLE)).resolved()
 
-    def make(accuracy: float, changed: Mapping[str, Any] | None = None, *, setting: Mapping[str, Any] | None = None, **fields: Any) -> Record:
+    def make(
+        accuracy: float, changed: Mapping[str, Any] | None = None, *, setting: Mapping[str, Any] | None = None, **fields: Any
+    ) -> Record:
         config = released
         for key, value in (changed or {}).items():
             section, _, name = key.partition(".")
@@ -168,7 +175,9 @@ def test_a_field_that_an_old_record_lacks_is_no_published_one(xtail_run: Callabl
 def test_of_equally_near_rows_the_newest_is_judged_and_not_the_one_that_fits_best(xtail_run: Callable[..., Record]) -> None:
     fits = xtail_run(71.5, run_id="fits", settings_hash="x")
     newest = xtail_run(50.0, run_id="newest", settings_hash="y", started_at=datetime(2026, 2, 1, tzinfo=UTC))
-    other = xtail_run(71.3, {"training.steps": 10}, run_id="other", settings_hash="z", started_at=datetime(2026, 3, 1, tzinfo=UTC))
+    other = xtail_run(
+        71.3, {"training.steps": 10}, run_id="other", settings_hash="z", started_at=datetime(2026, 3, 1, tzinfo=UTC)
+    )
     for records in ([fits, newest, other], [other, newest, fits]):
         assert set(page(*records)["runs"]) == {"newest"}
 
@@ -190,14 +199,19 @@ def test_neither_of_two_cells_that_look_copied_gets_a_verdict(make_record: Calla
     """33.73 / 12.36 is printed for HiDeLoRA on one backbone and for O-LoRA on another, on both pages."""
     values = published_values("trace-500")
     doubted = values[values["doubt"] != ""]
-    assert set(zip(doubted["backbone"], doubted["method"], strict=True)) == {("LLaMA-3-1B-Instruct", "HiDeLoRA"), ("Gemma-2B-it", "O-LoRA")}
+    assert set(zip(doubted["backbone"], doubted["method"], strict=True)) == {
+        ("LLaMA-3-1B-Instruct", "HiDeLoRA"),
+        ("Gemma-2B-it", "O-LoRA"),
+    }
     assert set(doubted["value"]) == {33.73, 12.36}
     frame = reproduction_frame(pd.DataFrame(columns=["benchmark", "n"]), [], ["trace-500"])
     assert set(frame[frame["why"].str.contains("copying slip")]["verdict"]) == {NOT_ATTEMPTED}
     assert frame["why"].str.contains("copying slip").sum() == len(doubted) == 8
 
 
-def test_second_hand_numbers_get_no_verdict_whatever_was_run(monkeypatch: pytest.MonkeyPatch, xtail_run: Callable[..., Record]) -> None:
+def test_second_hand_numbers_get_no_verdict_whatever_was_run(
+    monkeypatch: pytest.MonkeyPatch, xtail_run: Callable[..., Record]
+) -> None:
     monkeypatch.setattr("suite.leaderboard.protocols.PublishedSources.grade", lambda *_: "second-hand")
     rows = page(xtail_run(71.5))
     assert set(rows["verdict"]) == {NOT_ATTEMPTED}

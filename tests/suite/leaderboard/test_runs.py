@@ -38,7 +38,9 @@ def test_runs_of_a_folder_are_read_without_tracking(folder: Path) -> None:
 
 
 def test_the_filter_that_emptied_the_table_is_named(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"benchmark = 'x' and method = 'lora' \(benchmark alone leaves 0, method alone leaves 1 of 2\)"):
+    with pytest.raises(
+        ConfigError, match=r"benchmark = 'x' and method = 'lora' \(benchmark alone leaves 0, method alone leaves 1 of 2\)"
+    ):
         load_runs("none", {"benchmark": "x", "method": "lora", "study": None}, folder)
     assert len(load_runs("none", {"setting": "der I"}, folder).records) == 2
     with pytest.raises(ConfigError, match="setting alone leaves 0"):

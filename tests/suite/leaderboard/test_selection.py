@@ -23,7 +23,9 @@ TRIALS: dict[str, tuple[Cells, Cells]] = {
 @pytest.fixture
 def trials(make_record: Callable[..., Record]) -> list[Record]:
     return [
-        make_record(tasks=["t1", "t2"], rows=test, validation=validation, run_id=name, settings_hash=name, study="s", trial=number)
+        make_record(
+            tasks=["t1", "t2"], rows=test, validation=validation, run_id=name, settings_hash=name, study="s", trial=number
+        )
         for number, (name, (validation, test)) in enumerate(TRIALS.items())
     ]
 
@@ -43,7 +45,9 @@ def test_every_rule_chooses_by_what_it_may_read(rule: str, chosen: str, optimism
 @pytest.mark.parametrize("rule", sorted(set(RULES) - {"oracle"}))
 def test_no_rule_but_the_oracle_reads_a_test_score(rule: str, trials: list[Record]) -> None:
     """Whatever the test matrices say, the choice stays."""
-    turned = [record.model_copy(update={"test": [[100.0 - (cell or 0) for cell in row] for row in record.test]}) for record in trials]
+    turned = [
+        record.model_copy(update={"test": [[100.0 - (cell or 0) for cell in row] for row in record.test]}) for record in trials
+    ]
     assert list(select_trials(turned, rule)) == list(select_trials(trials, rule))
     assert list(select_trials(turned, "oracle")) != list(select_trials(trials, "oracle"))
 
@@ -74,7 +78,14 @@ def test_seeds_count_by_their_mean_and_unfinished_trials_do_not(
     def run(name: str, seed: int, last: float, status: str = "finished") -> Record:
         rows = [START, [60.0, 10.0], [last, last]]
         return make_record(
-            tasks=["t1", "t2"], rows=rows, validation=rows, seed=seed, run_id=f"{name}{seed}", settings_hash=name, study="s", status=status
+            tasks=["t1", "t2"],
+            rows=rows,
+            validation=rows,
+            seed=seed,
+            run_id=f"{name}{seed}",
+            settings_hash=name,
+            study="s",
+            status=status,
         )
 
     records = [run("a", 0, 90), run("a", 1, 30), run("b", 0, 70), run("b", 1, 70), run("c", 0, 99), run("c", 1, 99, "stopped")]
@@ -87,7 +98,9 @@ def test_a_validation_cell_that_was_not_measured_does_not_count_as_zero(make_rec
     """Nothing is known of the first trial's second task: it is neither 0 nor left out of the mean."""
     cells: dict[str, list[float | None]] = {"unknown": [99.0, None], "low": [20.0, 10.0], "lower": [10.0, 10.0]}
     records = [
-        make_record(tasks=["t1", "t2"], rows=[START, [first, 10.0], [first, second]], run_id=name, settings_hash=name, study="s")
+        make_record(
+            tasks=["t1", "t2"], rows=[START, [first, 10.0], [first, second]], run_id=name, settings_hash=name, study="s"
+        )
         for name, (first, second) in cells.items()
     ]
     assert list(select_trials(records, "current-task")) == ["low"]

@@ -16,7 +16,9 @@ Show = Callable[..., list[str]]
 
 def test_the_leaderboard_keeps_its_headline_columns_and_marks(make_record: Callable[..., Record], show: Show) -> None:
     metrics = ["zscl.transfer", "zscl.average", "zscl.last", "codyra.forgetting", "gem.bwt"]
-    frame = leaderboard_frame([make_record("zero-shot", metrics=metrics), make_record("a-method-of-a-long-name", metrics=metrics)])
+    frame = leaderboard_frame(
+        [make_record("zero-shot", metrics=metrics), make_record("a-method-of-a-long-name", metrics=metrics)]
+    )
     frame["standing"] = ["best", "not separable"]
     frame["trainable_parameters"] = 4_425_984.0
     for width in (80, 100, 120):
@@ -35,14 +37,22 @@ def test_the_leaderboard_keeps_its_headline_columns_and_marks(make_record: Calla
 def test_headings_tell_tasks_and_their_order_apart(make_record: Callable[..., Record], show: Show) -> None:
     streams = {"one": ["a", "b", "c"], "two": ["c", "b", "a"], "three": ["a", "b"]}
     records = [
-        make_record(tasks=tasks, rows=[[50.0] * len(tasks)] * (len(tasks) + 1), run_id=name, data_fingerprint=name, setting={"shots": 4})
+        make_record(
+            tasks=tasks, rows=[[50.0] * len(tasks)] * (len(tasks) + 1), run_id=name, data_fingerprint=name, setting={"shots": 4}
+        )
         for name, tasks in streams.items()
     ]
     lines = show(lambda: print_frame(leaderboard_frame(records), None), None)
-    assert [line for line in lines if line.startswith("3 tasks") or line.startswith("2 tasks")] == ["3 tasks: a, b, c", "3 tasks: c, b, a", "2 tasks: a, b"]
+    assert [line for line in lines if line.startswith("3 tasks") or line.startswith("2 tasks")] == [
+        "3 tasks: a, b, c",
+        "3 tasks: c, b, a",
+        "2 tasks: a, b",
+    ]
 
 
-def test_a_stream_of_one_task_shows_what_it_leaves_undefined(make_record: Callable[..., Record], show: Show, tmp_path: Path) -> None:
+def test_a_stream_of_one_task_shows_what_it_leaves_undefined(
+    make_record: Callable[..., Record], show: Show, tmp_path: Path
+) -> None:
     record = make_record(tasks=["only"], rows=[[50.0], [90.0]], metrics=["zscl.transfer", "zscl.last"])
     lines = show(lambda: print_run(record, tmp_path), None)
     assert "zscl.transfer -, zscl.last 90.0" in lines
@@ -61,7 +71,9 @@ def test_a_run_is_named_and_says_when_it_was_found(make_record: Callable[..., Re
     assert not any("found" in line for line in first)
     narrow = show(lambda: print_run(record, Path("x")), 60)
     names = re.findall(r"[a-z]+\.[a-z_]+ -?\d", " ".join(first))
-    assert [word for word in names if word.split()[0] not in " ".join(narrow)] == []  # lines break between words, not inside a name
+    assert [
+        word for word in names if word.split()[0] not in " ".join(narrow)
+    ] == []  # lines break between words, not inside a name
     assert max(map(len, narrow)) <= 60
     again = show(lambda: print_run(record, tmp_path, found=True), None)
     assert any(line.startswith("found, not trained") for line in again)

@@ -60,7 +60,14 @@ def test_unfinished_and_failed_runs_enter_no_mean(make_record: Callable[..., Rec
 
 
 @pytest.mark.parametrize(
-    "fields", [{"data_fingerprint": "e" * 64}, {"code_version": "w"}, {"settings_hash": "x"}, {"setting": {"order": "II"}}, {"scoring": "trace"}]
+    "fields",
+    [
+        {"data_fingerprint": "e" * 64},
+        {"code_version": "w"},
+        {"settings_hash": "x"},
+        {"setting": {"order": "II"}},
+        {"scoring": "trace"},
+    ],
 )
 def test_what_differs_is_never_averaged(fields: dict[str, Any], make_record: Callable[..., Record]) -> None:
     assert len(leaderboard_frame([make_record(), make_record(seed=1, **fields)])) == 2
@@ -88,7 +95,9 @@ def test_studies_show_the_trial_that_validation_chose(make_record: Callable[...,
 
 
 def test_methods_are_sorted_by_last_within_a_benchmark(make_record: Callable[..., Record]) -> None:
-    frame = leaderboard_frame([make_record("lora", rows=shifted(ROWS, -9)), make_record("codyra"), make_record("x", rows=shifted(ROWS, 1))])
+    frame = leaderboard_frame(
+        [make_record("lora", rows=shifted(ROWS, -9)), make_record("codyra"), make_record("x", rows=shifted(ROWS, 1))]
+    )
     assert list(frame["method"]) == ["x", "codyra", "lora"]
 
 
@@ -177,8 +186,6 @@ def test_five_hundred_runs_are_a_hundred_rows(make_record: Callable[..., Record]
     frame = leaderboard_frame(records)
     assert len(frame) == 100
     assert set(frame["n"]) == {5}
-
-
 
 
 def test_no_cell_of_a_csv_begins_like_a_formula() -> None:

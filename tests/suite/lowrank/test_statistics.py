@@ -98,7 +98,10 @@ def test_language_models_count_no_padding(tmp_path: Path) -> None:
         x = layer.layers[0].input_layernorm(layer.embed_tokens(batch.inputs["input_ids"]))[mask].double()
     assert not mask.all()
     assert torch.allclose(found, x.T @ x / len(x), rtol=1e-5, atol=1e-6)
-    assert learner.weight_gradients([batch], slots)["layers.0.k"].shape == (learner.slots["layers.0.k"].out_features, found.shape[0])
+    assert learner.weight_gradients([batch], slots)["layers.0.k"].shape == (
+        learner.slots["layers.0.k"].out_features,
+        found.shape[0],
+    )
 
 
 def test_without_gives_the_network_of_before(trainer: StreamTrainer) -> None:

@@ -9,7 +9,9 @@ from suite.lowrank.subspace import Subspace, leading
 
 
 def moment(seed: int, width: int = 12, rows: int = 40) -> torch.Tensor:
-    x = torch.randn(rows, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * torch.logspace(0, -2, width)
+    x = torch.randn(rows, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * torch.logspace(
+        0, -2, width
+    )
     return x.T @ x
 
 

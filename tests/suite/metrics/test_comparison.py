@@ -121,8 +121,7 @@ def test_variance_split_recovers_known_components() -> None:
     """Means over 400 simulated 6 x 4 studies; tolerance above 4 standard errors of these means."""
     draws = np.random.default_rng(1)
     splits = [
-        split_variance(*crossing(draws.normal(0, 3, 6), draws.normal(0, 2, 4), draws.normal(0, 1, (6, 4))))
-        for _ in range(400)
+        split_variance(*crossing(draws.normal(0, 3, 6), draws.normal(0, 2, 4), draws.normal(0, 1, (6, 4)))) for _ in range(400)
     ]
     assert np.mean([split.seed for split in splits]) == pytest.approx(9.0, abs=1.3)
     assert np.mean([split.order for split in splits]) == pytest.approx(4.0, abs=0.8)

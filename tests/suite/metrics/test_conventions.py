@@ -54,9 +54,7 @@ WORKED_VALUES = {
 }
 
 # Worked TRACE example: nothing above the diagonal, no row 0, one task that improves.
-TRACE_WORKED = AccuracyMatrix.from_lists(
-    [[None] * 3, [80, None, None], [70, 60, None], [65, 62, 50]], ("t1", "t2", "t3")
-)
+TRACE_WORKED = AccuracyMatrix.from_lists([[None] * 3, [80, None, None], [70, 60, None], [65, 62, 50]], ("t1", "t2", "t3"))
 TRACE_VALUES = {
     "trace.op": 59.0,
     "trace.bwt": -6.5,

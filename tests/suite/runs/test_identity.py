@@ -20,7 +20,17 @@ from trainables.row_zero import row_zero_folder
 from trainables.run import RunContext, execute, prepare
 
 LORA_ON_MINI = ("baselines.lora", "suite.backbones.clip", "suite.benchmarks.mini")
-OUTSIDE = ("suite/cli", "suite/leaderboard", "suite/tracking", "suite/tuning", "suite/metrics", "suite/measuring", "suite/workflows", "search_spaces", "tests")
+OUTSIDE = (
+    "suite/cli",
+    "suite/leaderboard",
+    "suite/tracking",
+    "suite/tuning",
+    "suite/metrics",
+    "suite/measuring",
+    "suite/workflows",
+    "search_spaces",
+    "tests",
+)
 
 
 @pytest.fixture
@@ -42,7 +52,12 @@ def test_only_what_lora_on_mini_mtil_is_made_of_names_its_code(checkout: Path, r
     (checkout / "baselines" / "newest.py").write_text("from baselines.lora import Lora\n")
     inside = closure((*TRAINER, *LORA_ON_MINI), checkout)
     assert not [name for name in inside if name.startswith(OUTSIDE)]
-    assert {"trainables/stream_trainer.py", "baselines/lora.py", "suite/backbones/pretrain_clip.py", "suite/data/drawn_images.py"} <= set(inside)
+    assert {
+        "trainables/stream_trainer.py",
+        "baselines/lora.py",
+        "suite/backbones/pretrain_clip.py",
+        "suite/data/drawn_images.py",
+    } <= set(inside)
     assert not {"suite/registry.py", "trainables/codyra.py", "baselines/olora.py", "suite/backbones/causal_lm.py"} & set(inside)
     for path in checkout.rglob("*.py"):  # tables, figures, exporters, commands, other methods, the table of names
         if path.relative_to(checkout).as_posix() not in inside:
@@ -66,7 +81,9 @@ def test_every_own_part_has_a_closure_without_tables_and_other_methods() -> None
             assert (table is METHODS) == bool(methods - {"baselines/__init__.py"}), module
 
 
-def test_identity_depends_on_config_data_and_code(make_config: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identity_depends_on_config_data_and_code(
+    make_config: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = make_config("lora")
     name = run_id(config, "a")
     assert name == run_id(config, "a")
@@ -146,7 +163,9 @@ def outsider(**fields: Any) -> RunConfig:
     return validate(RunConfig, {"benchmark": "stripes", "method": "outsider", "training": {"steps": 2}, **fields}, where="test")
 
 
-def test_a_plug_in_with_a_flipped_loss_is_a_new_run(plugin: Path, run_context: RunContext, forgotten: Callable[[], None]) -> None:
+def test_a_plug_in_with_a_flipped_loss_is_a_new_run(
+    plugin: Path, run_context: RunContext, forgotten: Callable[[], None]
+) -> None:
     first = execute(outsider(), run_context)
     assert first.versions["outsider"] == "3.1"
     assert prepare(outsider(), run_context).run_id == first.run_id
@@ -180,7 +199,9 @@ def test_code_in_a_folder_beside_a_plug_in_counts_and_libraries_do_not(plugin: P
     assert run_code(outsider()) != before
 
 
-def test_data_inside_a_plug_in_counts_and_what_python_leaves_there_does_not(plugin: Path, forgotten: Callable[[], None]) -> None:
+def test_data_inside_a_plug_in_counts_and_what_python_leaves_there_does_not(
+    plugin: Path, forgotten: Callable[[], None]
+) -> None:
     """Files without a suffix of code were passed over: a table that the loss reads was exchanged, and the old run shown."""
     versions = []
     for name, text in (
@@ -238,7 +259,9 @@ def test_spellings_and_copies_of_a_folder_are_one_run(tiny_lm: Path, tmp_path: P
 def test_a_weight_file_of_open_clip_is_its_bytes_and_a_tag_its_name(tmp_path: Path) -> None:
     def name(pretrained: object) -> str:
         backbone = {"name": "open-clip", "model": "ViT-B-32", "pretrained": pretrained}
-        return run_id(validate(RunConfig, {"benchmark": "mini-mtil", "method": "lora", "backbone": backbone}, where="test"), "data")
+        return run_id(
+            validate(RunConfig, {"benchmark": "mini-mtil", "method": "lora", "backbone": backbone}, where="test"), "data"
+        )
 
     one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
     one.write_bytes(b"weights")

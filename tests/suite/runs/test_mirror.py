@@ -47,8 +47,16 @@ def test_a_run_goes_on_from_the_mirror(make_config: Callable[..., RunConfig], tm
     finished = execute(config, there, lambda report: trained.append(report.row) is None)
     assert trained == [2, 3]
     assert (finished.test, finished.validation) == (whole.test, whole.validation)
-    here = {path.relative_to(tmp_path / "b" / "runs").as_posix() for path in (tmp_path / "b" / "runs").rglob("*.*") if path.is_file()}
-    mirrored = {path.relative_to(tmp_path / "shared" / "runs").as_posix() for path in (tmp_path / "shared" / "runs").rglob("*.*") if path.is_file()}
+    here = {
+        path.relative_to(tmp_path / "b" / "runs").as_posix()
+        for path in (tmp_path / "b" / "runs").rglob("*.*")
+        if path.is_file()
+    }
+    mirrored = {
+        path.relative_to(tmp_path / "shared" / "runs").as_posix()
+        for path in (tmp_path / "shared" / "runs").rglob("*.*")
+        if path.is_file()
+    }
     assert {name for name in here if "/." not in name} == mirrored
 
 
@@ -83,7 +91,11 @@ def test_a_record_that_is_the_mirrors_is_not_fetched_again(run: Path, tmp_path: 
 
 def test_a_finished_record_gives_way_on_neither_side(run: Path, tmp_path: Path) -> None:
     """A mirror that missed the end of a run, and a second machine that trains what the first has finished."""
-    mirror, other, there = RunMirror(f"file://{tmp_path}/shared"), tmp_path / "other" / run.name, tmp_path / "shared" / "runs" / run.name
+    mirror, other, there = (
+        RunMirror(f"file://{tmp_path}/shared"),
+        tmp_path / "other" / run.name,
+        tmp_path / "shared" / "runs" / run.name,
+    )
     mirror.push(run)
     shutil.copytree(run, other)
     record = read_record(run)
@@ -119,7 +131,10 @@ def test_a_checkpoint_of_equal_size_and_other_content_is_mirrored(run: Path, tmp
     changed = bytes([*(run / name).read_bytes()[:-1], 7])
     (run / name).write_bytes(changed)
     record = read_record(run)
-    results = [*record.results[:1], record.results[1].model_copy(update={"digests": {**record.results[1].digests, "merged": "other"}})]
+    results = [
+        *record.results[:1],
+        record.results[1].model_copy(update={"digests": {**record.results[1].digests, "merged": "other"}}),
+    ]
     write_record(record.model_copy(update={"results": results}), run)
     mirror.push(run)
     assert there.read_bytes() == changed

@@ -102,7 +102,10 @@ def inverted(folder: Path) -> None:
 
 
 HARMS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "cell": (lambda folder: change(folder / RECORD, lambda fields: fields["test"][1].__setitem__(0, 99.0)), "its checksum differs"),
+    "cell": (
+        lambda folder: change(folder / RECORD, lambda fields: fields["test"][1].__setitem__(0, 99.0)),
+        "its checksum differs",
+    ),
     "cost": (lambda folder: change(folder / RECORD, lambda fields: fields.update(commit="f" * 40)), "its checksum differs"),
     "no checksum": (lambda folder: change(folder / RECORD, lambda fields: fields.pop("checksum")), "its checksum differs"),
     "half": (lambda folder: (folder / RECORD).write_bytes((folder / RECORD).read_bytes()[:400]), "is not a record"),
@@ -187,7 +190,9 @@ def test_changed_outcomes_of_an_unfinished_run_begin_it_again(harmed: Harmed) ->
     assert again.results[1].digests["merged"] == record.results[1].digests["merged"]
 
 
-def test_a_kill_after_going_back_does_not_make_new_checkpoints_look_changed(harmed: Harmed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_after_going_back_does_not_make_new_checkpoints_look_changed(
+    harmed: Harmed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The state of task 1 is lost, so it is learned again; killed between its new checkpoint and its record, the run goes on."""
     store, run_context, config, record = harmed
     (store.folder(record.run_id) / "checkpoints" / "state_1.safetensors").unlink()
@@ -208,7 +213,9 @@ def test_a_damaged_run_concerns_nobody_else(harmed: Harmed) -> None:
         (store.folder(name) / RECORD).write_text(text)
     listing = store.all()
     assert [run.record.run_id for run in listing.runs] == [record.run_id]
-    assert [sentence.partition(":")[0] for sentence in listing.damaged] == [str(store.folder(n) / RECORD) for n in ("alien", "half", "newer")]
+    assert [sentence.partition(":")[0] for sentence in listing.damaged] == [
+        str(store.folder(n) / RECORD) for n in ("alien", "half", "newer")
+    ]
     runs = load_runs("none", {}, run_context.out)
     assert [found.run_id for found in runs.records] == [record.run_id]
     assert list(runs.unreadable) == listing.damaged

@@ -56,7 +56,9 @@ def study_run(tracker: Tracker, name: str) -> Run:
     return run
 
 
-def test_what_goes_in_comes_out(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_goes_in_comes_out(
+    finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker, capfd: pytest.CaptureFixture[str]
+) -> None:
     record, folder = finished[0].model_copy(update={"study": "night", "trial": 0}), finished[1]
     write_record(record, folder)
     assert delivery.log_study("night", {"name": "night", "budget": {"trials": 3}})
@@ -113,7 +115,9 @@ def test_a_study_runs_while_it_is_carried_out(delivery: Delivery, tracker: Mlflo
         assert study_run(tracker, "night").info.status == expected
 
 
-def test_a_run_stays_with_the_study_that_made_it(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
+def test_a_run_stays_with_the_study_that_made_it(
+    finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker
+) -> None:
     """Another study with the same configuration reuses the record; the run shall not change hands in MLflow."""
     record = finished[0].model_copy(update={"study": "first", "trial": 0})
     for name in ("first", "second"):
@@ -123,7 +127,9 @@ def test_a_run_stays_with_the_study_that_made_it(finished: tuple[Record, Path], 
     assert run.data.tags["mlflow.parentRunId"] == study_run(tracker, "first").info.run_id
 
 
-def test_a_reuse_that_came_later_reaches_the_stored_record(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
+def test_a_reuse_that_came_later_reaches_the_stored_record(
+    finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker
+) -> None:
     record, folder = finished
     delivery.log_run(record)
     again = record.model_copy(update={"reused_by": {"late": 4}})
@@ -145,10 +151,17 @@ def test_row_metrics_name_ranks_and_costs(finished: tuple[Record, Path]) -> None
     assert "rank/effective_mean" not in row_metrics(finished[0], 0)
 
 
-def test_a_resumed_run_adds_only_its_new_rows(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
+def test_a_resumed_run_adds_only_its_new_rows(
+    finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker
+) -> None:
     record = finished[0]
     part = record.model_copy(
-        update={"status": "stopped", "test": record.test[:2], "validation": record.validation[:2], "results": record.results[:2]}
+        update={
+            "status": "stopped",
+            "test": record.test[:2],
+            "validation": record.validation[:2],
+            "results": record.results[:2],
+        }
     )
     delivery.log_run(part)
     delivery.log_run(record)
@@ -158,7 +171,9 @@ def test_a_resumed_run_adds_only_its_new_rows(finished: tuple[Record, Path], del
     assert run.info.start_time == int(record.started_at.timestamp() * 1000)
 
 
-def test_a_spooled_child_finds_its_study_later(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
+def test_a_spooled_child_finds_its_study_later(
+    finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker
+) -> None:
     record, folder = finished
     child = record.model_copy(update={"study": "it's late", "trial": 4})
     write_record(child, folder)
@@ -183,13 +198,19 @@ def test_a_store_in_a_folder_with_odd_names_is_read_back(finished: tuple[Record,
     assert stored.outcomes()
 
 
-def test_files_and_tables_are_attached(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker, tmp_path: Path) -> None:
+def test_files_and_tables_are_attached(
+    finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker, tmp_path: Path
+) -> None:
     record = finished[0]
     delivery.log_study("night", {"name": "night"})
     delivery.log_run(record)
     picture = tmp_path / "matrix.svg"
     picture.write_text("<svg/>")
-    for target, there in ((Target("run", record.run_id), True), (Target("study", "night"), True), (Target("run", "unknown"), False)):
+    for target, there in (
+        (Target("run", record.run_id), True),
+        (Target("study", "night"), True),
+        (Target("run", "unknown"), False),
+    ):
         assert delivery.attach(target, [picture], "figures") == there
         assert delivery.holds(target, [picture], "figures") == there
     (stored,) = read_runs(tracker.uri)
@@ -202,7 +223,9 @@ def test_files_and_tables_are_attached(finished: tuple[Record, Path], delivery: 
     assert json.loads(Path(table).read_text()) == {"columns": ["trial", "zscl.last"], "data": [[0, 2.0]]}
 
 
-def test_a_server_that_is_away_is_not_waited_for_again(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
+def test_a_server_that_is_away_is_not_waited_for_again(
+    finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker
+) -> None:
     away = open_delivery(NOBODY, tracker.out)  # patience is 20 seconds, and there is none left for the calls after the first
     assert away.is_away
     assert away.trouble == "Connection refused"
@@ -227,11 +250,17 @@ def test_a_study_that_was_away_ends_once_it_is_delivered(tmp_path: Path) -> None
     back = open_delivery(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path)
     assert back.spool.sentence() is None
     found = {name: study_run(back.tracker, name) for name in ("night", "day", "damaged")}
-    assert {name: run.info.status for name, run in found.items()} == {"night": "FINISHED", "day": "KILLED", "damaged": "RUNNING"}
+    assert {name: run.info.status for name, run in found.items()} == {
+        "night": "FINISHED",
+        "day": "KILLED",
+        "damaged": "RUNNING",
+    }
     assert [run.data.params for run in found.values()] == [{"seed": "3"}, {"seed": "3"}, {}]
 
 
-def test_a_record_that_is_refused_ends_nothing(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
+def test_a_record_that_is_refused_ends_nothing(
+    finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker
+) -> None:
     delivery.open()
     tracker.client.delete_experiment(tracker._experiment_id())  # somebody does so in MLflow's own pages
     assert not delivery.log_run(finished[0])
@@ -243,7 +272,9 @@ def test_a_record_that_is_refused_ends_nothing(finished: tuple[Record, Path], de
     assert len(list(read_runs(tracker.uri))) == 1
 
 
-def test_a_lost_answer_leaves_one_run(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_answer_leaves_one_run(
+    finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create, answers = tracker.client.create_run, [ConnectionError("lost"), None]
 
     def lose(*given: object, **named: object) -> object:
@@ -265,7 +296,9 @@ def test_what_cannot_be_read_is_named(finished: tuple[Record, Path], delivery: D
     delivery.log_run(finished[0])
     artifacts = tracker.out.parent / "mlartifacts"
     artifacts.rename(tracker.out.parent / "moved")
-    with pytest.raises(DataError, match="none of the 1 runs here can be read; the first one: MLflow run .* there is no record.json at file:"):
+    with pytest.raises(
+        DataError, match="none of the 1 runs here can be read; the first one: MLflow run .* there is no record.json at file:"
+    ):
         load_runs(tracker.uri, {}, tracker.out)
     other = finished[0].model_copy(update={"run_id": "other"})
     write_record(other, tracker.out / "runs" / "other")
@@ -279,7 +312,9 @@ def test_what_cannot_be_read_is_named(finished: tuple[Record, Path], delivery: D
         load_runs(tracker.uri, {}, tracker.out)
 
 
-def test_the_documented_search_finds_runs(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker, repository: Path) -> None:
+def test_the_documented_search_finds_runs(
+    finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker, repository: Path
+) -> None:
     text = (repository / "docs" / "mlflow.md").read_text()
     (query,) = re.findall(r"^tags\.benchmark = .*$", text, flags=re.MULTILINE)
     query, changed = re.subn(r"> [\d.]+$", "> -1", query.replace("mini-xtail", finished[0].benchmark))
@@ -302,7 +337,12 @@ def server(tmp_path: Path) -> Iterator[Callable[[], tuple[str, subprocess.Popen[
 
     def start() -> tuple[str, subprocess.Popen[bytes]]:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}", "--artifacts-destination", str(tmp_path / "art")]
+        command += [
+            "--backend-store-uri",
+            f"sqlite:///{tmp_path / 'server.db'}",
+            "--artifacts-destination",
+            str(tmp_path / "art"),
+        ]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         processes.append(process)
         uri = f"http://127.0.0.1:{port}"
@@ -345,7 +385,9 @@ def test_a_server_that_is_away_loses_nothing(
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_a_folder_of_results_that_was_moved_still_shows_its_runs(copied: bool, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+def test_a_folder_of_results_that_was_moved_still_shows_its_runs(
+    copied: bool, make_config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
     """MLflow stores absolute paths; database and artifacts that moved together are found, and nothing goes to the old place."""
     before, after = tmp_path / "A", tmp_path / "B with blank"
     record = execute(make_config("zero-shot"), RunContext(before / "runs-here", before, "cpu"))

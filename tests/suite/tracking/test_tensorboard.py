@@ -48,7 +48,12 @@ def text(run: Any, tag: str) -> str:
 def test_a_run_is_there_once_with_all_its_numbers(stored: tuple[Record, Path], delivery: Delivery, tmp_path: Path) -> None:
     record = stored[0]
     part = record.model_copy(
-        update={"status": "stopped", "test": record.test[:2], "validation": record.validation[:2], "results": record.results[:2]}
+        update={
+            "status": "stopped",
+            "test": record.test[:2],
+            "validation": record.validation[:2],
+            "results": record.results[:2],
+        }
     )
     for told in (part, record, record):
         assert delivery.log_run(told)
@@ -94,7 +99,10 @@ def test_a_study_is_a_folder_around_its_runs(stored: tuple[Record, Path], delive
             assert delivery.holds(target, [picture], "pictures")
     assert delivery.end_study("night", finished=True)
     found = runs(tmp_path / "events")
-    assert [name.partition("-id=")[0] for name in sorted(found)] == ["night", f"night/{record.benchmark}-codyra-seed{record.config['seed']}"]
+    assert [name.partition("-id=")[0] for name in sorted(found)] == [
+        "night",
+        f"night/{record.benchmark}-codyra-seed{record.config['seed']}",
+    ]
     for run in found.values():
         (image,) = run.Images("pictures/matrix")
         assert (image.width, image.height) == (8, 6)
@@ -120,7 +128,10 @@ def test_a_folder_that_cannot_be_used_is_said_first(uri: str, message: str, tmp_
 
 def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ConfigError, match=r"the package 'tensorboard' is not installed; install it with pip install 'codyra-suite\[tensorboard\]'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"the package 'tensorboard' is not installed; install it with pip install 'codyra-suite\[tensorboard\]'",
+    ):
         open_delivery(f"tensorboard:{tmp_path}", tmp_path)
 
 

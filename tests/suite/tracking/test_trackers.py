@@ -76,7 +76,9 @@ def test_the_scheme_chooses(uri: str | None, expected: type[Tracker]) -> None:
 
 @pytest.mark.parametrize("uri", ["wandb:folder", "folder/mlruns", "me:secret@host/db", "None"])
 def test_an_unknown_scheme_is_refused_with_the_known_ones(uri: str) -> None:
-    with pytest.raises(ConfigError, match=rf"--tracking: '[^:]*' is not a tracker; use one of {', '.join(sorted(TRACKERS))}") as refused:
+    with pytest.raises(
+        ConfigError, match=rf"--tracking: '[^:]*' is not a tracker; use one of {', '.join(sorted(TRACKERS))}"
+    ) as refused:
         tracker_class(uri)
     assert "secret" not in str(refused.value)
 
@@ -101,6 +103,11 @@ def test_an_outside_package_brings_its_own(installed: Callable[[dict[str, str]],
     Path("notes").mkdir()
     assert call(*QUICK, "--tracking", "journal:notes/journal").stderr == ""
     assert sorted(path.name for path in Path("notes").iterdir()) == ["closed", "journal"]
-    assert "'outsider.journal:Path' is not a class derived from Tracker" in str(call(*QUICK, "--tracking", "strange:x").exception)
+    assert "'outsider.journal:Path' is not a class derived from Tracker" in str(
+        call(*QUICK, "--tracking", "strange:x").exception
+    )
     listed = CliRunner().invoke(app, ["list", "trackers"], env={"COLUMNS": "300"}).stdout
-    assert "from package 'outsider 1.0'" in listed and "tracker 'none' is added by the suite and by package 'outsider 1.0'" in listed
+    assert (
+        "from package 'outsider 1.0'" in listed
+        and "tracker 'none' is added by the suite and by package 'outsider 1.0'" in listed
+    )

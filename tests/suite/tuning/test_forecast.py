@@ -39,7 +39,9 @@ class Made:
 
 
 def study(**fields: Any) -> StudyConfig:
-    return validate(StudyConfig, {"name": "s", "run": RUN, "space": "codyra-quick", "budget": {"trials": 12}, **fields}, where="sweep")
+    return validate(
+        StudyConfig, {"name": "s", "run": RUN, "space": "codyra-quick", "budget": {"trials": 12}, **fields}, where="sweep"
+    )
 
 
 def test_golden_bill() -> None:
@@ -73,7 +75,11 @@ def test_a_run_that_fills_the_card_is_not_packed() -> None:
         ({"resources": {"gpus": 8}}, Made(1.0), "asks for 1 CPUs and 8 GPUs, there are 16 and 4"),
         ({"resources": {"gpus": 0.1}}, Made(1.0), r"one run needs 18.00 GiB, its share of the device is 8.00 GiB"),
         ({"resources": {"cpus": 1}}, Made(1.0, host_bytes=int(70 * GIB)), r"70.00 GiB, its share of the host is 64.00 GiB"),
-        ({"resources": {"gpus": 1}, "budget": {"trials": 1, "gpu_hours": 0.5}}, Made(3600.0), "one run takes 1.00 GPU-hours, budget.gpu_hours is 0.5"),
+        (
+            {"resources": {"gpus": 1}, "budget": {"trials": 1, "gpu_hours": 0.5}},
+            Made(3600.0),
+            "one run takes 1.00 GPU-hours, budget.gpu_hours is 0.5",
+        ),
         ({"budget": {"trials": 1, "wall_seconds": 60}}, Made(100.0), "one run takes 100 s, budget.wall_seconds is 60"),
         ({"budget": {"trials": 9, "disk_gib": 0.1}}, Made(1.0), r"may take 0.3 GiB, there are 0.1 GiB"),
     ],
@@ -102,7 +108,9 @@ def test_answers_are_charged_for_learned_tasks_only(monkeypatch: pytest.MonkeyPa
     config = validate(RunConfig, fields, where="test")
     stream = config.benchmark.build(Path())  # type: ignore[attr-defined]
     sizes = [len(task.test) + len(task.validation) for task in stream.tasks]
-    trainer = StreamTrainer(config.backbone.build(stream, torch.device("cpu")), config.method.build(), config.training, RandomStreams(0))  # type: ignore[attr-defined]
+    trainer = StreamTrainer(
+        config.backbone.build(stream, torch.device("cpu")), config.method.build(), config.training, RandomStreams(0)
+    )  # type: ignore[attr-defined]
     monkeypatch.setattr(trainer, "sample_evaluation", lambda judged: float(sum(sizes[task] for task in judged)))
     assert _evaluation_seconds(trainer) == pytest.approx(sum(sum(sizes[:done]) for done in (1, 2, 3, 4)))
     object.__setattr__(stream, "judged_after", lambda done: range(len(stream)))
@@ -114,7 +122,9 @@ def test_points_span_what_trials_cost() -> None:
     steps = [point.training.steps or 0 for point in points]
     assert steps == sorted(steps)
     assert steps[0] < steps[-1]
-    assert [point.config_hash() for point in points] == [point.config_hash() for point in spanning_points(study(space="codyra-steps", run={"benchmark": RUN["benchmark"]}))]
+    assert [point.config_hash() for point in points] == [
+        point.config_hash() for point in spanning_points(study(space="codyra-steps", run={"benchmark": RUN["benchmark"]}))
+    ]
 
 
 def test_a_probe_foresees_a_real_run(tmp_path: Path) -> None:

@@ -53,7 +53,11 @@ def test_workers_that_cannot_start_are_told_with_the_last_line_of_rays_log(tmp_p
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("HOME", "/proc/self", r"HOME: Ray keeps its token in /proc/self/\.ray/auth_token, which cannot be written .*; set HOME"),
+        (
+            "HOME",
+            "/proc/self",
+            r"HOME: Ray keeps its token in /proc/self/\.ray/auth_token, which cannot be written .*; set HOME",
+        ),
         ("TMPDIR", "x" * 100, r"TMPDIR: '.*' is too long for Ray's sockets, .*; set TMPDIR to a shorter folder"),
         ("TMPDIR", "it's", r"it's: Ray cannot start workers from a path that holds '; move .*TMPDIR"),
     ],
@@ -80,5 +84,8 @@ def test_a_user_whom_the_system_does_not_know_is_told_to_set_home(monkeypatch: p
     for name in ("HOME", "RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", unknown)
-    with pytest.raises(SuiteError, match="HOME: is not set, .*set HOME to a folder that this user can write"), ray_session(None, Resources()):
+    with (
+        pytest.raises(SuiteError, match="HOME: is not set, .*set HOME to a folder that this user can write"),
+        ray_session(None, Resources()),
+    ):
         pass

@@ -51,7 +51,9 @@ def test_one_that_stays_held_is_one_sentence_at_every_call(tmp_path: Path, monke
     holder.close()
 
 
-@pytest.mark.parametrize("data", [b"no database at all" * 100, b"SQLite format 3\x00" + b"\x01" * 5000], ids=["foreign", "damaged"])
+@pytest.mark.parametrize(
+    "data", [b"no database at all" * 100, b"SQLite format 3\x00" + b"\x01" * 5000], ids=["foreign", "damaged"]
+)
 def test_a_damaged_one_is_one_sentence(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "optuna.db").write_bytes(data)
     with pytest.raises(DataError, match=r"optuna\.db: is not a study's database, or a damaged one \(.*\); put a copy"):

@@ -318,14 +318,23 @@ def test_values_of_a_space_are_told_from_others() -> None:
     [
         ({"trials": 3}, "trials: unknown key; allowed are budget, carrier, .*"),
         ({"objective": []}, "nearest: 'objectives'"),
-        ({"budget": {"trails": 3}}, r"budget.trails: unknown key; allowed are disk_gib, gpu_hours, trials, wall_seconds \(nearest: 'trials'\)"),
+        (
+            {"budget": {"trails": 3}},
+            r"budget.trails: unknown key; allowed are disk_gib, gpu_hours, trials, wall_seconds \(nearest: 'trials'\)",
+        ),
         ({"stopping": {"grace": 3}}, "nearest: 'grace_tasks'"),
         ({"constraints": {"zscl.last": {"mst": 3}}}, "allowed are least, most"),
         ({"warm_start": {"study": "x", "trial": 1}}, "nearest: 'trials'"),
         ({"points": [{"method.kapa_max": 0.01}]}, r"points.0: 'method.kapa_max' is not .* \(nearest: 'method.kappa_max'\)"),
-        ({"points": [{}, {"method.kappa_max": 5.0}]}, "points.1.method.kappa_max: '5.0' lies outside the space; allowed are 0.001 to 0.1, log"),
+        (
+            {"points": [{}, {"method.kappa_max": 5.0}]},
+            "points.1.method.kappa_max: '5.0' lies outside the space; allowed are 0.001 to 0.1, log",
+        ),
         ({"points": [{"method.placement": "zz"}]}, "points.0.method.placement: 'zz' lies outside"),
-        ({"points": [{"space": "olora"}], "space": ["codyra", "lora"]}, "points.0.space: 'olora' lies outside the space; allowed are codyra"),
+        (
+            {"points": [{"space": "olora"}], "space": ["codyra", "lora"]},
+            "points.0.space: 'olora' lies outside the space; allowed are codyra",
+        ),
         ({"seeds": [1, 2, 1]}, "seeds: '1' is named twice"),
         ({"objectives": ["zscl.last", "zscl.last"]}, "objectives: 'zscl.last' is named twice"),
         ({"space": ["lora", "lora"]}, "space.*'lora' is named twice"),

@@ -21,10 +21,14 @@ RUN = {"benchmark": {"name": "mini-mtil", "domains": ["shapes", "faces", "digits
 
 
 def study_config(**fields: Any) -> StudyConfig:
-    return validate(StudyConfig, {"name": "s", "run": RUN, "space": "codyra-quick", "budget": {"trials": 2}, **fields}, where="sweep.yaml")
+    return validate(
+        StudyConfig, {"name": "s", "run": RUN, "space": "codyra-quick", "budget": {"trials": 2}, **fields}, where="sweep.yaml"
+    )
 
 
-def view(last: float, status: str = "finished", *, parameters: int = 10, seconds: float = 1.0, run_id: str = "r") -> ValidationView:
+def view(
+    last: float, status: str = "finished", *, parameters: int = 10, seconds: float = 1.0, run_id: str = "r"
+) -> ValidationView:
     rows = [[50.0] * 3, [80.0, 40, 40], [70.0, 80, 40], [last] * 3]
     return ValidationView(run_id, status, None, ("a", "b", "c"), list(rows), parameters, 4.0, 0, seconds, 5)
 
@@ -123,7 +127,8 @@ def test_warm_start_tries_the_earlier_best_first(tmp_path: Path) -> None:
         settings.append(run.config.resolved()["method"])
         earlier.ended(run, view(last), None)
     later = StudyQueue(
-        study_config(name="t", warm_start={"study": str(tmp_path / "early"), "trials": 2}, budget={"trials": 3}), tmp_path / "late"
+        study_config(name="t", warm_start={"study": str(tmp_path / "early"), "trials": 2}, budget={"trials": 3}),
+        tmp_path / "late",
     )
     assert [given(later).config.resolved()["method"] for _ in range(2)] == [settings[1], settings[3]]
 
@@ -204,13 +209,15 @@ def test_several_spaces_refuse_a_grid(tmp_path: Path) -> None:
         StudyQueue(study_config(space=["codyra", "lora"], sampler="grid"), tmp_path)
 
 
-
-
 @pytest.mark.parametrize("killed_after", [0, 1, 2])
-def test_points_that_a_dead_driver_did_not_get_to_are_tried(killed_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_points_that_a_dead_driver_did_not_get_to_are_tried(
+    killed_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SIGKILL between two of three points: --resume tries all three, in their order."""
     space = StudyQueue(study_config(), tmp_path / "any").space
-    points = [dict(space.suggest(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask())) for seed in range(3)]
+    points = [
+        dict(space.suggest(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)).ask())) for seed in range(3)
+    ]
     config, enqueue, done = study_config(points=points, budget={"trials": 3}), optuna.Study.enqueue_trial, []
 
     def dying(study: optuna.Study, *args: Any, **fields: Any) -> None:

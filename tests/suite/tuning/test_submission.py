@@ -71,7 +71,9 @@ def test_nobody_there_is_said_with_the_cause() -> None:
         check_address(address)
 
 
-@pytest.mark.parametrize("address", ["", "auto", "head:8265", "ray://head:10001", "ftp://head", "http://", "http://head:8265/jobs"])
+@pytest.mark.parametrize(
+    "address", ["", "auto", "head:8265", "ray://head:10001", "ftp://head", "http://", "http://head:8265/jobs"]
+)
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="write it as http://HEAD:8265"):
         check_address(address)

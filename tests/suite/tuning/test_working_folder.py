@@ -25,11 +25,20 @@ BIG = b"x" * 2**20
 def checkout(tmp_path: Path) -> Path:
     """Packages with everything around and among them that must stay at home."""
     root = tmp_path / "checkout"
-    for name in [*(f"{package}/__init__.py" for package in PACKAGES), "suite/facts/table.json", "suite/weights/net.safetensors"]:
+    for name in [
+        *(f"{package}/__init__.py" for package in PACKAGES),
+        "suite/facts/table.json",
+        "suite/weights/net.safetensors",
+    ]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"1")
     strays = [".venv/lib/torch.so", ".git/objects/pack", "codyra-runs/runs/a/checkpoint", "data/images.tar", "mlflow.db"]
-    strays += ["suite/__pycache__/config.cpython-311.pyc", "suite/.cache/big", "suite/codyra-runs/checkpoint", "trainables/old.pyc"]
+    strays += [
+        "suite/__pycache__/config.cpython-311.pyc",
+        "suite/.cache/big",
+        "suite/codyra-runs/checkpoint",
+        "trainables/old.pyc",
+    ]
     for name in strays:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(BIG)
@@ -61,12 +70,16 @@ def test_the_real_folder_is_small_and_works_alone(repository: Path, tmp_path: Pa
     sweep, folder = tmp_path / "night.yaml", tmp_path / "job"
     sweep.write_text("space: lora\n")
     assert build_working_folder(folder, ("night.yaml", sweep)) < 16 * 2**20
-    listed = subprocess.run(["git", "ls-files", "-z", *PACKAGES], cwd=repository, capture_output=True, text=True, check=False).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", *PACKAGES], cwd=repository, capture_output=True, text=True, check=False
+    ).stdout
     there = {name for name in listed.split("\0") if name and (repository / name).is_file()}
     assert there <= package_files().keys()
     script = "import suite, suite.cli.entry; from suite.runs.identity import *; from suite.runs.provenance import *; print(suite.__file__, code_version(), *commit_and_dirty())"
     call = [sys.executable, "-c", script]
-    done = subprocess.run(call, cwd=folder, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, check=True, timeout=250)
+    done = subprocess.run(
+        call, cwd=folder, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, check=True, timeout=250
+    )
     here = subprocess.run(call, cwd=repository, capture_output=True, text=True, check=True, timeout=250)
     assert done.stdout.split()[0].startswith(str(folder))
     assert done.stdout.split()[1:] == here.stdout.split()[1:]
@@ -90,9 +103,13 @@ def test_outside_packages_of_a_sweep_travel_and_are_found_there(
     sweep.write_text("space: damped-lora\n")
     build_working_folder(folder, ("night.yaml", sweep), travelling)
     assert {name for name in travelling if ".dist-info/" not in name} == {name for name in files if ".dist-info/" not in name}
-    script = "from suite.registry import METHODS; print(METHODS['damped-lora'].__module__, METHODS.entries['damped-lora'].owner)"
+    script = (
+        "from suite.registry import METHODS; print(METHODS['damped-lora'].__module__, METHODS.entries['damped-lora'].owner)"
+    )
     call = [sys.executable, "-c", script]
-    done = subprocess.run(call, cwd=folder, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, check=True, timeout=250)
+    done = subprocess.run(
+        call, cwd=folder, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, check=True, timeout=250
+    )
     assert done.stdout.split("\n")[0] == "damped_lora.method package 'damped-lora 1.0'"
     plain = StudyConfig.model_validate({"name": "s", "run": {"benchmark": "mini-mtil"}, "space": "lora"})
     assert outside_entries(plain) == []
@@ -108,7 +125,11 @@ def test_the_environment_pins_the_lock_but_not_ray(repository: Path, tmp_path: P
     path = tmp_path / "runtime_env.yaml"
     runtime_environment(path, {"COLUMNS": "140"}, pinned=True)
     fields = yaml.safe_load(path.read_text())
-    pinned = {line.split()[0] for line in (repository / LOCK).read_text().splitlines() if "==" in line and not line.startswith("ray==")}
+    pinned = {
+        line.split()[0]
+        for line in (repository / LOCK).read_text().splitlines()
+        if "==" in line and not line.startswith("ray==")
+    }
     assert {line.split()[0] for line in fields["pip"]} == pinned
     assert fields["env_vars"] == {"COLUMNS": "140"} and fields["config"]["setup_timeout_seconds"] >= 1800
     runtime_environment(path, {}, pinned=False)

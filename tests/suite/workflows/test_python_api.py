@@ -75,7 +75,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_command_leaves_the_same_record(place: Path, tmp_path: Path) -> None:
-    words = ["run", "mini-mtil", "--method", "zero-shot", "--set", "benchmark.domains=[shapes,digits]", "--set", "benchmark.shots=4"]
+    words = [
+        "run",
+        "mini-mtil",
+        "--method",
+        "zero-shot",
+        "--set",
+        "benchmark.domains=[shapes,digits]",
+        "--set",
+        "benchmark.shots=4",
+    ]
     done = CliRunner().invoke(app, [*words, "--tracking", "none", "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     (ours,), (theirs,) = (folder.glob("runs/*") for folder in (place / "out", tmp_path / "out"))
@@ -88,8 +97,21 @@ def test_the_command_leaves_the_same_record(place: Path, tmp_path: Path) -> None
 
 def test_a_run_is_silent_and_tells_its_watcher(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     watcher = Notebook()
-    fresh = suite.run("mini-mtil", method="zero-shot", settings=["benchmark.domains=[shapes]", "benchmark.shots=4"], out=place / "one", tracking="none", watcher=watcher)
-    again = suite.run("mini-mtil", method="zero-shot", settings={"benchmark.domains": ["shapes"], "benchmark.shots": 4}, out=str(place / "one"), tracking="none")
+    fresh = suite.run(
+        "mini-mtil",
+        method="zero-shot",
+        settings=["benchmark.domains=[shapes]", "benchmark.shots=4"],
+        out=place / "one",
+        tracking="none",
+        watcher=watcher,
+    )
+    again = suite.run(
+        "mini-mtil",
+        method="zero-shot",
+        settings={"benchmark.domains": ["shapes"], "benchmark.shots": 4},
+        out=str(place / "one"),
+        tracking="none",
+    )
     assert (fresh.was_found, again.was_found, again.record) == (False, True, fresh.record)
     assert again.outcomes().keys() == fresh.outcomes().keys() != set()
     assert watcher.began == ["mini-mtil zero-shot"]
@@ -113,9 +135,13 @@ def test_tables_are_frames_with_the_documented_columns(place: Path) -> None:
     assert matrix.to_numpy().tolist() == found.record.test
     assert found.record.matrix("validation").shape == (3, 2)
     board = suite.leaderboard(out=place / "out", tracking="none")
-    assert {"benchmark", "setting", "method", "zscl.last", "zscl.last std", "n", "seeds", "wall_seconds", "runs"} <= set(board.columns)
+    assert {"benchmark", "setting", "method", "zscl.last", "zscl.last std", "n", "seeds", "wall_seconds", "runs"} <= set(
+        board.columns
+    )
     assert board["runs"].tolist() == [found.record.run_id]
-    assert {"published", "own", "verdict"} <= set(suite.reproduction(benchmark="xtail", out=place / "out", tracking="none").columns)
+    assert {"published", "own", "verdict"} <= set(
+        suite.reproduction(benchmark="xtail", out=place / "out", tracking="none").columns
+    )
 
 
 def test_a_page_says_where_it_lies_and_what_it_shows(place: Path) -> None:
@@ -123,7 +149,9 @@ def test_a_page_says_where_it_lies_and_what_it_shows(place: Path) -> None:
     assert (page.path.read_text(), page.runs) == (page.html, 1)
 
 
-def test_what_cannot_be_read_goes_to_the_watcher_or_the_log(place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_read_goes_to_the_watcher_or_the_log(
+    place: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (run,) = suite.runs(out=place / "out")
     for name in (run.record.run_id, "damaged"):
         (tmp_path / "runs" / name).mkdir(parents=True)
@@ -145,11 +173,19 @@ def test_what_cannot_be_read_goes_to_the_watcher_or_the_log(place: Path, tmp_pat
         (lambda out: suite.compare(["mini-mtil"], ["lroa"], out=out), "nearest: 'lora'"),
         (lambda out: suite.compare(["mini-mtil"], ["lora", "codyra"], settings={"codyra.rank": 0}, out=out), r"codyra\.rank"),
         (lambda out: suite.sweep(out / "none.yaml", out=out), "no such file"),
-        (lambda out: suite.sweep({"name": "n", "run": {"benchmark": "mini-mtil", "method": "codyra"}, "space": "none"}, out=out), "'none' is not a"),
+        (
+            lambda out: suite.sweep(
+                {"name": "n", "run": {"benchmark": "mini-mtil", "method": "codyra"}, "space": "none"}, out=out
+            ),
+            "'none' is not a",
+        ),
         (lambda out: suite.plan({"name": "n"}, out=out), "sweep: "),
         (lambda out: suite.runs(out=out), "holds no run"),
         (lambda out: suite.leaderboard(out=out, tracking="none"), "holds no run"),
-        (lambda out: suite.reproduction(benchmark="mini-mtil", out=out, tracking="none"), "no published numbers for 'mini-mtil'"),
+        (
+            lambda out: suite.reproduction(benchmark="mini-mtil", out=out, tracking="none"),
+            "no published numbers for 'mini-mtil'",
+        ),
         (lambda out: suite.report(out / "page.html", out=out, tracking="none"), "holds no run"),
         (lambda out: suite.repeat("0000", out=out), "no such run"),
         (lambda out: suite.export("0000", "onnx", out=out), "'onnx' is not an export format"),

@@ -34,8 +34,16 @@ def test_cells_and_outcomes_that_one_side_lacks_differ(make_config: Callable[...
     write_outcomes({**outcomes, ("test", 4, 0): moved}, folder)
     test = [list(line) for line in record.test]
     test[3][0] = None
-    results = [result.model_copy(update={"digests": {}}) for result in (*record.results, record.results[3].model_copy(update={"row": 4}))]
-    write_record(record.model_copy(update={"test": [*test, test[3]], "validation": [*record.validation, [None] * 3], "results": results}), folder)
+    results = [
+        result.model_copy(update={"digests": {}})
+        for result in (*record.results, record.results[3].model_copy(update={"row": 4}))
+    ]
+    write_record(
+        record.model_copy(
+            update={"test": [*test, test[3]], "validation": [*record.validation, [None] * 3], "results": results}
+        ),
+        folder,
+    )
     verdict = repeat(record.run_id, out=tmp_path, data_root=tmp_path, device="cpu")
     assert (verdict.agrees, verdict.differing, verdict.largest_gap) == (False, 2 * len(moved), 0.0)
 

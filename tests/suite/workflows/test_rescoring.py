@@ -41,7 +41,12 @@ def test_equals_a_run_scored_so_from_the_start(scoring: str, trained: tuple[Reco
     record, out = trained
     again = rescore_run(record.run_id, scoring, out, out)
     direct = execute(config(scoring), RunContext(tmp_path, tmp_path, "cpu"))
-    assert (again.run_id, again.scoring, again.metrics, again.setting) == (direct.run_id, scoring, direct.metrics, direct.setting)
+    assert (again.run_id, again.scoring, again.metrics, again.setting) == (
+        direct.run_id,
+        scoring,
+        direct.metrics,
+        direct.setting,
+    )
     assert again.test == direct.test
     assert again.validation == direct.validation
     ours, theirs = (read_outcomes(folder / "runs" / again.run_id) for folder in (out, tmp_path))
