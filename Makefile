@@ -44,8 +44,9 @@ test-slow: setup ## The slow tests: killed processes, whole commands, packaging.
 test-gpu: setup ## The tests that need a CUDA device; they skip without one.
 	@$(BIN)/python -m pytest -m gpu
 
-lint: setup ## Ruff and mypy.
+lint: setup ## Ruff, its formatting and mypy.
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "make lint: not formatted; run 'make format'" >&2; exit 1; }
 	@$(BIN)/mypy
 
 format: setup ## Sort imports and format.
