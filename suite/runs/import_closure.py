@@ -5,7 +5,7 @@
 - The suite's own packages are followed module by module. ``suite.registry`` is left out: it gives names to modules that are
   themselves where a closure begins, and must be free to gain a row.
 - Of an outside package all files count, tables and weights among them, because plug-ins load their own parts in ways that
-  nobody can read; only what Python itself writes there and hidden files do not. From there on,
+  nobody can read; only hidden files and what Python and runs write there do not. From there on,
   outside packages that are no installed library (code in a folder of the user's, an editable installation) are followed too.
 - Libraries are not followed; their versions stand in the record.
 """
@@ -13,9 +13,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.machinery import BYTECODE_SUFFIXES, SOURCE_SUFFIXES
 from importlib.util import find_spec
@@ -27,7 +28,8 @@ from suite.runs.provenance import ROOT
 PACKAGES = ("suite", "trainables", "baselines", "search_spaces")
 LEFT_OUT = "suite.registry"
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
-PACKAGE_CACHE = "__pycache__"
+WRITTEN = frozenset({"__pycache__", "codyra-runs", "mlartifacts", "mlruns"})
+WRITTEN_BEGINNINGS = (".", "mlflow.db")
 
 
 def closure(modules: Iterable[str], root: Path = ROOT) -> Mapping[str, Path]:
@@ -72,15 +74,20 @@ def _outside(package: str) -> dict[str, Path]:
         )
     found: dict[str, Path] = {}
     for place in places:
-        files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if _counts(path.relative_to(place)))
+        files = [place] if place.is_file() else sorted(_files(place))
         found |= {path.relative_to(place.parent).as_posix(): path for path in files if path.is_file()}
     return found
 
 
-def _counts(path: Path) -> bool:
-    """Whether a file of a package, named from its folder, is part of it."""
-    made_by_python = PACKAGE_CACHE in path.parts or path.name.endswith(tuple(BYTECODE_SUFFIXES))
-    return not made_by_python and not any(part.startswith(".") for part in path.parts)
+def _files(package: Path) -> Iterator[Path]:
+    for folder, inner, files in os.walk(package):
+        inner[:] = [name for name in inner if not is_left_out(name)]
+        yield from (Path(folder, name) for name in files if not is_left_out(name))
+
+
+def is_left_out(name: str) -> bool:
+    """Whether a file or folder of this name inside a package is no part of it: hidden, or written by using the package."""
+    return name in WRITTEN or name.startswith(WRITTEN_BEGINNINGS) or name.endswith(tuple(BYTECODE_SUFFIXES))
 
 
 @lru_cache(maxsize=4096)

@@ -17,13 +17,12 @@ from typing import Any
 import yaml
 
 from suite.errors import ConfigError
+from suite.runs.import_closure import is_left_out
 from suite.runs.provenance import COMMIT_FILE, ROOT, commit_and_dirty
 
 PACKAGES = ("suite", "trainables", "baselines", "search_spaces")
 LOCK = "requirements.lock"
 MOST_BYTES = 64 * 2**20
-SKIPPED_FOLDERS = {"__pycache__", "build", "dist", "codyra-runs", "mlartifacts", "mlruns"}
-SKIPPED_ENDINGS = (".pyc", ".pyo", ".egg-info")
 # Ray gives pip ten minutes, which torch alone can take on a slow line; an hour is the longest that is waited.
 SETUP_SECONDS = 3600
 
@@ -33,16 +32,12 @@ def package_files(root: Path = ROOT, packages: Sequence[str] = PACKAGES) -> dict
     found: dict[str, Path] = {}
     for package in packages:
         for folder, names, files in os.walk(root / package):
-            names[:] = sorted(name for name in names if not _left_out(name) and not (Path(folder) / name).is_symlink())
+            names[:] = sorted(name for name in names if not is_left_out(name) and not (Path(folder) / name).is_symlink())
             for name in sorted(files):
-                if not _left_out(name):
+                if not is_left_out(name):
                     path = Path(folder) / name
                     found[path.relative_to(root).as_posix()] = path
     return found
-
-
-def _left_out(name: str) -> bool:
-    return name.startswith(".") or name in SKIPPED_FOLDERS or name.endswith(SKIPPED_ENDINGS)
 
 
 def build_working_folder(

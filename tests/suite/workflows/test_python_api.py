@@ -170,7 +170,7 @@ def test_what_cannot_be_read_goes_to_the_watcher_or_the_log(
         (lambda out: suite.run("mini-mitl", out=out), "nearest: 'mini-mtil'"),
         (lambda out: suite.run("mini-mtil", settings={"method.rnak": 4}, out=out), "method.rnak: unknown key"),
         (lambda out: suite.run("mini-mtil", device="warp", out=out, tracking="none"), "is not a device"),
-        (lambda out: suite.compare(["mini-mtil"], ["lroa"], out=out), "nearest: 'lora'"),
+        (lambda out: suite.compare(["mini-mtil"], ["lorra"], out=out), "nearest: 'lora'"),
         (lambda out: suite.compare(["mini-mtil"], ["lora", "codyra"], settings={"codyra.rank": 0}, out=out), r"codyra\.rank"),
         (lambda out: suite.sweep(out / "none.yaml", out=out), "no such file"),
         (
