@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite.backbones import causal_lm, lm_network
+from suite.backbones import lm_network
 from suite.backbones.answer_loss import IGNORED, answer_loss
 from suite.backbones.causal_learner import CausalLearner
 from suite.backbones.causal_lm import MiniLMConfig
@@ -87,7 +87,7 @@ def test_a_learner_gets_the_same_step_with_and_without_logits(
     rows = torch.arange(6)
     plain = loss_and_gradients(adapted(stream), rows)
     monkeypatch.setattr(lm_network, "LOGITS_AT_ONCE", 0)
-    monkeypatch.setattr(causal_lm, "answer_loss", lambda *given: answer_loss(*given, at_once=2000))
+    monkeypatch.setattr(causal_learner, "answer_loss", lambda *given: answer_loss(*given, at_once=2000))
     learner = adapted(stream)
     learner.pad_multiple, learner.answer_multiple = multiples
     apart = loss_and_gradients(learner, rows)
