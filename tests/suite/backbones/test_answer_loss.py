@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite.backbones import lm_network
+from suite.backbones import causal_learner, lm_network
 from suite.backbones.answer_loss import IGNORED, answer_loss
 from suite.backbones.causal_learner import CausalLearner
 from suite.backbones.causal_lm import MiniLMConfig
