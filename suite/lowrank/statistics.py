@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -30,7 +29,7 @@ def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[],
     wanted = {slot.name for slot in slots}
     maps = [found for module in network.modules() if isinstance(found := getattr(module, "map", None), FrozenMap)]
     totals: dict[str, Tensor] = {}
-    counts: Counter[int] = Counter()  # id of a sum -> inputs in it
+    counts: dict[int, Tensor] = {}  # id of a sum -> inputs in it, on the sum's device
     latest: list[tuple[Tensor, Tensor]] = []  # the input that came by last and its sum
     for found in maps:
         names = [slot.name for slot in found.slots if slot.name in wanted]
@@ -39,6 +38,7 @@ def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[],
         weight = found.slots[0].weight
         kind = torch.float64 if weight.device.type == "cpu" else torch.float32
         total = torch.zeros(weight.shape[1], weight.shape[1], dtype=kind, device=weight.device)
+        counts[id(total)] = torch.zeros((), dtype=kind, device=weight.device)
         totals.update(dict.fromkeys(names, total))
 
         def add(x: Tensor, total: Tensor = total, names: Sequence[str] = names) -> None:
@@ -47,10 +47,13 @@ def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[],
                 return
             latest[:] = [(x, total)]
             mask = seen()
-            x = x.detach() if mask is None or x.dim() < 3 else x.detach() * mask[..., None]  # a row of zeros adds nothing
-            rows = x.reshape(-1, x.shape[-1]).to(total.dtype)
+            rows = x.detach().reshape(-1, x.shape[-1]).to(total.dtype)
+            if mask is None or x.dim() < 3:
+                counts[id(total)] += len(rows)
+            else:  # a row of zeros adds nothing, and asks the device for nothing as picking rows would
+                rows = rows * mask.reshape(-1, 1)
+                counts[id(total)] += mask.sum()
             total.addmm_(rows.T, rows)
-            counts[id(total)] += len(rows)
 
         found.listener = add
     try:
@@ -60,7 +63,7 @@ def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[],
         for found in maps:
             found.listener = None
     for total in {id(total): total for total in totals.values()}.values():
-        total /= max(1, counts[id(total)])
+        total /= counts[id(total)].clamp(min=1)
 
 
 def weight_gradients(
