@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.errors import ConfigError, library_reason, unknown_name
+from suite.loggers import quieted
 from suite.randomness import derived_seed
 
 Tokenizer = Callable[[Sequence[str]], Tensor]
@@ -41,7 +42,8 @@ def load_open_clip(model: str, pretrained: str | None) -> tuple[nn.Module, Token
             f"backbone.model: '{model}' has the plain GELU but OpenAI's weights need the quick one; use '{model}-quickgelu'."
         )
     try:
-        with torch.random.fork_rng(devices=[]):
+        # open_clip writes to the root logger, and warns of random weights also where a config asks for them
+        with quieted([None] if pretrained is None else []), torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed("open_clip", model))  # weights that are not loaded are the same for every run
             network = open_clip.create_model(model, pretrained=pretrained, precision="fp32")
     except Exception as error:  # files from elsewhere make the libraries that read them raise anything

@@ -178,13 +178,10 @@ def _workload(
     tasks: int = 1,
     test_share: float = 0.01,
 ) -> Workload:
-    import logging
-
     import torch
 
     from suite.measuring.workload import Workload
     from trainables.device import choose_device
 
-    logging.disable(logging.WARNING)  # open_clip warns of random weights, which are meant here
     torch.set_num_threads(threads)
     return Workload(choose_device(device), backbone, method, precision, batch_size, steps, tasks, test_share)

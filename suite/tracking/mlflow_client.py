@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from suite.errors import ConfigError
+from suite.loggers import kept, quieted
 from suite.proxies import proxy_of, reach_directly, without_password
 from suite.tracking.mlflow_place import artifact_place, database_file, follow_move
 
@@ -119,12 +119,6 @@ def quoted(value: str) -> str:
 
 @contextmanager
 def quiet_mlflow() -> Iterator[None]:
-    """MLflow and its database tools say only what went wrong."""
-    before = {name: logging.getLogger(name).level for name in QUIET}
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
+    """MLflow and its database tools say only what went wrong, and leave the other loggers as they are."""
+    with quieted(QUIET), kept():
         yield
-    finally:
-        for name, level in before.items():
-            logging.getLogger(name).setLevel(level)

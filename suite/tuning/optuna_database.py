@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from suite.errors import DataError, SuiteError
 from suite.files import sqlite_uri
+from suite.loggers import kept
 
 DATABASE = "optuna.db"
 LOCKED_SECONDS = 60.0  # SQLite's own patience; a copy or a backup of a study takes seconds
@@ -32,7 +33,8 @@ def open_database(folder: Path) -> RDBStorage:
             raise error from None
 
     try:
-        storage = RDBStorage(sqlite_uri(file), engine_kwargs={"connect_args": {"timeout": LOCKED_SECONDS}})
+        with kept():
+            storage = RDBStorage(sqlite_uri(file), engine_kwargs={"connect_args": {"timeout": LOCKED_SECONDS}})
     except (SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError, AssertionError) as error:
         raise _explained(error, file) or DataError(_damaged(file, str(error))) from None
     event.listen(storage.engine, "handle_error", in_plain_words)

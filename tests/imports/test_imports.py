@@ -25,7 +25,15 @@ PACKAGES = ("suite", "trainables", "baselines", "search_spaces")
 # Lowest first. A module belongs to the name that is nearest to its own; it imports what has the same name and the floors below.
 FLOORS = (
     ("suite.errors",),
-    ("suite.files", "suite.hardware", "suite.proxies", "suite.randomness", "suite.registration", "suite.signals"),
+    (
+        "suite.files",
+        "suite.hardware",
+        "suite.loggers",
+        "suite.proxies",
+        "suite.randomness",
+        "suite.registration",
+        "suite.signals",
+    ),
     ("suite.hashing", "suite.settings", "suite.yaml_files", "suite.cost_meter"),
     ("suite.data", "suite.lowrank", "suite.metrics"),
     ("suite.benchmarks.stream", "suite.tuning.space"),  # four nouns stand below the configs that name them
