@@ -36,7 +36,7 @@ demo: setup ## Five methods on two streams, a 12-trial study, the leaderboard: a
 	@$(BIN)/codyra-suite demo
 
 test: setup ## The tests: at most 10 minutes on 2 cores.
-	@$(BIN)/python -m pytest -m "not slow and not gpu"
+	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not gpu"
 
 test-slow: setup ## The slow tests: killed processes, whole commands, packaging.
 	@$(BIN)/python -m pytest -m "slow and not gpu"

@@ -32,6 +32,8 @@ class JointConfig(MethodConfig):
 class Joint(Finetune):
     """Fine-tuning whose every step also sees a batch of earlier tasks."""
 
+    extra_data = "all earlier tasks"
+
     def __init__(self) -> None:
         super().__init__()
         self.earlier = 0  # tasks before the current one

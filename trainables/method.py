@@ -102,17 +102,24 @@ class Method(ABC):
         needs: kinds of backbone that the method can serve, and ``references`` where it cannot do without a reference set; refused
             before anything is trained where the run has something else.
         decision: ``sample`` when the answer to an example depends on that example alone, ``batch`` when on those beside it too.
+        task_id_at_test: the answer needs to be told which task an example belongs to.
+        extra_data: what is used beside the examples of the task at hand, in a word or two (``stored examples``); empty for nothing.
+        mergeable: what was learned ends in the backbone's own weights, so that answering costs what it cost before.
         jumps: why the function may change between the end of a task and the first step of the next; None: it must not.
         capturable: the hooks ``loss``, ``after_backward`` and ``after_step`` read nothing back from the device and take what changes
             from step to step from tensors that ``before_step`` fills, not from ``Step``; such steps are recorded and replayed on GPUs.
             ``extra_batches`` of such a method does not depend on what the network has learned in the task, so it may be asked ahead.
         carry_optimizer: go on with the same optimizer state over task boundaries.
 
-    ``decision``, ``jumps`` and ``carry_optimizer`` may depend on the config; a method sets them when it is built.
+    All but ``needs`` and ``capturable`` may depend on the config; a method sets them when it is built. The four from ``decision`` to
+    ``mergeable`` are columns of the leaderboard.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"clip", "lm"})
     decision: Literal["sample", "batch"] = "sample"
+    task_id_at_test: bool = False
+    extra_data: str = ""
+    mergeable: bool = True
     jumps: str | None = None
     capturable: ClassVar[bool] = False
 
@@ -207,6 +214,15 @@ class Method(ABC):
 
         Puts what stands between A and B of branches back: their tensors are restored afterwards, their code cannot be.
         """
+
+    def traits(self) -> dict[str, bool | str]:
+        """What tables say of the method beside its scores."""
+        return {
+            "decision": self.decision,
+            "task_id_at_test": self.task_id_at_test,
+            "extra_data": self.extra_data,
+            "mergeable": self.mergeable,
+        }
 
     def facts(self) -> MethodFacts:
         """Counts for the record, asked for after ``end_task``."""

@@ -169,9 +169,8 @@ class _Run:
         shared = row_zero_folder(config, stream.fingerprint(), device, self.run_context.out)
         if isinstance(trainer.learner, EmbedsTexts):
             trainer.learner.embeddings.shelf = shared
-        self.record = (self._resumed(stored, trainer) if stored else None) or self._begun(
-            device, stored.record if stored else None
-        )
+        resumed = self._resumed(stored, trainer) if stored else None
+        self.record = resumed or self._begun(device, trainer.method.traits(), stored.record if stored else None)
         start = self.record.tasks_done
         try:
             if not self.record.test:
@@ -233,7 +232,7 @@ class _Run:
             self.store.rewind(record)
         return record
 
-    def _begun(self, device: torch.device, stored: Record | None) -> Record:
+    def _begun(self, device: torch.device, traits: dict[str, bool | str], stored: Record | None) -> Record:
         """A new record; of a ``stored`` one that cannot be gone on with, what studies know it by stays."""
         owner = stored or self.run_context
         config, stream = self.prepared.config, self.prepared.stream
@@ -258,6 +257,7 @@ class _Run:
             tasks=list(stream.task_names),
             item_digests={s: [text_hash(getattr(t, s).ids)[:16] for t in stream.tasks] for s in SPLITS if s != "train"},
             started_at=datetime.now(UTC),
+            traits=traits,
             carrier=self.run_context.carrier,
             study=owner.study,
             trial=owner.trial,

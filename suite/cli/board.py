@@ -17,6 +17,9 @@ from suite.leaderboard.ledger import source_notes
 from suite.leaderboard.table import number_text, shown_metrics, task_columns, undefined_metrics, with_spread
 
 MARKS = {"best": " ◆", "not separable": " ◇"}
+MEGABYTE = 1e6
+# Columns that tell methods apart, with their heads; shown where the rows differ.
+TRAITS = {"decision": "decision", "task_id_at_test": "task id\nat test", "extra_data": "extra\ndata", "mergeable": "mergeable"}
 EXACT = 1e15  # below it a float that holds a count holds every digit of it
 LEGEND = "◆ best after the last task, ◇ not separable from it (paired over examples and shared seeds, Holm, 5 %)"
 
@@ -47,6 +50,7 @@ def board_sheet(part: pd.DataFrame, title: str) -> Sheet:
     """
     names, tasks = shown_metrics(part), [name for name in task_columns(part) if part[name].notna().any()]
     budgets = sorted(set(part["budget"]))
+    traits = [name for name in TRAITS if len(set(part[name]) - {""}) > 1]
     columns = [
         Column("method", wraps=True),
         *(Column(name.replace(".", "\n", 1)) for name in names),
@@ -58,6 +62,8 @@ def board_sheet(part: pd.DataFrame, title: str) -> Sheet:
         Column("seconds", optional=4),
         Column("GiB", optional=5),
         *([Column("budget", wraps=True, optional=1)] if len(budgets) > 1 else []),
+        Column("carried\nMB", optional=6),
+        *(Column(TRAITS[name], wraps=True, optional=7) for name in traits),
     ]
     rows = [
         [
@@ -71,6 +77,8 @@ def board_sheet(part: pd.DataFrame, title: str) -> Sheet:
             "-" if math.isnan(row["wall_seconds"]) else f"{row['wall_seconds']:.0f}",
             "-" if math.isnan(row["peak_gib"]) else f"{row['peak_gib']:.2f}",
             *([str(row["budget"])] if len(budgets) > 1 else []),
+            "-" if math.isnan(row["carried_bytes"]) else f"{row['carried_bytes'] / MEGABYTE:.2f}",
+            *(str(row[name]) or "-" for name in traits),
         ]
         for _, row in part.iterrows()
     ]

@@ -20,7 +20,7 @@ from suite.leaderboard.study_figures import flat_config, parameters_of, study_fr
 from suite.leaderboard.table import leaderboard_frame, shown_metrics, undefined_metrics, with_spread
 from suite.runs.record import Record
 
-MIB = 2**20
+MEGABYTE = 1e6
 # Column of the frame -> its head here and what its values are divided by.
 BESIDE: Mapping[str, tuple[str, float]] = {
     "n": ("n", 1),
@@ -29,13 +29,20 @@ BESIDE: Mapping[str, tuple[str, float]] = {
     "wall_seconds": ("seconds", 1),
     "peak_gib": ("GiB", 1),
     "trainable_parameters": ("trainable", 1),
-    "carried_bytes": ("carried MiB", MIB),
+    "carried_bytes": ("carried MB", MEGABYTE),
+    "decision": ("decision", 1),
+    "task_id_at_test": ("task id at test", 1),
+    "extra_data": ("extra data", 1),
+    "mergeable": ("mergeable", 1),
     "budget": ("budget", 1),
     "selection": ("selection", 1),
     "commit": ("commit", 1),
     "unfinished": ("unfinished", 1),
 }
-SAID_ONCE = {"budget": "budget per task", "commit": "commit", "selection": "chosen by"}  # no column where all rows agree
+SAID_ONCE = {
+    **{"budget": "budget per task", "commit": "commit", "selection": "chosen by", "decision": "an answer depends on the"},
+    **{"task_id_at_test": "task id at test", "extra_data": "extra data", "mergeable": "mergeable"},
+}  # no column where all rows agree
 LEDGER = (
     *("method", "metric", "published", "own", "n", "difference", "tolerance", "verdict", "why"),
     *("setting", "order", "backbone", "grade", "source"),

@@ -22,7 +22,9 @@ from suite.runs.record import Record
 KEYS = ("benchmark", "setting", "method", "scoring", "data_fingerprint", "code_version", "settings_hash")
 TASK = "last: "
 COSTS = ("trainable_parameters", "effective_rank", "no_signal_rank", "carried_bytes", "wall_seconds", "peak_gib")
+TRAITS = ("decision", "task_id_at_test", "extra_data", "mergeable")
 ABOUT = (
+    *TRAITS,
     *("standing", "p_vs_best", "n", "seeds", "orders", "tasks", "undefined", "unfinished", "backbone", "budget", "lr"),
     *("study", "trials", "selection", "optimism", "commit", "config_hash", "runs", "data_fingerprint"),
 )
@@ -107,6 +109,7 @@ def _row(
     training = group[0].config["training"]
     commits = {(record.commit or "")[:12] + ("+" if record.dirty else "") for record in group}
     return row | {
+        **{name: trait_text(group, name) for name in TRAITS},
         "standing": "",
         "p_vs_best": math.nan,
         "n": len(finished),
@@ -143,6 +146,12 @@ def cost_columns(record: Record) -> Mapping[str, float]:
     found = run_costs(record.results)
     values = {**found._asdict(), "peak_gib": found.peak_bytes / 2**30}
     return {name: math.nan if values[name] is None else float(values[name]) for name in COSTS}
+
+
+def trait_text(group: Sequence[Record], name: str) -> str:
+    """A trait of these runs' method, as tables show it: ``yes``, ``no`` or a word; empty where no record says it."""
+    said = dict.fromkeys(record.traits[name] for record in group if name in record.traits)
+    return ", ".join(("yes" if value else "no") if isinstance(value, bool) else value or "none" for value in said)
 
 
 def tasks_text(group: Sequence[Record]) -> str:

@@ -84,6 +84,8 @@ class Record(BaseModel):
         status: ``finished``; ``stopped`` (by a stopping rule, after the last row); ``failed`` (``reason`` says why).
         study, trial: of the study whose trial made the run.
         reused_by: study -> its trial that asked for the same run, which was not trained again.
+        traits: what the method is, as tables show it: ``decision``, ``task_id_at_test``, ``extra_data``, ``mergeable``; empty in records
+            of before schema 3.
         selection: rule by which tables choose among the trials of ``study``; null = the default one.
         item_digests: per split and task a hash over the example ids, so that outcomes of two runs can be paired.
     """
@@ -115,6 +117,7 @@ class Record(BaseModel):
     reason: str | None = None
     started_at: datetime
     ended_at: datetime | None = None
+    traits: dict[str, bool | str] = Field(default_factory=dict)
     carrier: str = "direct"
     study: str | None = None
     trial: int | None = None

@@ -21,6 +21,7 @@ ROWS: Cells = [[50.0, 50.0, 50.0], [80.0, 60.0, 40.0], [84.0, 90.0, 50.0], [70.0
 COLUMNS = [
     *("benchmark", "setting", "method", "zscl.last", "zscl.last std", "gem.bwt", "gem.bwt std"),
     *("trainable_parameters", "effective_rank", "no_signal_rank", "carried_bytes", "wall_seconds", "peak_gib"),
+    *("decision", "task_id_at_test", "extra_data", "mergeable"),
     *("standing", "p_vs_best", "n", "seeds", "orders", "tasks", "undefined", "unfinished", "backbone", "budget", "lr"),
     *("study", "trials", "selection", "optimism", "commit", "config_hash", "runs"),
     *("data_fingerprint", "code_version", "settings_hash", "scoring"),
@@ -194,3 +195,13 @@ def test_no_cell_of_a_csv_begins_like_a_formula() -> None:
     read = pd.read_csv(StringIO(to_csv(frame)))
     assert list(read["'=name"]) == [*(f"'{text}" for text in texts[:-1]), "plain"]
     assert list(read["number"]) == list(frame["number"])
+
+
+def test_traits_are_words_and_empty_where_no_record_says_them(make_record: Callable[..., Record]) -> None:
+    record = make_record().model_copy(
+        update={"traits": {"decision": "batch", "task_id_at_test": False, "extra_data": "", "mergeable": True}}
+    )
+    (row,) = leaderboard_frame([record]).to_dict("records")
+    assert [row[name] for name in ("decision", "task_id_at_test", "extra_data", "mergeable")] == ["batch", "no", "none", "yes"]
+    (old,) = leaderboard_frame([make_record()]).to_dict("records")
+    assert [old[name] for name in ("decision", "task_id_at_test", "extra_data", "mergeable")] == [""] * 4
