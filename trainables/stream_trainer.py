@@ -13,29 +13,29 @@ from torch import Tensor
 
 from suite.backbones.learner import Batch, Learner, Outcomes
 from suite.benchmarks.stream import Stream
-from suite.cost_meter import CostMeter, peak_bytes
-from suite.data.buckets import length_bucketed_order
+from suite.cost_meter import CostMeter
+from suite.data.buckets import epoch_after_epoch
 from suite.data.examples import Split
-from suite.errors import ConfigError, TrainingDiverged, unknown_name
+from suite.errors import TrainingDiverged
 from suite.lowrank.journal import Journal
 from suite.parts import TrainingConfig
 from suite.randomness import RandomStreams
-from suite.runs.record import TaskCosts, TaskResult
+from suite.runs.record import TaskResult
 from trainables.batch_feed import BatchFeed, HostReader, own_stream
 from trainables.budget import learning_rate, step_count
 from trainables.captured_step import StepRunner, TaskStep
 from trainables.checkpoint import optimizer_tensors, restore_optimizer
 from trainables.method import Method, TaskContext
+from trainables.needs import check_needs
 from trainables.passes import Pass
 from trainables.plain_step import PlainStep
 from trainables.precision import evaluating
-from trainables.task_facts import copied_tests, together
+from trainables.task_facts import copied_tests, costs, together
 from trainables.worker_group import ALONE, WorkerGroup
 
 EVALUATED: tuple[Split, ...] = ("validation", "test")
 Scores = dict[Split, list[Outcomes | None]]  # by task; None where the protocol asks for no evaluation
 StepListener = Callable[[int, int, int, float], None]  # task, step, steps of the task, loss
-BACKBONE_KINDS = {"clip": "a CLIP", "lm": "a language model"}
 CHECK_EVERY = 20  # steps between looks at the loss; each look waits for the device
 
 
@@ -63,7 +63,7 @@ class StreamTrainer:
         journal: what was merged so far; part of every checkpoint.
         plain: learn and evaluate by the plain reference instead of the fast ways.
         optimizer_state: tensors of the last optimizer when the method carries it over tasks.
-        untouched: outcomes of row 0; a method that does not train repeats them instead of measuring the same network again.
+        row_zero: outcomes of row 0; a method that does not train repeats them instead of measuring the same network again.
     """
 
     learner: Learner
@@ -78,7 +78,7 @@ class StreamTrainer:
     row_zero: Scores | None = None
 
     def __post_init__(self) -> None:
-        self._refuse_what_cannot_work()
+        check_needs(self.method, self.learner, self.training)
         self.journal = Journal(self.learner.slots)
         self.learner.plain = self.plain
         self.learner.label_smoothing = self.training.label_smoothing
@@ -88,22 +88,6 @@ class StreamTrainer:
         steps = [self.step_count(index) for index in range(len(self.stream))]
         self.method.check_budget(self.stream.task_names, steps)
 
-    def _refuse_what_cannot_work(self) -> None:
-        kind, needs = self.learner.kind, self.method.needs
-        if kind not in needs:
-            wanted = " or ".join(BACKBONE_KINDS[need] for need in sorted(needs) if need in BACKBONE_KINDS)
-            raise ConfigError(
-                f"method: {type(self.method).__name__} needs {wanted}, and the backbone is {BACKBONE_KINDS[kind]}; choose another "
-                "method or another benchmark."
-            )
-        if "references" in needs and self.learner.references is None:
-            raise ConfigError(
-                f"method: {type(self.method).__name__} needs a reference set of pictures and captions; name its folder as references.folder."
-            )
-        for name in self.training.per_task:
-            if name not in self.stream.task_names:
-                raise unknown_name("task", name, self.stream.task_names, where="training.per_task")
-
     @property
     def stream(self) -> Stream:
         return self.learner.stream
@@ -112,7 +96,7 @@ class StreamTrainer:
         """Row 0: the untouched backbone."""
         meter = CostMeter(self.learner.device)
         outcomes = self._evaluate(meter, tasks_done=0)
-        return TaskReport(TaskResult(row=0, task=None, costs=self._costs(meter, 0, 0)), outcomes)
+        return TaskReport(TaskResult(row=0, task=None, costs=costs(meter, 0, 0)), outcomes)
 
     def rows(self, start: int) -> Iterator[TaskReport]:
         """Learn task after task from index ``start`` on and yield after each; the caller may stop iterating.
@@ -135,7 +119,7 @@ class StreamTrainer:
         result = TaskResult(
             row=index + 1,
             task=context.task.name,
-            costs=self._costs(meter, facts.trainable_parameters, facts.carried_bytes),
+            costs=costs(meter, facts.trainable_parameters, facts.carried_bytes),
             effective_rank=facts.effective_rank,
             no_signal_rank=facts.no_signal_rank,
             update_norm=self.journal.update_norms(),
@@ -219,7 +203,8 @@ class StreamTrainer:
         return steps
 
     def _feed(self, context: TaskContext, count: int) -> BatchFeed:
-        batches = self._row_batches(context)
+        lengths = self.learner.lengths(context.index)
+        batches = epoch_after_epoch(len(context.task.train), self.training.batch_size, self.random["batch"], lengths)
         reads_host = isinstance(self.learner, HostReader) and self.learner.reads_host(context.index)
         return BatchFeed(
             lambda: self._passes(context, next(batches)),
@@ -237,17 +222,6 @@ class StreamTrainer:
             batches, weight = self.group.share(whole)
             passes.append(Pass(batches, weight * len(some) / len(rows)))
         return passes
-
-    def _row_batches(self, context: TaskContext) -> Iterator[Tensor]:
-        """Rows of the training split, shuffled anew every epoch, the last partial batch kept."""
-        generator = self.random["batch"]
-        count, size = len(context.task.train), self.training.batch_size
-        lengths = self.learner.lengths(context.index)
-        while True:
-            if lengths is None:
-                yield from torch.randperm(count, generator=generator).split(size)
-            else:
-                yield from length_bucketed_order(lengths, size, generator)
 
     def _look(self, context: TaskContext, index: int, loss: Tensor) -> None:
         value = float(loss)
@@ -278,17 +252,3 @@ class StreamTrainer:
 
     def _never_changes(self) -> bool:
         return self.method.steps(self.context(0)) is None
-
-    def _costs(self, meter: CostMeter, trainable: int, carried: int) -> TaskCosts:
-        return TaskCosts(
-            steps=meter.steps,
-            wall_seconds=meter.wall_seconds(),
-            train_seconds=meter.train_seconds,
-            evaluate_seconds=meter.evaluate_seconds,
-            device_seconds=meter.device_seconds(),
-            peak_bytes=peak_bytes(),
-            device_peak_bytes=meter.device_peak_bytes(),
-            wait_seconds=meter.wait_seconds if meter.steps else None,
-            trainable_parameters=trainable,
-            carried_bytes=carried,
-        )

@@ -1,8 +1,8 @@
-"""Length buckets: batches whose rows have similar token counts, so that little of a batch is padding."""
+"""In which order rows are trained on; rows of similar token counts share a batch, so that little of it is padding."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,6 +10,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 WINDOW_BATCHES = 32  # rows are sorted only within this many batches, so that an epoch stays close to a random order
+
+
+def epoch_after_epoch(
+    count: int, batch_size: int, generator: torch.Generator, lengths: NDArray[np.int64] | None
+) -> Iterator[Tensor]:
+    """Rows 0..count-1 in batches without end, shuffled anew every epoch, the last partial batch kept.
+
+    Args:
+        lengths: (count,) tokens of every row where rows are bucketed by them.
+    """
+    while True:
+        if lengths is None:
+            yield from torch.randperm(count, generator=generator).split(batch_size)
+        else:
+            yield from length_bucketed_order(lengths, batch_size, generator)
 
 
 def length_bucketed_order(lengths: NDArray[np.int64], batch_size: int, generator: torch.Generator) -> list[Tensor]:

@@ -71,6 +71,7 @@ HOMES = {
 HEAVY = {*HOMES, "torch", "torchvision", "pandas", "scipy", "sklearn", "sqlalchemy", "pyarrow"}
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base"}
 MAX_LINES = 330
+TIGHTER = {"trainables/stream_trainer.py": 270}  # one loop: what is not the loop stands elsewhere
 MAX_FUNCTION_LINES = 60
 
 
@@ -228,7 +229,7 @@ def _normal(name: str) -> str:
 
 def test_modules_stay_short() -> None:
     lengths = {relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
-    assert not {path: count for path, count in lengths.items() if count > MAX_LINES}
+    assert not {path: count for path, count in lengths.items() if count > TIGHTER.get(path, MAX_LINES)}
 
 
 def test_functions_stay_short() -> None:
