@@ -11,6 +11,7 @@ import yaml
 
 from suite.config import RunConfig, apply_overrides, validate
 from suite.errors import ConfigError
+from suite.registry import METHODS
 from suite.workflows.configs import run_config
 from suite.yaml_files import load_yaml
 
@@ -63,7 +64,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     (
         "unknown method lists all",
         {"method": "xyz"},
-        "use one of codyra, finetune, inflora, joint, loda, lora, olora, replay, sdlora, zero-shot",
+        f"use one of {', '.join(sorted(METHODS))}",
     ),
     ("nearest key", {"settings": ["method.rnak=3"]}, "method.rnak: unknown key.*nearest: 'rank'"),
     ("nearest training key", {"settings": ["training.step=3"]}, "training.step: unknown key.*nearest: 'steps'"),
