@@ -15,6 +15,7 @@ for command in (
     perf_speed.stream,
     perf_speed.profile,
     perf_speed.packing,
+    perf_speed.methods,
     perf.data,
     perf.sweep,
     perf.stopping,

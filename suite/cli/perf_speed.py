@@ -1,7 +1,9 @@
-"""Commands ``dev perf step``, ``eval``, ``stream``, ``profile`` and ``packing``: the fast path against the plain reference."""
+"""Commands ``dev perf step``, ``eval``, ``stream``, ``profile`` and ``packing``: the fast path against the plain reference; and
+``dev perf methods``: all methods beside LoRA."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -10,6 +12,7 @@ from suite.cli.options import DeviceOption
 from suite.cli.perf import print_rows
 
 if TYPE_CHECKING:
+    from suite.measuring.method_costs import MethodCost
     from suite.measuring.workload import Workload
 
 BackboneOption = Annotated[
@@ -164,6 +167,53 @@ def packing(
     typer.echo(
         "a single trial fills the device; run one at a time" if best == 1 else f"{best} trials at once are worth it here"
     )
+
+
+def methods(
+    backbone: BackboneOption = "mini-clip",
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="Measure this one only, beside LoRA; can be given several times.")
+    ] = None,
+    tasks: Annotated[int, typer.Option("--tasks", min=1, help="First tasks of the stream.")] = 3,
+    steps: Annotated[int, typer.Option("--steps", min=2, help="Optimizer steps per task.")] = 30,
+    batch_size: BatchOption = 32,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="All methods in turn, so many times.")] = 3,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Every method beside LoRA on the same stream: its step, the whole stream, what it carries, how it answers.
+
+    Examples:
+
+        codyra-suite dev perf methods
+
+        codyra-suite dev perf methods --backbone mini-lm --batch-size 8
+    """
+    from suite.cli.progress import TerminalWatcher
+    from suite.measuring.method_costs import measure_methods
+    from suite.registry import METHODS
+
+    work = _workload(backbone, "lora", device, "fp32", batch_size, threads, steps=steps, tasks=tasks)
+    with TerminalWatcher().begin("methods", rounds * len({"lora", *(method or METHODS)})) as bar:
+        found = measure_methods(work, rounds, method or (), on_done=bar.done)
+    _print_methods(found, f"{backbone}, {tasks} tasks x {steps} steps x {batch_size}")
+
+
+def _print_methods(found: Sequence[MethodCost], title: str) -> None:
+    from suite.cli.tables import Column, Sheet, print_sheet
+
+    heads = ("step\n/ LoRA", "stream\n/ LoRA", "carried\nMB", "decision", "task id\nat test", "extra data", "mergeable")
+    rows = []
+    for cost in found:
+        if cost.traits is not None:
+            said = ["-" if cost.step_ratio is None else f"{cost.step_ratio:.2f}", f"{cost.stream_ratio:.2f}"]
+            told = [
+                ("yes" if value else "no") if isinstance(value, bool) else value or "none" for value in cost.traits.values()
+            ]
+            rows.append([cost.method, *said, f"{cost.carried_bytes / 1e6:.2f}", *told])
+    notes = [f"{cost.method}: not measured, {cost.refused}" for cost in found if cost.refused]
+    columns = [Column("method"), *(Column(head, wraps=head == "extra data") for head in heads)]
+    print_sheet(Sheet(title, columns, rows, notes))
 
 
 def _workload(

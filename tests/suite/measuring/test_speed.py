@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from suite.cli.main import app
 from suite.data.image_facts import stream_facts
+from suite.measuring.method_costs import measure_methods
 from suite.measuring.packing import Packing, best_count
 from suite.measuring.step import measure_evaluation, measure_step, measure_stream
 from suite.measuring.step_profile import _covered, profile_steps
@@ -88,3 +89,14 @@ def test_wrong_input_is_refused_in_one_sentence(arguments: list[str], words: str
     result = CliRunner().invoke(app, ["dev", "perf", *arguments])
     assert isinstance(result.exception, ConfigError)
     assert words in str(result.exception)
+
+
+def test_every_method_is_measured_beside_lora() -> None:
+    work = Workload(torch.device("cpu"), method="lora", batch_size=4, steps=2, tasks=2)
+    told: list[int] = []
+    lora, joint, zero_shot = measure_methods(work, 1, ["joint", "zero-shot"], told.append)
+    assert (lora.method, lora.step_ratio, lora.stream_ratio) == ("lora", 1.0, 1.0)
+    assert joint.step_ratio is not None and joint.step_ratio > 0
+    assert joint.traits is not None and joint.traits["extra_data"] == "all earlier tasks"
+    assert "does not learn" in zero_shot.refused
+    assert told == [1, 2, 3]
