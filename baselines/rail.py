@@ -91,6 +91,7 @@ class Rail(Method):
 
     def __init__(self, mix: float) -> None:
         super().__init__()
+        self.mergeable = False
         self.mix = mix
         self.seen = 0
 
@@ -192,6 +193,7 @@ class RailDual(Rail):
     def __init__(self, config: RailDualConfig) -> None:
         super().__init__(config.mix)
         self.config = config
+        self.extra_data = "stored features"
         self.features = self.alpha = torch.empty(0, 0)
         self.classes = torch.empty(0, dtype=torch.int64)
 

@@ -239,6 +239,12 @@ class CausalLearner:
     def without(self, *keys: str) -> AbstractContextManager[None]:
         return parts_off(self.sites, keys)
 
+    def class_features(self, tasks: Sequence[int], *, judged: bool) -> Tensor:
+        raise TypeError("a language model has no classes; a method that compares with them needs a CLIP")
+
+    def compare(self, features: Tensor, classes: Tensor) -> Tensor:
+        raise TypeError("a language model has no classes; a method that compares with them needs a CLIP")
+
     def distil_logits(self, batch: Batch, output: Output) -> Tensor:
         return output.logits[batch.inputs["answer_ids"] != IGNORED]
 

@@ -163,9 +163,13 @@ class ClassPrompts:
     def eval_tokens(self) -> PromptSets:
         return self._eval
 
+    def prompt_sets(self, tasks: Sequence[int]) -> Tensor:
+        """(classes,) which of the stream's distinct evaluation prompt sets each class of ``tasks`` has."""
+        return torch.cat([self.judged[self._starts[index] : self._starts[index + 1]] for index in tasks])
+
     def candidates(self, tasks: Sequence[int]) -> Candidates:
         """Label space made of the classes of ``tasks``, in that order."""
-        sets = torch.cat([self.judged[self._starts[index] : self._starts[index + 1]] for index in tasks])
+        sets = self.prompt_sets(tasks)
         unique_rows, column, counts = sets.unique(return_inverse=True, return_counts=True)
         firsts = _firsts(column)
         if not self.merge:

@@ -173,7 +173,7 @@ class ClipLearner:
         involved = self._involved(batch)
         space = self.prompts.label_space(involved)
         texts = self._train_texts(involved, space)
-        logits = self._scale() * self._similarity(images, texts)  # (n, classes of the involved tasks)
+        logits = self.compare(images, texts)  # (n, classes of the involved tasks)
         targets = space.targets(batch.inputs["tasks"], batch.inputs["labels"])
         if batch.label_space == "own" and len(involved) > 1:
             logits = logits.masked_fill(space.foreign(batch.inputs["tasks"]), -torch.inf)
@@ -208,10 +208,6 @@ class ClipLearner:
         if any(slot.parts or slot.weight.requires_grad for slot in slots):
             return True
         return encoder == "vision" and any(parameter.requires_grad for parameter in self.network.visual.parameters())  # type: ignore[union-attr]
-
-    def _scale(self) -> Tensor:
-        scale: Tensor = self.network.logit_scale.exp()  # type: ignore[operator]
-        return scale
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (n, 3, h, w) to unit embeddings (n, dim)."""
@@ -280,7 +276,7 @@ class ClipLearner:
     def _scores(self, images: Tensor, embedded: Tensor, candidates: Candidates) -> Tensor:
         """(n, u) by which the method judges images (n, dim) among the distinct prompt sets of a label space."""
         classes = embedded[candidates.unique_rows.to(self.device)]
-        output = Output(None, lambda: self._scale() * self._similarity(images, classes), lambda: images)
+        output = Output(None, lambda: self.compare(images, classes), lambda: images)
         return self.answer(output, candidates.classes.to(self.device))
 
     def _outcomes(self, task: int, split: Split, candidates: Candidates, best: Tensor) -> Outcomes:
@@ -289,10 +285,15 @@ class ClipLearner:
         scores = np.where(right.numpy(), np.float32(100.0), np.float32(0.0))
         return Outcomes(scores, ties=int(candidates.ties[best].sum()))
 
-    def _similarity(self, images: Tensor, classes: Tensor) -> Tensor:
-        """Cosines (n, classes) in fp32 also under autocast: bf16 holds too few digits to rank hundreds of close classes."""
-        with torch.autocast(self.device.type, enabled=False):
-            return images.float() @ classes.float().T
+    def compare(self, features: Tensor, classes: Tensor) -> Tensor:
+        scale: Tensor = self.network.logit_scale.exp()  # type: ignore[operator]
+        with torch.autocast(self.device.type, enabled=False):  # bf16 holds too few digits to rank hundreds of close classes
+            return scale * (features.float() @ classes.float().T)
+
+    def class_features(self, tasks: Sequence[int], *, judged: bool) -> Tensor:
+        if judged:
+            return self._class_embeddings()[self.prompts.prompt_sets(tasks).to(self.device)]
+        return torch.cat([self._frozen_texts(task) for task in tasks])
 
     def _class_embeddings(self) -> Tensor:
         """One row per distinct evaluation prompt set of the whole stream: mean over templates, normalised.

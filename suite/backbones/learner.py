@@ -198,6 +198,16 @@ class Learner(Protocol):
     def without(self, *keys: str) -> AbstractContextManager[None]:
         """The network with the parts of these names off, on every slot and site."""
 
+    def class_features(self, tasks: Sequence[int], *, judged: bool) -> Tensor:
+        """(classes of ``tasks``, dim) unit embeddings of their prompts as the network stands; TypeError without classes.
+
+        Args:
+            judged: of the prompts of evaluations, else of those of training.
+        """
+
+    def compare(self, features: Tensor, classes: Tensor) -> Tensor:
+        """(n, k) logits of unit embeddings (n, dim) among those of classes (k, dim); TypeError without classes."""
+
     def distil_logits(self, batch: Batch, output: Output) -> Tensor:
         """(n, k) logits a distillation term compares: class logits, or those of the answer tokens."""
 

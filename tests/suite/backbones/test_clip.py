@@ -86,7 +86,7 @@ def test_text_to_image_loss_is_divided_by_seen_and_current_classes(learner: Clip
     batch = learner.batch(torch.full((4,), 1), rows, torch.Generator())
     texts = learner.encode_texts(learner.prompts.label_space((0, 1)).tokens)
     images = learner.encode_images(batch.inputs["pixels"])
-    logits = learner._scale() * texts @ images.T  # (K, n): seen classes first
+    logits = learner.compare(texts, images)  # (K, n): seen classes first
     labels = batch.inputs["labels"]
     seen = len(learner.tasks[0].class_names)
     target = torch.zeros_like(logits)
@@ -94,6 +94,22 @@ def test_text_to_image_loss_is_divided_by_seen_and_current_classes(learner: Clip
     text_to_image = -(target * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
     image_to_text = F.cross_entropy(logits.T[:, seen:], labels)
     assert torch.allclose(learner.forward(batch).loss, image_to_text + text_to_image, atol=1e-5)
+
+
+def test_class_features_are_what_images_are_compared_with(learner: ClipLearner) -> None:
+    """Of training prompts in the loss, of the mean of the evaluation prompts in evaluations; as the network stands."""
+    (batch,) = learner.batches(1, "train", 1000)
+    with torch.no_grad():
+        output, texts = learner.forward(batch), learner.class_features([1], judged=False)
+        assert torch.equal(output.logits, learner.compare(output.features, texts))
+        rows = learner.class_features([0, 1], judged=True)
+        assert torch.allclose(rows.norm(dim=1), torch.ones(len(rows)), atol=1e-6)
+        heard: list[torch.Tensor] = []
+        learner.answer = lambda output, classes: heard.append(output.logits) or output.logits  # type: ignore[func-returns-value]
+        learner.evaluate("train", [1])
+        assert torch.allclose(heard[0], learner.compare(output.features, learner.class_features([1], judged=True)), atol=1e-4)
+        adapt(learner)
+        assert not torch.allclose(learner.class_features([0, 1], judged=True), rows, atol=1e-3)
 
 
 def test_only_the_image_loss_when_only_the_text_encoder_is_adapted(learner: ClipLearner) -> None:
