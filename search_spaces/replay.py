@@ -1,4 +1,4 @@
-"""Replay: size and use of the memory, rank, placement."""
+"""Replay: size and use of the memory, rank and placement of the fixed-rank LoRA inside."""
 
 from search_spaces.placement import PLACEMENTS
 from suite.tuning.space import IntUniform, LogUniform, Space, choice
@@ -6,8 +6,8 @@ from suite.tuning.space import IntUniform, LogUniform, Space, choice
 SPACE = Space(
     "replay",
     {
-        "method.placement": PLACEMENTS,
-        "method.rank": IntUniform(1, 64, log=True),
+        "method.inner.placement": PLACEMENTS,
+        "method.inner.rank": IntUniform(1, 64, log=True),
         "method.memory_size": IntUniform(50, 2000, log=True),
         "method.memory_share": choice(0.25, 0.5, 1.0),
         "method.weight": LogUniform(0.1, 4.0),

@@ -17,14 +17,22 @@ from pydantic import BaseModel, Field, SerializeAsAny, ValidationError, field_va
 from suite.errors import ConfigError, nearest
 from suite.files import atomic_write
 from suite.hashing import canonical_hash
-from suite.parts import BackboneConfig, BenchmarkConfig, MethodConfig, PartConfig, ReferencesConfig, TrainingConfig
+from suite.parts import (
+    BackboneConfig,
+    BenchmarkConfig,
+    MethodConfig,
+    ReferencesConfig,
+    TrainingConfig,
+    named_fields,
+    part_class,
+    validated_part,
+)
 from suite.registration import Registry
 from suite.registry import BACKBONES, BENCHMARKS, METHODS
 from suite.settings import Settings
 from suite.yaml_files import parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
-Part = TypeVar("Part", bound=PartConfig)
 CONFIG = "config.yaml"  # a run's own, in its folder
 LONGEST_SHOWN = 80  # characters of a value in an error
 MOST_CLAUSES = 20  # wrong fields named in one error
@@ -50,8 +58,8 @@ class RunConfig(Settings):
         if not isinstance(value, Mapping) or "benchmark" not in value:
             return value
         fields = dict(value)
-        benchmark = _config_class(BENCHMARKS, fields["benchmark"], "benchmark")
-        given = _named(fields.get("backbone") or {}, "backbone")
+        benchmark = part_class(BENCHMARKS, fields["benchmark"], "benchmark")
+        given = named_fields(fields.get("backbone") or {}, "backbone")
         same = given.get("name") in (None, benchmark.backbone.get("name"))
         fields["backbone"] = {**benchmark.backbone, **given} if same else given
         training = fields.get("training") or {}
@@ -62,17 +70,17 @@ class RunConfig(Settings):
     @field_validator("benchmark", mode="before")
     @classmethod
     def _benchmark(cls, value: Any) -> Any:
-        return _validated(BENCHMARKS, value, "benchmark")
+        return validated_part(BENCHMARKS, value, "benchmark")
 
     @field_validator("method", mode="before")
     @classmethod
     def _method(cls, value: Any) -> Any:
-        return _validated(METHODS, value, "method")
+        return validated_part(METHODS, value, "method")
 
     @field_validator("backbone", mode="before")
     @classmethod
     def _backbone(cls, value: Any) -> Any:
-        return _validated(BACKBONES, value, "backbone")
+        return validated_part(BACKBONES, value, "backbone")
 
     def resolved(self) -> dict[str, Any]:
         """Every field with its value as plain JSON types; feeding it back gives an equal config."""
@@ -91,28 +99,6 @@ class RunConfig(Settings):
     def settings_hash(self) -> str:
         """Hash of the config's identity without its seed: equal for the runs that a table averages."""
         return canonical_hash({key: value for key, value in self.identity().items() if key != "seed"})
-
-
-def _named(value: Any, where: str) -> dict[str, Any]:
-    """``value`` as fields: a model's, a mapping, or the name alone."""
-    if isinstance(value, BaseModel):
-        return value.model_dump()
-    if isinstance(value, str | Mapping):
-        return {"name": value} if isinstance(value, str) else dict(value)
-    raise ConfigError(f"{where}: {value!r} is neither a name nor a mapping of fields; write it as {where}: {{name: ...}}.")
-
-
-def _config_class(registry: Registry[type[Part]], value: Any, where: str) -> type[Part]:
-    name = _named(value, where).get("name")
-    if not isinstance(name, str):
-        raise ConfigError(f"{where}.name: is missing; use one of {', '.join(sorted(registry))}.")
-    return registry.find(name, where=f"{where}.name")
-
-
-def _validated(registry: Registry[type[Part]], value: Any, where: str) -> Any:
-    if isinstance(value, BaseModel):
-        return value
-    return _config_class(registry, value, where).model_validate(_named(value, where))
 
 
 def _budget_without_clash(budget: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,8 +205,16 @@ def _allowed_keys(model: type[BaseModel], fields: Mapping[str, Any], parents: li
     tables: dict[str, Registry[Any]] = {"benchmark": BENCHMARKS, "method": METHODS, "backbone": BACKBONES}
     if parents and parents[0] in tables:
         given = fields.get(parents[0]) or {}
-        default = _config_class(BENCHMARKS, fields["benchmark"], "benchmark").backbone if parents[0] == "backbone" else {}
-        return sorted(_config_class(tables[parents[0]], {**default, **_named(given, parents[0])}, parents[0]).model_fields)
+        default = part_class(BENCHMARKS, fields["benchmark"], "benchmark").backbone if parents[0] == "backbone" else {}
+        given = {**default, **named_fields(given, parents[0])}
+        found = part_class(tables[parents[0]], given, parents[0])
+        for part in parents[1:]:  # a part inside, such as the method inside a wrapper
+            own = found.model_fields[part].default if part in found.model_fields else None
+            if not isinstance(own, Mapping):
+                break
+            given = {**own, **named_fields(given.get(part) or {}, part)}
+            found = part_class(tables[parents[0]], given, part)
+        return sorted(found.model_fields)
     for part in parents:  # a key of a mapping of models is no field: its value's model stays
         field = model.model_fields.get(part)
         annotations = () if field is None else (field.annotation, *get_args(field.annotation))

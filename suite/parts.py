@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from suite.benchmarks.stream import Stream
 from suite.errors import ConfigError
 from suite.hashing import place_hash
+from suite.registration import Registry
 from suite.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +42,50 @@ class PartConfig(Settings):
 
     def identity(self) -> dict[str, Any]:
         """The fields as plain JSON types, with contents in the place of paths."""
-        return {**self.model_dump(mode="json"), **self.content()}
+        inside = {key: part.identity() for key, part in self if isinstance(part, PartConfig)}
+        return {**self.model_dump(mode="json"), **inside, **self.content()}
+
+    def with_parts_inside(self) -> Iterator[PartConfig]:
+        """This part and those in its fields, such as the method inside a wrapper, however deep."""
+        yield self
+        for _, part in self:
+            if isinstance(part, PartConfig):
+                yield from part.with_parts_inside()
+
+
+Part = TypeVar("Part", bound=PartConfig)
+
+
+def named_fields(value: Any, where: str) -> dict[str, Any]:
+    """``value`` as fields of a part: a model's, a mapping, or the name alone.
+
+    Args:
+        where: dotted field of the config, for the message.
+    """
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    if isinstance(value, str | Mapping):
+        return {"name": value} if isinstance(value, str) else dict(value)
+    raise ConfigError(f"{where}: {value!r} is neither a name nor a mapping of fields; write it as {where}: {{name: ...}}.")
+
+
+def part_class(registry: Registry[type[Part]], value: Any, where: str) -> type[Part]:
+    """The class of the part that ``value`` names.
+
+    Raises:
+        ConfigError: no name, or none of the table's.
+    """
+    name = named_fields(value, where).get("name")
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}.name: is missing; use one of {', '.join(sorted(registry))}.")
+    return registry.find(name, where=f"{where}.name")
+
+
+def validated_part(registry: Registry[type[Part]], value: Any, where: str) -> Any:
+    """``value`` as a config of the class that it names; parts inside know the field ``where`` they stand by the context."""
+    if isinstance(value, BaseModel):
+        return value
+    return part_class(registry, value, where).model_validate(named_fields(value, where), context={"where": where.split(".")})
 
 
 def _is_place(value: str | Path) -> bool:

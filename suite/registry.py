@@ -31,7 +31,7 @@ METHODS: Registry[type[MethodConfig]] = Registry(
         "olora": Entry("baselines.olora:OLoraConfig", "orthogonal LoRA: new subspaces orthogonal to past ones"),
         "rail-dual": Entry("baselines.rail:RailDualConfig", "kernel ridge regression on frozen features, solved exactly"),
         "rail-primal": Entry("baselines.rail:RailPrimalConfig", "ridge regression on random features, solved recursively"),
-        "replay": Entry("baselines.replay:ReplayConfig", "fixed-rank LoRA with a replay memory"),
+        "replay": Entry("baselines.replay:ReplayConfig", "rows of finished tasks mixed into every step, around any method"),
         "sdlora": Entry("baselines.sdlora:SdLoraConfig", "directions of all tasks kept, their magnitudes learned on"),
     },
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -111,17 +111,17 @@ class Method(ABC):
             ``extra_batches`` of such a method does not depend on what the network has learned in the task, so it may be asked ahead.
         carry_optimizer: go on with the same optimizer state over task boundaries.
 
-    All but ``needs`` and ``capturable`` may depend on the config; a method sets them when it is built. The four from ``decision`` to
-    ``mergeable`` are columns of the leaderboard.
+    All may depend on the config; a method sets them when it is built. The four from ``decision`` to ``mergeable`` are columns of the
+    leaderboard.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"clip", "lm"})
+    needs: frozenset[Need] = frozenset({"clip", "lm"})
     decision: Literal["sample", "batch"] = "sample"
     task_id_at_test: bool = False
     extra_data: str = ""
     mergeable: bool = True
     jumps: str | None = None
-    capturable: ClassVar[bool] = False
+    capturable: bool = False
 
     def __init__(self) -> None:
         self.carry_optimizer = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from inspect import isclass
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -178,6 +179,8 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "required"
     value = info.get_default(call_default_factory=True)
+    if isinstance(value, Mapping) and list(value) == ["name"]:
+        return str(value["name"])
     return "null" if value is None else str(value)
 
 
@@ -187,6 +190,8 @@ def _range(info: FieldInfo) -> str:
 
 def _kind(annotation: Any) -> str:
     """A type as a config's reader knows it: ``int``, ``soft | codyra_release``, ``float, gt 0 or null``."""
+    from suite.parts import PartConfig
+
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " | ".join(str(choice) for choice in inner)
@@ -197,6 +202,8 @@ def _kind(annotation: Any) -> str:
         return " or ".join(_kind(part) for part in inner)
     if inner:
         return f"{_kind(origin)} of {', '.join(_kind(part) for part in inner if part is not Ellipsis)}"
+    if isclass(annotation) and issubclass(annotation, PartConfig):
+        return f"a {annotation.__name__.removesuffix('Config').lower()}: its name, or its fields"
     return "null" if annotation is NoneType else getattr(annotation, "__name__", str(annotation)).lower()
 
 

@@ -95,4 +95,4 @@ def cell_array(cells: Cells) -> NDArray[np.float64]:
 
 def run_title(record: Record) -> str:
     """Method, benchmark and seed."""
-    return f"{record.config['method']['name']} on {record.benchmark}, seed {record.config['seed']}"
+    return f"{record.method} on {record.benchmark}, seed {record.config['seed']}"

@@ -39,7 +39,7 @@ def rank_frame(record: Record) -> pd.DataFrame:
                 }
             )
     if not rows:
-        raise DataError(f"run {record.run_id}: method '{record.config['method']['name']}' has no ranks; name a low-rank run.")
+        raise DataError(f"run {record.run_id}: method '{record.method}' has no ranks; name a low-rank run.")
     return pd.DataFrame(rows)
 
 
@@ -49,7 +49,7 @@ def ranks_of(records: Sequence[Record]) -> pd.DataFrame:
     for record in records:
         part = rank_frame(record)
         part.insert(0, "run", record.run_id)
-        part.insert(1, "method", str(record.config["method"]["name"]))
+        part.insert(1, "method", record.method)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
@@ -88,7 +88,7 @@ def shift_frame(records: Iterable[Record]) -> pd.DataFrame:
     rows = [
         {
             "run": record.run_id,
-            "method": record.config["method"]["name"],
+            "method": record.method,
             "task": result.task,
             "update": _joint(result.update_norm),
             "cumulative": _joint(result.cumulative_norm),

@@ -17,7 +17,7 @@ Loader = Callable[[int | None], Mapping[Key, Scores]]
 # Option of the command line -> what it is compared with: in the setting the text must occur, of the studies one must be it.
 FILTERS: Mapping[str, Callable[[Record], str | list[str]]] = {
     "benchmark": lambda record: record.benchmark,
-    "method": lambda record: str(record.config["method"]["name"]),
+    "method": lambda record: record.method,
     "study": lambda record: list(record.trials),
     "setting": lambda record: setting_text(record),
 }

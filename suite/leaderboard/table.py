@@ -69,7 +69,7 @@ def leaderboard_frame(
 
 def _key(record: Record) -> tuple[str, ...]:
     setting = setting_text(record)
-    method = str(record.config["method"]["name"])
+    method = record.method
     return (
         record.benchmark,
         setting,

@@ -12,6 +12,7 @@ import pandas as pd
 from suite.leaderboard.comparison import LEVEL, Contestant, ranks_over_tasks
 from suite.leaderboard.figure_style import COLOURS, MARKERS, SMALL, TEXT, legend_beside, log_axis, looks, new_figure, plain_axes
 from suite.leaderboard.selection import metric_value
+from suite.method_titles import innermost
 from suite.runs.record import Record
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def tradeoff_frame(rows: Sequence[tuple[str, Sequence[Record]]]) -> pd.DataFrame
     """
     found = []
     for label, records in rows:
-        method = records[0].config["method"]
+        method = innermost(records[0].config["method"])
         gain = [metric_value(record, PLASTICITY) for record in records]
         kept = [metric_value(record, RETENTION) for record in records]
         spread = [float(np.std(values, ddof=1)) if len(values) > 1 else math.nan for values in (gain, kept)]
@@ -39,7 +40,7 @@ def tradeoff_frame(rows: Sequence[tuple[str, Sequence[Record]]]) -> pd.DataFrame
         place = (
             str(method.get("placement", "whole network" if records[0].results[-1].costs.trainable_parameters else "none")),
         )
-        found.append((label, str(method["name"]), *place, float(method.get("rank", math.nan)), *values))
+        found.append((label, records[0].method, *place, float(method.get("rank", math.nan)), *values))
     frame = pd.DataFrame(found, columns=list(COLUMNS)).dropna(subset=["plasticity", "retention"]).reset_index(drop=True)
     frame["on front"] = _on_front(frame[["plasticity", "retention"]].to_numpy(dtype=np.float64))
     return frame

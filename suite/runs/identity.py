@@ -41,7 +41,8 @@ def code_version(*parts: PartConfig) -> str:
     Raises:
         ConfigError: a part whose class stands in no source file, or a file that cannot be read.
     """
-    return code_hash(tuple(sorted({type(part).__module__ for part in parts})))
+    inside = (found for part in parts for found in part.with_parts_inside())
+    return code_hash(tuple(sorted({type(part).__module__ for part in inside})))
 
 
 @lru_cache
@@ -61,5 +62,5 @@ def code_hash(modules: tuple[str, ...], root: Path = ROOT) -> str:
 def outside_versions(config: RunConfig) -> dict[str, str]:
     """Name -> version of the outside packages that the run's method, benchmark and backbone come from."""
     tables = ((METHODS, config.method), (BENCHMARKS, config.benchmark), (BACKBONES, config.backbone))
-    entries = (table.entries.get(part.name) for table, part in tables)
+    entries = (table.entries.get(found.name) for table, part in tables for found in part.with_parts_inside())
     return dict(entry.package for entry in entries if entry is not None and entry.package is not None)

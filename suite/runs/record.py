@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from suite.errors import DamagedRun
 from suite.files import atomic_write
+from suite.method_titles import method_title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,6 +124,11 @@ class Record(BaseModel):
     trial: int | None = None
     reused_by: dict[str, int] = Field(default_factory=dict)
     selection: str | None = None
+
+    @property
+    def method(self) -> str:
+        """The method as tables show it, with the one inside it: ``replay + codyra``."""
+        return method_title(self.config["method"])
 
     @property
     def tasks_done(self) -> int:

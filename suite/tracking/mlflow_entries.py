@@ -34,7 +34,7 @@ def run_tags(record: Record) -> dict[str, str]:
     """What a run is found by in MLflow's own pages."""
     return {
         "benchmark": record.benchmark,
-        "method": str(record.config["method"]["name"]),
+        "method": record.method,
         "setting": ", ".join(f"{key} {value}" for key, value in record.setting.items())[:LONGEST_TAG],
         "seed": str(record.config["seed"]),
         "status": record.status,

@@ -141,7 +141,7 @@ class MlflowTracker(Tracker):
             return first
 
     def _create_run(self, record: Record) -> Run:
-        name = f"{record.benchmark} {record.config['method']['name']} seed {record.config['seed']}"
+        name = f"{record.benchmark} {record.method} seed {record.config['seed']}"
         return self._create({RUN_ID: record.run_id, "codyra.kind": "run"}, name, millis(record))
 
     @contextmanager

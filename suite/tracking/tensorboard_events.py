@@ -111,7 +111,7 @@ class TensorBoardTracker(Tracker):
 
 
 def _folder_name(record: Record) -> str:
-    words = f"{record.benchmark}-{record.config['method']['name']}-seed{record.config['seed']}"
+    words = f"{record.benchmark}-{record.method}-seed{record.config['seed']}"
     return f"{re.sub(r'[^A-Za-z0-9._-]', '_', words)}-id={record.run_id}"
 
 

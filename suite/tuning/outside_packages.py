@@ -7,6 +7,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+from suite.method_titles import INNER
 from suite.registration import Entry
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES
 from suite.runs.import_closure import PACKAGES, closure
@@ -24,6 +25,7 @@ def outside_entries(study: StudyConfig) -> list[Entry]:
     used: list[tuple[Mapping[str, Entry], str | None]] = [
         *((SPACES.entries, space) for space in spaces),
         *((METHODS.entries, SPACES[space].method) for space in spaces),
+        *((METHODS.entries, name) for fields in (study.run.get("method"), *study.methods.values()) for name in _inside(fields)),
         (BENCHMARKS.entries, benchmark),
         (BACKBONES.entries, backbone),
     ]
@@ -50,6 +52,12 @@ def outside_files(entries: Iterable[Entry]) -> dict[str, Path | bytes]:
         for name in ("METADATA", "entry_points.txt"):
             found[f"{folder}/{name}"] = (metadata.read_text(name) or "").encode()
     return found
+
+
+def _inside(method: Any) -> list[str | None]:
+    """Names of the methods inside a wrapper."""
+    inner = method.get(INNER) if isinstance(method, Mapping) else None
+    return [] if inner is None else [_name(inner), *_inside(inner)]
 
 
 def _name(part: Any) -> str | None:

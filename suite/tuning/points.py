@@ -5,6 +5,7 @@ from __future__ import annotations
 import optuna
 
 from suite.config import RunConfig
+from suite.method_titles import innermost
 from suite.tuning.study import point_config
 from suite.tuning.study_config import StudyConfig
 
@@ -23,7 +24,7 @@ def spanning_points(config: StudyConfig) -> list[RunConfig]:
 
 def _size(config: RunConfig) -> float:
     fields = config.resolved()
-    method, training = fields["method"], fields["training"]
+    method, training = innermost(fields["method"]), fields["training"]
     encoder, _, weights = str(method.get("placement", "qkvoinout")).rpartition(":")
     share = 1.0 if encoder in ("", "all") else 0.5
     return share * (len(weights) * float(method.get("rank", 16)) + OTHER_COSTS * float(training.get("steps") or 1))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from suite.method_titles import method_title
 from suite.registry import METHODS
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.configs import Settings, comparison, in_its_words
@@ -112,8 +113,8 @@ def _failures(failed: Sequence[tuple[Mapping[str, Any], str]]) -> list[str]:
     """A refusal of the backbone, say, reaches every method and seed alike, and is said once."""
     runs: dict[str, list[str]] = {}
     for fields, reason in failed:
-        method = fields["method"]["name"]
-        runs.setdefault(in_its_words(method, reason), []).append(
-            f"{fields['benchmark']['name']} {method} seed {fields['seed']}"
+        reason = in_its_words(fields["method"]["name"], reason)
+        runs.setdefault(reason, []).append(
+            f"{fields['benchmark']['name']} {method_title(fields['method'])} seed {fields['seed']}"
         )
     return [f"{', '.join(names)}: {reason}" for reason, names in runs.items()]

@@ -54,5 +54,5 @@ def _carriage(out: Path) -> RunSettings:
 def draw(out: Path) -> Path:
     """Accuracy matrix of CoDyRA on mini-xtail."""
     records = (run.record for run in RunStore(out).all().runs)
-    chosen = next(r for r in records if r.benchmark == "mini-xtail" and r.config["method"]["name"] == "codyra")
+    chosen = next(r for r in records if r.benchmark == "mini-xtail" and r.method == "codyra")
     return save_figure(accuracy_matrix_figure(chosen), out / "figures" / "accuracy_matrix")[1]

@@ -13,6 +13,7 @@ import psutil
 import torch
 
 from suite.config import RunConfig
+from suite.method_titles import innermost, method_title
 from suite.tuning.forecast import Forecast, Machine, forecast
 from suite.tuning.points import spanning_points
 from suite.tuning.study_config import StudyConfig
@@ -78,5 +79,5 @@ def _machine(address: str | None, out: Path, config: StudyConfig) -> Machine:
 
 def _point_text(config: RunConfig) -> str:
     method = config.resolved()["method"]
-    shown = {key: method[key] for key in ("rank", "placement") if key in method}
-    return f"{method['name']} " + ", ".join(f"{key} {value}" for key, value in shown.items())
+    shown = {key: value for key, value in innermost(method).items() if key in ("rank", "placement")}
+    return f"{method_title(method)} " + ", ".join(f"{key} {value}" for key, value in shown.items())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from suite.method_titles import method_title
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.configs import Settings, run_config
 from suite.workflows.places import DATA, OUT
@@ -64,7 +65,7 @@ def run(
     with opened_tracking(tracking, out, watcher) as delivery:
         from trainables.run import RunContext, execute
 
-        with watcher.begin(f"{config.benchmark.name} {config.method.name}", None) as work:
+        with watcher.begin(f"{config.benchmark.name} {method_title(config.resolved()['method'])}", None) as work:
             rows: list[int] = []
 
             def listen(report: Report) -> bool:

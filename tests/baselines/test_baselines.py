@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from baselines.lora import LoraConfig
+from baselines.memory import RowMemory
 from baselines.olora import OLora, OLoraConfig
 from baselines.replay import Replay, ReplayConfig
 from baselines.zero_shot import ZeroShotConfig
@@ -178,8 +179,8 @@ def test_memory_is_bounded_and_holds_finished_tasks_only(selection: str, make_tr
     for report in trainer.rows(0):
         done = report.result.row
         assert len(method.memory) <= 25
-        assert set(method.memory[:, 0].tolist()) <= set(range(done))
-        assert len({tuple(item) for item in method.memory.tolist()}) == len(method.memory)
+        assert set(method.memory.rows[:, 0].tolist()) <= set(range(done))
+        assert len({tuple(item) for item in method.memory.rows.tolist()}) == len(method.memory)
 
 
 def test_current_task_is_never_replayed(make_trainer: Callable[..., StreamTrainer]) -> None:
@@ -206,9 +207,9 @@ def test_reservoir_keeps_every_row_equally_often(mini_stream: Stream) -> None:
     random = RandomStreams(0)
     context = TaskContext(0, mini_stream.tasks[0], 8, 8, None, random, Journal({}))  # type: ignore[arg-type]
     for _ in range(draws):
-        method = Replay(ReplayConfig(memory_size=20))
-        method._reservoir(items, context)
-        counts[method.memory[:, 1]] += 1
+        memory = RowMemory(20, "reservoir")
+        memory._reservoir(items, context)
+        counts[memory.rows[:, 1]] += 1
     share = counts / draws
     assert float((share - 0.1).abs().max()) < 6 * (0.09 / draws) ** 0.5
 
@@ -216,7 +217,7 @@ def test_reservoir_keeps_every_row_equally_often(mini_stream: Stream) -> None:
 def test_balanced_memory_has_equal_shares_per_class(make_trainer: Callable[..., StreamTrainer]) -> None:
     trainer, method = filled(ReplayConfig(memory_size=30, selection="balanced"), make_trainer)
     next(trainer.rows(0))
-    labels = trainer.stream.tasks[0].train.labels[method.memory[:, 1].numpy()]  # type: ignore[union-attr]
+    labels = trainer.stream.tasks[0].train.labels[method.memory.rows[:, 1].numpy()]  # type: ignore[union-attr]
     counts = np.bincount(labels)
     assert counts.max() - counts.min() <= 1
 

@@ -229,7 +229,7 @@ def test_memories_of_many_tasks_share_what_each_task_said(
     texts_encoded: list[int], make_config: Callable[..., RunConfig], run_context: RunContext
 ) -> None:
     """Batches of a memory involve any subset of the tasks: one entry a task, not one a subset."""
-    record = execute(make_config("replay", placement="vision:qkvo", memory_size=9), run_context)
+    record = execute(make_config("replay", inner={"placement": "vision:qkvo"}, memory_size=9), run_context)
     assert len(texts_encoded) == 1 + len(record.tasks)
 
 
