@@ -20,7 +20,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -87,7 +87,7 @@ class Rail(Method):
         seen: classes learned so far; they are the first ones of the stream.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"clip"})
+    needs: frozenset[Need] = frozenset({"clip"})
 
     def __init__(self, mix: float) -> None:
         super().__init__()
