@@ -30,7 +30,7 @@ from trainables.needs import check_needs
 from trainables.passes import Pass
 from trainables.plain_step import PlainStep
 from trainables.precision import evaluating
-from trainables.task_facts import copied_tests, costs, together
+from trainables.task_facts import costs, data_facts, together
 from trainables.worker_group import ALONE, WorkerGroup
 
 EVALUATED: tuple[Split, ...] = ("validation", "test")
@@ -125,7 +125,7 @@ class StreamTrainer:
             update_norm=self.journal.update_norms(),
             cumulative_norm=self.journal.cumulative_norms(),
             train_loss=loss,
-            facts=together(self.learner.facts(), copied_tests(context.task), facts, step_facts),
+            facts=together(self.learner.facts(), data_facts(context.task), facts, step_facts),
         )
         return TaskReport(result, outcomes)
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from suite.benchmarks.stream import Task, learned_tests
+import numpy as np
+
+from suite.benchmarks.stream import ImageTask, Task, learned_tests
 from suite.cost_meter import CostMeter, peak_bytes
+from suite.counting import counted
 from suite.runs.record import TaskCosts
 from trainables.method import MethodFacts
+
+SHOWN = 3  # names in one note
 
 
 def costs(meter: CostMeter, trainable: int, carried: int) -> TaskCosts:
@@ -27,13 +32,33 @@ def costs(meter: CostMeter, trainable: int, carried: int) -> TaskCosts:
     )
 
 
-def copied_tests(task: Task) -> dict[str, Any]:
-    """How many test examples the task also learns from, where there are any."""
+def data_facts(task: Task) -> dict[str, Any]:
+    """What a reader of a task's numbers has to know of its data: what was left out of it, and which test examples say nothing."""
     copies = learned_tests(task)
-    if not copies:
-        return {}
-    note = f"{task.name}: {len(copies)} of {len(task.test)} test examples are exact copies of training or validation examples, first '{copies[0]}'"
-    return {"test_copies": len(copies), "notes": [note]}
+    notes = [*task.notes, *_untested(task)]
+    if copies:
+        notes.append(
+            f"{len(copies)} of {counted(len(task.test), 'test example')} also in training or validation under another name, byte for "
+            f"byte, first '{copies[0]}'"
+        )
+    facts = {"test_copies": len(copies)} if copies else {}
+    return {**facts, "notes": [f"{task.name}: {note}" for note in notes]} if notes else facts
+
+
+def _untested(task: Task) -> Iterator[str]:
+    """Classes that no test score speaks of, and a test that one constant answer passes."""
+    if isinstance(task, ImageTask):
+        for split in ("train", "test"):
+            counts = np.bincount(getattr(task, split).labels, minlength=len(task.class_names))
+            absent = [f"'{name}'" for name, count in zip(task.class_names, counts, strict=True) if not count]
+            if absent:
+                yield f"{len(absent)} of {counted(len(counts), 'class')} without a {split} image: {_first(absent)}"
+    elif len(task.test) > 1 and len(set(task.test.answers)) == 1:
+        yield f"all {len(task.test)} test answers are '{task.test.answers[0]}', so always saying it is always right"
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def together(

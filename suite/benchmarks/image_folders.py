@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from suite.benchmarks.image_plan import TaskPlan, decode_now, plan_all, planned_stream, read_cached
 from suite.benchmarks.stream import LabelSpace, Stream
+from suite.counting import counted
 from suite.data.cache import ImageCache
 from suite.data.draws import class_rows, draw_beside, hold_out, rest_of
 from suite.data.examples import ImageExamples, Split
@@ -114,9 +115,9 @@ class ImageFoldersConfig(BenchmarkConfig):
         for label, rows in class_rows(domain.train):
             if kept.get(label, 0) < (self.shots or 1):
                 raise DataError(
-                    f"{domain.train.source.where('train/' + domain.class_folders[label])}: has {len(rows)} images, "
-                    f"of which {len(rows) - kept.get(label, 0)} are held out for validation, too few for "
-                    f"{self.shots or 1} training images per class; add images or lower benchmark.shots or "
+                    f"{domain.train.source.where('train/' + domain.class_folders[label])}: has {counted(len(rows), 'image')} and "
+                    f"validation takes {len(rows) - kept.get(label, 0)}, which leaves too few for "
+                    f"{counted(self.shots or 1, 'training image')} per class; add images or lower benchmark.shots or "
                     "benchmark.validation_share."
                 )
         train = left if self.shots is None else domain.train.take(draw_beside(domain.train, self.shots, key=key))

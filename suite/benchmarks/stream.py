@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from suite.counting import counted
 from suite.data.examples import SPLITS, ImageExamples, TextExamples
 from suite.errors import DataError
 from suite.hashing import text_hash
@@ -30,6 +31,7 @@ class ImageTask:
         train_templates: prompts with one ``{}`` used while training (the papers use one).
         eval_templates: prompts used for evaluation; several are averaged after normalisation.
         augmentation: ``crop`` = random resized crop (area 0.9 to 1, aspect 3/4 to 4/3) while training.
+        notes: what was done to its data, clauses that a record shows beside its numbers; no part of its identity.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ImageTask:
     train_templates: tuple[str, ...]
     eval_templates: tuple[str, ...]
     augmentation: Literal["none", "crop"] = "none"
+    notes: tuple[str, ...] = ()
 
     def identity(self) -> Iterator[str]:
         yield from (self.name, *self.class_names, *self.train_templates, *self.eval_templates, self.augmentation)
@@ -54,6 +57,7 @@ class TextTask:
         metric: ``accuracy``, ``letter``, ``rouge-l``, ``similarity`` or ``sari`` (``suite.benchmarks.text_scores``).
         max_new_tokens: longest answer that is generated.
         epochs: passes over the training rows when the run's budget is counted in the benchmark's own epochs.
+        notes: as of an image task.
     """
 
     name: str
@@ -63,6 +67,7 @@ class TextTask:
     metric: str
     max_new_tokens: int
     epochs: int = 1
+    notes: tuple[str, ...] = ()
 
     def identity(self) -> Iterator[str]:
         yield from (self.name, self.metric, str(self.max_new_tokens))
@@ -112,6 +117,7 @@ class Stream:
             raise DataError(f"benchmark {self.name}: task names {names} repeat; give each task its own name.")
         for task in self.tasks:
             _require_usable(self.name, task)
+        _require_choices(self)
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -145,9 +151,24 @@ def _require_usable(stream: str, task: Task) -> None:
     shared = set(task.test.ids) & (set(task.train.ids) | set(task.validation.ids))
     if shared:
         raise DataError(
-            f"benchmark {stream}: task '{task.name}' has {len(shared)} test examples that are also used for training or "
-            f"validation, first '{min(shared)}'; make the splits disjoint."
+            f"benchmark {stream}: task '{task.name}' uses {counted(len(shared), 'test example')} for training or validation too, "
+            f"first '{min(shared)}'; make the splits disjoint."
         )
     if isinstance(task, ImageTask) and len(set(task.class_names)) < len(task.class_names):
         repeated = sorted({name for name in task.class_names if task.class_names.count(name) > 1})
         raise DataError(f"benchmark {stream}: task '{task.name}' names the class '{repeated[0]}' twice; rename one.")
+
+
+def _require_choices(stream: Stream) -> None:
+    """Refuse images that are judged among one class: whatever is answered is right, and there is nothing to learn."""
+    spaces = {task.name: set(task.class_names) for task in stream.tasks if isinstance(task, ImageTask)}
+    if not spaces or stream.protocol is LabelSpace.GENERATION:
+        return
+    if stream.protocol is LabelSpace.UNION:
+        spaces = {", ".join(spaces): set().union(*spaces.values())}
+    alone = {name: min(classes) for name, classes in spaces.items() if len(classes) == 1}
+    if alone:
+        listed = ", ".join(f"'{name}' ('{only}')" for name, only in alone.items())
+        raise DataError(
+            f"benchmark {stream.name}: {listed} has one class, so that every answer is right; add a class or leave the task out."
+        )

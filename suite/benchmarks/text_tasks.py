@@ -106,6 +106,7 @@ def text_task(name: str, splits: TaskSplits, recipe: TextRecipe, max_new_tokens:
         metric=recipe.metric,
         max_new_tokens=max_new_tokens or recipe.max_new_tokens,
         epochs=recipe.epochs,
+        notes=(splits.note,) if splits.note else (),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from inspect import isclass
+from inspect import cleandoc, isclass
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -152,7 +152,7 @@ def _show(registry: Registry[Any], name: str | None) -> None:
             typer.echo(reason)
         return
     config = registry[name]
-    typer.echo((config.__doc__ or "").strip())
+    typer.echo(cleandoc(config.__doc__ or ""))
     fields = [(key, _default(info), _range(info)) for key, info in config.model_fields.items() if key != "name"]
     _print(("field", "default", "type and range"), fields)
 
@@ -179,9 +179,16 @@ def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "required"
     value = info.get_default(call_default_factory=True)
+    return _as_set(value)
+
+
+def _as_set(value: Any) -> str:
+    """A value as ``--set`` takes it."""
     if isinstance(value, Mapping) and list(value) == ["name"]:
         return str(value["name"])
-    return "null" if value is None else str(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_as_set, value))}]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _range(info: FieldInfo) -> str:
@@ -211,5 +218,6 @@ def _limits(rules: Iterable[Any]) -> list[str]:
     found = []
     for rule in rules:
         names = getattr(rule, "__slots__", None) or getattr(rule, "__dataclass_fields__", {})
-        found += [f"{name} {getattr(rule, name)}" for name in names]
+        values = {name: getattr(rule, name) for name in names}
+        found += [f"{name} {value}" for name, value in values.items() if isinstance(value, (int, float, str))]  # no validators
     return found

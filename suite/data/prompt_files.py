@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from suite.counting import counted
 from suite.data.examples import Split, TextExamples
 from suite.errors import DataError
 from suite.files import composed, read_json
@@ -70,14 +71,14 @@ def disjoint(
     tested = prompt_keys(test)
     if train_overlap == "drop":
         train, dropped = _without(train, set(tested))
-        notes += [f"{dropped} train rows dropped that test also has"] if dropped else []
+        notes += [f"{counted(dropped, 'train row')} dropped that test also has"] if dropped else []
     if not len(train):
         raise DataError(f"{folder}: every training prompt is also a test prompt, so nothing is left to learn from.")
     validation, dropped = _without(validation, {*tested, *prompt_keys(train)})
-    notes += [f"{dropped} validation rows dropped that test or train also has"] if dropped else []
+    notes += [f"{counted(dropped, 'validation row')} dropped that test or train also has"] if dropped else []
     if not len(validation):
         train, validation = _hold_out(folder, train)
-        notes.append(f"{len(validation)} validation rows held out of train")
+        notes.append(f"{counted(len(validation), 'validation row')} held out of train")
     return TaskSplits(train, validation, test, ", ".join(notes))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from suite.errors import ConfigError, DamagedRun, DataError
 from suite.runs.outcomes import Key, Scores
-from suite.runs.record import Record
+from suite.runs.record import Record, setting_text
 from suite.tracking.tracker import Tracker
 from suite.tracking.trackers import tracker_for
 
@@ -19,7 +19,7 @@ FILTERS: Mapping[str, Callable[[Record], str | list[str]]] = {
     "benchmark": lambda record: record.benchmark,
     "method": lambda record: record.method,
     "study": lambda record: list(record.trials),
-    "setting": lambda record: setting_text(record),
+    "setting": lambda record: setting_text(record.setting),
 }
 ASKED_OF_TRACKER = ("benchmark", "method")  # a tracker may select by these itself
 
@@ -61,11 +61,6 @@ class RunSet:
         raise ConfigError(
             f"run '{name}': is not among the {len(self.records)} runs here; 'codyra-suite leaderboard' lists ids."
         )
-
-
-def setting_text(record: Record) -> str:
-    """A stream's setting as tables show it."""
-    return ", ".join(f"{key} {value}" for key, value in record.setting.items())
 
 
 def load_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path) -> RunSet:

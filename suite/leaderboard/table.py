@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 
 from suite.hashing import canonical_hash
-from suite.leaderboard.runs import setting_text
 from suite.leaderboard.selection import Selection, headline, metric_value, select_trials
 from suite.metrics.conventions import convention
 from suite.runs.costs import run_costs
-from suite.runs.record import Record
+from suite.runs.record import Record, setting_text
 
 KEYS = ("benchmark", "setting", "method", "scoring", "data_fingerprint", "code_version", "settings_hash")
 TASK = "last: "
@@ -68,7 +67,7 @@ def leaderboard_frame(
 
 
 def _key(record: Record) -> tuple[str, ...]:
-    setting = setting_text(record)
+    setting = setting_text(record.setting)
     method = record.method
     return (
         record.benchmark,
@@ -84,7 +83,7 @@ def _key(record: Record) -> tuple[str, ...]:
 def pooled_key(record: Record) -> tuple[str, ...]:
     """As ``_key`` without the order: tasks by name with the digests of their examples stand for the data."""
     benchmark, _, method, scoring, _, code, _ = _key(record)
-    setting = ", ".join(f"{key} {value}" for key, value in record.setting.items() if key != "order")
+    setting = setting_text({key: value for key, value in record.setting.items() if key != "order"})
     digests = zip(record.tasks, record.item_digests.get("validation", []), record.item_digests.get("test", []), strict=False)
     data = canonical_hash(sorted([task, *found] for task, *found in digests))[:12]
     config = {key: value for key, value in record.config.items() if key != "seed"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -147,6 +148,17 @@ class Record(BaseModel):
         """Study -> number of its trial, for every study that the run belongs to."""
         made = {} if self.study is None else {self.study: self.trial or 0}
         return {**made, **self.reused_by}
+
+
+def setting_text(setting: Mapping[str, Any]) -> str:
+    """A stream's setting as tables show it: ``shots 4, splits (news: 2 train rows dropped)``."""
+    return ", ".join(f"{key} {_words(value)}" for key, value in setting.items())
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "(" + "; ".join(f"{key}: {_words(inner)}" for key, inner in value.items()) + ")"
+    return ", ".join(map(_words, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def write_record(record: Record, folder: Path) -> Path:

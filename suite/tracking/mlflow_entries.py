@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from suite.runs.record import Record
+from suite.runs.record import Record, setting_text
 from suite.tracking.keys import config_fields
 from suite.tracking.run_metrics import points
 
@@ -35,7 +35,7 @@ def run_tags(record: Record) -> dict[str, str]:
     return {
         "benchmark": record.benchmark,
         "method": record.method,
-        "setting": ", ".join(f"{key} {value}" for key, value in record.setting.items())[:LONGEST_TAG],
+        "setting": setting_text(record.setting)[:LONGEST_TAG],
         "seed": str(record.config["seed"]),
         "status": record.status,
         "reason": (record.reason or "")[:LONGEST_TAG],

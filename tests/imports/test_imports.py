@@ -24,7 +24,7 @@ PACKAGES = ("suite", "trainables", "baselines", "search_spaces")
 
 # Lowest first. A module belongs to the name that is nearest to its own; it imports what has the same name and the floors below.
 FLOORS = (
-    ("suite.errors",),
+    ("suite.errors", "suite.counting"),
     (
         "suite.files",
         "suite.hardware",

@@ -33,7 +33,7 @@ def test_copies_between_training_and_test_are_noted_beside_the_methods_notes(
     name, test = spoiled.tasks[0].name, spoiled.tasks[0].test
     assert copied[0]["test_copies"] == 3
     assert copied[0]["notes"] == [
-        f"{name}: 3 of {len(test)} test examples are exact copies of training or validation examples, first '{test.ids[0]}'",
+        f"{name}: 3 of {len(test)} test examples also in training or validation under another name, byte for byte, first '{test.ids[0]}'",
         "codyra: 2 steps leave no room for a threshold, so no rank is pruned",
     ]
     assert "test_copies" not in copied[1]

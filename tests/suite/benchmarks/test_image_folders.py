@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from suite.benchmarks.image_folders import ImageFoldersConfig
 from suite.benchmarks.stream import ImageTask, LabelSpace, learned_tests
 from suite.errors import ConfigError, DataError
+from trainables.task_facts import data_facts
 
 
 def write_image(path: Path, seed: int, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> None:
@@ -219,7 +220,16 @@ def broken_json(root: Path) -> str:
 
 def lone_image(root: Path) -> str:
     write_image(root / "domain_0" / "train" / "class_3" / "1.png", 1)
-    return r"domain_0/train/class_3: has 1 images, of which 1 are held out"
+    return r"domain_0/train/class_3: has 1 image and validation takes 1, which leaves too few for 1 training image per class"
+
+
+def lone_class(root: Path) -> str:
+    for part in ("train", "test"):
+        for label in (1, 2):
+            shutil.rmtree(root / "domain_1" / part / f"class_{label}")
+    return (
+        r"benchmark image-folders: 'domain_1' \('class 0'\) has one class, so that every answer is right; add a class or leave"
+    )
 
 
 FAULTS = [
@@ -243,6 +253,7 @@ FAULTS = [
     name_too_much,
     broken_json,
     lone_image,
+    lone_class,
 ]
 test_class_unknown.__test__ = False  # type: ignore[attr-defined]
 
@@ -257,8 +268,25 @@ def test_faults_are_named_with_their_path(root: Path, fault: object) -> None:
 
 
 def test_too_few_shots_names_class_and_numbers(root: Path) -> None:
-    with pytest.raises(DataError, match=r"train/class_0: has 6 images, of which 1 .* too few for 6 training images"):
+    with pytest.raises(
+        DataError, match=r"train/class_0: has 6 images and validation takes 1, which leaves too few for 6 training images"
+    ):
         ImageFoldersConfig(shots=6).build(root)
+
+
+def test_a_lone_class_has_a_choice_in_a_union(root: Path) -> None:
+    lone_class(root)
+    for domain in ("domain_0", "domain_1"):
+        (root / domain / "classes.json").unlink(missing_ok=True)
+    union = ImageFoldersConfig(protocol="union", shared_classes="merge").build(root)
+    assert [len(task.class_names) for task in union.tasks if isinstance(task, ImageTask)] == [3, 1]
+    with pytest.raises(DataError, match=r"'domain_1' \('class 0'\) has one class"):
+        ImageFoldersConfig(protocol="union", domains=("domain_1",)).build(root)
+
+
+def test_classes_that_no_test_score_speaks_of_are_noted(root: Path) -> None:
+    shutil.rmtree(root / "domain_0" / "test" / "class_2")
+    assert data_facts(first_task(root)) == {"notes": ["domain_0: 1 of 3 classes without a test image: 'class 2'"]}
 
 
 def test_root_and_domain_mistakes(root: Path, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from suite.benchmarks.trace import Trace500Config, TraceConfig
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError, DataError
 from suite.metrics.conventions import metric
+from suite.runs.record import setting_text
+from trainables.task_facts import data_facts
 
 TRACE = ("C-STANCE", "FOMC", "MeetingBank", "Py150", "ScienceQA", "NumGLUE-cm", "NumGLUE-ds", "20Minuten")
 METRICS = ("accuracy", "accuracy", "rouge-l", "similarity", "letter", "accuracy", "accuracy", "sari")
@@ -85,13 +87,15 @@ def test_convention_changes_fingerprint_and_metrics(root: Path) -> None:
     assert streams[2].metrics[1] == "treelora.bwt"
 
 
-def test_what_was_dropped_stands_in_the_setting(root: Path) -> None:
+def test_what_was_dropped_stands_in_setting_and_record(root: Path) -> None:
     folder = root / "LLM-CL-Benchmark_500" / "FOMC"
     rows = json.loads((folder / "test.json").read_text())
     (folder / "eval.json").write_text(json.dumps(rows))
-    setting = Trace500Config().build(root).setting
-    note = "1 validation rows dropped that test or train also has, 1 validation rows held out of train"
-    assert setting["splits"] == {"FOMC": note}
+    stream = Trace500Config().build(root)
+    note = "1 validation row dropped that test or train also has, 1 validation row held out of train"
+    assert stream.setting["splits"] == {"FOMC": note}
+    assert setting_text(stream.setting) == f"order 1, scoring strict, splits (FOMC: {note})"
+    assert f"FOMC: {note}" in data_facts(stream.tasks[stream.task_names.index("FOMC")])["notes"]
 
 
 def test_all_missing_task_folders_are_named_at_once(root: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from suite.counting import counted
 from suite.data.prompt_files import prompt_keys, read_rows, read_task
 from suite.errors import DataError
 
@@ -51,7 +52,7 @@ def test_training_rows_of_test_prompts_are_dropped_and_counted(task: Callable[..
     folder = task(train=rows("red", "blue", "grey"), eval=rows("pink"), test=[{"prompt": "Say  GREY", "answer": "x"}])
     found = read_task(folder)
     assert found.train.answers == ("red", "blue")
-    assert found.note == "1 train rows dropped that test also has"
+    assert found.note == "1 train row dropped that test also has"
     assert read_task(folder, train_overlap="keep").train.answers == ("red", "blue", "grey")
 
 
@@ -64,16 +65,14 @@ def test_validation_that_equals_test_is_held_out_of_train(task: Callable[..., Pa
     assert not held & set(prompt_keys(found.train))
     assert not held & set(prompt_keys(found.test))
     assert len(found.train) + len(found.validation) == len(train)
-    expected = (
-        f"2 validation rows dropped that test or train also has, {len(found.validation)} validation rows held out of train"
-    )
+    expected = f"2 validation rows dropped that test or train also has, {counted(len(found.validation), 'validation row')} held out of train"
     assert found.note == expected
 
 
 def test_validation_rows_of_training_prompts_are_dropped(task: Callable[..., Path]) -> None:
     found = read_task(task(train=rows("red", "blue"), eval=rows("red", "pink"), test=rows("grey")))
     assert found.validation.answers == ("pink",)
-    assert found.note == "1 validation rows dropped that test or train also has"
+    assert found.note == "1 validation row dropped that test or train also has"
 
 
 def test_missing_validation_file_is_held_out_of_train(task: Callable[..., Path]) -> None:

@@ -1,0 +1,26 @@
+"""What ``list`` says of a config's fields, for every entry that there is."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from suite.cli.main import app
+from suite.registry import BACKBONES, BENCHMARKS, METHODS
+
+
+@pytest.mark.parametrize("kind", ["benchmarks", "methods", "backbones"])
+def test_fields_are_shown_as_they_are_typed(kind: str) -> None:
+    for name in {"benchmarks": BENCHMARKS, "methods": METHODS, "backbones": BACKBONES}[kind]:
+        done = CliRunner().invoke(app, ["list", kind, name])
+        assert done.exit_code == 0
+        for inside in (" at 0x", "func ", "True", "False", "('"):
+            assert inside not in done.stdout, f"{name}: {inside}"
+
+
+def test_defaults_and_ranges_of_image_folders() -> None:
+    said = CliRunner().invoke(app, ["list", "benchmarks", "image-folders"]).stdout
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in said.splitlines() if line.strip()}
+    assert rows["domains"] == "null tuple of str or null"
+    assert rows["templates"] == "[a photo of a {}.] tuple of str, min_length 1"
+    assert rows["cached"] == "false bool"
