@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,16 +15,16 @@ from pydantic import Field
 from torch import Tensor
 
 from suite.backbones.answer_loss import IGNORED, answer_loss, before_answers
-from suite.backbones.generation import Decoding, generate
+from suite.backbones.generation import Decoding, generate, stock_answer
 from suite.backbones.learner import (
     Answer,
     Batch,
     BeforeForward,
+    OnSites,
     Outcomes,
     Output,
     ReferenceData,
     freeze,
-    gradients_of,
     no_choice,
     own_logits,
     place_slots,
@@ -36,6 +36,7 @@ from suite.backbones.lm_network import (
 )
 from suite.backbones.special_tokens import end_tokens, pad_token, require_tokens
 from suite.backbones.text_store import TextStore
+from suite.backbones.token_sites import NAMES, prompt_mask, with_tokens
 from suite.backbones.transfer import send
 from suite.benchmarks.stream import LabelSpace, Stream
 from suite.benchmarks.text_scores import score
@@ -45,9 +46,9 @@ from suite.data.text import Boundary, Ids, TextEncoder, Tokenizer, TokenRow, dec
 from suite.errors import ConfigError
 from suite.lowrank.decoder import adapt_decoder, language_tower, module_paths
 from suite.lowrank.frozen_map import compute_plainly
-from suite.lowrank.layer import Slot, slots_of
+from suite.lowrank.layer import Site, Slot, slots_of
 from suite.lowrank.placement import Placement
-from suite.lowrank.statistics import parts_off, second_moments
+from suite.lowrank.statistics import second_moments
 from suite.parts import BackboneConfig
 
 
@@ -85,7 +86,7 @@ class LanguageModelConfig(BackboneConfig):
         return torch.bfloat16 if self.dtype == "bf16" else torch.float32
 
 
-class CausalLearner:
+class CausalLearner(OnSites):
     """Answer tokens are learned, answers are generated and scored; see ``Learner`` for the contract."""
 
     kind: Literal["lm"] = "lm"
@@ -104,18 +105,18 @@ class CausalLearner:
         self.device = device
         self.tokenizer = tokenizer
         self.network = network.to(device).eval()
-        self.sites = adapt_decoder(self.network)
+        self.tokens = Site(NAMES["lm"])
+        self.sites: dict[str, Site] = {self.tokens.name: self.tokens, **adapt_decoder(self.network)}
         self.slots = slots_of(self.sites)
         self.tower = language_tower(self.network)
         self.head = AnswerHead(self.network)
         freeze(self.network)
         if config.gradient_checkpointing:
             self.network.activation_checkpointing_enable({"use_reentrant": False})
-        prompt_window, answer_window = windows(network, config.max_prompt_tokens, config.max_answer_tokens)
-        encoder = TextEncoder(tokenizer, prompt_window, answer_window, config.label_boundary)
         self.end = end_tokens(network, tokenizer)
         self.pad, self._pad_source = pad_token(tokenizer, network)
-        self.texts = TextStore(stream, encoder, config.demonstrations, self.end)
+        self._room = -1
+        self.make_room(0)
         self.current: int | None = None
         self.label_smoothing = 0.0
         self.before_forward: BeforeForward = no_choice
@@ -152,6 +153,24 @@ class CausalLearner:
         raise ConfigError(
             f"references: backbone '{self.config.name}' reads no reference pictures; leave the field out or use a CLIP."
         )
+
+    def make_room(self, count: int) -> None:
+        if count != self._room:
+            self._room = count
+            prompts, answers = windows(self.network, self.config.max_prompt_tokens, self.config.max_answer_tokens, count)
+            encoder = TextEncoder(self.tokenizer, prompts, answers, self.config.label_boundary)
+            self.texts = TextStore(self.stream, encoder, self.config.demonstrations, self.end)
+
+    @property
+    def query_width(self) -> int:
+        return int(self.network.get_input_embeddings().weight.shape[1])
+
+    @torch.no_grad()
+    def query(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        counted = prompt_mask(inputs)[:, :, None]
+        embedded = self.network.get_input_embeddings()(inputs["input_ids"]).float() * counted
+        mean: Tensor = embedded.sum(dim=1) / counted.sum(dim=1)
+        return mean
 
     def begin_task(self, index: int) -> None:
         self.current = index
@@ -195,9 +214,11 @@ class CausalLearner:
     def forward(self, batch: Batch) -> Output:
         if not self.tower.training:
             self.tower.train()  # dropout of branches and gradient checkpointing; the backbone itself has no dropout
+        self.before_forward(batch.inputs, training=True)
         inputs = dict(batch.inputs)
         answers = inputs.pop("answer_ids")  # (n, window), the rest ignored
-        self.before_forward(inputs, training=True)
+        inputs = with_tokens(self.network, self.tokens, inputs)
+        self._seen = inputs["attention_mask"]
         if self.plain:
             return self._forward_plainly(inputs, answers)
         apart = self.label_smoothing == 0 and self.head.can_do_apart(answers.numel())
@@ -224,20 +245,10 @@ class CausalLearner:
 
     @torch.no_grad()
     def moments(self, batches: Iterable[Batch], slots: Sequence[Slot]) -> dict[str, Tensor]:
-        seen: list[Tensor | None] = [None]
-        with second_moments(self.network, slots, lambda: seen[0]) as found:
+        with second_moments(self.network, slots, lambda: self._seen.bool()) as found:
             for batch in batches:
-                seen[0] = batch.inputs["attention_mask"].bool()
                 self.forward(batch)
         return found
-
-    def weight_gradients(
-        self, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool = False
-    ) -> dict[str, Tensor]:
-        return gradients_of(self, batches, slots, per_example=per_example)
-
-    def without(self, *keys: str) -> AbstractContextManager[None]:
-        return parts_off(self.sites, keys)
 
     def class_features(self, tasks: Sequence[int], *, judged: bool) -> Tensor:
         raise TypeError("a language model has no classes; a method that compares with them needs a CLIP")
@@ -261,23 +272,15 @@ class CausalLearner:
         with self._storage_autocast():
             if self.plain:
                 return self._stock_answers(prompts, limits)
-            return generate(self.network, prompts, limits, self.decoding(), self.device, self.before_forward)
+            return generate(self.network, prompts, limits, self.decoding(), self.device, self.before_forward, self.tokens)
 
     def _stock_answers(self, prompts: Sequence[Ids], limits: Sequence[int]) -> list[list[int]]:
-        """Greedy answers up to each one's first end token, by the ``generate`` of transformers."""
         found: list[list[int]] = []
         for prompt, limit in zip(prompts, limits, strict=True):
             ids = torch.from_numpy(prompt)[None].to(self.device)
-            seen = torch.ones_like(ids)
-            self.before_forward(
-                {"input_ids": ids, "attention_mask": seen, "example": ids.new_tensor([len(found)])}, training=False
-            )
-            answer = self.network.generate(
-                ids, attention_mask=seen, max_new_tokens=limit, do_sample=False, pad_token_id=self.pad
-            )
-            tokens: list[int] = answer[0, ids.shape[1] :].tolist()
-            ends = [place for place, token in enumerate(tokens) if token in self.end]
-            found.append(tokens[: ends[0]] if ends else tokens)
+            whole = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "example": ids.new_tensor([len(found)])}
+            self.before_forward(whole, training=False)
+            found.append(stock_answer(self.network, prompt, limit, self.decoding(), self.device, self.tokens))
         return found
 
     def _outcomes(self, task: int, split: Split, answers: Iterator[str]) -> Outcomes:

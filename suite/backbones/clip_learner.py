@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -28,11 +27,11 @@ from suite.backbones.learner import (
     Answer,
     Batch,
     BeforeForward,
+    OnSites,
     Outcomes,
     Output,
     ReferenceData,
     freeze,
-    gradients_of,
     no_choice,
     own_logits,
     place_slots,
@@ -49,7 +48,7 @@ from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.inject import adapt_open_clip_tower
 from suite.lowrank.layer import Site, Slot, slots_of
 from suite.lowrank.placement import Placement
-from suite.lowrank.statistics import parts_off, second_moments
+from suite.lowrank.statistics import second_moments
 from suite.parts import BackboneConfig
 
 
@@ -72,7 +71,7 @@ class ClipConfig(BackboneConfig):
     eval_batch_size: Annotated[int, Field(ge=1)] | None = None
 
 
-class ClipLearner:
+class ClipLearner(OnSites):
     """Two encoders, prompts of class names, images as uint8; see ``Learner`` for the contract."""
 
     kind: Literal["clip"] = "clip"
@@ -182,6 +181,17 @@ class ClipLearner:
             loss = loss + self._text_to_image(logits, targets, involved[0])
         return Output(loss, lambda: logits, lambda: images)
 
+    @property
+    def query_width(self) -> int:
+        return int(self.network.text_projection.shape[1])  # type: ignore[index]
+
+    @torch.no_grad()
+    def query(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        return self.encode_images(inputs["pixels"])
+
+    def make_room(self, count: int) -> None:
+        """Nothing: attention has no window, and positions are added before parts put tokens in front."""
+
     def distil_logits(self, batch: Batch, output: Output) -> Tensor:
         return output.logits
 
@@ -207,7 +217,8 @@ class ClipLearner:
         slots = (slot for name, slot in self.slots.items() if name.startswith(encoder))
         if any(slot.parts or slot.weight.requires_grad for slot in slots):
             return True
-        return encoder == "vision" and any(parameter.requires_grad for parameter in self.network.visual.parameters())  # type: ignore[union-attr]
+        visual: Any = self.network.visual
+        return encoder == "vision" and any(p.requires_grad for p in (*visual.parameters(), *self.tokens.parameters()))
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (n, 3, h, w) to unit embeddings (n, dim)."""
@@ -232,14 +243,6 @@ class ClipLearner:
         finally:
             self.plain = before
         return found
-
-    def weight_gradients(
-        self, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool = False
-    ) -> dict[str, Tensor]:
-        return gradients_of(self, batches, slots, per_example=per_example)
-
-    def without(self, *keys: str) -> AbstractContextManager[None]:
-        return parts_off(self.sites, keys)
 
     def evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
         self._train_slots(False)

@@ -16,7 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from suite.backbones.learner import BeforeForward, no_choice
+from suite.backbones.token_sites import with_tokens
 from suite.data.text import Ids, left_padded
+from suite.lowrank.layer import Site
 from suite.randomness import numpy_generator
 
 WHOLE = 2.0**40  # probabilities are counted in parts of this size when a token is drawn
@@ -51,8 +53,12 @@ def generate(
     decoding: Decoding,
     device: torch.device,
     before_forward: BeforeForward = no_choice,
+    tokens: Site | None = None,
 ) -> list[list[int]]:
-    """Answer ids of every prompt, at most ``limits[i]`` each, in the order given; ``network`` is in eval mode."""
+    """Answer ids of every prompt, at most ``limits[i]`` each, in the order given; ``network`` is in eval mode.
+
+    Parts on the site ``tokens`` stand in front of each prompt; the cache holds them for the tokens that follow.
+    """
     from suite.backbones.lm_cache import can_join
 
     lengths = [len(prompt) for prompt in prompts]
@@ -60,8 +66,24 @@ def generate(
     for batch in answer_batches(lengths, limits, decoding.token_budget):
         groups = similar_lengths(batch, lengths)
         for together in [groups] if can_join(network.config) else [[group] for group in groups]:
-            _answer(_Decoder(network, prompts, together, decoding, device, before_forward), answers, limits, decoding.end)
+            state = _Decoder(network, prompts, together, decoding, device, before_forward, tokens)
+            _answer(state, answers, limits, decoding.end)
     return answers
+
+
+@torch.no_grad()
+def stock_answer(
+    network: Any, prompt: Ids, limit: int, decoding: Decoding, device: torch.device, tokens: Site | None = None
+) -> list[int]:
+    """One greedy answer up to its first end token, by the ``generate`` of transformers: the plain twin of ``generate``."""
+    row = left_padded([prompt], decoding.pad)
+    inputs = with_tokens(network, tokens, {name: value.to(device) for name, value in row.items()})
+    known = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0  # of embeddings it returns the answer alone
+    del inputs["position_ids"]
+    answer = network.generate(**inputs, max_new_tokens=limit, do_sample=False, pad_token_id=decoding.pad)
+    found: list[int] = answer[0, known:].tolist()
+    ends = [place for place, token in enumerate(found) if token in decoding.end]
+    return found[: ends[0]] if ends else found
 
 
 def answer_batches(lengths: Sequence[int], limits: Sequence[int], token_budget: int) -> list[list[int]]:
@@ -114,10 +136,12 @@ class _Decoder:
         decoding: Decoding,
         device: torch.device,
         before_forward: BeforeForward,
+        tokens: Site | None,
     ) -> None:
         from suite.backbones.lm_cache import joined
 
         self.network = network
+        self.site = tokens
         self.decoding = decoding
         self.before_forward = before_forward
         self.rows = [row for group in groups for row in group]
@@ -137,9 +161,9 @@ class _Decoder:
             name: value.to(device) for name, value in left_padded([prompts[row] for row in group], self.decoding.pad).items()
         }
         self.before_forward({**batch, "example": torch.tensor(group, device=device)}, training=False)
-        cache = chunked_cache(self.network.config)
-        out = self.network(**batch, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return _Prompts(cache, batch["attention_mask"], batch["position_ids"][:, -1:], out.logits[:, -1])
+        cache, inputs = chunked_cache(self.network.config), with_tokens(self.network, self.site, batch)
+        out = self.network(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return _Prompts(cache, inputs["attention_mask"], inputs["position_ids"][:, -1:], out.logits[:, -1])
 
     def advance(self, keep: list[int]) -> None:
         """Drop all rows but those at the places ``keep`` and compute the next token of each."""

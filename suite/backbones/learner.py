@@ -18,7 +18,7 @@ from suite.data.references import References
 from suite.errors import ConfigError
 from suite.lowrank.layer import Site, Slot
 from suite.lowrank.placement import Placement
-from suite.lowrank.statistics import weight_gradients
+from suite.lowrank.statistics import parts_off, weight_gradients
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,19 @@ class Learner(Protocol):
     def compare(self, features: Tensor, classes: Tensor) -> Tensor:
         """(n, k) logits of unit embeddings (n, dim) among those of classes (k, dim); TypeError without classes."""
 
+    @property
+    def query_width(self) -> int:
+        """Numbers of a row of ``query``."""
+
+    def query(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """(n, query width), without gradients: by what methods tell examples apart, from ``inputs`` as ``before_forward`` gets them.
+
+        Unit embeddings of images, or mean embeddings of a prompt's tokens; padding and answers do not count.
+        """
+
+    def make_room(self, count: int) -> None:
+        """Before a method puts ``count`` tokens in front of every row: cut prompts where the network's window would be too small."""
+
     def distil_logits(self, batch: Batch, output: Output) -> Tensor:
         """(n, k) logits a distillation term compares: class logits, or those of the answer tokens."""
 
@@ -245,8 +258,17 @@ def slot_address(name: str) -> tuple[str, int, str]:
     return encoder, int(layer), weight
 
 
-def gradients_of(learner: Learner, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool) -> dict[str, Tensor]:
-    """``Learner.weight_gradients`` for any learner."""
-    some = (one for batch in batches for one in (batch.one_by_one() if per_example else [batch]))
-    losses = ((len(batch), lambda batch=batch: learner.forward(batch).loss) for batch in some)
-    return weight_gradients(slots, losses, squares=per_example)
+class OnSites:
+    """What all learners do alike with their slots and sites."""
+
+    def weight_gradients(
+        self: Learner, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool = False
+    ) -> dict[str, Tensor]:
+        """See ``Learner``."""
+        some = (one for batch in batches for one in (batch.one_by_one() if per_example else [batch]))
+        losses = ((len(batch), lambda batch=batch: self.forward(batch).loss) for batch in some)
+        return weight_gradients(slots, losses, squares=per_example)
+
+    def without(self: Learner, *keys: str) -> AbstractContextManager[None]:
+        """See ``Learner``."""
+        return parts_off(self.sites, keys)

@@ -139,11 +139,18 @@ class AnswerHead:
             handle.remove()
 
 
-def windows(network: Any, prompt_tokens: int, answer_tokens: int) -> tuple[int, int]:
-    """Prompt and answer tokens as asked for; in a smaller window of the model answers keep at most half of it."""
-    whole = getattr(network.config.get_text_config(), "max_position_embeddings", None) or prompt_tokens + answer_tokens
+def windows(network: Any, prompt_tokens: int, answer_tokens: int, put: int = 0) -> tuple[int, int]:
+    """Prompt and answer tokens as asked for; in a smaller window of the model answers keep at most half of it.
+
+    ``put`` tokens that a method puts in front of every row are taken off that window.
+    """
+    own = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+    whole = own - put if own else prompt_tokens + answer_tokens
     if whole < 16:
-        raise ConfigError(f"backbone: a window of {whole} tokens is too small for a prompt and an answer; use another.")
+        less = f", less {put} that the method puts in front," if put else ""
+        raise ConfigError(
+            f"backbone: a window of {own or whole} tokens{less} is too small for a prompt and an answer; use another."
+        )
     if prompt_tokens + answer_tokens <= whole:
         return prompt_tokens, answer_tokens
     answer = min(answer_tokens, whole // 2)
