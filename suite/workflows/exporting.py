@@ -12,7 +12,7 @@ from suite.backbones.causal_lm import CausalLMConfig
 from suite.backbones.learner import Learner
 from suite.errors import ConfigError, unknown_name
 from suite.lowrank.export import merge_live_branches, merged_state, read_peft_adapter, write_peft_adapter, write_state
-from suite.lowrank.layer import stacked
+from suite.lowrank.layer import Slot, stacked
 from suite.lowrank.placement import Placement
 from suite.runs.store import RunStore
 from suite.workflows.places import DATA, OUT
@@ -65,8 +65,20 @@ def export(
         raise ConfigError(
             f"export: run {run.stored.record.run_id} has a {'CLIP' if is_clip else 'language model'}; use --format {fitting}."
         )
+    _require_weights(run)
     written = {"open_clip": _open_clip, "hf": _hf, "peft": _peft}[format](run, Path(to) / run.stored.record.run_id)
     return Exported(written.files, *differing_examples(replace(run, learner=written.learner)))
+
+
+def _require_weights(run: RestoredRun) -> None:
+    """Refuse what stands beside the weights: no model file and no adapter holds it."""
+    parts = [f"{key} on {name}" for name, site in run.learner.sites.items() for key in site.parts if not isinstance(site, Slot)]
+    beside = [*run.method.modules(), *parts]
+    if beside:
+        raise ConfigError(
+            f"export: method '{run.config.method.name}' computes with more than weights ({beside[0]}), which no format holds; its "
+            "answers are those of the run's folder alone."
+        )
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,18 @@ from suite.runs.identity import run_code
 from suite.runs.store import OpenRun
 from trainables.checkpoint import Checkpoints
 from trainables.device import choose_device
+from trainables.method import Method
 from trainables.precision import evaluating, set_arithmetic
 
 
 @dataclass(frozen=True)
 class RestoredRun:
-    """A stored run with its config, learner (weights as after its last task) and journal of updates."""
+    """A stored run with its config, learner (weights as after its last task), method and journal of updates."""
 
     stored: OpenRun
     config: RunConfig
     learner: Learner
+    method: Method
     journal: Journal
 
 
@@ -56,7 +58,8 @@ def restore(stored: OpenRun, data_root: Path, device: str = "auto") -> RestoredR
     method.attach(learner, random)
     if record.tasks_done:
         Checkpoints(stored.folder, record.run_id).load(record.results[1:], journal, method, random)
-    return RestoredRun(stored, config, learner, journal)
+    learner.before_forward, learner.answer = method.before_forward, method.answer
+    return RestoredRun(stored, config, learner, method, journal)
 
 
 @torch.no_grad()

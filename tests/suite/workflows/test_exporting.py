@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from suite.config import RunConfig, validate
+from suite.errors import ConfigError
 from suite.workflows.exporting import export
 from trainables.run import RunContext, execute
 
@@ -14,6 +17,20 @@ def test_a_bf16_run_is_judged_in_bf16(make_config: Callable[..., RunConfig], run
     record = execute(make_config("lora", training={"precision": "bf16"}), run_context)
     exported = export(record.run_id, "open_clip", tmp_path, out=run_context.out, data_root=run_context.data_root, device="cpu")
     assert (exported.differing, exported.examples) == (0, 580)
+
+
+def test_what_stands_beside_the_weights_is_refused(tmp_path: Path) -> None:
+    """Before a file is written, whatever the format."""
+    fields = {
+        "benchmark": {"name": "mini-mtil", "domains": ["arrows"], "shots": 2},
+        "method": "l2p",
+        "training": {"steps": 1, "batch_size": 2},
+    }
+    record = execute(validate(RunConfig, fields, where="test"), RunContext(tmp_path, tmp_path, "cpu"))
+    wanted = r"export: method 'l2p' computes with more than weights \(prompts\), which no format holds; its answers are those of the "
+    with pytest.raises(ConfigError, match=wanted):
+        export(record.run_id, "open_clip", tmp_path / "to", out=tmp_path, data_root=tmp_path, device="cpu")
+    assert not (tmp_path / "to").exists()
 
 
 def test_a_stopped_text_run_is_judged_on_what_it_learned(tmp_path: Path) -> None:
