@@ -29,6 +29,10 @@ class TestOtherSettings(MethodConformance):
 
 @pytest.mark.slow
 class TestLongerStreams(MethodConformance):
-    methods = (*METHODS, *TestOtherSettings.methods)
+    methods = (
+        *METHODS,
+        *TestOtherSettings.methods,
+        {"name": "icarl", "teacher": "previous", "exemplar_weight": 1.0, "herding": "class", "classifier": "nearest_mean"},
+    )
     streams = (UNION, THREE_TEXTS)
     test_the_first_task_is_learned = None  # the shorter streams show it; a dozen steps on this first task lie within its noise

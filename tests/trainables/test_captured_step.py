@@ -20,6 +20,7 @@ from suite.parts import MethodConfig, TrainingConfig
 from suite.randomness import RandomStreams
 from suite.registry import METHODS
 from trainables.captured_step import TaskStep
+from trainables.method import Method
 from trainables.stream_trainer import StreamTrainer
 
 FIELDS: dict[str, dict[str, Any]] = {
@@ -35,7 +36,13 @@ def config_of(name: str, **fields: Any) -> MethodConfig:
     return METHODS[name].model_validate({"name": name, **FIELDS.get(name, {}), **fields})
 
 
-LEARNING = sorted(set(METHODS) - {"zero-shot"})
+def takes_steps(name: str) -> bool:
+    """False for a method that has no steps at all on images."""
+    method = config_of(name).build()
+    return "clip" in method.needs and type(method).steps is Method.steps
+
+
+LEARNING = [name for name in sorted(METHODS) if takes_steps(name)]
 CAPTURABLE = [name for name in LEARNING if config_of(name).build().capturable]
 
 

@@ -1,0 +1,243 @@
+"""iCaRL on CLIP: exemplars of finished tasks, chosen by herding, on which the network is held to a teacher.
+
+    L = CE(current batch) + weight (D(Z, Z*) + D(Z^T, Z*^T)) + exemplar_weight CE(exemplars)
+    D(Z, Z*) = T^2 CE(softmax(Z* / T), softmax(Z / T)),    Z = s f(x) E*^T,   Z* = s f*(x) E*^T
+
+x are exemplars, E* (classes of the current task, dim) the teacher's embeddings of their prompts, f and f* the image encoders, s the logit
+scale; D is a cross entropy, so its least value is the teacher's entropy, where its gradient is 0. ``teacher=zero_shot`` is ZSCL's
+release, which has no loss on the exemplars' labels and judges by prompts; ``teacher=previous, exemplar_weight=1,
+classifier=nearest_mean, herding=class`` is nearer to the paper. Herding takes, one after the other, the row that brings the mean of
+what was taken nearest to the mean of all: argmin_i |mu - (S + f_i) / (k + 1)|.
+
+Source: arXiv 1611.07725; Thunderbeee/ZSCL (commit b96e714) mtil/src/models/icarl.py, dynamic_dataset.py. Published there: all weights
+trained, 1000 steps of 64 at 1e-5, memory 10000, T 2, label smoothing 0.2. Ours: LoRA, whose branches are kept beside the weights, so
+that switched off they are the teacher; at most ``memory_size`` exemplars at any time (``shares=release``: the newest task has K - K/t
+and each earlier one K/t). Not rebuilt: the release herds no first task, and looks its rows up by the places that are left after those
+taken before were cut out, so that it stores other images than it chose. With nearest means an image goes to a mean where its nearest
+prompt is that of a learned class, else to the prompt: seen and unseen classes have no common measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from baselines.lora import BRANCH, PAST, Lora, LoraConfig
+from suite.backbones.learner import Batch, Learner, Output
+from suite.benchmarks.stream import ImageTask, LabelSpace
+from suite.lowrank.placement import Placement
+from suite.parts import MethodConfig
+from suite.randomness import RandomStreams
+from trainables.method import Method, MethodFacts, Need, ParameterGroup, Step, TaskContext, tensor_bytes
+
+BELOW_ALL = -2.0  # less than any cosine
+
+
+class IcarlConfig(MethodConfig):
+    """Hyperparameters.
+
+    Attributes:
+        memory_size: K, exemplars of all finished tasks together.
+        shares: ``equal`` = K/t of each of t tasks, ``release`` = K - K/t of the newest and K/t of each earlier one.
+        herding: towards the mean of the whole ``task`` (release) or of each ``class`` in turn (paper).
+        memory_share: exemplars per step as a share of the current batch.
+        teacher: ``zero_shot`` = the pretrained network, ``previous`` = the one before this task.
+        weight: of each of the two distillation terms.
+        temperature: T.
+        exemplar_weight: of the exemplars' own loss, among the classes that the protocol judges them among.
+        classifier: ``prompts`` = class names, ``nearest_mean`` = means of exemplars for learned classes; needs ``herding=class``.
+    """
+
+    name: Literal["icarl"] = "icarl"
+    rank: Annotated[int, Field(ge=1, le=512)] = 16
+    placement: Placement = Placement(weights=("q", "k", "v", "o", "in", "out"))
+    memory_size: Annotated[int, Field(ge=0)] = 2000
+    shares: Literal["equal", "release"] = "equal"
+    herding: Literal["task", "class"] = "task"
+    memory_share: Annotated[float, Field(gt=0, le=4)] = 1.0
+    teacher: Literal["zero_shot", "previous"] = "zero_shot"
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
+    exemplar_weight: Annotated[float, Field(ge=0)] = 0.0
+    classifier: Literal["prompts", "nearest_mean"] = "prompts"
+
+    @model_validator(mode="after")
+    def _means_of_classes(self) -> IcarlConfig:
+        if self.classifier == "nearest_mean" and (self.herding == "task" or not self.memory_size):
+            raise ValueError(
+                "classifier nearest_mean needs exemplars of every class; set herding to class and a memory_size above 0"
+            )
+        return self
+
+    def degenerate_settings(self) -> Sequence[tuple[MethodConfig, Mapping[str, Any]]]:
+        plain = {"name": "lora", "rank": self.rank, "placement": self.placement, "between": "stack"}
+        no_terms = self.model_copy(update={"weight": 0.0, "exemplar_weight": 0.0})
+        return [(self.model_copy(update={"memory_size": 0}), plain), (no_terms, plain)]
+
+    def build(self) -> Icarl:
+        return Icarl(self)
+
+
+class Icarl(Method):
+    """A stacking LoRA with exemplars.
+
+    Attributes:
+        exemplars: (m, 2) int64, task and row of its training split, of each task the first chosen first.
+        means: (classes learned, dim) unit means of the exemplars' features; rows of zeros where a class has none.
+    """
+
+    needs: frozenset[Need] = frozenset({"clip"})
+    capturable = True
+
+    def __init__(self, config: IcarlConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.extra_data = "stored examples"
+        self.mergeable = False
+        self.carrier = Lora(LoraConfig(rank=config.rank, placement=config.placement, between="stack"))
+        self.exemplars = torch.empty(0, 2, dtype=torch.int64)
+        self.means = torch.empty(0, 0)
+        self._wanted = torch.empty(0, 0)  # E*
+
+    def attach(self, learner: Learner, random: RandomStreams) -> None:
+        self.learner = learner
+        self.carrier.attach(learner, random)
+        self.slots = self.carrier.slots
+
+    @property
+    def _not_teaching(self) -> tuple[str, ...]:
+        return (BRANCH,) if self.config.teacher == "previous" else (BRANCH, PAST)
+
+    @torch.no_grad()
+    def begin_task(self, context: TaskContext) -> None:
+        self.carrier.begin_task(context)
+        with context.learner.without(*self._not_teaching):
+            self._wanted = context.learner.class_features([context.index], judged=False)
+
+    def extra_batches(self, context: TaskContext, current: Batch) -> list[Batch]:
+        if not len(self.exemplars) or not (self.config.weight or self.config.exemplar_weight):
+            return []
+        generator = context.random["memory"]
+        count = max(1, round(len(current) * self.config.memory_share))
+        items = self.exemplars[torch.randint(len(self.exemplars), (count,), generator=generator)]
+        among: Literal["seen", "own"] = "seen" if context.learner.stream.protocol is LabelSpace.UNION else "own"
+        return [context.learner.batch(items[:, 0], items[:, 1], generator, among)]
+
+    def loss(self, step: Step) -> Tensor:
+        total = step.outputs[0].loss
+        for batch, output in zip(step.batches[1:], step.outputs[1:], strict=True):
+            if self.config.exemplar_weight:
+                total = total + self.config.exemplar_weight * output.loss
+            if self.config.weight:
+                total = total + self.config.weight * self._distance(batch, output)
+        return total
+
+    def _distance(self, batch: Batch, output: Output) -> Tensor:
+        with torch.no_grad(), self.learner.without(*self._not_teaching):
+            taught = self.learner.forward(without_labels(batch)).features
+        student, teacher = (self.learner.compare(features, self._wanted) for features in (output.features, taught))
+        t = self.config.temperature
+        return distillation(student, teacher, t) + distillation(student.T, teacher.T, t)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return self.carrier.parameter_groups()
+
+    @torch.no_grad()
+    def end_task(self, context: TaskContext) -> None:
+        self.carrier.end_task(context)
+        size, tasks = self.config.memory_size, context.index + 1
+        share = size // tasks
+        newest = size - share if self.config.shares == "release" and context.index else share
+        kept = [self.exemplars[self.exemplars[:, 0] == task][:share] for task in range(context.index)]
+        rows = self._chosen(context, newest)
+        self.exemplars = torch.cat([*kept, torch.stack([torch.full_like(rows, context.index), rows], dim=1)])
+        if self.config.classifier == "nearest_mean":
+            self.means = self._class_means(context)
+
+    def _chosen(self, context: TaskContext, count: int) -> Tensor:
+        """At most ``count`` rows of the task's training split, the best first; class by class in turn under ``herding=class``."""
+        if not count:
+            return torch.empty(0, dtype=torch.int64)
+        found = [(features, labels) for _, features, labels in self._features(context, context.index, None)]
+        features, labels = torch.cat([one for one, _ in found]), torch.cat([other for _, other in found])
+        if self.config.herding == "task":
+            return herded(features, count)
+        turns = []
+        for label in labels.unique():
+            own = (labels == label).nonzero()[:, 0]
+            best = own[herded(features[own], count)]
+            turns.append(torch.stack([torch.arange(len(best)), best], dim=1))
+        order = torch.cat(turns)
+        return order[order[:, 0].argsort(stable=True), 1][:count]
+
+    def _features(self, context: TaskContext, task: int, rows: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Rows, unit features (n, dim) and labels of a task's training images on the CPU, batch by batch; ``rows`` alone if given."""
+        for whole in context.learner.batches(task, "train", context.batch_size):
+            batch = whole if rows is None else whole.part(torch.isin(whole.rows, rows).nonzero()[:, 0])
+            if len(batch):
+                features = context.learner.forward(without_labels(batch)).features.float().cpu()
+                yield batch.rows, features, batch.inputs["labels"].cpu()
+
+    def _class_means(self, context: TaskContext) -> Tensor:
+        sums = []
+        for index in range(context.index + 1):
+            task = context.learner.stream.tasks[index]
+            assert isinstance(task, ImageTask)
+            rows = self.exemplars[self.exemplars[:, 0] == index, 1]
+            total = torch.zeros(len(task.class_names), self._wanted.shape[1])
+            for _, features, labels in self._features(context, index, rows):
+                total.index_add_(0, labels, features)
+            sums.append(total)
+        return F.normalize(torch.cat(sums), dim=1).to(context.learner.device)
+
+    def answer(self, output: Output, classes: Tensor) -> Tensor:
+        if not len(self.means):
+            return output.logits
+        known = classes < len(self.means)
+        known[known.clone()] = self.means[classes[known]].any(dim=1)
+        means = self.means.new_zeros(len(classes), self.means.shape[1])
+        means[known] = self.means[classes[known]]
+        cosines = (output.features.float() @ means.T).masked_fill(~known, BELOW_ALL)
+        return torch.where(known[output.logits.argmax(dim=1)][:, None], cosines, output.logits)
+
+    def state(self) -> dict[str, Tensor]:
+        return {"exemplars": self.exemplars, "means": self.means}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        self.exemplars, self.means = state["exemplars"], state["means"].to(self.learner.device)
+
+    def facts(self) -> MethodFacts:
+        inner = self.carrier.facts()
+        carried = inner.carried_bytes + tensor_bytes(self.state().values())
+        return MethodFacts(inner.trainable_parameters, inner.effective_rank, carried_bytes=carried)
+
+
+def without_labels(batch: Batch) -> Batch:
+    """The batch's images alone, for which the network has features and no loss."""
+    return replace(batch, inputs={key: value for key, value in batch.inputs.items() if key != "labels"})
+
+
+def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T^2 times the mean over rows of the cross entropy from softmax(teacher / T) to softmax(student / T), both (n, k)."""
+    return temperature**2 * F.cross_entropy(student / temperature, (teacher / temperature).softmax(dim=1))
+
+
+def herded(features: Tensor, count: int) -> Tensor:
+    """(min(count, n),) rows of features (n, dim): each the one that brings the mean of all taken nearest to the mean of all rows."""
+    f = features.double()
+    mean, total, squares = f.mean(dim=0), torch.zeros_like(f[0]), f.square().sum(dim=1)
+    taken: list[int] = []
+    for k in range(min(count, len(f))):
+        distances = squares + 2 * (
+            f @ (total - (k + 1) * mean)
+        )  # (k + 1)^2 times the squared distance, up to what all rows share
+        distances[taken] = torch.inf
+        taken.append(int(distances.argmin()))
+        total = total + f[taken[-1]]
+    return torch.tensor(taken, dtype=torch.int64)
