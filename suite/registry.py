@@ -23,6 +23,8 @@ METHODS: Registry[type[MethodConfig]] = Registry(
     {
         "codyra": Entry("trainables.codyra:CodyraConfig", "rank-weighted LoRA, gates pruned by a soft threshold"),
         "zero-shot": Entry("baselines.zero_shot:ZeroShotConfig", "the untouched backbone"),
+        "ewc": Entry("baselines.ewc:EwcConfig", "one carried LoRA held where earlier tasks' Fisher matrix says"),
+        "ewclora": Entry("baselines.ewclora:EwcLoraConfig", "merged LoRA held back by the Fisher matrix of the weights"),
         "finetune": Entry("baselines.finetune:FinetuneConfig", "sequential full fine-tuning, the lower bound of retention"),
         "joint": Entry("baselines.joint:JointConfig", "full fine-tuning on all tasks seen so far, the upper bound"),
         "icarl": Entry("baselines.icarl:IcarlConfig", "herded exemplars on which a LoRA is held to a teacher"),
@@ -33,8 +35,13 @@ METHODS: Registry[type[MethodConfig]] = Registry(
         "olora": Entry("baselines.olora:OLoraConfig", "orthogonal LoRA: new subspaces orthogonal to past ones"),
         "rail-dual": Entry("baselines.rail:RailDualConfig", "kernel ridge regression on frozen features, solved exactly"),
         "rail-primal": Entry("baselines.rail:RailPrimalConfig", "ridge regression on random features, solved recursively"),
+        "random-parts": Entry(
+            "baselines.random_parts:RandomPartsConfig", "gated LoRA whose surviving parts are drawn beforehand"
+        ),
         "replay": Entry("baselines.replay:ReplayConfig", "rows of finished tasks mixed into every step, around any method"),
         "sdlora": Entry("baselines.sdlora:SdLoraConfig", "directions of all tasks kept, their magnitudes learned on"),
+        "sora": Entry("baselines.sora:SoraConfig", "gated LoRA under a penalty and a constant threshold"),
+        "squeeze": Entry("baselines.squeeze:SqueezeConfig", "LoRA of high rank cut to a lower one by singular values"),
     },
 )
 
@@ -80,6 +87,8 @@ SPACES: Registry[Space] = Registry(
         "codyra": Entry("search_spaces.codyra:SPACE", "sparsity strength, schedule, rank and placement of CoDyRA"),
         "codyra-quick": Entry("search_spaces.codyra_quick:SPACE", "sparsity strength and placement only"),
         "codyra-steps": Entry("search_spaces.codyra_steps:SPACE", "the same with steps per task searched too"),
+        "ewc": Entry("search_spaces.ewc:SPACE", "strength, memory of earlier Fisher matrices, rank and placement of EWC"),
+        "ewclora": Entry("search_spaces.ewclora:SPACE", "the same of EWC-LoRA, and the form of its Fisher matrix"),
         "icarl": Entry("search_spaces.icarl:SPACE", "memory, distillation, rank and placement of iCaRL"),
         "inflora": Entry("search_spaces.inflora:SPACE", "rank, energy that earlier tasks keep and placement of InfLoRA"),
         "l2p": Entry("search_spaces.l2p:SPACE", "pool, length, number and pull of L2P's prompts"),
@@ -89,8 +98,11 @@ SPACES: Registry[Space] = Registry(
         "probe": Entry("search_spaces.probe:SPACE", "placements x ranks of fixed-rank LoRA, a grid"),
         "rail-dual": Entry("search_spaces.rail_dual:SPACE", "kernel width, ridge and mixing of RAIL-Dual"),
         "rail-primal": Entry("search_spaces.rail_primal:SPACE", "width, ridge and mixing of RAIL-Primal"),
+        "random-parts": Entry("search_spaces.random_parts:SPACE", "merged rank, pruning and gates of the control of CoDyRA"),
         "replay": Entry("search_spaces.replay:SPACE", "memory size, weight and batch share of replay"),
         "sdlora": Entry("search_spaces.sdlora:SPACE", "magnitudes, rank, placement and optimizer of SD-LoRA"),
+        "sora": Entry("search_spaces.sora:SPACE", "penalty, threshold, rank and placement of SoRA"),
+        "squeeze": Entry("search_spaces.squeeze:SPACE", "ranks, cuts and placement of LoRA-Squeeze"),
     },
     of_classes=False,
 )

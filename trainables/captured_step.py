@@ -19,7 +19,7 @@ from torch.autograd.graph import increment_version
 from suite.backbones.learner import Batch
 from suite.parts import TrainingConfig
 from trainables.method import Method, TaskContext
-from trainables.optimizers import DeviceOptimizer, device_optimizer
+from trainables.optimizers import DeviceOptimizer, begin_anew, device_optimizer
 from trainables.passes import Pass, run_passes
 from trainables.worker_group import WorkerGroup
 
@@ -98,6 +98,7 @@ class TaskStep:
     def __call__(self, index: int, lr: float, passes: list[Pass]) -> Tensor:
         self.optimizer.set_rate(lr)
         self.method.before_step(index, lr)
+        begin_anew(self.optimizer, self.method.restarted())
 
         def work(passes: list[Pass]) -> Tensor:
             return self._work(index, lr, passes)

@@ -152,6 +152,10 @@ class Method(ABC):
     def before_step(self, index: int, lr: float) -> None:
         """On the host, before step ``index`` at learning rate ``lr``: fill the tensors the other hooks read."""
 
+    def restarted(self) -> Sequence[nn.Parameter]:
+        """Asked right after ``before_step``: parameters that it has put elsewhere, whose optimizer state is to begin anew."""
+        return ()
+
     def before_forward(self, inputs: Mapping[str, Tensor], *, training: bool) -> None:
         """Before the network sees ``inputs``, in training and at test time: choose parts or their coefficients example by example.
 

@@ -109,6 +109,14 @@ class DeviceSGD(DeviceOptimizer, torch.optim.SGD):
         return state["momentum_buffer"]
 
 
+def begin_anew(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> None:
+    """The state of ``parameters`` as before their first step, in place, so that a recorded step finds it."""
+    for parameter in parameters:
+        for value in optimizer.state.get(parameter, {}).values():
+            if isinstance(value, Tensor):
+                value.zero_()
+
+
 def _gradients(moved: Sequence[Tensor]) -> list[Tensor]:
     return [parameter.grad for parameter in moved if parameter.grad is not None]
 

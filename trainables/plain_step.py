@@ -7,7 +7,7 @@ from torch import Tensor
 
 from suite.parts import TrainingConfig
 from trainables.method import Method, TaskContext
-from trainables.optimizers import plain_optimizer
+from trainables.optimizers import begin_anew, plain_optimizer
 from trainables.passes import Pass, run_passes
 from trainables.worker_group import WorkerGroup
 
@@ -28,6 +28,7 @@ class PlainStep:
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["lr_multiplier"]
         self.method.before_step(index, lr)
+        begin_anew(self.optimizer, self.method.restarted())
         self.optimizer.zero_grad(set_to_none=True)
         total, step = run_passes(passes, self.method, self.context, self.training.precision, index=index, lr=lr)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]

@@ -25,7 +25,10 @@ from trainables.stream_trainer import StreamTrainer
 
 FIELDS: dict[str, dict[str, Any]] = {
     "codyra": {"kappa_levels": 3},
+    "ewc": {"fisher_examples": 4},
+    "ewclora": {"fisher_examples": 4},
     "loda": {"rank": 8, "placement": "qkv@0"},  # later layers' inputs differ by rounding, and close eigenvectors by more
+    "ogd": {"directions": 4},
     "replay": {"memory_size": 6},
 }
 HOST_READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique")

@@ -11,7 +11,7 @@ from torch import nn
 from suite.config import TrainingConfig
 from trainables.checkpoint import optimizer_tensors, restore_optimizer
 from trainables.method import ParameterGroup
-from trainables.optimizers import DeviceOptimizer, device_optimizer, plain_optimizer
+from trainables.optimizers import DeviceOptimizer, begin_anew, device_optimizer, plain_optimizer
 
 RATES = (1e-3, 5e-4, 0.0, 2e-3)
 FUSED = ("adamw", "adam")  # torch's own unfused kernels round otherwise; momentum is one kernel in any case
@@ -96,3 +96,23 @@ def test_clear_forgets_gradients() -> None:
     give_gradients(mine, 0)
     make(mine, CONFIGS[0]).clear()
     assert all(parameter.grad is None for parameter in mine)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_what_begins_anew_steps_as_if_for_the_first_time(name: str) -> None:
+    """One parameter forgets, its neighbour does not."""
+    config = TrainingConfig(optimizer=name, lr=0.1)
+    kept, reset, fresh = (nn.Parameter(torch.ones(3)) for _ in range(3))
+    optimizer = device_optimizer([ParameterGroup([kept, reset])], config, torch.device("cpu"))
+    for parameter in (kept, reset):
+        parameter.grad = torch.tensor([1.0, -2.0, 0.5])
+    optimizer.advance()
+    begin_anew(optimizer, [reset])
+    other = device_optimizer([ParameterGroup([fresh])], config, torch.device("cpu"))
+    for parameter in (kept, reset, fresh):
+        parameter.data.fill_(1.0)
+        parameter.grad = torch.tensor([-1.0, 1.0, 3.0])
+    optimizer.advance()
+    other.advance()
+    assert torch.equal(reset, fresh)
+    assert not torch.equal(kept, fresh)

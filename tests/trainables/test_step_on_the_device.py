@@ -24,7 +24,13 @@ from trainables.method import TaskContext
 from trainables.stream_trainer import StreamTrainer
 
 META = torch.device("meta")
-FIELDS: dict[str, dict[str, Any]] = {"codyra": {"kappa_levels": 3}, "replay": {"memory_size": 6}}
+FIELDS: dict[str, dict[str, Any]] = {
+    "codyra": {"kappa_levels": 3},
+    "ewc": {"fisher_examples": 2},
+    "ewclora": {"fisher_examples": 2},
+    "ogd": {"directions": 2},
+    "replay": {"memory_size": 6},
+}
 STEPS = 6
 
 

@@ -1,0 +1,83 @@
+"""How many parts of each slot a task may leave in the weights: a number, or what a finished run left there.
+
+Controls of CoDyRA share this: its rank at the end is a result, theirs is set to it. ``merged_rank`` is either the mean over slots and
+tasks (``codyra-suite leaderboard`` shows CoDyRA's as "effective rank"), or the folder of a finished run, whose ranks are taken over slot
+by slot and task by task.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from suite.errors import ConfigError
+from suite.lowrank.layer import Slot
+from suite.lowrank.placement import Placement
+from suite.parts import MethodConfig
+from suite.runs.record import read_record
+
+Ranks = dict[str, int]  # slot -> parts that are merged
+
+
+class MergedRankConfig(MethodConfig):
+    """What controls with a given merged rank have in common.
+
+    Attributes:
+        rank: parts that a task begins with.
+        merged_rank: parts per slot that are merged: a mean, or a finished run (its folder or ``record.json``) that says it.
+    """
+
+    rank: Annotated[int, Field(ge=1, le=512)] = 16
+    merged_rank: Annotated[float, Field(gt=0, le=512)] | str = 8.0
+    placement: Placement = Placement(weights=("q", "k", "v", "o", "in", "out"))
+
+    @model_validator(mode="after")
+    def _within_the_rank(self) -> MergedRankConfig:
+        if not isinstance(self.merged_rank, str) and self.merged_rank > self.rank:
+            raise ValueError(f"merged_rank {self.merged_rank:g} exceeds rank {self.rank}, the parts there are")
+        return self
+
+    def merged_ranks(self, slots: Sequence[Slot], tasks: Sequence[str]) -> list[Ranks]:
+        """Merged parts per slot, task by task.
+
+        Raises:
+            ConfigError: the run that is named learned something else, or is not finished.
+            DamagedRun: there is no readable record.
+        """
+        names = [slot.name for slot in slots]
+        if isinstance(self.merged_rank, str):
+            return self._of_run(Path(self.merged_rank).expanduser(), names, tasks)
+        return [spread(self.merged_rank, names)] * len(tasks)
+
+    def _of_run(self, place: Path, names: Sequence[str], tasks: Sequence[str]) -> list[Ranks]:
+        record = read_record(place)
+        if record.status != "finished":
+            raise ConfigError(f"method.merged_rank: the run in {place} is {record.status}; name a finished one.")
+        if list(record.tasks) != list(tasks):
+            raise ConfigError(
+                f"method.merged_rank: the run in {place} learned {', '.join(record.tasks)}, and this one is to learn "
+                f"{', '.join(tasks)}; name a run on this stream."
+            )
+        found = [result.effective_rank for result in record.results[1:]]
+        missing = [name for ranks in found for name in names if name not in ranks]
+        if missing:
+            raise ConfigError(
+                f"method.merged_rank: the run in {place} has no rank for {missing[0]}; name a run with the same method.placement."
+            )
+        most = max(ranks[name] for ranks in found for name in names)
+        if most > self.rank:
+            raise ConfigError(
+                f"method.merged_rank: the run in {place} left {most} parts in a slot, and method.rank offers {self.rank}; "
+                f"set method.rank to at least {most}."
+            )
+        return [{name: ranks[name] for name in names} for ranks in found]
+
+
+def spread(mean: float, names: Sequence[str]) -> Ranks:
+    """Whole ranks whose mean is ``mean``, rounded down to a whole sum, the larger ones evenly among the smaller."""
+    sums = [math.floor(mean * count + 1e-9) for count in range(len(names) + 1)]
+    return {name: after - before for name, before, after in zip(names, sums, sums[1:], strict=False)}
