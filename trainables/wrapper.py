@@ -101,6 +101,9 @@ class Wrapper(Method):
     def before_step(self, index: int, lr: float) -> None:
         self.inner.before_step(index, lr)
 
+    def restarted(self) -> Sequence[nn.Parameter]:
+        return self.inner.restarted()
+
     def before_forward(self, inputs: Mapping[str, Tensor], *, training: bool) -> None:
         self.inner.before_forward(inputs, training=training)
 
