@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from suite import __version__
 from suite.runs.record import RECORD, Record
 from suite.runs.store import RunStore
-from suite.tracking.mlflow_client import connect, experiment_id, is_away, quiet_mlflow, quoted, reason_of
+from suite.tracking.mlflow_client import EXPERIMENT, connect, experiment_id, is_away, quiet_mlflow, quoted, reason_of
 from suite.tracking.mlflow_entries import STORED, STUDY, flat_params, metrics, millis, run_tags, study_tags
-from suite.tracking.mlflow_place import named_file
+from suite.tracking.mlflow_file import MlflowFile
+from suite.tracking.mlflow_place import database_file, named_file
 from suite.tracking.mlflow_reader import read_runs
 from suite.tracking.spool import Spool
 from suite.tracking.tracker import Target, TrackedRun, Tracker
@@ -28,13 +29,17 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 RUN_ID = "codyra.run_id"
+CHECKED = "codyra.checked"  # of the experiment: the MLflow that has written into the database, and the revision of its tables
 TAGS = {"run": RUN_ID, "study": STUDY}  # what a target is found by
 END_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED", "running": "RUNNING"}
 MOST_PARAMS, MOST_METRICS = 100, 800  # per batch; MLflow takes 100 parameters, 100 tags and 1000 entries in all
 
 
 class MlflowTracker(Tracker):
-    """A database, or a server that has one; the default, and the only tracker that tables are read from."""
+    """A database, or a server that has one; the default, and the only tracker that tables are read from.
+
+    A database file is asked without MLflow whether there is anything to write at all.
+    """
 
     name = "mlflow"
     usable = "a database that you may write or the http://HOST:PORT of an MLflow server"
@@ -44,11 +49,19 @@ class MlflowTracker(Tracker):
         self._lock = Spool.of(out, self.name).folder / ".lock"
         self._client: MlflowClient | None = None
         self._experiment: str | None = None
+        database = database_file(uri)
+        self._file = MlflowFile(database, EXPERIMENT) if database else None
+
+    def check(self) -> None:
+        if self._file is None or not self._file.takes(CHECKED, self._file.release()):
+            self._check()
 
     @quiet_mlflow()
-    def check(self) -> None:
+    def _check(self) -> None:
         with self._alone():
             self.client.set_experiment_tag(self._experiment_id(), "codyra.version", __version__)
+            if self._file is not None:
+                self.client.set_experiment_tag(self._experiment_id(), CHECKED, self._file.release())
 
     @quiet_mlflow()
     def log_study(self, name: str, config: Mapping[str, Any], *, finished: bool | None) -> None:
@@ -59,9 +72,14 @@ class MlflowTracker(Tracker):
         elif run.info.status != "RUNNING":
             self.client.update_run(run.info.run_id, "RUNNING")
 
-    @quiet_mlflow()
     def log_run(self, record: Record) -> None:
         state = f"{record.status}/{record.tasks_done}"
+        run = self._file and self._file.run(RUN_ID, record.run_id)
+        if record.reused_by or not self._file or not run or self._file.tag(run, STORED) != state:
+            self._log_run(record, state)
+
+    @quiet_mlflow()
+    def _log_run(self, record: Record, state: str) -> None:
         run = self._one(RUN_ID, record.run_id, lambda: self._create_run(record))
         folder, tags = RunStore(self.out).folder(record.run_id), study_tags(record, self._parent(record, run))
         before = run.data.tags.get(STORED)
@@ -85,8 +103,15 @@ class MlflowTracker(Tracker):
             self.client.log_artifact(str(found[0].info.run_id), str(file), place)
         return bool(found)
 
-    @quiet_mlflow()
     def holds(self, target: Target, files: Sequence[Path], place: str) -> bool:
+        run = self._file and self._file.run(TAGS[target.kind], target.name)
+        folder = self._file.artifacts(run) / place if self._file and run else None
+        if folder and all(_size(folder / file.name) == file.stat().st_size for file in files):
+            return True
+        return self._holds(target, files, place)
+
+    @quiet_mlflow()
+    def _holds(self, target: Target, files: Sequence[Path], place: str) -> bool:
         found = self._find(TAGS[target.kind], target.name)
         stored = self.client.list_artifacts(str(found[0].info.run_id), place) if found else []
         sizes = {Path(file.path).name: int(file.file_size or 0) for file in stored}
@@ -190,3 +215,7 @@ class MlflowTracker(Tracker):
             self.client.log_batch(run.info.run_id, metrics=metrics[start : start + MOST_METRICS])
         if changed:
             self.client.log_batch(run.info.run_id, tags=changed)
+
+
+def _size(file: Path) -> int | None:
+    return file.stat().st_size if file.is_file() else None

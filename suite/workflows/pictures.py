@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.leaderboard.figure_style import save_figure
 from suite.leaderboard.figures import accuracy_matrix_figure
-from suite.leaderboard.rank_figures import rank_figure
-from suite.leaderboard.study_figures import study_drawings, study_frame
 from suite.runs.record import Record
 from suite.runs.store import RunStore
 from suite.tracking.tracker import Target
-from suite.workflows.importance import importance
 
 if TYPE_CHECKING:
     from suite.tracking.delivery import Delivery
@@ -33,17 +30,25 @@ def attach_run_pictures(delivery: Delivery, records: Sequence[Record], out: Path
             continue
         run = Target("run", record.run_id)
         folder = out / "figures" / record.run_id
-        drawings = {"accuracy_matrix": partial(accuracy_matrix_figure, record)}
-        if any(result.effective_rank for result in record.results):
-            drawings["effective_rank"] = partial(rank_figure, record)
-        drawn = [path for stem in drawings for path in folder.glob(f"{stem}.*")]
-        if len(drawn) == FORMS * len(drawings) and delivery.holds(run, drawn, PLACE):
+        stems = ["accuracy_matrix", *(["effective_rank"] if any(result.effective_rank for result in record.results) else [])]
+        drawn = [path for stem in stems for path in folder.glob(f"{stem}.*")]
+        if len(drawn) == FORMS * len(stems) and delivery.holds(run, drawn, PLACE):
             continue
-        delivery.attach(run, [path for stem, draw in drawings.items() for path in save_figure(draw(), folder / stem)], PLACE)
+        drawings = _drawings(record)
+        delivery.attach(run, [path for stem in stems for path in save_figure(drawings[stem](), folder / stem)], PLACE)
+
+
+def _drawings(record: Record) -> Mapping[str, Callable[[], Any]]:
+    from suite.leaderboard.rank_figures import rank_figure
+
+    return {"accuracy_matrix": partial(accuracy_matrix_figure, record), "effective_rank": partial(rank_figure, record)}
 
 
 def attach_study(delivery: Delivery, study: Study, out: Path) -> None:
     """Pictures and the table of all trials on the study; the best trials get their own pictures."""
+    from suite.leaderboard.study_figures import study_drawings, study_frame
+    from suite.workflows.importance import importance
+
     if not delivery.takes_files:
         return
     delivery.log_table(study.config.name, _texts(study), "trials.json")
