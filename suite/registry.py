@@ -22,6 +22,10 @@ METHODS: Registry[type[MethodConfig]] = Registry(
     "suite.parts:MethodConfig",
     {
         "codyra": Entry("trainables.codyra:CodyraConfig", "rank-weighted LoRA, gates pruned by a soft threshold"),
+        "weight-ensemble": Entry(
+            "baselines.weight_ensemble:WeightEnsembleConfig", "mean of the weights at regular steps, around any method"
+        ),
+        "wise-ft": Entry("baselines.wise_ft:WiseFtConfig", "weights between those learned and a reference, around any method"),
         "zero-shot": Entry("baselines.zero_shot:ZeroShotConfig", "the untouched backbone"),
         "ewc": Entry("baselines.ewc:EwcConfig", "one carried LoRA held where earlier tasks' Fisher matrix says"),
         "ewclora": Entry("baselines.ewclora:EwcLoraConfig", "merged LoRA held back by the Fisher matrix of the weights"),
@@ -100,6 +104,10 @@ SPACES: Registry[Space] = Registry(
         "rail-primal": Entry("search_spaces.rail_primal:SPACE", "width, ridge and mixing of RAIL-Primal"),
         "random-parts": Entry("search_spaces.random_parts:SPACE", "merged rank, pruning and gates of the control of CoDyRA"),
         "replay": Entry("search_spaces.replay:SPACE", "memory size, weight and batch share of replay"),
+        "weight-ensemble": Entry(
+            "search_spaces.weight_ensemble:SPACE", "steps between snapshots, rank and placement of weight ensembling"
+        ),
+        "wise-ft": Entry("search_spaces.wise_ft:SPACE", "share of what is learned, reference, rank and placement of WiSE-FT"),
         "sdlora": Entry("search_spaces.sdlora:SPACE", "magnitudes, rank, placement and optimizer of SD-LoRA"),
         "sora": Entry("search_spaces.sora:SPACE", "penalty, threshold, rank and placement of SoRA"),
         "squeeze": Entry("search_spaces.squeeze:SPACE", "ranks, cuts and placement of LoRA-Squeeze"),
