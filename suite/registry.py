@@ -36,6 +36,8 @@ METHODS: Registry[type[MethodConfig]] = Registry(
         "l2p": Entry("baselines.l2p:L2PConfig", "prompts from a pool, chosen example by example by learned keys"),
         "loda": Entry("baselines.loda:LodaConfig", "one branch on shared directions, one on those of the new task alone"),
         "lora": Entry("baselines.lora:LoraConfig", "fixed-rank LoRA, merged, carried or stacked between tasks"),
+        "lwf": Entry("baselines.lwf:LwfConfig", "answers of before the task distilled on its own examples, around any method"),
+        "lwf-vr": Entry("baselines.lwf_vr:LwfVrConfig", "the same among random texts instead of classes, around any method"),
         "olora": Entry("baselines.olora:OLoraConfig", "orthogonal LoRA: new subspaces orthogonal to past ones"),
         "rail-dual": Entry("baselines.rail:RailDualConfig", "kernel ridge regression on frozen features, solved exactly"),
         "rail-primal": Entry("baselines.rail:RailPrimalConfig", "ridge regression on random features, solved recursively"),
@@ -98,6 +100,10 @@ SPACES: Registry[Space] = Registry(
         "l2p": Entry("search_spaces.l2p:SPACE", "pool, length, number and pull of L2P's prompts"),
         "loda": Entry("search_spaces.loda:SPACE", "merging, gradient alignment, rank and placement of LoDA"),
         "lora": Entry("search_spaces.lora:SPACE", "rank, scale, policy and placement of fixed-rank LoRA"),
+        "lwf": Entry("search_spaces.lwf:SPACE", "distillation strength, temperature, rank and placement of LwF"),
+        "lwf-vr": Entry(
+            "search_spaces.lwf_vr:SPACE", "distillation strength, temperature, texts, rank and placement of LwF-VR"
+        ),
         "olora": Entry("search_spaces.olora:SPACE", "penalty strength, rank and placement of orthogonal LoRA"),
         "probe": Entry("search_spaces.probe:SPACE", "placements x ranks of fixed-rank LoRA, a grid"),
         "rail-dual": Entry("search_spaces.rail_dual:SPACE", "kernel width, ridge and mixing of RAIL-Dual"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator
 from torch import Tensor, nn
@@ -53,7 +53,7 @@ class Wrapper(Method):
         kinds: backbones that the wrapper's own part can serve, and ``references`` where it needs them; ``needs`` is what both can.
     """
 
-    kinds: ClassVar[frozenset[Need]] = KINDS
+    kinds: frozenset[Need] = KINDS
 
     def __init__(self, config: WrapperConfig) -> None:
         super().__init__()

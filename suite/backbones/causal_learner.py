@@ -38,6 +38,7 @@ from suite.backbones.special_tokens import end_tokens, pad_token, require_tokens
 from suite.backbones.text_store import TextStore
 from suite.backbones.token_sites import NAMES, prompt_mask, with_tokens
 from suite.backbones.transfer import send
+from suite.backbones.without_classes import WithoutClasses
 from suite.benchmarks.stream import LabelSpace, Stream
 from suite.benchmarks.text_scores import score
 from suite.data.examples import Split
@@ -86,7 +87,7 @@ class LanguageModelConfig(BackboneConfig):
         return torch.bfloat16 if self.dtype == "bf16" else torch.float32
 
 
-class CausalLearner(OnSites):
+class CausalLearner(OnSites, WithoutClasses):
     """Answer tokens are learned, answers are generated and scored; see ``Learner`` for the contract."""
 
     kind: Literal["lm"] = "lm"
@@ -249,12 +250,6 @@ class CausalLearner(OnSites):
             for batch in batches:
                 self.forward(batch)
         return found
-
-    def class_features(self, tasks: Sequence[int], *, judged: bool) -> Tensor:
-        raise TypeError("a language model has no classes; a method that compares with them needs a CLIP")
-
-    def compare(self, features: Tensor, classes: Tensor) -> Tensor:
-        raise TypeError("a language model has no classes; a method that compares with them needs a CLIP")
 
     def distil_logits(self, batch: Batch, output: Output) -> Tensor:
         return output.logits[batch.inputs["answer_ids"] != IGNORED]

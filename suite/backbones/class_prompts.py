@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from suite.benchmarks.stream import ImageTask
+from suite.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,19 @@ class ClassPrompts:
         """(classes, whole context) tokens made anew from the class names, for the plain reference."""
         names = [name for index in tasks for name in self._train_prompts[self._starts[index] : self._starts[index + 1]]]
         return self._tokenize(names).to(self.device)
+
+    def random_texts(self, count: int, length: int, generator: torch.Generator) -> Tensor:
+        """See ``Learner``. The end token has the highest number of all, the start token stands first, 0 is padding."""
+        context = self._tokenize([""]).shape[1]
+        if length > context - 2:
+            raise ConfigError(
+                f"random texts of {length} words are longer than the text encoder reads; use at most {context - 2}."
+            )
+        start, end = (int(self._train[0][0, 0]), int(self._train[0].max()))
+        words = torch.randint(1, end - 1, (count, length), generator=generator)
+        words += words >= start  # all but padding, start and end
+        first, last = (torch.full((count, 1), token) for token in (start, end))
+        return torch.cat([first, words, last], dim=1).to(self.device)
 
     def eval_tokens(self) -> PromptSets:
         return self._eval

@@ -99,6 +99,7 @@ class ClipLearner(OnSites):
         require_size(self.tasks, network.visual, stream.name, config.name)
         self.pixels = PixelStore(self.tasks, device)
         self.prompts = ClassPrompts(self.tasks, tokenize, device, merge=stream.shared_classes == "merge")
+        self.random_texts = self.prompts.random_texts
         self._shared_prompts = require_told_apart(self.prompts, stream, config.name, config.remedy)
         self.eval_batch_size = config.eval_batch_size or (512 if device.type == "cuda" else 128)
         self.current = 0
@@ -113,8 +114,7 @@ class ClipLearner(OnSites):
 
     @property
     def plain(self) -> bool:
-        """The reference for comparisons: class names tokenised in every step, whole context, every token through every
-        block, branch by branch, nothing remembered."""
+        """The reference: class names tokenised in every step, every token through every block, branch by branch, nothing remembered."""
         return self._plain
 
     @plain.setter

@@ -208,6 +208,16 @@ class Learner(Protocol):
     def compare(self, features: Tensor, classes: Tensor) -> Tensor:
         """(n, k) logits of unit embeddings (n, dim) among those of classes (k, dim); TypeError without classes."""
 
+    def encode_texts(self, tokens: Tensor) -> Tensor:
+        """(n, dim) unit embeddings of texts (n, tokens), with gradients through the slots; TypeError without a text encoder."""
+
+    def random_texts(self, count: int, length: int, generator: torch.Generator) -> Tensor:
+        """(count, length + 2) texts of so many words drawn from the vocabulary; TypeError without a text encoder.
+
+        Raises:
+            ConfigError: longer than the encoder reads.
+        """
+
     @property
     def query_width(self) -> int:
         """Numbers of a row of ``query``."""

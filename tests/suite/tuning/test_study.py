@@ -215,11 +215,13 @@ def test_every_space_yields_configs_that_its_method_accepts(name: str, sampler: 
 @pytest.mark.parametrize("name", sorted(SPACES))
 def test_spaces_name_fields_that_exist(name: str) -> None:
     space: Space = SPACES[name]
-    fields = METHODS[space.method].model_fields
     for key in space.parameters:
-        section, field = key.partition("#")[0].split(".")
+        section, *path = key.partition("#")[0].split(".")
         assert section in ("method", "training")
-        assert section == "training" or field in fields
+        fields = METHODS[space.method].model_fields
+        for field in path if section == "method" else ():
+            assert field in fields
+            fields = METHODS[fields[field].default["name"]].model_fields if field == "inner" else {}
     assert space.method in space.tree()
 
 
