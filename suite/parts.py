@@ -129,6 +129,13 @@ class BackboneConfig(PartConfig):
     def build(self, stream: Stream, device: torch.device) -> Learner:
         raise ConfigError(f"backbone '{self.name}' cannot be built; its config class defines no build().")
 
+    def check(self, stream: Stream) -> None:
+        """Refuse what ``build`` would, as far as that is seen without the weights; a command asks before it starts anything.
+
+        Raises:
+            ConfigError: names or files that are not there, or a stream that this backbone cannot tell apart or read.
+        """
+
 
 class BenchmarkConfig(PartConfig):
     """Base of all benchmark configs; ``build`` reads the data and returns the stream.

@@ -78,7 +78,8 @@ class StreamTrainer:
     row_zero: Scores | None = None
 
     def __post_init__(self) -> None:
-        check_needs(self.method, self.learner, self.training)
+        has_references = self.learner.references is not None
+        check_needs(self.method, self.learner.kind, self.training, self.stream.task_names, references=has_references)
         self.journal = Journal(self.learner.slots)
         self.learner.plain = self.plain
         self.learner.label_smoothing = self.training.label_smoothing

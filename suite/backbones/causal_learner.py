@@ -34,12 +34,12 @@ from suite.backbones.lm_network import (
     raise_to_fp32,
     windows,
 )
-from suite.backbones.special_tokens import end_tokens, pad_token, require_tokens
+from suite.backbones.special_tokens import end_tokens, pad_token, require_prompts, require_tokens
 from suite.backbones.text_store import TextStore
 from suite.backbones.token_sites import NAMES, prompt_mask, with_tokens
 from suite.backbones.transfer import send
 from suite.backbones.without_classes import WithoutClasses
-from suite.benchmarks.stream import LabelSpace, Stream
+from suite.benchmarks.stream import Stream
 from suite.benchmarks.text_scores import score
 from suite.data.examples import Split
 from suite.data.references import References
@@ -95,14 +95,10 @@ class CausalLearner(OnSites, WithoutClasses):
     def __init__(
         self, config: LanguageModelConfig, stream: Stream, device: torch.device, network: Any, tokenizer: Tokenizer
     ) -> None:
-        if stream.protocol is not LabelSpace.GENERATION or stream.scoring is None:
-            raise ConfigError(
-                f"backbone '{config.name}' answers prompts; benchmark '{stream.name}' holds images and needs a CLIP backbone."
-            )
+        self.scoring = require_prompts(stream, config.name)
         require_tokens(tokenizer, network, stream, config.name)
         self.config = config
         self.stream = stream
-        self.scoring: str = stream.scoring
         self.device = device
         self.tokenizer = tokenizer
         self.network = network.to(device).eval()

@@ -8,14 +8,10 @@ import torch
 from pydantic import Field
 
 from suite.backbones.causal_learner import CausalLearner, LanguageModelConfig
-from suite.backbones.learner import (
-    Learner,
-)
-from suite.backbones.lm_network import (
-    MINI_LM,
-    load_causal_lm,
-)
+from suite.backbones.learner import Learner
+from suite.backbones.lm_network import MINI_LM, causal_lm_shape, load_causal_lm, windows
 from suite.backbones.model_files import model_content
+from suite.backbones.special_tokens import require_prompts, require_tokens
 from suite.benchmarks.stream import Stream
 
 
@@ -32,6 +28,12 @@ class CausalLMConfig(LanguageModelConfig):
         network, tokenizer = load_causal_lm(self.model, self.torch_dtype)
         return CausalLearner(self, stream, device, network, tokenizer)
 
+    def check(self, stream: Stream) -> None:
+        require_prompts(stream, self.name)
+        network, tokenizer = causal_lm_shape(self.model)
+        require_tokens(tokenizer, network, stream, self.name)
+        windows(network, self.max_prompt_tokens, self.max_answer_tokens)
+
 
 class MiniLMConfig(LanguageModelConfig):
     """The shipped Llama of less than half a million parameters; rebuilt by ``codyra-suite pretrain-mini``."""
@@ -46,3 +48,6 @@ class MiniLMConfig(LanguageModelConfig):
     def build(self, stream: Stream, device: torch.device) -> Learner:
         network, tokenizer = load_causal_lm(str(MINI_LM), self.torch_dtype)
         return CausalLearner(self, stream, device, network, tokenizer)
+
+    def check(self, stream: Stream) -> None:
+        self.build(stream, torch.device("cpu"))  # so small that it is its own check

@@ -6,9 +6,12 @@ from typing import ClassVar, Literal
 
 import torch
 
+from suite.backbones.class_prompts import ClassPrompts
 from suite.backbones.clip_learner import ClipConfig, ClipLearner
 from suite.backbones.learner import Learner
-from suite.backbones.open_clip_network import load_open_clip
+from suite.backbones.open_clip_network import load_open_clip, open_clip_inputs
+from suite.backbones.pixels import require_images
+from suite.backbones.same_prompts import require_told_apart
 from suite.benchmarks.stream import Stream
 from suite.hashing import files_hash
 
@@ -34,6 +37,9 @@ class MiniClipConfig(ClipConfig):
         network, tokenize = load_mini_clip()
         return ClipLearner(self, stream, device, network, tokenize)
 
+    def check(self, stream: Stream) -> None:
+        self.build(stream, torch.device("cpu"))  # so small that it is its own check
+
 
 class OpenClipConfig(ClipConfig):
     """Any open_clip model by name with a pretrained tag or a local weight file; null weights mean random ones.
@@ -50,3 +56,9 @@ class OpenClipConfig(ClipConfig):
     def build(self, stream: Stream, device: torch.device) -> Learner:
         network, tokenize = load_open_clip(self.model, self.pretrained)
         return ClipLearner(self, stream, device, network, tokenize)
+
+    def check(self, stream: Stream) -> None:
+        size, tokenize = open_clip_inputs(self.model, self.pretrained)
+        tasks = require_images(stream, self.name, size)
+        prompts = ClassPrompts(tasks, tokenize, torch.device("cpu"), merge=stream.shared_classes == "merge")
+        require_told_apart(prompts, stream, self.name, self.remedy)

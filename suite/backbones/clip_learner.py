@@ -37,13 +37,12 @@ from suite.backbones.learner import (
     place_slots,
 )
 from suite.backbones.open_clip_network import Tokenizer
-from suite.backbones.pixels import PixelStore, require_size
+from suite.backbones.pixels import PixelStore, image_size, require_images
 from suite.backbones.same_prompts import require_told_apart
 from suite.backbones.text_embeddings import TextEmbeddings
-from suite.benchmarks.stream import ImageTask, LabelSpace, Stream
+from suite.benchmarks.stream import LabelSpace, Stream
 from suite.data.examples import Split
 from suite.data.references import References
-from suite.errors import ConfigError
 from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.inject import adapt_open_clip_tower
 from suite.lowrank.layer import Site, Slot, slots_of
@@ -79,8 +78,7 @@ class ClipLearner(OnSites):
     def __init__(
         self, config: ClipConfig, stream: Stream, device: torch.device, network: nn.Module, tokenize: Tokenizer
     ) -> None:
-        if stream.protocol is LabelSpace.GENERATION:
-            raise ConfigError(f"backbone '{config.name}' classifies images; benchmark '{stream.name}' needs a language model.")
+        self.tasks = require_images(stream, config.name, image_size(network.visual))
         self.config = config
         self.stream = stream
         self.device = device
@@ -95,8 +93,6 @@ class ClipLearner(OnSites):
         for tower in (network.visual, network):
             replace_quick_gelu(_tower(tower))
         freeze(self.network)
-        self.tasks = [task for task in stream.tasks if isinstance(task, ImageTask)]
-        require_size(self.tasks, network.visual, stream.name, config.name)
         self.pixels = PixelStore(self.tasks, device)
         self.prompts = ClassPrompts(self.tasks, tokenize, device, merge=stream.shared_classes == "merge")
         self.random_texts = self.prompts.random_texts

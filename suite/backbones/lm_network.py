@@ -23,6 +23,7 @@ CHANGED_LOGITS = (
     "logits_scaling",
     "logit_scale",
 )  # of configs whose logits are not the product alone
+NEEDED = "config.json, tokenizer.json and safetensors weights of a causal language model"
 MINI_LM = Path(__file__).parent / "weights" / "mini_lm"
 
 
@@ -48,8 +49,7 @@ def load_causal_lm(model: str, dtype: torch.dtype = torch.float32) -> tuple[Any,
             raise ValueError(f"its weights lack {len(absent)} of those {type(network).__name__} needs, first {absent[0]}")
         return network.eval(), tokenizer
 
-    needed = "config.json, tokenizer.json and safetensors weights of a causal language model"
-    return _from_cache_or_hub(model, load, needed)
+    return _from_cache_or_hub(model, load, NEEDED)
 
 
 def placement_map(model: str) -> list[tuple[str, str, str]]:
@@ -58,17 +58,34 @@ def placement_map(model: str) -> list[tuple[str, str, str]]:
     Raises:
         ConfigError: the model's config is not to be had, or its projections are not known.
     """
-
-    def load(place: str, options: Mapping[str, Any]) -> nn.Module:
-        from transformers import AutoConfig, AutoModelForCausalLM
-
-        config = AutoConfig.from_pretrained(place, **options)
-        with torch.device("meta"):
-            network: nn.Module = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-        return network
-
     place = str(MINI_LM) if model == "mini-lm" else model
-    return placement_rows(_from_cache_or_hub(place, load, "config.json of a causal language model"))
+    return placement_rows(_from_cache_or_hub(place, _without_weights, "config.json of a causal language model"))
+
+
+def causal_lm_shape(model: str) -> tuple[Any, Tokenizer]:
+    """Network without weights (on torch's ``meta`` device) and its fast tokenizer.
+
+    Raises:
+        ConfigError: no config or tokenizer to be had, or a folder without safetensors weights.
+    """
+
+    def load(place: str, options: Mapping[str, Any]) -> tuple[Any, Tokenizer]:
+        from transformers import AutoTokenizer
+
+        if Path(place).is_dir() and not any(Path(place).glob("*.safetensors")):
+            raise ValueError("there are no safetensors weights in it")
+        return _without_weights(place, options), AutoTokenizer.from_pretrained(place, **options)
+
+    return _from_cache_or_hub(model, load, NEEDED)
+
+
+def _without_weights(place: str, options: Mapping[str, Any]) -> nn.Module:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(place, **options)
+    with torch.device("meta"):
+        network: nn.Module = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    return network
 
 
 def _from_cache_or_hub(model: str, load: Callable[[str, Mapping[str, Any]], Loaded], needed: str) -> Loaded:

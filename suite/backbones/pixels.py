@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from suite.backbones.transfer import send
-from suite.benchmarks.stream import ImageTask
+from suite.benchmarks.stream import ImageTask, LabelSpace, Stream
 from suite.data.examples import SPLITS, Split
 from suite.errors import ConfigError
 
@@ -25,16 +25,20 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def require_size(tasks: Sequence[ImageTask], visual: Any, benchmark: str, backbone: str) -> None:
-    """ConfigError unless the pictures of ``tasks`` have the size that the image encoder ``visual`` of open_clip reads."""
-    height, width = image_size(visual)
+def require_images(stream: Stream, backbone: str, size: tuple[int, int]) -> list[ImageTask]:
+    """The tasks of ``stream``; ConfigError unless they are pictures of the height and width that ``backbone`` reads."""
+    if stream.protocol is LabelSpace.GENERATION:
+        raise ConfigError(f"backbone '{backbone}' classifies images; benchmark '{stream.name}' needs a language model.")
+    height, width = size
+    tasks = [task for task in stream.tasks if isinstance(task, ImageTask)]
     for task in tasks:
         if task.train.pixels.shape[2:] != (height, width):
             found = " x ".join(str(side) for side in task.train.pixels.shape[2:])
             raise ConfigError(
-                f"benchmark {benchmark}: the pictures of task '{task.name}' are {found}, backbone '{backbone}' reads {height} x {width}; "
+                f"benchmark {stream.name}: the pictures of task '{task.name}' are {found}, backbone '{backbone}' reads {height} x {width}; "
                 f"set benchmark.image_size={height} where the benchmark has it, or use another backbone."
             )
+    return tasks
 
 
 def image_size(visual: Any) -> tuple[int, int]:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from suite.benchmarks.stream import Stream, TextTask
+from suite.benchmarks.stream import LabelSpace, Stream, TextTask
 from suite.data.examples import SPLITS
 from suite.data.text import Tokenizer
 from suite.errors import ConfigError
+
+
+def require_prompts(stream: Stream, backbone: str) -> str:
+    """The scoring rule of ``stream``; ConfigError unless it holds prompts to be answered."""
+    if stream.protocol is not LabelSpace.GENERATION or stream.scoring is None:
+        raise ConfigError(
+            f"backbone '{backbone}' answers prompts; benchmark '{stream.name}' holds images and needs a CLIP backbone."
+        )
+    return stream.scoring
 
 
 def require_tokens(tokenizer: Tokenizer, network: Any, stream: Stream, backbone: str) -> None:

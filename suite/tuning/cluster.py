@@ -24,9 +24,14 @@ def ray_session(address: str | None, resources: Resources) -> Iterator[int]:
         SuiteError: nobody answers at the address, a local Ray cannot start, or the cluster can never fit one run; said at once.
     """
     _quiet()
-    place = address or os.environ.get("RAY_ADDRESS")
+    place = place_of(address)
     with token_shown() if place else nullcontext():
         yield from _connected(place, resources)
+
+
+def place_of(address: str | None) -> str | None:
+    """The Ray that is asked for; None = a local one."""
+    return address or os.environ.get("RAY_ADDRESS")
 
 
 def _connected(place: str | None, resources: Resources) -> Iterator[int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from suite.errors import ConfigError
 from suite.method_titles import method_title
 from suite.registry import METHODS
 from suite.runs.store import OpenRun, RunStore
@@ -53,15 +54,16 @@ def compare(
     """Run every method on every benchmark with every seed, on a local Ray; what is already finished is reused.
 
     Args:
-        methods: None = all that can be used; of the others the watcher is told.
+        methods: None = all that can be used, each on the benchmarks that have what it needs; of the others the watcher is told.
         settings: as in ``run``; one that begins with a method's name, e.g. ``codyra.rank``, holds for that method alone.
         concurrency: runs at a time; None = one per core or GPU.
         out, data_root, device, tracking: as in ``run``.
 
     Raises:
-        SuiteError: a mistake in names or settings, before anything is trained; no Ray; a full disk.
+        SuiteError: a mistake in names, settings or data, before anything is trained; no Ray; a full disk.
         KeyboardInterrupt: Ctrl-C came; what was finished is stored and logged.
     """
+    is_named = methods is not None
     if methods is None:
         methods, reasons = METHODS.usable()
         for reason in reasons:
@@ -70,7 +72,30 @@ def compare(
     from suite.tuning.run_settings import RunSettings
 
     run_settings = RunSettings(Path(out), Path(data_root), device, concurrency=concurrency)
-    return carry_runs(configs, run_settings, tracking, title="comparing", watcher=watcher)
+    able = _able(configs, run_settings, watcher, leaves_out=not is_named)
+    return carry_runs(able, run_settings, tracking, title="comparing", watcher=watcher)
+
+
+def _able(
+    configs: Sequence[RunConfig], run_settings: RunSettings, watcher: Watcher, *, leaves_out: bool
+) -> Sequence[RunConfig]:
+    """``configs``, or those whose methods the benchmarks have a use for when nobody named the methods.
+
+    Raises:
+        ConfigError: some cannot begin; every reason once, with all runs that it holds for.
+    """
+    from suite.tuning.preflight import refused_runs
+
+    with watcher.begin("checking data, backbones and methods", None):
+        found = refused_runs(configs, run_settings)
+    unfit = {one.position for one in found if leaves_out and one.is_unfit}
+    for reason in _failures([(configs[one.position].resolved(), one.reason) for one in found if one.position in unfit]):
+        watcher.say(f"left out: {reason}")
+    able = [config for position, config in enumerate(configs) if position not in unfit]
+    refused = _failures([(configs[one.position].resolved(), one.reason) for one in found if one.position not in unfit])
+    if refused or not able:
+        raise ConfigError("; ".join(reason.rstrip(".") for reason in refused or ["no method fits the benchmarks"]) + ".")
+    return able
 
 
 def carry_runs(

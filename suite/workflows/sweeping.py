@@ -20,6 +20,8 @@ from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView
 from suite.tuning.cluster import ray_session
 from suite.tuning.optuna_database import DATABASE
+from suite.tuning.points import spanning_points
+from suite.tuning.preflight import refused_runs
 from suite.tuning.ray_runner import run_all
 from suite.tuning.run_queue import Suggestion
 from suite.tuning.run_settings import RunSettings
@@ -132,6 +134,7 @@ def run_study(
         _say_other_code(config.name, run_settings.out, watcher)
     else:
         earlier_points(config)
+    _require_able(config, run_settings, watcher)
     RunMirror(run_settings.storage).require_writable()
     with opened_tracking(tracking, run_settings.out, watcher) as delivery:
         with (
@@ -162,6 +165,22 @@ def run_study(
     if not is_whole:
         raise SweepInterrupted(study)
     return study
+
+
+def _require_able(config: StudyConfig, run_settings: RunSettings, watcher: Watcher) -> None:
+    """Refuse a study none of whose trials could begin; say when some part of its space could not.
+
+    Raises:
+        ConfigError: see ``trainables.preflight``.
+    """
+    points = spanning_points(config)
+    with watcher.begin(f"study {config.name}: checking data, backbone and method", None):
+        found = refused_runs(points, run_settings)
+    reasons = list(dict.fromkeys(one.reason for one in found))
+    if len(found) == len(points):
+        raise ConfigError(f"study '{config.name}': no trial could begin: {reasons[0]}")
+    for reason in reasons:
+        watcher.say(f"study '{config.name}': trials in a part of its space will fail: {reason}")
 
 
 @contextmanager

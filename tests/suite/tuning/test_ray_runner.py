@@ -18,6 +18,7 @@ from suite.errors import ConfigError, SuiteError
 from suite.runs.record import read_record
 from suite.tracking.mlflow_reader import read_runs
 from suite.tuning.cluster import ray_session
+from suite.tuning.preflight import refused_runs
 from suite.tuning.run_settings import RunSettings
 from suite.workflows.comparing import carry_runs
 from suite.workflows.progress import QUIET
@@ -151,3 +152,11 @@ def test_interrupted_sweep_keeps_what_finished_and_resumes(ending: signal.Signal
 def finished_runs(folder: Path) -> list[Path]:
     found = folder.glob("codyra-runs/runs/*/record.json")
     return [path for path in found if read_record(path).status == "finished"]
+
+
+@pytest.mark.slow
+def test_a_cluster_is_asked_what_it_would_refuse(ray: object, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    configs = [make_config("lora"), make_config("codyra", kappa_levels=9)]
+    (found,) = refused_runs(configs, RunSettings(tmp_path / "out", tmp_path, "cpu", address="auto"))
+    assert (found.position, found.is_unfit) == (1, False)
+    assert "leave no room for 9 threshold levels" in found.reason

@@ -1,0 +1,86 @@
+"""What a run would be refused for is found before it begins, in the words in which it would be refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from suite.backbones.lm_network import MINI_LM
+from suite.config import RunConfig, validate
+from suite.errors import ConfigError
+from suite.workflows.comparing import compare
+from suite.workflows.progress import QUIET
+from suite.workflows.sweeping import sweep
+from trainables.assemble import assemble
+from trainables.preflight import refusals
+
+MINI = {"name": "mini-mtil", "domains": ["shapes", "faces"], "shots": 2}
+TEXT = {"name": "mini-trace", "tasks": ["Py150", "NumGLUE-ds"]}
+LEVELS = {"benchmark": MINI, "method": {"name": "codyra", "kappa_levels": 9}, "training": {"steps": 4}}
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    (LEVELS, "4 steps for task 'faces' leave no room for 9 threshold levels"),
+    ({"benchmark": TEXT, "method": "rail-primal"}, "RailPrimal needs a CLIP, and the backbone is a language model"),
+    ({"benchmark": MINI, "method": "lora", "backbone": "mini-lm"}, "benchmark 'mini-mtil' holds images"),
+    ({"benchmark": TEXT, "method": "lora", "backbone": "mini-clip"}, "benchmark 'mini-trace' needs a language model"),
+    ({"benchmark": MINI, "method": "lora", "training": {"per_task": {"shape": {"steps": 1}}}}, "'shape' is not a task"),
+    ({"benchmark": MINI, "method": "lora", "references": {"folder": "absent"}}, "absent"),
+    ({"benchmark": {**MINI, "name": "mini-xtail"}, "method": "lora", "backbone": {"name": "open-clip", "model": "ViT-B-99"}}, "ViT-B-99"),
+    ({"benchmark": TEXT, "method": "lora", "backbone": {"name": "causal-lm", "model": "./absent"}}, "'./absent' is not a folder"),
+]  # fmt: skip
+
+
+def config_of(fields: dict[str, Any]) -> RunConfig:
+    return validate(RunConfig, fields, where="test")
+
+
+@pytest.mark.parametrize(("fields", "reason"), REFUSED, ids=lambda value: value if isinstance(value, str) else "")
+def test_the_sentence_is_the_one_that_the_run_would_end_with(fields: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    config = config_of(fields)
+    (found,) = refusals([config.resolved()], tmp_path)
+    assert reason in found.reason
+    with pytest.raises(ConfigError if found.is_unfit else Exception) as refused:
+        assemble(config, config.benchmark.build(tmp_path), torch.device("cpu"))
+    assert str(refused.value) == found.reason
+
+
+def test_what_is_seen_without_weights_of_larger_backbones(tmp_path: Path) -> None:
+    weightless = tmp_path / "weightless"
+    shutil.copytree(MINI_LM, weightless, ignore=shutil.ignore_patterns("*.safetensors"))
+    named = [
+        {"benchmark": MINI, "method": "lora", "backbone": {"name": "open-clip", "model": "ViT-B-32", "pretrained": None}},
+        {"benchmark": TEXT, "method": "lora", "backbone": {"name": "causal-lm", "model": str(weightless)}},
+        {"benchmark": TEXT, "method": "lora", "backbone": {"name": "causal-lm", "model": str(MINI_LM)}},
+    ]
+    first, second = refusals([config_of(fields).resolved() for fields in named], tmp_path)
+    assert "are 32 x 32, backbone 'open-clip' reads 224 x 224" in first.reason
+    assert "there are no safetensors weights in it" in second.reason
+    assert (first.position, second.position) == (0, 1)
+
+
+def test_a_comparison_and_a_sweep_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    settings = ["benchmark.domains=[shapes,faces]", "benchmark.shots=2", "training.steps=4", "codyra.kappa_levels=9"]
+    places = {"out": tmp_path / "out", "data_root": tmp_path, "tracking": "none"}
+    with pytest.raises(
+        ConfigError, match=r"^mini-mtil codyra seed 0, mini-mtil codyra seed 1: codyra: 4 steps .* codyra.kappa_levels="
+    ):
+        compare(["mini-mtil"], ["lora", "codyra"], [0, 1], settings, **places)  # type: ignore[arg-type]
+    fields = {"name": "night", "run": LEVELS, "space": "codyra-quick", "objectives": ["zscl.last"], "budget": {"trials": 2}}
+    with pytest.raises(ConfigError, match="^study 'night': no trial could begin: codyra: 4 steps"):
+        sweep(fields, **places)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_methods_that_nobody_named_are_left_out_where_they_do_not_fit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from suite.tuning.run_settings import RunSettings
+    from suite.workflows.comparing import _able
+
+    configs = [config_of({"benchmark": TEXT, "method": name}) for name in ("rail-primal", "lora")]
+    run_settings = RunSettings(tmp_path, tmp_path)
+    assert list(_able(configs, run_settings, QUIET, leaves_out=True)) == configs[1:]
+    assert "left out: mini-trace rail-primal seed 0: method: RailPrimal needs a CLIP" in caplog.text
+    with pytest.raises(ConfigError, match="RailPrimal needs a CLIP"):
+        _able(configs, run_settings, QUIET, leaves_out=False)
