@@ -40,6 +40,7 @@ class RunContext:
         accept_zero_shot: train although row 0 differs from the benchmark's published zero-shot values.
         storage: URI of a folder that the run's folder is mirrored to after every task and taken from where ``out`` lacks it.
         attempt: name under which the driver finds the run when this process dies (``RunStore.attempted``).
+        say: is told what the caller should know meanwhile, such as whom the run waits for.
     """
 
     out: Path
@@ -54,6 +55,7 @@ class RunContext:
     attempt: str = ""
     on_step: StepListener | None = None
     group: WorkerGroup = ALONE
+    say: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def stream_reports(config: RunConfig, run_context: RunContext) -> Generator[Repo
     """
     prepared = prepare(config, run_context)
     group = run_context.group
-    with prepared.store.alone(prepared.run_id, run_context.attempt) if group.leads else nullcontext():
+    with prepared.store.alone(prepared.run_id, run_context.attempt, run_context.say) if group.leads else nullcontext():
         stored = group.from_first(lambda: _stored(prepared, run_context))
         if stored is not None and stored.record.status == "finished":
             return stored.record

@@ -36,9 +36,11 @@ def compare(
     """
     from suite.cli.board import print_frame
     from suite.cli.progress import TerminalWatcher
-    from suite.workflows import comparing, tables
 
     watcher = TerminalWatcher()
+    with watcher.begin("loading libraries", None):
+        from suite.workflows import comparing, tables
+
     done = comparing.compare(
         benchmarks or comparing.BENCHMARKS,
         methods or None,

@@ -35,7 +35,10 @@ def run(
     """
     from suite.cli.progress import TerminalWatcher
     from suite.cli.summary import print_run
-    from suite.workflows import running
+
+    watcher = TerminalWatcher()
+    with watcher.begin("loading libraries", None):
+        from suite.workflows import running
 
     done = running.run(
         what,
@@ -47,7 +50,7 @@ def run(
         device=device,
         accept_zero_shot=accept_zero_shot,
         tracking=tracking,
-        watcher=TerminalWatcher(),
+        watcher=watcher,
     )
     print_run(done.record, done.folder, found=done.was_found)
     if done.record.status == "failed":

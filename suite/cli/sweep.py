@@ -35,7 +35,10 @@ def sweep(
     """
     from suite.cli.front import print_front, printed_when_interrupted
     from suite.cli.progress import TerminalWatcher
-    from suite.workflows import sweeping
+
+    watcher = TerminalWatcher()
+    with watcher.begin("loading libraries", None):
+        from suite.workflows import sweeping
 
     with printed_when_interrupted():
         study = sweeping.sweep(
@@ -47,7 +50,7 @@ def sweep(
             data_root=data_root,
             device=device,
             tracking=tracking,
-            watcher=TerminalWatcher(),
+            watcher=watcher,
         )
     print_front(study)
     if study.has_failed:

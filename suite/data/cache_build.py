@@ -194,7 +194,11 @@ def _locked(path: Path) -> Iterator[None]:
             "a folder that can be written."
         ) from None
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.warning("%s: another process is building this image cache; waiting for it to end", path.with_suffix(""))
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

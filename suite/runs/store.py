@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -148,16 +149,22 @@ class RunStore:
         return found
 
     @contextmanager
-    def alone(self, run_id: str, attempt: str = "") -> Iterator[None]:
+    def alone(self, run_id: str, attempt: str = "", say: Callable[[str], None] | None = None) -> Iterator[None]:
         """Own the run's folder: a second process with the same identity waits here. One that stored no row leaves nothing.
 
         Args:
             attempt: a name by which ``attempted`` finds the run when this process dies.
+            say: is told in one sentence when another process owns the folder, and which one, before it is waited for.
         """
         folder = self.folder(run_id)
-        with _locked(folder) as lock:
+
+        def wait(owner: str) -> None:
+            if say is not None:
+                say(f"run {run_id}: {owner} is at it; waiting for it to end, then its result is shown or gone on with.")
+
+        with _locked(folder, wait) as lock:
             lock.truncate(0)
-            lock.write(attempt)
+            lock.write(f"{attempt}\nprocess {os.getpid()} on {socket.gethostname()}")
             lock.flush()
             try:
                 yield
@@ -171,7 +178,7 @@ class RunStore:
             DamagedRun: its record is damaged.
         """
         for lock in self.place.glob(f"*/{LOCK}"):
-            if lock.read_text(encoding="utf-8", errors="replace") == attempt:
+            if lock.read_text(encoding="utf-8", errors="replace").split("\n")[0] == attempt:
                 return self.open(lock.parent.name)
         return None
 
@@ -254,8 +261,11 @@ class RunStore:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[TextIO]:
-    """The open, locked lock file of ``folder``; whoever had it before may have removed both in the meantime."""
+def _locked(folder: Path, wait: Callable[[str], None]) -> Iterator[TextIO]:
+    """The open, locked lock file of ``folder``; whoever had it before may have removed both in the meantime.
+
+    ``wait`` is told who owns it before it is waited for.
+    """
     place = folder / LOCK
     while True:
         with suppress(
@@ -263,13 +273,18 @@ def _locked(folder: Path) -> Iterator[TextIO]:
         ):  # removed while ``mkdir`` was looking at it; what is no folder is told when it is opened
             folder.mkdir(parents=True, exist_ok=True)
         try:
-            lock = place.open("a", encoding="utf-8")
+            lock = place.open("a+", encoding="utf-8")
         except FileNotFoundError:
             if folder.is_symlink():
                 raise
             continue
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                wait(lock.read().partition("\n")[2] or "another process")
+                fcntl.flock(lock, fcntl.LOCK_EX)
             if _is_at(place, lock):
                 yield lock
                 return

@@ -13,7 +13,7 @@ from suite.registry import METHODS
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.configs import Settings, comparison, in_its_words
 from suite.workflows.places import DATA, OUT
-from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.progress import QUIET, Watcher, opened
 from suite.workflows.tracking import opened_tracking, say_waiting
 
 if TYPE_CHECKING:
@@ -106,13 +106,17 @@ def carry_runs(
     Raises:
         KeyboardInterrupt: Ctrl-C came; what was finished is logged.
     """
+    from suite.tuning.cluster import ray_session
     from suite.tuning.ray_runner import run_all
     from suite.tuning.run_queue import ListQueue
     from suite.workflows.pictures import attach_run_pictures
 
     source, store = ListQueue(configs), RunStore(run_settings.out)
     with opened_tracking(tracking, run_settings.out, watcher) as delivery:
-        with watcher.begin(title, len(configs)) as work:
+        with (
+            opened(ray_session(run_settings.address, run_settings.resources), watcher, "starting Ray"),
+            watcher.begin(title, len(configs)) as work,
+        ):
             ended, stored = 0, set[str]()
 
             def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Protocol, TypeVar
+
+Opened = TypeVar("Opened")
 
 
 class Work(Protocol):
@@ -29,6 +31,15 @@ class Watcher(Protocol):
 
     def say(self, sentence: str) -> None:
         """Something that the caller should know and that is no error, such as a stored run that cannot be read."""
+
+
+@contextmanager
+def opened(context: AbstractContextManager[Opened], watcher: Watcher, title: str) -> Iterator[Opened]:
+    """``context`` entered while the watcher shows under ``title`` that something is being done."""
+    with ExitStack() as stack:
+        with watcher.begin(title, None):
+            found = stack.enter_context(context)
+        yield found
 
 
 class Quiet:

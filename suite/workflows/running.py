@@ -74,7 +74,9 @@ def run(
                 work.done(report.row)
                 return True
 
-            run_context = RunContext(out, Path(data_root), device, accept_zero_shot=accept_zero_shot, on_step=work.step)
+            run_context = RunContext(
+                out, Path(data_root), device, accept_zero_shot=accept_zero_shot, on_step=work.step, say=watcher.say
+            )
             record = execute(config, run_context, listen)
         track([record], delivery, watcher)
     return DoneRun(record, RunStore(out).folder(record.run_id), was_found=not rows and record.status == "finished")

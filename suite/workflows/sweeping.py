@@ -31,7 +31,7 @@ from suite.tuning.study_result import Study, study_of
 from suite.tuning.trials import earlier_points, has_trials, some_point
 from suite.workflows.pictures import attach_study
 from suite.workflows.places import DATA, OUT
-from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.progress import QUIET, Watcher, opened
 from suite.workflows.tracking import opened_tracking, say_waiting
 from suite.yaml_files import load_yaml
 from trainables.resources import Resources
@@ -138,7 +138,7 @@ def run_study(
     RunMirror(run_settings.storage).require_writable()
     with opened_tracking(tracking, run_settings.out, watcher) as delivery:
         with (
-            ray_session(run_settings.address, config.resources),
+            opened(ray_session(run_settings.address, config.resources), watcher, "starting Ray"),
             watcher.begin(f"study {config.name}", config.budget.trials) as work,
             _undone_without_trials(folder, is_new=not resume),
         ):

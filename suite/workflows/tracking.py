@@ -28,9 +28,10 @@ def opened_tracking(tracking: str | None, out: Path, watcher: Watcher) -> Delive
         ConfigError: there is no such tracker, or it can never take a record as it is.
     """
     make_folder(out, "name a folder that you may write with --out")
-    from suite.tracking.delivery import open_delivery
+    with watcher.begin("opening the tracker", None):
+        from suite.tracking.delivery import open_delivery
 
-    delivery = open_delivery(tracking, out)
+        delivery = open_delivery(tracking, out)
     if delivery.is_away:
         watcher.say(
             f"tracking '{without_password(delivery.tracker.uri)}': does not answer ({delivery.trouble}); the command goes on, its records "

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -266,3 +269,27 @@ def test_a_folder_has_one_owner_while_others_come_and_leave_nothing(tmp_path: Pa
         list(pool.map(own, range(6)))
     assert most == 1
     assert not list(store.place.iterdir())
+
+
+def test_who_waits_is_told_for_whom(tmp_path: Path) -> None:
+    store, heard, told = RunStore(tmp_path), list[str](), Event()
+
+    def say(sentence: str) -> None:
+        heard.append(sentence)
+        told.set()
+
+    def second() -> None:
+        with store.alone("run", say=say):
+            pass
+
+    with store.alone("run", "driver trial 0"):
+        other = Thread(target=second)
+        other.start()
+        assert told.wait(60)
+    other.join()
+    assert heard == [
+        f"run run: process {os.getpid()} on {socket.gethostname()} is at it; waiting for it to end, then its result is shown or gone on with."
+    ]
+    with store.alone("run", say=say):
+        pass
+    assert len(heard) == 1
