@@ -44,20 +44,29 @@ class Teacher:
 
         The tensors are pointed at other memory and back, nothing is written: a graph that waits for its backward pass stays valid.
         """
-        sites = [site for site in self.learner.sites.values() if site.training]
         now = [tensor.data for tensor in self.tensors]
-        for site in sites:
-            site.eval()
         for tensor, value in zip(self.tensors, self.values, strict=True):
             tensor.data = value
         try:
-            with torch.no_grad():
+            with asked(self.learner):
                 yield
         finally:
             for tensor, data in zip(self.tensors, now, strict=True):
                 tensor.data = data
-            for site in sites:
-                site.train()
+
+
+@contextmanager
+def asked(learner: Learner) -> Iterator[None]:
+    """Forward passes for their answers alone: no gradients, no dropout of live parts."""
+    sites = [site for site in learner.sites.values() if site.training]
+    for site in sites:
+        site.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for site in sites:
+            site.train()
 
 
 def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

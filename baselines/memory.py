@@ -65,13 +65,14 @@ class RowMemory:
             order = order[torch.argsort(turn, stable=True)]
         self.rows = torch.cat([*kept, items[order[:share]]])
 
-    def draw(self, context: TaskContext, count: int, among: JudgedAmong) -> Batch:
-        """``count`` rows with replacement, by the generator ``memory``.
+    def draw(self, context: TaskContext, count: int, among: JudgedAmong, *, by: str = "memory") -> Batch:
+        """``count`` rows with replacement.
 
         Args:
             among: classes a replayed image is judged among: its own task's, all seen ones, or ``protocol`` = as the stream.
+            by: name of the generator.
         """
-        generator = context.random["memory"]
+        generator = context.random[by]
         items = self.rows[torch.randint(len(self.rows), (count,), generator=generator)]
         return context.learner.batch(items[:, 0], items[:, 1], generator, label_space(context, among))
 

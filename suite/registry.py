@@ -29,6 +29,9 @@ METHODS: Registry[type[MethodConfig]] = Registry(
         "zero-shot": Entry("baselines.zero_shot:ZeroShotConfig", "the untouched backbone"),
         "ewc": Entry("baselines.ewc:EwcConfig", "one carried LoRA held where earlier tasks' Fisher matrix says"),
         "ewclora": Entry("baselines.ewclora:EwcLoraConfig", "merged LoRA held back by the Fisher matrix of the weights"),
+        "derpp": Entry(
+            "baselines.derpp:DerppConfig", "replay that also holds stored rows to their old answers, around any method"
+        ),
         "finetune": Entry("baselines.finetune:FinetuneConfig", "sequential full fine-tuning, the lower bound of retention"),
         "joint": Entry("baselines.joint:JointConfig", "full fine-tuning on all tasks seen so far, the upper bound"),
         "icarl": Entry("baselines.icarl:IcarlConfig", "herded exemplars on which a LoRA is held to a teacher"),
@@ -96,6 +99,7 @@ SPACES: Registry[Space] = Registry(
         "ewc": Entry("search_spaces.ewc:SPACE", "strength, memory of earlier Fisher matrices, rank and placement of EWC"),
         "ewclora": Entry("search_spaces.ewclora:SPACE", "the same of EWC-LoRA, and the form of its Fisher matrix"),
         "icarl": Entry("search_spaces.icarl:SPACE", "memory, distillation, rank and placement of iCaRL"),
+        "derpp": Entry("search_spaces.derpp:SPACE", "memory, both weights, rank and placement of DER++"),
         "inflora": Entry("search_spaces.inflora:SPACE", "rank, energy that earlier tasks keep and placement of InfLoRA"),
         "l2p": Entry("search_spaces.l2p:SPACE", "pool, length, number and pull of L2P's prompts"),
         "loda": Entry("search_spaces.loda:SPACE", "merging, gradient alignment, rank and placement of LoDA"),
