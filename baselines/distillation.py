@@ -39,16 +39,20 @@ class Teacher:
         return cls(learner, list({id(p): p for p in (*held, *parts, *modules)}.values()))
 
     @contextmanager
-    def speaking(self) -> Iterator[None]:
+    def speaking(self, *, alone: bool = False) -> Iterator[None]:
         """The learner's network is the teacher, without gradients and dropout; afterwards it is the student again.
 
         The tensors are pointed at other memory and back, nothing is written: a graph that waits for its backward pass stays valid.
+
+        Args:
+            alone: without the parts that stand in the network.
         """
+        parts = {key for site in self.learner.sites.values() for key in site.parts} if alone else set()
         now = [tensor.data for tensor in self.tensors]
         for tensor, value in zip(self.tensors, self.values, strict=True):
             tensor.data = value
         try:
-            with asked(self.learner):
+            with asked(self.learner), self.learner.without(*parts):
                 yield
         finally:
             for tensor, data in zip(self.tensors, now, strict=True):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from suite.lowrank.layer import Factors, Slot, stacked
+from suite.lowrank.layer import Branch, Factors, Slot, stacked
 from trainables.method import Method
 
 Shift = dict[str, list[Factors]]  # slot -> updates whose sum it is
@@ -58,11 +58,7 @@ class TaskMove:
 
     def begun(self) -> None:
         """To be called after the method's ``begin_task``."""
-        parts = [slot.part(key) for slot in self.method.slots for key in slot.parts]
-        counted = {id(p) for part in parts if part.factors() is not None for p in part.parameters()}
-        modules = (self.network, *self.method.modules().values())
-        own = {id(p) for module in modules for p in module.parameters()} - counted
-        self.tensors = [p for group in self.method.parameter_groups() for p in group.parameters if id(p) in own]
+        self.tensors = without_product(self.method, self.network)
         self.tensors_before = [p.detach().clone() for p in self.tensors]
 
     def so_far(self) -> Shift:
@@ -94,3 +90,41 @@ class TaskMove:
             if not self.method.added[name]:
                 del self.method.added[name]
         return whole, self.so_far()
+
+
+def without_product(method: Method, network: nn.Module) -> list[nn.Parameter]:
+    """What the optimizer holds of the network's and the modules' own beside the factors of parts that are an update of a weight."""
+    parts = [slot.part(key) for slot in method.slots for key in slot.parts]
+    counted = {id(p) for part in parts if part.factors() is not None for p in part.parameters()}
+    modules = (network, *method.modules().values())
+    own = {id(p) for module in modules for p in module.parameters()} - counted
+    return [p for group in method.parameter_groups() for p in group.parameters if id(p) in own]
+
+
+class Anchor:
+    """The network as a task begins, for a term that holds it there; to be made after the method's ``begin_task``.
+
+    Attributes:
+        branches: of low-rank parts that learn, each with its update as it is now; None where that is zero.
+        tensors: what else learns, each with its value now.
+    """
+
+    def __init__(self, method: Method, network: nn.Module) -> None:
+        parts = [slot.part(key) for slot in method.slots for key in slot.parts]
+        learning = [part for part in parts if isinstance(part, Branch) and any(p.requires_grad for p in part.parameters())]
+        self.branches: list[tuple[Branch, Factors | None]] = []
+        for branch in learning:
+            now = branch.factors()
+            if now is not None:
+                self.branches.append((branch, scaled(now, -1.0) if bool(now.b.any()) else None))
+        self.tensors = [(tensor, tensor.detach().clone()) for tensor in without_product(method, network)]
+
+    def squared_move(self) -> Tensor:
+        """Sum over all weights of their squared distance to where they were, a scalar with gradients."""
+        moves = [(tensor - value).square().sum() for tensor, value in self.tensors]
+        for branch, negative in self.branches:
+            gate = branch.scale if branch.gate is None else branch.scale * branch.gate
+            now = Factors(branch.a, branch.b * gate)
+            both = now if negative is None else stacked([now, negative])
+            moves.append(((both.b.T @ both.b) * (both.a @ both.a.T)).sum())
+        return torch.stack(moves).sum()

@@ -51,6 +51,12 @@ METHODS: Registry[type[MethodConfig]] = Registry(
         "sdlora": Entry("baselines.sdlora:SdLoraConfig", "directions of all tasks kept, their magnitudes learned on"),
         "sora": Entry("baselines.sora:SoraConfig", "gated LoRA under a penalty and a constant threshold"),
         "squeeze": Entry("baselines.squeeze:SqueezeConfig", "LoRA of high rank cut to a lower one by singular values"),
+        "zscl": Entry(
+            "baselines.zscl:ZsclConfig", "the pretrained CLIP distilled on a reference set, weights averaged, around any method"
+        ),
+        "zscl-no-reference": Entry(
+            "baselines.zscl:ZsclNoReferenceConfig", "the same on the task's own images, without a reference set"
+        ),
     },
 )
 
@@ -118,6 +124,8 @@ SPACES: Registry[Space] = Registry(
             "search_spaces.weight_ensemble:SPACE", "steps between snapshots, rank and placement of weight ensembling"
         ),
         "wise-ft": Entry("search_spaces.wise_ft:SPACE", "share of what is learned, reference, rank and placement of WiSE-FT"),
+        "zscl": Entry("search_spaces.zscl:SPACE", "distillation, anchor, averaging, rank and placement of ZSCL"),
+        "zscl-no-reference": Entry("search_spaces.zscl_no_reference:SPACE", "the same for ZSCL without a reference set"),
         "sdlora": Entry("search_spaces.sdlora:SPACE", "magnitudes, rank, placement and optimizer of SD-LoRA"),
         "sora": Entry("search_spaces.sora:SPACE", "penalty, threshold, rank and placement of SoRA"),
         "squeeze": Entry("search_spaces.squeeze:SPACE", "ranks, cuts and placement of LoRA-Squeeze"),

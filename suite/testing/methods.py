@@ -85,7 +85,7 @@ class MethodConformance:
     Attributes:
         methods: names, fields as in a config file, or configs.
         streams: the runs to learn, as fields of a run config without the method. Two short tasks are enough. A method is tried on
-            those whose kind of backbone it serves.
+            those whose kind of backbone it serves, and that name ``references`` where it needs them.
     """
 
     methods: ClassVar[Sequence[str | Fields | MethodConfig]] = ()
@@ -243,10 +243,15 @@ class MethodConformance:
 
 
 def _is_served(case: Case) -> bool:
-    """False for a method that does not serve the stream's kind of backbone; a case that cannot be built stays and fails as a test."""
+    """False for a method that does not serve the stream's kind of backbone or needs a reference set that the stream does not name.
+
+    A case that cannot be built stays and fails as a test.
+    """
     try:
         config = case.config()
-        return config.backbone.kind is None or config.backbone.kind in config.method.build().needs
+        needs = config.method.build().needs
+        has_references = config.references is not None or "references" not in needs
+        return has_references and (config.backbone.kind is None or config.backbone.kind in needs)
     except Exception:
         return True
 

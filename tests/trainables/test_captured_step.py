@@ -22,6 +22,7 @@ from suite.registry import METHODS
 from trainables.captured_step import TaskStep
 from trainables.method import Method
 from trainables.stream_trainer import StreamTrainer
+from trainables.wrapper import Wrapper
 
 FIELDS: dict[str, dict[str, Any]] = {
     "codyra": {"kappa_levels": 3},
@@ -40,9 +41,12 @@ def config_of(name: str, **fields: Any) -> MethodConfig:
 
 
 def takes_steps(name: str) -> bool:
-    """False for a method that has no steps at all on images."""
+    """False for a method that has no steps at all on images, and for one that needs a reference set."""
     method = config_of(name).build()
-    return "clip" in method.needs and type(method).steps is Method.steps
+    needs = method.needs
+    while isinstance(method, Wrapper):
+        method = method.inner
+    return "clip" in needs and "references" not in needs and type(method).steps is Method.steps
 
 
 LEARNING = [name for name in sorted(METHODS) if takes_steps(name)]

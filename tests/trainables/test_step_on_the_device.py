@@ -38,7 +38,11 @@ def config_of(name: str) -> MethodConfig:
     return METHODS[name].model_validate({"name": name, **FIELDS.get(name, {})})
 
 
-CAPTURABLE = [name for name in sorted(set(METHODS) - {"zero-shot"}) if config_of(name).build().capturable]
+CAPTURABLE = [
+    name
+    for name in sorted(set(METHODS) - {"zero-shot"})
+    if (method := config_of(name).build()).capturable and "references" not in method.needs
+]
 
 
 def fused_adamw(*lists: list[Tensor], lr: Tensor, **numbers: Any) -> None:

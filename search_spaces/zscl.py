@@ -1,0 +1,18 @@
+"""ZSCL: distillation, anchor, averaging, rank and placement of the fixed-rank LoRA inside."""
+
+from search_spaces.placement import PLACEMENTS
+from suite.tuning.space import IntUniform, LogUniform, Space, choice
+
+SPACE = Space(
+    "zscl",
+    {
+        "method.inner.placement": PLACEMENTS,
+        "method.inner.rank": IntUniform(1, 64, log=True),
+        "method.weight": LogUniform(0.01, 10.0),
+        "method.transposed_weight": choice(0.0, 1.0),
+        "method.temperature": LogUniform(1.0, 8.0),
+        "method.anchor": LogUniform(1e-3, 10.0),
+        "method.every": choice(None, 0),
+        "training.lr": LogUniform(1e-5, 5e-3),
+    },
+)
