@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from suite.backbones.learner import Batch, Learner
-from suite.benchmarks.stream import LabelSpace
 from trainables.method import TaskContext
 
 
@@ -37,9 +36,3 @@ def batches_of(context: TaskContext, rows: Tensor) -> Iterator[Batch]:
         start += len(batch)
         if len(own):
             yield batch.part(own - start + len(batch))
-
-
-def memory_batch(context: TaskContext, items: Tensor, generator: torch.Generator) -> Batch:
-    """Items (n, 2) of task and row as a batch that is judged as the stream's protocol says; ``generator`` drives augmentation."""
-    union = context.learner.stream.protocol is LabelSpace.UNION
-    return context.learner.batch(items[:, 0], items[:, 1], generator, "seen" if union else "own")

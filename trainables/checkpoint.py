@@ -116,7 +116,8 @@ class Checkpoints:
                     )
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                # Copied to where torch would have put them: products are summed in another order at another alignment.
+                tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             raise DamagedRun(f"{path}: cannot be read ({error}); remove the run's folder to start it again.") from None
         if metadata.get("run_id") != self.run_id:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -24,6 +24,7 @@ from trainables.method import TaskContext
 from trainables.stream_trainer import StreamTrainer
 
 META = torch.device("meta")
+Result = TypeVar("Result")
 FIELDS: dict[str, dict[str, Any]] = {
     "codyra": {"kappa_levels": 3},
     "ewc": {"fisher_examples": 2},
@@ -61,10 +62,10 @@ def _as_while_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transformers.utils.import_utils.is_cuda_stream_capturing", lambda: True)
 
 
-def at_a_boundary(hook: Callable[[TaskContext], None], context: TaskContext) -> None:
-    """The beginning or the end of a task; it may ask the host what the data is like, steps may not."""
+def at_a_boundary(hook: Callable[..., Result], *arguments: Any) -> Result:
+    """The beginning of a run, the beginning or the end of a task; it may ask the host what the data is like, steps may not."""
     try:
-        hook(context)
+        return hook(*arguments)
     except (NotImplementedError, RuntimeError) as error:
         pytest.skip(f"{hook.__qualname__} makes statistics, which meta tensors do not have ({error})")
 
@@ -94,7 +95,7 @@ def test_every_tensor_of_a_step_lies_on_the_device(name: str, learner: Learner) 
     method, training = config_of(name).build(), TrainingConfig(steps=STEPS, batch_size=8, clip_norm=1.0)
     if learner.kind not in method.needs:
         pytest.skip(f"{name} does not serve this kind of backbone")
-    trainer = StreamTrainer(learner, method, training, RandomStreams(0))
+    trainer = at_a_boundary(StreamTrainer, learner, method, training, RandomStreams(0))
     if not method.capturable:
         pytest.skip(f"{name} needs the host on this kind of backbone")
     context = take_steps(trainer, 0)
