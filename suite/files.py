@@ -214,7 +214,7 @@ def write_output(path: Path, data: bytes) -> None:
     Raises:
         DataError: as ``atomic_write``.
     """
-    atomic_write(Path("/proc/self/fd/1") if path == STANDARD_OUTPUT else path, data)
+    atomic_write(Path("/proc/self/fd/1") if path == STANDARD_OUTPUT else path, data, makes_folder=False)
 
 
 def is_standard_output(path: Path | None) -> bool:
@@ -229,7 +229,7 @@ def printed_beside(*outputs: Path | None) -> Iterator[None]:
         yield
 
 
-def atomic_write(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes, *, makes_folder: bool = True) -> None:
     """Write ``data`` so that a reader or a crash sees the old file or the new one, never a part.
 
     Links are followed. A new file has the mode that the process's umask gives, a replaced one keeps its mode and, where
@@ -248,7 +248,7 @@ def atomic_write(path: Path, data: bytes) -> None:
             with path.open("wb") as file:
                 file.write(data)
         else:
-            _replace(Path(os.path.realpath(path)), data, old)
+            _replace(Path(os.path.realpath(path)), data, old, makes_folder)
     except OSError as error:
         if error.errno not in OF_THE_PATH:
             if error.errno is not None:
@@ -295,8 +295,9 @@ def _write_descriptor(descriptor: int, data: bytes) -> None:
         file.write(data)
 
 
-def _replace(path: Path, data: bytes, old: os.stat_result | None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _replace(path: Path, data: bytes, old: os.stat_result | None, makes_folder: bool) -> None:
+    if makes_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:32]}.{secrets.token_hex(8)}")
     # os.open and no temporary file of the standard library: those are private, this one has the mode that umask gives
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)

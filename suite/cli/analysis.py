@@ -8,16 +8,22 @@ from typing import Annotated
 import typer
 
 from suite.cli.options import BenchmarkOption, MethodOption, OutOption, SettingOption, StudyOption, TrackingOption, TrialsOption
-from suite.workflows.places import OUT
+from suite.workflows.places import OUT, folder_named, output_file
 
-CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the rows to this file; - is standard output.")]
+CsvOption = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="FILE", parser=output_file, help="Write the rows to this file; - is standard output."),
+]
 
 
 def ranks(
     names: Annotated[list[str], typer.Argument(help="Run ids (or unique beginnings), or run folders.")],
     csv: CsvOption = None,
     figures: Annotated[
-        Path | None, typer.Option("--figures", help="Draw the pictures into this folder, as SVG and PNG.")
+        Path | None,
+        typer.Option(
+            "--figures", metavar="FOLDER", parser=folder_named, help="Draw the pictures into this folder, as SVG and PNG."
+        ),
     ] = None,
     out: OutOption = OUT,
     tracking: TrackingOption = None,

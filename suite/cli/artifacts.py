@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from suite.cli.options import DataOption, DeviceOption, OutOption, TrackingOption
-from suite.workflows.places import DATA, OUT
+from suite.workflows.places import DATA, OUT, folder_named
 
 RunArgument = Annotated[str, typer.Argument(help="Run id (or its unique beginning), or a run's folder.")]
 
@@ -35,7 +35,9 @@ def repeat(name: RunArgument, out: OutOption = OUT, data_root: DataOption = DATA
 def export(
     name: RunArgument,
     format: Annotated[str, typer.Option("--format", help="open_clip, hf or peft.")] = "open_clip",
-    to: Annotated[Path, typer.Option("--to", help="Folder for the files.")] = Path("exported"),
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", parser=folder_named, help="Folder for the files.")] = Path(
+        "exported"
+    ),
     out: OutOption = OUT,
     data_root: DataOption = DATA,
     device: DeviceOption = "auto",

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from suite.workflows.places import folder_named, output_file
+
 if TYPE_CHECKING:
     from suite.benchmarks.image_plan import PlannedBenchmark
     from suite.data.cache import ImageCache
 
 data_app = typer.Typer(no_args_is_help=True, help="Get image sets, check them, freeze their draws, decode them once.")
 BenchmarkArgument = Annotated[str, typer.Argument(help="An image benchmark, see 'codyra-suite list benchmarks'.")]
-RootOption = Annotated[Path, typer.Option("--data-root", envvar="CODYRA_DATA", help="Folder with the data sets.")]
+RootOption = Annotated[
+    Path,
+    typer.Option("--data-root", envvar="CODYRA_DATA", metavar="FOLDER", parser=folder_named, help="Folder with the data sets."),
+]
 FieldsOption = Annotated[
     list[str] | None, typer.Option("--set", help="Any field of the benchmark, e.g. order=II or draw_seed=3; repeatable.")
 ]
@@ -86,7 +91,9 @@ def verify(
 @data_app.command()
 def manifest(
     benchmark: BenchmarkArgument,
-    out: Annotated[Path, typer.Option("--out", help="File to write; .gz at the end compresses it.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", parser=output_file, help="File to write; .gz at the end compresses it.")
+    ],
     data_root: RootOption = ROOT,
     settings: FieldsOption = None,
 ) -> None:

@@ -9,12 +9,14 @@ from typing import Annotated
 import typer
 
 from suite.cli.options import OutOption, TrackingOption
-from suite.workflows.places import OUT
+from suite.workflows.places import OUT, output_file
 
 
 def demo(
     out: OutOption = OUT,
-    csv: Annotated[Path, typer.Option("--csv", help="Where to write the leaderboard.")] = Path("leaderboard.csv"),
+    csv: Annotated[
+        Path, typer.Option("--csv", metavar="FILE", parser=output_file, help="Where to write the leaderboard.")
+    ] = Path("leaderboard.csv"),
     tracking: TrackingOption = None,
 ) -> None:
     """Five methods on the embedded streams, a 12-trial CoDyRA study, and the leaderboard of it all; no download.

@@ -9,9 +9,15 @@ from typing import Annotated
 import typer
 
 from suite.errors import ConfigError
+from suite.workflows.places import folder_named, output_file
 
-OutOption = Annotated[Path, typer.Option("--out", help="Folder for runs, studies and caches.")]
-DataOption = Annotated[Path, typer.Option("--data-root", envvar="CODYRA_DATA", help="Folder with the data sets.")]
+OutOption = Annotated[
+    Path, typer.Option("--out", metavar="FOLDER", parser=folder_named, help="Folder for runs, studies and caches.")
+]
+DataOption = Annotated[
+    Path,
+    typer.Option("--data-root", envvar="CODYRA_DATA", metavar="FOLDER", parser=folder_named, help="Folder with the data sets."),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Any field of the config, e.g. method.rank=8 or training.lr=1e-3; repeatable.")
@@ -26,7 +32,9 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a study
 ChangesOption = Annotated[
     bool, typer.Option("--accept-changes", help="With --resume: the sweep file may differ from the one the study began with.")
 ]
-FileOption = Annotated[Path | None, typer.Option(help="Write the table to this file; - is standard output.")]
+FileOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", parser=output_file, help="Write the table to this file; - is standard output.")
+]
 BenchmarkOption = Annotated[str | None, typer.Option("--benchmark", help="Only this benchmark.")]
 MethodOption = Annotated[str | None, typer.Option("--method", help="Only this method.")]
 SettingOption = Annotated[str | None, typer.Option("--setting", help="Only settings that hold this text, e.g. 'order II'.")]

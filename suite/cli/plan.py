@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from suite.cli.options import DataOption, DeviceOption, OutOption
-from suite.workflows.places import DATA, OUT
+from suite.workflows.places import DATA, OUT, output_file
 
 if TYPE_CHECKING:
     from suite.workflows.planning import Plan
@@ -19,7 +19,12 @@ def plan(
     address: Annotated[
         str | None, typer.Option("--address", help="Ray whose CPUs and GPUs count; default this machine's.")
     ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file; - is standard output.")] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option(
+            "--json", metavar="FILE", parser=output_file, help="Write the numbers to this file; - is standard output."
+        ),
+    ] = None,
     out: OutOption = OUT,
     data_root: DataOption = DATA,
     device: DeviceOption = "auto",

@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from suite.workflows.places import folder_named
+
 
 def pretrain_mini(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the rebuilt weights.")] = Path("mini-weights"),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", parser=folder_named, help="Folder for the rebuilt weights.")
+    ] = Path("mini-weights"),
     which: Annotated[str, typer.Option("--which", help="clip, lm or all.")] = "all",
     seed: Annotated[int, typer.Option("--seed", help="Seed of initialisation and drawing.")] = 0,
 ) -> None:

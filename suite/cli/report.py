@@ -16,20 +16,24 @@ from suite.cli.options import (
     StudyOption,
     TrackingOption,
 )
-from suite.workflows.places import OUT
+from suite.workflows.places import OUT, folder_named, output_file
 
 
 def report(
-    out: Annotated[Path, typer.Option("--out", help="The page, one HTML file without any outside resource.")] = Path(
-        "report.html"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="FILE", parser=output_file, help="The page, one HTML file without any outside resource."),
+    ] = Path("report.html"),
     benchmark: BenchmarkOption = None,
     method: MethodOption = None,
     setting: SettingOption = None,
     study: StudyOption = None,
     convention: ConventionOption = None,
     selection: SelectionOption = None,
-    runs_from: Annotated[Path, typer.Option("--runs", help="Folder of the runs, read with '--tracking none'.")] = OUT,
+    runs_from: Annotated[
+        Path,
+        typer.Option("--runs", metavar="FOLDER", parser=folder_named, help="Folder of the runs, read with '--tracking none'."),
+    ] = OUT,
     tracking: TrackingOption = None,
 ) -> None:
     """Tables, pictures, winning settings, studies, published numbers and environment of what MLflow holds, in one HTML file.

@@ -12,7 +12,7 @@ from suite.method_titles import method_title
 from suite.registry import METHODS
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.configs import Settings, comparison, in_its_words
-from suite.workflows.places import DATA, OUT
+from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.progress import QUIET, Watcher, opened
 from suite.workflows.tracking import opened_tracking, say_waiting
 
@@ -71,7 +71,7 @@ def compare(
     configs = comparison(benchmarks, methods, seeds, settings)
     from suite.tuning.run_settings import RunSettings
 
-    run_settings = RunSettings(Path(out), Path(data_root), device, concurrency=concurrency)
+    run_settings = RunSettings(folder_named(out), folder_named(data_root), device, concurrency=concurrency)
     able = _able(configs, run_settings, watcher, leaves_out=not is_named)
     return carry_runs(able, run_settings, tracking, title="comparing", watcher=watcher)
 

@@ -15,7 +15,7 @@ from suite.lowrank.export import merge_live_branches, merged_state, read_peft_ad
 from suite.lowrank.layer import Slot, stacked
 from suite.lowrank.placement import Placement
 from suite.runs.store import RunStore
-from suite.workflows.places import DATA, OUT
+from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.restoring import RestoredRun, differing_examples, restore
 from trainables.checkpoint import Checkpoints
 
@@ -58,7 +58,7 @@ def export(
     """
     if format not in FORMATS:
         raise unknown_name("export format", format, FORMATS, where="--format")
-    run = restore(RunStore(Path(out)).find(name), Path(data_root), device)
+    run = restore(RunStore(folder_named(out)).find(name), folder_named(data_root), device)
     is_clip = hasattr(run.learner.network, "visual")
     if (format == "open_clip") != is_clip:
         fitting = "open_clip" if is_clip else "hf or peft"
@@ -66,7 +66,7 @@ def export(
             f"export: run {run.stored.record.run_id} has a {'CLIP' if is_clip else 'language model'}; use --format {fitting}."
         )
     _require_weights(run)
-    written = {"open_clip": _open_clip, "hf": _hf, "peft": _peft}[format](run, Path(to) / run.stored.record.run_id)
+    written = {"open_clip": _open_clip, "hf": _hf, "peft": _peft}[format](run, folder_named(to) / run.stored.record.run_id)
     return Exported(written.files, *differing_examples(replace(run, learner=written.learner)))
 
 

@@ -17,7 +17,7 @@ from suite.method_titles import innermost, method_title
 from suite.tuning.forecast import Forecast, Machine, forecast
 from suite.tuning.points import spanning_points
 from suite.tuning.study_config import StudyConfig
-from suite.workflows.places import DATA, OUT
+from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.probe import probe
 from suite.workflows.progress import QUIET, Watcher
 from suite.workflows.sweeping import sweep_config
@@ -53,14 +53,14 @@ def plan(
         SuiteError: a mistake in the file or the data, or a sweep that is impossible, with the numbers.
     """
     config = sweep_config(file)
-    machine = _machine(address, Path(out), config)
+    machine = _machine(address, folder_named(out), config)
     threads = max(1, int(config.resources.cpus))
     points = spanning_points(config)
     probes = []
     with watcher.begin("probes", len(points)) as work:
         for number, point in enumerate(points):
             work.done(number, _point_text(point))
-            probes.append(probe(point, Path(data_root), device, threads))
+            probes.append(probe(point, folder_named(data_root), device, threads))
     return Plan(config, forecast(config, probes, machine))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from suite.config import RunConfig, validate
 from suite.errors import DataError
 from suite.runs.store import OpenRun, RunStore
-from suite.workflows.places import DATA, OUT
+from suite.workflows.places import DATA, OUT, folder_named
 from trainables.run import RunContext, execute
 from trainables.stream_trainer import EVALUATED
 
@@ -56,7 +56,7 @@ def repeat(name: str, *, out: Path | str = OUT, data_root: Path | str = DATA, de
     Raises:
         SuiteError: no such run, one that is not finished, or other data than it had.
     """
-    stored, data_root = RunStore(Path(out)).find(name), Path(data_root)
+    stored, data_root = RunStore(folder_named(out)).find(name), folder_named(data_root)
     record = stored.record
     if record.status != "finished":
         raise DataError(f"run {record.run_id}: is {record.status}, only finished runs can be repeated; finish it with 'run'.")

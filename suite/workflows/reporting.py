@@ -11,7 +11,7 @@ from suite.files import write_output
 from suite.leaderboard.report import report_html
 from suite.leaderboard.runs import load_runs
 from suite.workflows.importance import importances
-from suite.workflows.places import OUT
+from suite.workflows.places import OUT, folder_named, output_file
 from suite.workflows.progress import QUIET, Watcher
 from suite.workflows.tracking import say_unreadable, say_waiting
 
@@ -52,10 +52,13 @@ def report(
     Raises:
         SuiteError: nothing is stored, or the filters leave nothing.
     """
-    say_waiting(Path(out), watcher)
-    runs = load_runs(tracking, {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, Path(out))
+    file = output_file(to)
+    say_waiting(folder_named(out), watcher)
+    runs = load_runs(
+        tracking, {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, folder_named(out)
+    )
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by codyra-suite {__version__}"
     html = report_html(runs, importances(runs.records), made=made, convention=convention, selection_rule=selection)
     say_unreadable(runs.unreadable, watcher)  # outcomes were read for the page
-    write_output(Path(to), html.encode())
-    return Page(Path(to), html, len(runs.records))
+    write_output(file, html.encode())
+    return Page(file, html, len(runs.records))

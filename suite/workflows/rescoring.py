@@ -18,7 +18,7 @@ from suite.errors import ConfigError, DataError
 from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Cells, Record
 from suite.runs.store import OpenRun, RunStore
-from suite.workflows.places import DATA, OUT
+from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.progress import QUIET, Watcher
 from suite.workflows.tracking import opened_tracking, track
 from trainables.run import RunContext, prepare
@@ -43,19 +43,21 @@ def rescore(
     Raises:
         SuiteError: see ``rescore_run``; the runs before the one that cannot be scored are stored.
     """
-    out = Path(out)
+    out = folder_named(out)
+    every = [names] if isinstance(names, str) else names
+    for name in every:
+        _asked(name, scoring, out)  # all of them before anything is written
     with opened_tracking(tracking, out, watcher) as delivery:
-        records = [rescore_run(name, scoring, out, Path(data_root)) for name in ([names] if isinstance(names, str) else names)]
+        records = [rescore_run(name, scoring, out, folder_named(data_root)) for name in every]
         track(records, delivery, watcher)
     return [OpenRun(record, RunStore(out).folder(record.run_id)) for record in records]
 
 
-def rescore_run(name: str, scoring: str, out: Path, data_root: Path) -> Record:
-    """The record of run ``name`` under ``scoring``, stored below ``out``; one that is there already is returned unless ``name`` has gone on since.
+def _asked(name: str, scoring: str, out: Path) -> OpenRun:
+    """The run ``name``, which can be scored by another rule.
 
     Raises:
-        ConfigError: the run answers no prompts, or has this scoring already.
-        DataError: other data than the run had, or answers that are missing.
+        ConfigError: there is no such run, it answers no prompts, or has this scoring already.
     """
     stored = RunStore(out).find(name)
     record = stored.record
@@ -63,6 +65,20 @@ def rescore_run(name: str, scoring: str, out: Path, data_root: Path) -> Record:
         raise ConfigError(f"run {record.run_id}: '{record.benchmark}' holds images and has no scoring rule; rescore text runs.")
     if record.scoring == scoring:
         raise ConfigError(f"run {record.run_id}: is scored by '{scoring}' already; choose another rule.")
+    _with_scoring(record.config, scoring)
+    return stored
+
+
+def rescore_run(name: str, scoring: str, out: Path, data_root: Path) -> Record:
+    """The record of run ``name`` under ``scoring``, stored below ``out``; one that is there already is returned unless ``name`` has gone on since.
+
+    Raises:
+        ConfigError: as ``_asked``.
+        DataError: other data than the run had, or answers that are missing.
+    """
+    stored = _asked(name, scoring, out)
+    record = stored.record
+    assert record.scoring is not None
     config = _with_scoring(record.config, scoring)
     _require_data(record, _with_scoring(record.config, record.scoring), data_root)
     prepared = prepare(config, RunContext(out, data_root))

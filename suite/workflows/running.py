@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from suite.method_titles import method_title
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.configs import Settings, run_config
-from suite.workflows.places import DATA, OUT
+from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.progress import QUIET, Watcher
 from suite.workflows.tracking import opened_tracking, track
 
@@ -60,7 +60,7 @@ def run(
         SuiteError: a mistake in names, settings or data, before anything is trained.
         KeyboardInterrupt: Ctrl-C came; finished tasks are stored.
     """
-    out = Path(out)
+    out = folder_named(out)
     config = run_config(what, method=method, seed=seed, settings=settings)
     with opened_tracking(tracking, out, watcher) as delivery:
         from trainables.run import RunContext, execute
@@ -75,7 +75,7 @@ def run(
                 return True
 
             run_context = RunContext(
-                out, Path(data_root), device, accept_zero_shot=accept_zero_shot, on_step=work.step, say=watcher.say
+                out, folder_named(data_root), device, accept_zero_shot=accept_zero_shot, on_step=work.step, say=watcher.say
             )
             record = execute(config, run_context, listen)
         track([record], delivery, watcher)

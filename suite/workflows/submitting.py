@@ -16,6 +16,7 @@ from suite.tuning import submission
 from suite.tuning.outside_packages import outside_entries, outside_files
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.working_folder import build_working_folder, runtime_environment
+from suite.workflows.places import folder_named
 from suite.workflows.progress import QUIET, Watcher
 from suite.workflows.sweeping import read_sweep
 
@@ -54,6 +55,9 @@ def submit(
         SuiteError: a mistake in the file or in a place, an address where no dashboard answers, a job that was refused.
     """
     file = Path(file)
+    for place in (out, data_root):
+        if place is not None:
+            folder_named(place)
     study = read_sweep(file)
     _check_places(study, file, tracking)
     environment = {**VARIABLES, **_read_variables(variables)}

@@ -30,7 +30,7 @@ from suite.tuning.study_config import StudyConfig
 from suite.tuning.study_result import Study, study_of
 from suite.tuning.trials import earlier_points, has_trials, some_point
 from suite.workflows.pictures import attach_study
-from suite.workflows.places import DATA, OUT
+from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.progress import QUIET, Watcher, opened
 from suite.workflows.tracking import opened_tracking, say_waiting
 from suite.yaml_files import load_yaml
@@ -75,8 +75,8 @@ def sweep(
     """
     config = sweep_config(file)
     run_settings = RunSettings(
-        Path(out),
-        Path(data_root),
+        folder_named(out),
+        folder_named(data_root),
         device,
         address,
         config.resources,

@@ -12,7 +12,7 @@ from suite.leaderboard.ranking import board
 from suite.leaderboard.runs import Loader, RunSet, load_runs
 from suite.runs.record import Record
 from suite.runs.store import OpenRun, RunStore
-from suite.workflows.places import OUT
+from suite.workflows.places import OUT, folder_named
 from suite.workflows.progress import QUIET, Watcher
 from suite.workflows.tracking import say_unreadable, say_waiting
 
@@ -38,9 +38,9 @@ def runs(
     Raises:
         SuiteError: there is no run, or none that matches; the message says which filter leaves none.
     """
-    found = load_runs("none", {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, Path(out))
+    found = load_runs("none", {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, folder_named(out))
     say_unreadable(found.unreadable, watcher)
-    store = RunStore(Path(out))
+    store = RunStore(folder_named(out))
     return [OpenRun(record, store.folder(record.run_id)) for record in found.records]
 
 
@@ -76,9 +76,9 @@ def leaderboard(
     Raises:
         SuiteError: nothing is stored, or the filters leave nothing.
     """
-    say_waiting(Path(out), watcher)
+    say_waiting(folder_named(out), watcher)
     filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
-    found = _shown_runs(tracking, filters, Path(out), is_optional=published and benchmark in LEDGERS)
+    found = _shown_runs(tracking, filters, folder_named(out), is_optional=published and benchmark in LEDGERS)
     frame = board(
         found,
         convention,
@@ -113,11 +113,11 @@ def reproduction(
     from suite.leaderboard.reproduction import RECOMPUTED, reproduction_frame
     from suite.leaderboard.table import leaderboard_frame
 
-    say_waiting(Path(out), watcher)
+    say_waiting(folder_named(out), watcher)
     if benchmark is not None and benchmark not in LEDGERS:
         raise ConfigError(f"leaderboard: no published numbers for '{benchmark}'; there are some for {', '.join(LEDGERS)}.")
     filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
-    found = _shown_runs(tracking, filters, Path(out), is_optional=True)
+    found = _shown_runs(tracking, filters, folder_named(out), is_optional=True)
     frames = [leaderboard_frame(found.records, name) for name in RECOMPUTED]
     return reproduction_frame(pd.concat(frames, ignore_index=True), found.records, [benchmark] if benchmark else list(LEDGERS))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite.files import make_folder
 from suite.proxies import without_password
+from suite.runs.store import RunStore
 from suite.tracking.spool import Spool
 
 if TYPE_CHECKING:
@@ -18,16 +20,30 @@ if TYPE_CHECKING:
 SHOWN = 3
 
 
-def opened_tracking(tracking: str | None, out: Path, watcher: Watcher) -> Delivery:
+@contextmanager
+def opened_tracking(tracking: str | None, out: Path, watcher: Watcher) -> Iterator[Delivery]:
     """The way to the tracker, tried out. A server that does not answer is said at once, not at the end.
 
-    The output folder is made first: what is wrong with it is no fault of a tracker that keeps its notes there.
+    The output folder is made first: what is wrong with it is no fault of a tracker that keeps its notes there. One that was made for
+    nothing, because the command was refused, is removed again.
 
     Raises:
         DataError: ``out`` cannot hold results.
         ConfigError: there is no such tracker, or it can never take a record as it is.
     """
+    made = [place for place in (out, *out.parents) if not place.exists()]
     make_folder(out, "name a folder that you may write with --out")
+    try:
+        with _opened(tracking, out, watcher) as delivery:
+            yield delivery
+    finally:
+        with suppress(OSError):  # the first that is not empty
+            for place in (RunStore(out).place, *made) if made else ():
+                if place.exists():
+                    place.rmdir()
+
+
+def _opened(tracking: str | None, out: Path, watcher: Watcher) -> Delivery:
     with watcher.begin("opening the tracker", None):
         from suite.tracking.delivery import open_delivery
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
-from suite.cli.main import main
+import suite
+from suite.cli.main import app, main
+from suite.errors import ConfigError
 
 SMALL = ["--method", "zero-shot", "--set", "benchmark.domains=[shapes]", "--set", "benchmark.shots=4", "--tracking", "none"]
 
@@ -44,6 +48,20 @@ SMALL = ["--method", "zero-shot", "--set", "benchmark.domains=[shapes]", "--set"
         (["sweep", "pipe.yaml"], "it is a pipe or a device"),
         (["data", "verify", "image-folders", "--data-root", "x" * 300], "x: "),
         (["data", "verify", "image-folders", "--manifest", "y" * 300], "File name too long"),
+        (["run", "mini-mtil", *SMALL, "--out", ""], "'' is not a folder"),
+        (["sweep", "sweep.yaml", "--out", "-"], "'-' is not a folder"),
+        (["submit", "sweep.yaml", "--address", "http://127.0.0.1:9", "--out", ""], "'' is not a folder"),
+        (["run", "mini-mtil", *SMALL, "--data-root", ""], "'' is not a folder"),
+        (["leaderboard", "--csv", "absent/deep/x.csv"], "there is no folder 'absent/deep'"),
+        (["leaderboard", "--json", ""], "'' is not a file"),
+        (["leaderboard", "--json", "."], "'.' is a folder"),
+        (["demo", "--csv", "absent/x.csv"], "there is no folder 'absent'"),
+        (["report", "--out", "absent/x.html"], "there is no folder 'absent'"),
+        (["plan", "sweep.yaml", "--json", "absent/x.json"], "there is no folder 'absent'"),
+        (["data", "manifest", "xtail", "--out", "absent/x.json"], "there is no folder 'absent'"),
+        (["rescore", "0123", "--scoring", "trace", "--out", "absent"], "run '0123': no such run below absent/runs"),
+        (["repeat", "0123", "--out", "absent"], "no such run"),
+        (["export", "0123", "--out", "absent"], "no such run"),
     ],
 )
 def test_a_place_that_cannot_be_used_is_one_sentence(
@@ -62,3 +80,27 @@ def test_a_place_that_cannot_be_used_is_one_sentence(
     assert reason in said
     assert said.count("\n") == 1
     assert Path("file").read_text() == "kept"
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "loop", "pipe.yaml"}
+
+
+def test_every_place_that_is_written_goes_through_the_same_check() -> None:
+    """An option that names a file or a folder of results has a parser of its own; those left to typer are read."""
+    waiting: list[tuple[str, Any]] = [("", get_command(app))]
+    unchecked = set[tuple[str, str]]()
+    while waiting:
+        name, command = waiting.pop()
+        waiting += [(f"{name} {inner}".strip(), found) for inner, found in getattr(command, "commands", {}).items()]
+        for option in command.params:
+            found = getattr(option, "type_descriptor", None)
+            if found is not None and found.annotation is Path and found.parameter_info.parser is None:
+                unchecked.add((name, option.name))
+    read = {("sweep", "file"), ("submit", "file"), ("plan", "file"), ("data verify", "manifest")}
+    assert unchecked - read == {("dev perf demo", "folder")}
+
+
+def test_the_python_interface_refuses_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for call in (lambda: suite.run("mini-mtil", out=""), lambda: suite.report("absent/x.html"), lambda: suite.runs(out="")):
+        with pytest.raises(ConfigError, match="is not a folder|there is no folder"):
+            call()
+    assert not list(tmp_path.iterdir())

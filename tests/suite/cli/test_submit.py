@@ -136,7 +136,7 @@ def start(*arguments: str | Path, folder: Path) -> subprocess.Popen[str]:
 def submit(*arguments: str | Path, folder: Path) -> tuple[int, str]:
     process = start(*arguments, folder=folder)
     try:
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=600)
     finally:
         end_with_descendants(process)
     return process.returncode, output
@@ -182,7 +182,7 @@ def test_a_lost_log_is_found_again_and_ctrl_c_leaves_the_job(dashboard: str, tmp
         read_until(process, "its log from the beginning")
         read_until(process, "Running entrypoint for job")
         os.kill(process.pid, signal.SIGINT)
-        rest, _ = process.communicate(timeout=120)
+        rest, _ = process.communicate(timeout=600)
         assert process.returncode == 130
     finally:
         end_with_descendants(process)
