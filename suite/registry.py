@@ -45,6 +45,9 @@ METHODS: Registry[type[MethodConfig]] = Registry(
         "lwf": Entry("baselines.lwf:LwfConfig", "answers of before the task distilled on its own examples, around any method"),
         "lwf-vr": Entry("baselines.lwf_vr:LwfVrConfig", "the same among random texts instead of classes, around any method"),
         "ogd": Entry("baselines.ogd:OgdConfig", "steps orthogonal to gradients of earlier tasks' examples"),
+        "moe-adapters": Entry(
+            "baselines.moe_adapters:MoEAdaptersConfig", "experts beside every MLP, a router per task, a selector"
+        ),
         "olora": Entry("baselines.olora:OLoraConfig", "orthogonal LoRA: new subspaces orthogonal to past ones"),
         "rail-dual": Entry("baselines.rail:RailDualConfig", "kernel ridge regression on frozen features, solved exactly"),
         "rail-primal": Entry("baselines.rail:RailPrimalConfig", "ridge regression on random features, solved recursively"),
@@ -122,6 +125,7 @@ SPACES: Registry[Space] = Registry(
             "search_spaces.lwf_vr:SPACE", "distillation strength, temperature, texts, rank and placement of LwF-VR"
         ),
         "ogd": Entry("search_spaces.ogd:SPACE", "directions, rank and placement of OGD"),
+        "moe-adapters": Entry("search_spaces.moe_adapters:SPACE", "use and strength of the experts, selector's bound"),
         "olora": Entry("search_spaces.olora:SPACE", "penalty strength, rank and placement of orthogonal LoRA"),
         "probe": Entry("search_spaces.probe:SPACE", "placements x ranks of fixed-rank LoRA, a grid"),
         "rail-dual": Entry("search_spaces.rail_dual:SPACE", "kernel width, ridge and mixing of RAIL-Dual"),

@@ -30,6 +30,7 @@ class Seen:
             has a merged form merged, and after ``end_task``; ``merged`` is None where no part has a merged form.
         held: numbers in the parameters that the optimizer was given.
         losses: task loss of the current batch, step by step.
+        batches: the current batch, step by step; of the first task alone.
         term: largest gradient that the method's own terms had in the last step, as a share of the task loss's.
     """
 
@@ -39,6 +40,7 @@ class Seen:
     ended: list[Tensor] = field(default_factory=list)
     held: int = 0
     losses: list[float] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
     term: float = 0.0
 
 
@@ -97,6 +99,7 @@ class Watched:
             """What it returns is the loss of the log; it may have run passes elsewhere, on other rows or at other weights."""
             found = backward(batches, run)
             self.tasks[current].losses.append(float(found))
+            self.tasks[current].batches += [batches[0]] if current == 0 else []
             return found
 
         def look_and_end(context: TaskContext) -> None:
@@ -146,6 +149,14 @@ class Watched:
                 weight.copy_(value)
         for _, part, _ in mergeable:
             part.enabled = True
+
+    @torch.no_grad()
+    def untaught_losses(self, data_root: Path) -> list[float]:
+        """What the first task's batches cost before anything is learned."""
+        trainer = assemble(self.config, self.config.benchmark.build(data_root), CPU)
+        trainer.learner.begin_task(0)
+        trainer.method.begin_task(trainer.context(0))
+        return [float(trainer.learner.forward(batch).loss) for batch in self.tasks[0].batches]
 
     def _backbone(self) -> dict[str, Tensor]:
         """Tensors of the network that are no method's, by name."""

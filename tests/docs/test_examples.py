@@ -19,6 +19,8 @@ def test_the_controls_of_codyra_make_a_row_each(repository: Path, tmp_path: Path
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()[2:]]
     assert [row[:2] for row in rows] == [["mini-trace", method] for method in ("codyra", "squeeze", "random-parts", "lora")]
     merged = [float(row[3]) for row in rows]
-    assert merged[1] == merged[2] == pytest.approx(merged[0], abs=0.2)  # the controls merge what CoDyRA merged with the tuning seed
+    assert (
+        merged[1] == merged[2] == pytest.approx(merged[0], abs=0.2)
+    )  # the controls merge what CoDyRA merged with the tuning seed
     assert all("±" in row[4] for row in rows)
     assert [bool(row[5]) for row in rows] == [False, True, True, True]
