@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 INNER = "inner"
+JOINED = " + "
 USUAL_INNER = "lora"  # what every wrapper goes around unless its config names another method
 
 
@@ -15,7 +16,12 @@ def method_title(method: Mapping[str, Any]) -> str:
     if not isinstance(inner, Mapping):
         return str(method["name"])
     title = method_title(inner)
-    return str(method["name"]) if title == USUAL_INNER else f"{method['name']} + {title}"
+    return str(method["name"]) if title == USUAL_INNER else f"{method['name']}{JOINED}{title}"
+
+
+def outermost(title: str) -> str:
+    """The method's own name in a title, without what is inside it."""
+    return title.partition(JOINED)[0]
 
 
 def innermost(method: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from suite.leaderboard.ledger import BACKBONES, LEDGERS, published_values
 from suite.leaderboard.protocols import SECOND_HAND, PublishedProtocol, protocol_of
+from suite.method_titles import outermost
 from suite.runs.record import Record
 
 RECOMPUTED = ("zscl", "trace", "treelora")  # conventions that hold every metric of the ledger
@@ -78,7 +79,7 @@ def _nearest(
     """The own row whose runs differ least from the protocol, and in what; (None, []) when the method was not run."""
     found = []
     for row in own:
-        if protocol is None or row["method"] != protocol.method or math.isnan(row.get(value["metric"], math.nan)):
+        if protocol is None or outermost(row["method"]) != protocol.method or math.isnan(row.get(value["metric"], math.nan)):
             continue
         runs = [known[name] for name in str(row["runs"]).split(",")]
         differences = [*_other_setting(benchmark, value, runs[0], str(row["backbone"])), *protocol.differences(runs[0])]
