@@ -36,6 +36,9 @@ METHODS: Registry[type[MethodConfig]] = Registry(
         "finetune": Entry("baselines.finetune:FinetuneConfig", "sequential full fine-tuning, the lower bound of retention"),
         "gem": Entry("baselines.gem:GemConfig", "steps that raise the loss on no earlier task's memory"),
         "joint": Entry("baselines.joint:JointConfig", "full fine-tuning on all tasks seen so far, the upper bound"),
+        "gift-reference": Entry(
+            "baselines.gift_reference:GiftReferenceConfig", "distillation on pairs of a reference set, around any method"
+        ),
         "icarl": Entry("baselines.icarl:IcarlConfig", "herded exemplars on which a LoRA is held to a teacher"),
         "inflora": Entry("baselines.inflora:InfLoraConfig", "LoRA outside the inputs of earlier tasks, one factor frozen"),
         "keeplora": Entry("baselines.keeplora:KeepLoraConfig", "LoRA along the gradient, outside weights and inputs of before"),
@@ -56,6 +59,9 @@ METHODS: Registry[type[MethodConfig]] = Registry(
         ),
         "replay": Entry("baselines.replay:ReplayConfig", "rows of finished tasks mixed into every step, around any method"),
         "sdlora": Entry("baselines.sdlora:SdLoraConfig", "directions of all tasks kept, their magnitudes learned on"),
+        "snd": Entry(
+            "baselines.snd:SndConfig", "ZSCL whose teacher is the pretrained or the previous network, around any method"
+        ),
         "sora": Entry("baselines.sora:SoraConfig", "gated LoRA under a penalty and a constant threshold"),
         "squeeze": Entry("baselines.squeeze:SqueezeConfig", "LoRA of high rank cut to a lower one by singular values"),
         "zscl": Entry(
@@ -115,6 +121,9 @@ SPACES: Registry[Space] = Registry(
         "gem": Entry("search_spaces.gem:SPACE", "memory, margin, policy, rank and placement of GEM"),
         "icarl": Entry("search_spaces.icarl:SPACE", "memory, distillation, rank and placement of iCaRL"),
         "derpp": Entry("search_spaces.derpp:SPACE", "memory, both weights, rank and placement of DER++"),
+        "gift-reference": Entry(
+            "search_spaces.gift_reference:SPACE", "distillation, matching, anchor, rank and placement of GIFT on pairs"
+        ),
         "inflora": Entry("search_spaces.inflora:SPACE", "rank, energy that earlier tasks keep and placement of InfLoRA"),
         "keeplora": Entry("search_spaces.keeplora:SPACE", "energies that are kept, rank and placement of KeepLoRA"),
         "l2p": Entry("search_spaces.l2p:SPACE", "pool, length, number and pull of L2P's prompts"),
@@ -138,6 +147,7 @@ SPACES: Registry[Space] = Registry(
         "wise-ft": Entry("search_spaces.wise_ft:SPACE", "share of what is learned, reference, rank and placement of WiSE-FT"),
         "zscl": Entry("search_spaces.zscl:SPACE", "distillation, anchor, averaging, rank and placement of ZSCL"),
         "zscl-no-reference": Entry("search_spaces.zscl_no_reference:SPACE", "the same for ZSCL without a reference set"),
+        "snd": Entry("search_spaces.snd:SPACE", "choice of teacher, distillation, rank and placement of SnD"),
         "sdlora": Entry("search_spaces.sdlora:SPACE", "magnitudes, rank, placement and optimizer of SD-LoRA"),
         "sora": Entry("search_spaces.sora:SPACE", "penalty, threshold, rank and placement of SoRA"),
         "squeeze": Entry("search_spaces.squeeze:SPACE", "ranks, cuts and placement of LoRA-Squeeze"),

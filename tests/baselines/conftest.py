@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from suite.backbones.causal_lm import MiniLMConfig
+from suite.backbones.clip import MiniClipConfig
 from suite.benchmarks.mini_trace import MiniTraceConfig
+from suite.data.references import find_references
 from suite.parts import MethodConfig, TrainingConfig
 from suite.randomness import RandomStreams
+from tests.baselines.reference_folder import reference_folder
 from trainables.stream_trainer import StreamTrainer
 
 TEXTS = ("FOMC", "ScienceQA", "NumGLUE-cm")
@@ -31,3 +34,17 @@ def make_either(request: pytest.FixtureRequest, make_trainer: Callable[..., Stre
         return StreamTrainer(learner, config.build(), budget, RandomStreams(0))
 
     return make
+
+
+@pytest.fixture
+def make_referring(make_trainer: Callable[..., StreamTrainer], monkeypatch: pytest.MonkeyPatch) -> Callable[..., StreamTrainer]:
+    """As ``make_trainer``, of runs that have a reference set."""
+    build = MiniClipConfig.build
+
+    def build_with_references(self: MiniClipConfig, *given: Any) -> Any:
+        learner = build(self, *given)
+        learner.use_references(find_references(reference_folder()))
+        return learner
+
+    monkeypatch.setattr(MiniClipConfig, "build", build_with_references)
+    return make_trainer

@@ -12,7 +12,6 @@ from torch import Tensor
 from baselines.weight_shift import Anchor
 from baselines.zscl import TEACHER, Zscl, ZsclConfig, ZsclNoReference, ZsclNoReferenceConfig
 from suite.config import RunConfig
-from suite.data.references import find_references
 from suite.errors import ConfigError
 from suite.testing.methods import IMAGES, MethodConformance
 from tests.baselines.reference_folder import reference_folder
@@ -24,22 +23,6 @@ from trainables.stream_trainer import StreamTrainer
 class TestOnReferences(MethodConformance):
     methods = ({"name": "zscl", "inner": {"rank": 4}},)
     streams = ({**IMAGES, "references": {"folder": str(reference_folder())}},)
-
-
-@pytest.fixture
-def make_referring(make_trainer: Callable[..., StreamTrainer], monkeypatch: pytest.MonkeyPatch) -> Callable[..., StreamTrainer]:
-    """As ``make_trainer``, of runs that have a reference set."""
-    from suite.backbones.clip import MiniClipConfig
-
-    build = MiniClipConfig.build
-
-    def build_with_references(self: MiniClipConfig, *given: Any) -> Any:
-        learner = build(self, *given)
-        learner.use_references(find_references(reference_folder()))
-        return learner
-
-    monkeypatch.setattr(MiniClipConfig, "build", build_with_references)
-    return make_trainer
 
 
 def test_without_a_folder_it_is_refused(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
