@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from suite.benchmarks.stream import Stream
 from suite.errors import ConfigError
 from suite.hashing import place_hash
-from suite.registration import Registry
+from suite.registration import Entry, Registry
 from suite.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ class PartConfig(Settings):
         """The fields as plain JSON types, with contents in the place of paths."""
         inside = {key: part.identity() for key, part in self if isinstance(part, PartConfig)}
         return {**self.model_dump(mode="json"), **inside, **self.content()}
+
+    def draws_on(self) -> Iterator[Entry]:
+        """Rows of tables that its fields name beside its own: what they stand for counts in the run's code as the class itself does."""
+        return iter(())
 
     def with_parts_inside(self) -> Iterator[PartConfig]:
         """This part and those in its fields, such as the method inside a wrapper, however deep."""

@@ -32,6 +32,10 @@ class Entry:
     key: str | None = None
 
     @property
+    def module(self) -> str:
+        return self.target.partition(":")[0]
+
+    @property
     def owner(self) -> str:
         return "the suite" if self.package is None else f"package '{' '.join(self.package)}'"
 

@@ -1,8 +1,9 @@
 """The tables name -> object. Objects are imported on first use, so that a list of names costs no import.
 
 Outside packages add entries without touching this repository, through the entry-point groups ``codyra_suite.methods``,
-``codyra_suite.benchmarks``, ``codyra_suite.backbones`` and ``codyra_suite.spaces``, and through ``codyra_suite.metrics`` and
-``codyra_suite.trackers``, whose tables stand in ``suite.metrics.conventions`` and ``suite.tracking.trackers``. An entry that
+``codyra_suite.benchmarks``, ``codyra_suite.backbones`` and ``codyra_suite.spaces``, and through ``codyra_suite.metrics``,
+``codyra_suite.text_scores`` and ``codyra_suite.trackers``, whose tables stand in ``suite.metrics.conventions``,
+``suite.benchmarks.text_scores`` and ``suite.tracking.trackers``. An entry that
 cannot be used is refused with its package and the reason when somebody asks for it, and stands in nobody else's way.
 """
 

@@ -54,7 +54,7 @@ class TextTask:
     """Prompt and answer pairs with a metric.
 
     Attributes:
-        metric: ``accuracy``, ``letter``, ``rouge-l``, ``similarity`` or ``sari`` (``suite.benchmarks.text_scores``).
+        metric: a name of ``suite.benchmarks.text_scores.TEXT_SCORES``.
         max_new_tokens: longest answer that is generated.
         epochs: passes over the training rows when the run's budget is counted in the benchmark's own epochs.
         notes: as of an image task.

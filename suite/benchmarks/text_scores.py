@@ -1,4 +1,4 @@
-"""Scores of generated answers as the TRACE family of benchmarks computes them, 0 to 100 per example.
+"""Scores of generated answers, 0 to 100 per example: those of the TRACE family of benchmarks, and of outside packages.
 
 Three conventions disagree on what counts as right: ``trace`` (BeyonderXX/TRACE, metrics.py and evaluations/),
 ``treelora`` (ZinYY/TreeLoRA, same files) and ``strict`` (the suite's own: equality after stripping blanks).
@@ -9,20 +9,34 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cache
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
 from suite.errors import SuiteError, unknown_name
+from suite.registration import Entry, Registry
 
-TEXT_METRICS = ("accuracy", "letter", "rouge-l", "similarity", "sari")
 TEXT_CONVENTIONS = ("trace", "treelora", "strict")
 NO_LETTER = "N/A"  # what TreeLoRA reads where an answer is blank
 
 ROUGE_EPSILON = 1e-8  # inside the denominator of f, so that identical texts score 0.999999995
 SARI_ORDERS = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class TextScore:
+    """How one generated answer is judged.
+
+    Attributes:
+        function: convention, prediction, target, source -> 0 to 100. The convention is the benchmark's ``scoring``, of which a score
+            takes what it needs; the source is the full prompt with its instruction.
+    """
+
+    function: Callable[[str, str, str, str], float]
 
 
 def is_right(convention: str, prediction: str, target: str) -> bool:
@@ -95,10 +109,12 @@ def rouge_l(hypothesis: str, reference: str) -> float:
     return 2.0 * precision * recall / (precision + recall + ROUGE_EPSILON)
 
 
-def _rouge_score(convention: str, prediction: str, target: str) -> float:
+def _rouge_score(convention: str, prediction: str, target: str, source: str) -> float:
     """Arguments swapped as in the releases: the target is the hypothesis. TreeLoRA ends a one-line prediction with a
     newline, which adds an empty word after a final full stop.
     """
+    if not prediction or not target:
+        return 0.0
     if convention == "treelora" and "\n" not in prediction:
         prediction += "\n"
     return 100.0 * rouge_l(target, prediction)
@@ -115,7 +131,7 @@ def plain_literals(code: str) -> str:
     return code
 
 
-def _similarity_score(prediction: str, target: str) -> float:
+def _similarity_score(convention: str, prediction: str, target: str, source: str) -> float:
     """An answer that is empty once its literals are written out contributes 0, also when both are."""
     prediction, target = plain_literals(prediction), plain_literals(target)
     return float(edit_similarity(prediction, target)) if prediction and target else 0.0
@@ -195,30 +211,55 @@ def sari(source: str, prediction: str, references: Sequence[str]) -> float:
     return float(100.0 * (keep + delete + add) / 3.0)
 
 
+def _accuracy_score(convention: str, prediction: str, target: str, source: str) -> float:
+    return 100.0 * is_right(convention, prediction, target)
+
+
+def _letter_score(convention: str, prediction: str, target: str, source: str) -> float:
+    return 100.0 * is_right(convention, letter(convention, prediction), letter(convention, target))
+
+
+def _sari_score(convention: str, prediction: str, target: str, source: str) -> float:
+    return sari(source, prediction, [target])
+
+
+ACCURACY, LETTER, ROUGE_L = TextScore(_accuracy_score), TextScore(_letter_score), TextScore(_rouge_score)
+SIMILARITY, SARI = TextScore(_similarity_score), TextScore(_sari_score)
+
+TEXT_SCORES: Registry[TextScore] = Registry(
+    "text score",
+    "codyra_suite.text_scores",
+    f"{__name__}:TextScore",
+    {
+        "accuracy": Entry(f"{__name__}:ACCURACY", "the answer is right by the benchmark's scoring, or not"),
+        "letter": Entry(f"{__name__}:LETTER", "the same for the answer's first letter, a choice"),
+        "rouge-l": Entry(f"{__name__}:ROUGE_L", "longest common subsequence of words, f measure"),
+        "similarity": Entry(f"{__name__}:SIMILARITY", "edit similarity of code"),
+        "sari": Entry(f"{__name__}:SARI", "words kept, deleted and added to simplify the prompt"),
+    },
+    of_classes=False,
+)
+
+
 def score(metric: str, convention: str, prediction: str, target: str, source: str) -> float:
     """Score of one answer, 0 to 100.
 
     Args:
-        source: the full prompt with its instruction; only SARI reads it.
+        metric: a name of ``TEXT_SCORES``.
+        source: the full prompt with its instruction.
 
     Raises:
-        SuiteError: unknown metric or convention.
+        SuiteError: unknown metric or convention, or an outside score that gives no number from 0 to 100.
     """
     if convention not in TEXT_CONVENTIONS:
         raise unknown_name("text convention", convention, TEXT_CONVENTIONS)
-    if metric not in TEXT_METRICS:
-        raise unknown_name("text metric", metric, TEXT_METRICS)
-    if metric == "sari":
-        return sari(source, prediction, [target])
-    if metric == "letter":
-        return 100.0 * is_right(convention, letter(convention, prediction), letter(convention, target))
-    if not prediction or not target:
-        return 0.0
-    if metric == "accuracy":
-        return 100.0 * is_right(convention, prediction, target)
-    if metric == "rouge-l":
-        return _rouge_score(convention, prediction, target)
-    return _similarity_score(prediction, target)
+    value = TEXT_SCORES[metric].function(convention, prediction, target, source)
+    if not isinstance(value, Real) or not 0 <= value <= 100:
+        owner, answer = TEXT_SCORES.entries[metric].owner, " ".join(prediction.split())[:40]
+        raise SuiteError(
+            f"text score '{metric}' of {owner}: gives {value!r} for the answer '{answer}', no number from 0 to 100; correct it."
+        )
+    return float(value)
 
 
 def score_examples(

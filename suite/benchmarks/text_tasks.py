@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from suite.benchmarks.stream import LabelSpace, Stream, TextTask
+from suite.benchmarks.text_scores import TEXT_SCORES
 from suite.data.prompt_files import TaskSplits, read_task
-from suite.errors import DataError, read_each, require_known
+from suite.errors import ConfigError, DataError, read_each, require_known
 from suite.files import entry_path
 from suite.parts import BenchmarkConfig
+from suite.registration import Entry
 from suite.settings import Name
 
-TextMetric = Literal["accuracy", "letter", "rouge-l", "similarity", "sari"]
+
+def _text_score(name: str) -> str:
+    try:
+        TEXT_SCORES.find(name)
+    except ConfigError as error:
+        raise ValueError(str(error).rstrip(".")) from None  # pydantic adds which task
+    return name
+
+
+TextMetric = Annotated[str, AfterValidator(_text_score)]
+"""A name of ``TEXT_SCORES`` the score of which can be had."""
+
 SUMMARIES: Mapping[str, tuple[str, ...]] = {
     "strict": ("trace.op", "trace.bwt", "learning_accuracy"),
     "trace": ("trace.op", "trace.bwt", "learning_accuracy"),
@@ -64,6 +77,10 @@ class TextBenchmarkConfig(BenchmarkConfig):
     @property
     def restricted(self) -> bool:
         return self.tasks is not None
+
+    def draws_on(self) -> Iterator[Entry]:
+        """The scores of its tasks."""
+        return (TEXT_SCORES.entries[recipe.metric] for recipe in self.recipes().values())
 
     def text_stream(self, data_root: Path, tasks: Sequence[str], setting: Mapping[str, Any]) -> Stream:
         """The stream of the config's ``tasks``, else of those given; its setting says what was dropped or held out."""

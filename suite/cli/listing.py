@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from suite.registration import Registry
 
 list_app = typer.Typer(
-    no_args_is_help=True, help="Show benchmarks, methods, spaces, placements, backbones, metrics and trackers."
+    no_args_is_help=True, help="Show benchmarks, methods, spaces, placements, backbones, metrics, text scores and trackers."
 )
 NameArgument = Annotated[str | None, typer.Argument(help="Show the fields of this one.")]
 
@@ -140,6 +140,19 @@ def metrics(name: NameArgument = None) -> None:
     _print(("metric", "better", "meaning", "source"), rows)
     for reason in reasons:
         typer.echo(reason)
+
+
+@list_app.command()
+def scores() -> None:
+    """Scores of text answers, for the tasks of text-folders.
+
+    Examples:
+
+        codyra-suite list scores
+    """
+    from suite.benchmarks.text_scores import TEXT_SCORES
+
+    _show(TEXT_SCORES, None)
 
 
 def _show(registry: Registry[Any], name: str | None) -> None:

@@ -41,8 +41,9 @@ def code_version(*parts: PartConfig) -> str:
     Raises:
         ConfigError: a part whose class stands in no source file, or a file that cannot be read.
     """
-    inside = (found for part in parts for found in part.with_parts_inside())
-    return code_hash(tuple(sorted({type(part).__module__ for part in inside})))
+    inside = [found for part in parts for found in part.with_parts_inside()]
+    drawn_on = {entry.module for part in inside for entry in part.draws_on()}
+    return code_hash(tuple(sorted({type(part).__module__ for part in inside} | drawn_on)))
 
 
 @lru_cache
@@ -60,7 +61,9 @@ def code_hash(modules: tuple[str, ...], root: Path = ROOT) -> str:
 
 
 def outside_versions(config: RunConfig) -> dict[str, str]:
-    """Name -> version of the outside packages that the run's method, benchmark and backbone come from."""
+    """Name -> version of the outside packages that the run's method, benchmark, backbone and text scores come from."""
     tables = ((METHODS, config.method), (BENCHMARKS, config.benchmark), (BACKBONES, config.backbone))
-    entries = (table.entries.get(found.name) for table, part in tables for found in part.with_parts_inside())
+    inside = [(table, found) for table, part in tables for found in part.with_parts_inside()]
+    entries = [table.entries.get(part.name) for table, part in inside]
+    entries += [entry for _, part in inside for entry in part.draws_on()]
     return dict(entry.package for entry in entries if entry is not None and entry.package is not None)

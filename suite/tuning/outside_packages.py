@@ -42,7 +42,7 @@ def outside_files(entries: Iterable[Entry]) -> dict[str, Path | bytes]:
     found: dict[str, Path | bytes] = {}
     for entry in entries:
         assert entry.package is not None
-        for name, path in closure([entry.target.partition(":")[0]], ROOT).items():
+        for name, path in closure([entry.module], ROOT).items():
             top, *inner = Path(name).parts
             if top in PACKAGES:
                 continue

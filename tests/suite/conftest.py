@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from suite.benchmarks.text_scores import TEXT_SCORES
 from suite.metrics.conventions import METRICS
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES
 from suite.runs import import_closure
@@ -77,7 +78,7 @@ def forgotten() -> Iterator[Callable[[], None]]:
 
     def forget() -> None:
         importlib.invalidate_caches()
-        for table in (METHODS, BENCHMARKS, BACKBONES, SPACES, METRICS, TRACKERS):
+        for table in (METHODS, BENCHMARKS, BACKBONES, SPACES, METRICS, TEXT_SCORES, TRACKERS):
             vars(table).pop("_found", None)
         for name in [name for name in sys.modules if name.partition(".")[0] in ("outsider", "besides")]:
             del sys.modules[name]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from suite.benchmarks.text_scores import TEXT_SCORES
 from suite.cli.main import app
 from suite.config import RunConfig, validate
-from suite.errors import ConfigError
+from suite.errors import ConfigError, SuiteError
 from suite.metrics.conventions import METRICS, convention
 from suite.registration import Entry, Registry
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES
+from suite.runs.identity import run_code
 from suite.tracking.trackers import TRACKERS
 from suite.tuning.objectives import Objective
+from trainables.run import RunContext, execute
 
 FIXED = (
     "from typing import Literal\nfrom suite.parts import MethodConfig\nclass C(MethodConfig):\n    name: Literal['{}'] = '{}'\n"
@@ -43,7 +47,9 @@ def test_unknown_name_offers_the_nearest_and_the_list() -> None:
         METHODS["repley"]
 
 
-@pytest.mark.parametrize("table", [METHODS, BENCHMARKS, BACKBONES, SPACES, METRICS, TRACKERS], ids=lambda table: table.kind)
+@pytest.mark.parametrize(
+    "table", [METHODS, BENCHMARKS, BACKBONES, SPACES, METRICS, TEXT_SCORES, TRACKERS], ids=lambda table: table.kind
+)
 def test_registered_objects_are_of_their_kind(table: Registry[object]) -> None:
     outside = {
         name: Entry(entry.target, "", ("suite", "0"), entry.key) for name, entry in table.own.items()
@@ -133,4 +139,63 @@ def test_an_outside_metric_is_an_objective_a_column_and_a_row_of_the_list(instal
         "cannot be imported",
         "metric 'gem.bwt' is added by the suite and by package 'outsider 1.0'",
     ):
+        assert words in shown.output
+
+
+SCORES = """
+from suite.benchmarks.text_scores import TextScore
+from outsider.rule import worth
+ENDING = TextScore(lambda convention, prediction, target, source: worth(prediction, target))
+"""
+RULE = "def worth(prediction, target):\n    return {}\n"
+NAMES = """[codyra_suite.text_scores]
+ending = outsider.scores:ENDING
+broken = outsider.nothing:X
+accuracy = outsider.scores:ENDING
+"""
+
+
+def judged_by(metric: str) -> RunConfig:
+    return validate(
+        RunConfig, {"benchmark": {"name": "text-folders", "metrics": {"sums": metric}}, "method": "zero-shot"}, where="test"
+    )
+
+
+def test_an_outside_text_score_judges_answers_and_is_part_of_the_run(
+    installed: Callable[[dict[str, str]], Path], forgotten: Callable[[], None], run_context: RunContext
+) -> None:
+    site = installed(
+        {
+            "outsider/__init__.py": "",
+            "outsider/scores.py": SCORES,
+            "outsider/rule.py": RULE.format("25.0 if target else 0"),
+            "outsider-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n",
+            "outsider-1.0.dist-info/entry_points.txt": NAMES,
+        }
+    )
+    for number, split in enumerate(("train", "eval", "test")):
+        rows = [{"prompt": f"{number} and {other}", "answer": str(number + other)} for other in range(4)]
+        (run_context.data_root / "sums").mkdir(parents=True, exist_ok=True)
+        (run_context.data_root / "sums" / f"{split}.json").write_text(json.dumps(rows))
+    first = execute(judged_by("ending"), run_context)
+    assert (first.test[0], first.versions["outsider"]) == ([25.0], "1.0")
+    assert run_code(judged_by("rouge-l")) != first.code_version
+    (site / "outsider" / "rule.py").write_text(RULE.format("float('nan')"))
+    forgotten()
+    assert run_code(judged_by("ending")) != first.code_version
+    with pytest.raises(
+        SuiteError, match=r"text score 'ending' of package 'outsider 1\.0': gives nan for the answer '.*', no number from"
+    ):
+        execute(judged_by("ending"), run_context)
+
+
+def test_an_outside_text_score_that_cannot_be_used_is_named(installed: Callable[[dict[str, str]], Path]) -> None:
+    installed({**BROKEN, "outsider-1.0.dist-info/entry_points.txt": NAMES})
+    with pytest.raises(ConfigError, match="text score 'broken' of package 'outsider 1.0': .* cannot be imported"):
+        judged_by("broken")
+    with pytest.raises(ConfigError, match="'rouge' is not a text score; use one of accuracy, .*nearest: 'rouge-l'"):
+        judged_by("rouge")
+    assert TEXT_SCORES["accuracy"].function("strict", "a ", "a", "") == 100.0
+    shown = CliRunner().invoke(app, ["list", "scores"], env={"COLUMNS": "300"})
+    for words in ("rouge-l", "cannot be imported", "text score 'accuracy' is added by the suite and by package 'outsider 1.0'"):
         assert words in shown.output
