@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ class IdxSource:
     """Grey images of one IDX file (plain or gzip); an item is ``<part>/<position>``. Format: LeCun's MNIST page."""
 
     path: Path
+    upright: ClassVar[bool] = False
 
     def read(self, item: str) -> bytes:
         return bytes(_idx_array(self.path, _file_stamp(self.path))[_position(item)])
@@ -55,6 +56,7 @@ class CifarSource:
     """Colour images of one CIFAR-100 file, read once per process; an item is ``<part>/<position>``."""
 
     path: Path
+    upright: ClassVar[bool] = False
 
     def read(self, item: str) -> bytes:
         return bytes(_cifar_arrays(self.path, _file_stamp(self.path))[0][_position(item)])

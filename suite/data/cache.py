@@ -82,7 +82,8 @@ class ImageCache:
 
     @property
     def identity(self) -> str:
-        return text_hash([*self.items.ids, str(self.size), self.geometry])
+        turned = ["upright"] if self.items.source.upright else []
+        return text_hash([*self.items.ids, str(self.size), self.geometry, *turned])
 
     @property
     def folder(self) -> Path:

@@ -1,7 +1,7 @@
 """One image file to one uint8 square, with the geometry that CLIP's own preprocessing has.
 
 Source: open_clip v2.12.0, src/open_clip/transform.py (Resize(bicubic), CenterCrop, convert RGB), the same in all four
-code bases behind MTIL and X-TAIL. EXIF orientation is not applied there and not here.
+code bases behind MTIL and X-TAIL. EXIF orientation is not applied there; whether it is here says the source of the pictures.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from suite.counting import counted
 from suite.data.items import ImageItems, ImageSource
 from suite.errors import DataError
 
@@ -23,6 +24,7 @@ Geometry = Literal["centre", "whole"]
 """``centre``: shortest side to the size, then centre crop (test). ``whole``: both sides to the size (training)."""
 
 EIGHT_BIT = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+LEAST_OF_SIXTEEN = 1 << 12  # 16-bit grey that stays below it would keep fewer than 16 levels
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 MOST_SCALED = 1 << 26  # pixels of a resized picture before its middle is cut out
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
@@ -72,6 +74,8 @@ def require_picture(source: ImageSource, item: str, raw: bytes) -> None:
         with source.image(raw) as image:
             image.draft("RGB", (1, 1))
             image.load()
+            if image.mode not in EIGHT_BIT:
+                to_rgb(image, source.where(item))
     except UNREADABLE as error:
         raise _no_picture(source.where(item), error) from None
 
@@ -85,12 +89,18 @@ def _no_picture(where: str, error: BaseException) -> DataError:
 def to_rgb(image: Image.Image, where: str) -> Image.Image:
     """``image`` as 8-bit RGB. Transparency is dropped (the colour below it stays), as PIL's own conversion does.
 
-    16-bit grey keeps its high byte, as libpng does for 16-bit colour; PIL would clip it to white instead.
+    16-bit grey keeps its high byte, as libpng does for 16-bit colour; PIL would clip it to white instead. DataError for a picture of
+    which that would leave next to nothing: its range is a smaller one, such as the 10 or 12 bits of a sensor.
     """
     if image.mode in EIGHT_BIT:
         return image.convert("RGB")
     values = np.asarray(image)
     if image.mode in SIXTEEN_BIT or (image.mode == "I" and values.min() >= 0 and values.max() < 1 << 16):
+        if values.min() < values.max() < LEAST_OF_SIXTEEN:
+            raise DataError(
+                f"{where}: holds 16-bit grey from {values.min()} to {values.max()}, of which the 8 bits that are read keep "
+                f"{counted(int(values.max() >> 8) + 1, 'level')}; stretch it to the range 0 to 65535, or save it as 8-bit grey."
+            )
         return Image.fromarray((values.astype(np.uint32) >> 8).astype(np.uint8)).convert("RGB")
     raise DataError(f"{where}: has pixel format '{image.mode}', whose range is unknown; convert it to 8-bit RGB or grey.")
 

@@ -63,7 +63,7 @@ def read_domain(folder: Path) -> FolderDomain:
             near = nearest(name, classes)
             hint = f" (nearest: '{near}')" if near else ""
             raise DataError(f"{folder / 'test' / name}: is a class that {folder / 'train'} lacks; add or rename it{hint}.")
-    source = FileSource(folder, stored_as)
+    source = FileSource(folder, stored_as, upright=True)
     return FolderDomain(
         name=composed(folder.name),
         class_folders=tuple(classes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -11,16 +12,30 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from suite.errors import DataError
 from suite.files import regular_bytes
 
 MOST_PIXELS = 1 << 30  # 3 GiB as RGB
+# EXIF orientation -> what undoes it; 1 is upright
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class ImageSource(Protocol):
     """Reads items by identity; safe to use from several threads."""
+
+    @property
+    def upright(self) -> bool:
+        """Whether pictures are turned as their EXIF orientation says."""
 
     def read(self, item: str) -> bytes:
         """The item's bytes as they are stored; OSError or DataError when there are none."""
@@ -41,16 +56,18 @@ class FileSource:
 
     Attributes:
         stored_as: the path on disk of items whose name there is not the composed Unicode of their identity.
+        upright: turn pictures as their EXIF orientation says, as everybody sees their own; no code base behind a published number does.
     """
 
     folder: Path
     stored_as: Mapping[str, str] = field(default_factory=dict)
+    upright: bool = False
 
     def read(self, item: str) -> bytes:
         return regular_bytes(self.where(item))
 
     def image(self, raw: bytes) -> Image.Image:
-        return open_picture(raw)
+        return turned_upright(open_picture(raw)) if self.upright else open_picture(raw)
 
     def where(self, item: str) -> str:
         return f"{self.folder}/{self.stored_as.get(item, item)}"
@@ -71,6 +88,15 @@ def open_picture(raw: bytes) -> Image.Image:
     if image.width * image.height > MOST_PIXELS:
         raise ValueError(f"{image.width} x {image.height} pixels, {MOST_PIXELS} at most")
     return image
+
+
+def turned_upright(image: Image.Image) -> Image.Image:
+    """``image`` as its camera was held; as it is when it has no EXIF orientation, or none that can be read."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error):
+        return image
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
 @dataclass(frozen=True, eq=False)

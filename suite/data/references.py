@@ -44,7 +44,7 @@ def find_references(folder: Path) -> References:
     texts = tuple(line.strip() for line in lines if line.strip())
     if not found or not texts:
         raise DataError(f"{folder}: holds {len(found)} pictures and {len(texts)} captions; {layout}.")
-    source = FileSource(folder / IMAGES, {item: stored for item, stored in found.items() if item != stored})
+    source = FileSource(folder / IMAGES, {item: stored for item, stored in found.items() if item != stored}, upright=True)
     return References(ImageItems(tuple(found), np.zeros(len(found), dtype=np.int64), source), texts)
 
 

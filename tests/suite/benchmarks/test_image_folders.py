@@ -7,6 +7,7 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from suite.benchmarks.image_folders import ImageFoldersConfig
 from suite.benchmarks.stream import ImageTask, LabelSpace, learned_tests
+from suite.data.items import FileSource
 from suite.errors import ConfigError, DataError
 from trainables.task_facts import data_facts
 
@@ -374,3 +376,10 @@ def test_training_images_among_the_test_images_are_found_under_any_name(cached: 
     stream = ImageFoldersConfig(image_size=16, cached=cached).build(root)
     assert learned_tests(stream.tasks[0]) == []
     assert learned_tests(stream.tasks[1]) == ["test/class_1/copy_0.png", "test/class_1/copy_2.png"]
+
+
+def test_pictures_are_turned_and_caches_know_it(root: Path) -> None:
+    plan = ImageFoldersConfig().plan_task(root, "domain_0")
+    assert plan.train.source.upright
+    raw = replace(plan, train=replace(plan.train, source=FileSource(root / "domain_0")))
+    assert ImageFoldersConfig().cache(plan, "train").identity != ImageFoldersConfig().cache(raw, "train").identity

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
-from suite.data.decode import decode, to_rgb, to_square
+from suite.data.decode import decode, decode_raw, read_raw, require_picture, to_rgb, to_square
 from suite.data.items import FileSource, open_picture
 from suite.errors import DataError
 
@@ -99,6 +99,46 @@ def test_unknown_range_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8), 0.5, dtype=np.float32)).save(tmp_path / "float.tiff")
     with pytest.raises(DataError, match=r"float\.tiff: has pixel format 'F'"):
         decode(FileSource(tmp_path), "float.tiff", 8)
+
+
+@pytest.mark.parametrize(("low", "high", "kept"), [(0, 255, "1 level"), (3, 1023, "4 levels")])
+def test_sixteen_bits_of_which_eight_would_keep_next_to_nothing_are_refused(
+    tmp_path: Path, low: int, high: int, kept: str
+) -> None:
+    """Sensors give 10 or 12 bits; their high byte alone is black."""
+    ramp = np.linspace(low, high, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "dark.png")
+    source = FileSource(tmp_path)
+    refused = rf"dark\.png: holds 16-bit grey from {low} to {high}, of which the 8 bits that are read keep {kept}; stretch it"
+    with pytest.raises(DataError, match=refused):
+        decode(source, "dark.png", 8)
+    with pytest.raises(DataError, match=refused):
+        require_picture(source, "dark.png", read_raw(source, "dark.png"))
+    Image.fromarray(np.zeros((8, 8), dtype=np.uint16)).save(tmp_path / "black.png")
+    assert not decode(source, "black.png", 8).any()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_of_a_users_own_stand_as_their_camera_was_held(tmp_path: Path, orientation: int) -> None:
+    image, exif = photo(40, 20), Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    image.save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as stored:
+        seen = ImageOps.exif_transpose(stored)
+    for upright, expected in ((True, seen), (False, image)):
+        source = FileSource(tmp_path, upright=upright)
+        square = decode_raw(source, "turned.png", read_raw(source, "turned.png"), 16, "centre")
+        assert np.array_equal(square.pixels.transpose(1, 2, 0), np.asarray(to_square(expected.convert("RGB"), 16, "centre")))
+        assert square.aspect == expected.width / expected.height
+
+
+def test_exif_that_cannot_be_read_turns_nothing(tmp_path: Path) -> None:
+    image = photo(40, 20)
+    image.save(tmp_path / "odd.jpg", exif=b"Exif\x00\x00nonsense")
+    image.save(tmp_path / "plain.jpg")
+    for name in ("odd.jpg", "plain.jpg"):
+        upright, stored = (decode(FileSource(tmp_path, upright=way), name, 16) for way in (True, False))
+        assert np.array_equal(upright, stored)
 
 
 def test_absent_and_truncated_files_are_named(tmp_path: Path) -> None:
