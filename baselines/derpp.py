@@ -13,7 +13,6 @@ row; here it is the finished task's network on the row as it is, not augmented.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import torch
@@ -91,7 +90,7 @@ class Derpp(Wrapper):
         count, found = max(1, round(len(current) * self.config.memory_share)), []
         if self.config.alpha:
             batch = self.memory.draw(context, count, "own", by="memory answers")
-            found.append(unlabelled(batch) if self.learner.kind == "clip" else batch)
+            found.append(batch.without_labels() if self.learner.kind == "clip" else batch)
         if self.config.beta:
             found.append(self.memory.draw(context, count, self.config.label_space))
         return found
@@ -138,7 +137,7 @@ class Derpp(Wrapper):
     def _note(self, batch: Batch) -> None:
         """Store what the network says of rows of one task."""
         if self.learner.kind == "clip":
-            found = self._cosines(batch, self.learner.forward(unlabelled(batch)))
+            found = self._cosines(batch, self.learner.forward(batch.without_labels()))
             self.answers |= {row: value.cpu() for row, value in zip(places(batch), found, strict=True)}
             return
         for one in batch.one_by_one():  # answers differ in length
@@ -167,11 +166,6 @@ class Derpp(Wrapper):
     def own_bytes(self) -> int:
         tensors = [*self.answers.values(), *self.ids.values()]
         return REFERENCE_BYTES * len(self.memory) + 8 * len(tensors) + tensor_bytes(tensors)
-
-
-def unlabelled(batch: Batch) -> Batch:
-    """The images of a batch alone."""
-    return replace(batch, inputs={"pixels": batch.inputs["pixels"]})
 
 
 def places(batch: Batch) -> list[Row]:

@@ -20,7 +20,6 @@ prompt is that of a learned class, else to the prompt: seen and unseen classes h
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import torch
@@ -28,9 +27,11 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from baselines.distillation import both_ways
 from baselines.lora import BRANCH, PAST, Lora, LoraConfig
+from baselines.memory import RowMemory
 from suite.backbones.learner import Batch, Learner, Output
-from suite.benchmarks.stream import ImageTask, LabelSpace
+from suite.benchmarks.stream import ImageTask
 from suite.lowrank.placement import Placement
 from suite.parts import MethodConfig
 from suite.randomness import RandomStreams
@@ -88,7 +89,7 @@ class Icarl(Method):
     """A stacking LoRA with exemplars.
 
     Attributes:
-        exemplars: (m, 2) int64, task and row of its training split, of each task the first chosen first.
+        memory: the exemplars, of each task the first chosen first.
         means: (classes learned, dim) unit means of the exemplars' features; rows of zeros where a class has none.
     """
 
@@ -101,7 +102,7 @@ class Icarl(Method):
         self.extra_data = "stored examples"
         self.mergeable = False
         self.carrier = Lora(LoraConfig(rank=config.rank, placement=config.placement, between="stack"))
-        self.exemplars = torch.empty(0, 2, dtype=torch.int64)
+        self.memory = RowMemory(config.memory_size, "balanced")
         self.means = torch.empty(0, 0)
         self._wanted = torch.empty(0, 0)  # E*
 
@@ -121,13 +122,9 @@ class Icarl(Method):
             self._wanted = context.learner.class_features([context.index], judged=False)
 
     def extra_batches(self, context: TaskContext, current: Batch) -> list[Batch]:
-        if not len(self.exemplars) or not (self.config.weight or self.config.exemplar_weight):
+        if not len(self.memory) or not (self.config.weight or self.config.exemplar_weight):
             return []
-        generator = context.random["memory"]
-        count = max(1, round(len(current) * self.config.memory_share))
-        items = self.exemplars[torch.randint(len(self.exemplars), (count,), generator=generator)]
-        among: Literal["seen", "own"] = "seen" if context.learner.stream.protocol is LabelSpace.UNION else "own"
-        return [context.learner.batch(items[:, 0], items[:, 1], generator, among)]
+        return [self.memory.draw(context, max(1, round(len(current) * self.config.memory_share)), "protocol")]
 
     def loss(self, step: Step) -> Tensor:
         total = step.outputs[0].loss
@@ -135,15 +132,14 @@ class Icarl(Method):
             if self.config.exemplar_weight:
                 total = total + self.config.exemplar_weight * output.loss
             if self.config.weight:
-                total = total + self.config.weight * self._distance(batch, output)
+                total = total + self._term(batch, output)
         return total
 
-    def _distance(self, batch: Batch, output: Output) -> Tensor:
+    def _term(self, batch: Batch, output: Output) -> Tensor:
         with torch.no_grad(), self.learner.without(*self._not_teaching):
-            taught = self.learner.forward(without_labels(batch)).features
+            taught = self.learner.forward(batch.without_labels()).features
         student, teacher = (self.learner.compare(features, self._wanted) for features in (output.features, taught))
-        t = self.config.temperature
-        return distillation(student, teacher, t) + distillation(student.T, teacher.T, t)
+        return both_ways(student, teacher, self.config.temperature, self.config.weight, self.config.weight)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return self.carrier.parameter_groups()
@@ -154,9 +150,9 @@ class Icarl(Method):
         size, tasks = self.config.memory_size, context.index + 1
         share = size // tasks
         newest = size - share if self.config.shares == "release" and context.index else share
-        kept = [self.exemplars[self.exemplars[:, 0] == task][:share] for task in range(context.index)]
+        kept = [self.memory.rows[self.memory.rows[:, 0] == task][:share] for task in range(context.index)]
         rows = self._chosen(context, newest)
-        self.exemplars = torch.cat([*kept, torch.stack([torch.full_like(rows, context.index), rows], dim=1)])
+        self.memory.rows = torch.cat([*kept, torch.stack([torch.full_like(rows, context.index), rows], dim=1)])
         if self.config.classifier == "nearest_mean":
             self.means = self._class_means(context)
 
@@ -181,7 +177,7 @@ class Icarl(Method):
         for whole in context.learner.batches(task, "train", context.batch_size):
             batch = whole if rows is None else whole.part(torch.isin(whole.rows, rows).nonzero()[:, 0])
             if len(batch):
-                features = context.learner.forward(without_labels(batch)).features.float().cpu()
+                features = context.learner.forward(batch.without_labels()).features.float().cpu()
                 yield batch.rows, features, batch.inputs["labels"].cpu()
 
     def _class_means(self, context: TaskContext) -> Tensor:
@@ -189,7 +185,7 @@ class Icarl(Method):
         for index in range(context.index + 1):
             task = context.learner.stream.tasks[index]
             assert isinstance(task, ImageTask)
-            rows = self.exemplars[self.exemplars[:, 0] == index, 1]
+            rows = self.memory.rows[self.memory.rows[:, 0] == index, 1]
             total = torch.zeros(len(task.class_names), self._wanted.shape[1])
             for _, features, labels in self._features(context, index, rows):
                 total.index_add_(0, labels, features)
@@ -207,25 +203,15 @@ class Icarl(Method):
         return torch.where(known[output.logits.argmax(dim=1)][:, None], cosines, output.logits)
 
     def state(self) -> dict[str, Tensor]:
-        return {"exemplars": self.exemplars, "means": self.means}
+        return {"exemplars": self.memory.rows, "means": self.means}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        self.exemplars, self.means = state["exemplars"], state["means"].to(self.learner.device)
+        self.memory.rows, self.means = state["exemplars"], state["means"].to(self.learner.device)
 
     def facts(self) -> MethodFacts:
         inner = self.carrier.facts()
         carried = inner.carried_bytes + tensor_bytes(self.state().values())
         return MethodFacts(inner.trainable_parameters, inner.effective_rank, carried_bytes=carried)
-
-
-def without_labels(batch: Batch) -> Batch:
-    """The batch's images alone, for which the network has features and no loss."""
-    return replace(batch, inputs={key: value for key, value in batch.inputs.items() if key != "labels"})
-
-
-def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 times the mean over rows of the cross entropy from softmax(teacher / T) to softmax(student / T), both (n, k)."""
-    return temperature**2 * F.cross_entropy(student / temperature, (teacher / temperature).softmax(dim=1))
 
 
 def herded(features: Tensor, count: int) -> Tensor:

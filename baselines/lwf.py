@@ -14,7 +14,6 @@ positions, prompt and padding included; here it is the form of the paper.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import torch
@@ -95,7 +94,7 @@ class Lwf(Wrapper):
                 wanted = learner.distil_logits(batch, learner.forward(batch))
             return config.weight * distillation(learner.distil_logits(batch, output), wanted, config.temperature)
         with self.teacher.speaking():
-            images = learner.forward(replace(batch, inputs={"pixels": batch.inputs["pixels"]})).features
+            images = learner.forward(batch.without_labels()).features
             wanted = learner.compare(images, self.texts)
         student = self.student(learner, output)
         return both_ways(student, wanted, config.temperature, config.weight, config.transposed_weight)

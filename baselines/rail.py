@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -244,8 +243,7 @@ class RailDual(Rail):
 def rows_of(context: TaskContext) -> Iterator[tuple[Tensor, Tensor]]:
     """Features (n, dim) fp32 and labels (n,) of the task's training rows, batch by batch, as the network stands."""
     for batch in context.batches():
-        pictures = replace(batch, inputs={key: value for key, value in batch.inputs.items() if key != "labels"})
-        yield context.learner.forward(pictures).features.float(), batch.inputs["labels"]
+        yield context.learner.forward(batch.without_labels()).features.float(), batch.inputs["labels"]
 
 
 def fused(logits: Tensor, ridge: Tensor, known: Tensor, mix: float) -> Tensor:

@@ -130,7 +130,7 @@ class ZsclNoReference(WeightEnsemble):
     def _pictures(self, step: Step, own: Sequence[tuple[Batch, Output]]) -> tuple[Tensor, Tensor]:
         """(n, dim) embeddings of the pictures to distil on: by the network that learns and by the pretrained one."""
         with self.teacher.speaking(alone=True):
-            seen = self.learner.forward(replace(step.batches[0], inputs={"pixels": step.batches[0].inputs["pixels"]}))
+            seen = self.learner.forward(step.batches[0].without_labels())
         return step.outputs[0].features, seen.features
 
 

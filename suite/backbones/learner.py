@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -45,6 +45,10 @@ class Batch:
         """The rows at ``places`` (k,) int64 of this batch as a batch of their own."""
         inputs = {name: value[places.to(value.device)] for name, value in self.inputs.items()}
         return Batch(self.tasks[places], self.rows[places], inputs, self.label_space)
+
+    def without_labels(self) -> Batch:
+        """The same images without their classes: the network has features of them, and no loss."""
+        return replace(self, inputs={key: value for key, value in self.inputs.items() if key != "labels"})
 
     def one_by_one(self) -> Iterator[Batch]:
         """Each row as a batch of its own."""

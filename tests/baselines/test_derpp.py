@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from baselines.derpp import Derpp, DerppConfig, bucket_divergence, places, unlabelled
+from baselines.derpp import Derpp, DerppConfig, bucket_divergence, places
 from suite.backbones.learner import Output
 from trainables.method import Step
 from trainables.stream_trainer import StreamTrainer
@@ -29,7 +29,7 @@ def test_stored_answers_are_the_networks_at_that_time(make_either: Callable[...,
     context = trainer.context(1)
     batch = method.memory.draw(context, 12, "own", by="memory answers")
     learner = trainer.learner
-    asked = unlabelled(batch) if learner.kind == "clip" else batch
+    asked = batch.without_labels() if learner.kind == "clip" else batch
     assert float(method.distance(asked, learner.forward(asked))) < 1e-8
     if learner.kind == "clip":
         labelled = learner.forward(batch)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.icarl import BELOW_ALL, Icarl, IcarlConfig, distillation, herded, without_labels
+from baselines.icarl import BELOW_ALL, Icarl, IcarlConfig, herded
 from suite.backbones.learner import Output
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError
@@ -38,12 +38,6 @@ def test_herding_is_greedy() -> None:
     assert herded(f, 12).tolist() == taken
 
 
-def test_distillation_by_hand() -> None:
-    """T = 2: the teacher's shares of (2 ln 3, 0) are 3/4 and 1/4, the student's are halves; 4 ln 2."""
-    teacher = torch.tensor([[2 * torch.log(torch.tensor(3.0)), 0.0]])
-    assert float(distillation(torch.zeros(1, 2), teacher, 2.0)) == pytest.approx(4 * 0.6931472, rel=1e-6)
-
-
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
@@ -58,11 +52,11 @@ def test_shares_of_the_memory(make_trainer: Make, fields: Mapping[str, str], exp
     method, before = icarl(trainer), torch.empty(0, 2, dtype=torch.int64)
     for index, counts in enumerate(expected):
         trainer.sample_steps(index, 1)
-        assert [int((method.exemplars[:, 0] == task).sum()) for task in range(index + 1)] == counts
+        assert [int((method.memory.rows[:, 0] == task).sum()) for task in range(index + 1)] == counts
         for task in range(index):
-            kept = method.exemplars[method.exemplars[:, 0] == task, 1]
+            kept = method.memory.rows[method.memory.rows[:, 0] == task, 1]
             assert torch.equal(kept, before[before[:, 0] == task, 1][: len(kept)])
-        before = method.exemplars
+        before = method.memory.rows
         newest = before[before[:, 0] == index, 1]
         assert len(newest.unique()) == len(newest)
         labels = torch.from_numpy(trainer.stream.tasks[index].train.labels)  # type: ignore[union-attr]
@@ -80,7 +74,7 @@ def test_the_teacher_is_an_earlier_network(make_trainer: Make, teacher: str) -> 
 
     def now() -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            return learner.forward(without_labels(probe)).features, learner.class_features([1], judged=False)
+            return learner.forward(probe.without_labels()).features, learner.class_features([1], judged=False)
 
     untouched = now()
     trainer.sample_steps(0, 4)
@@ -100,7 +94,7 @@ def test_the_teacher_is_an_earlier_network(make_trainer: Make, teacher: str) -> 
         return float(found.norm())
 
     with torch.no_grad(), learner.without(*method._not_teaching):
-        assert torch.allclose(learner.forward(without_labels(probe)).features, features, atol=1e-5)
+        assert torch.allclose(learner.forward(probe.without_labels()).features, features, atol=1e-5)
     start = gradient()
     for slot in method.slots:
         slot.branch("task").b.data.normal_(std=0.1, generator=torch.Generator().manual_seed(0))
@@ -114,9 +108,9 @@ def test_nearest_means(make_trainer: Make) -> None:
     method = icarl(trainer)
     trainer.sample_steps(0, 2)
     (batch,) = trainer.learner.batches(0, "train", 1000)
-    rows = method.exemplars[:, 1]
+    rows = method.memory.rows[:, 1]
     with torch.no_grad():
-        features = trainer.learner.forward(without_labels(batch)).features[rows]
+        features = trainer.learner.forward(batch.without_labels()).features[rows]
     labels = batch.inputs["labels"][rows]
     for label in labels.unique():
         mean = torch.nn.functional.normalize(features[labels == label].mean(0), dim=0)
