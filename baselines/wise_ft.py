@@ -81,7 +81,7 @@ class WiseFt(Wrapper):
         if whole_way and not self.pretrained:
             self.pretrained = self.move.tensors_before
         anchors = self.pretrained if whole_way else self.move.tensors_before
-        self.move.write(anchor.lerp(now, alpha) for anchor, now in zip(anchors, self.move.tensors, strict=True))
+        self.move.write(anchor.to(now.device).lerp(now, alpha) for anchor, now in zip(anchors, self.move.tensors, strict=True))
         whole, present = self.move.end(lambda: super(WiseFt, self).end_task(context))
         wanted = joined((whole, alpha), (present, -1.0), *([(self.shift, alpha - 1)] if whole_way else []))
         for name, found in wanted.items():

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from baselines.lora import Lora, LoraConfig
 from baselines.replay import Replay
-from search_spaces.replay import SPACE
 from suite.backbones.learner import Batch, Output
 from suite.config import RunConfig, apply_overrides, validate
 from suite.errors import ConfigError
@@ -20,6 +19,8 @@ from suite.method_titles import innermost, method_title
 from suite.registry import METHODS
 from suite.runs.identity import run_code
 from suite.testing.methods import IMAGES, MethodConformance
+from suite.tuning.study import point_config
+from suite.tuning.study_config import StudyConfig
 from trainables.method import Method, RunPass, Step, TaskContext
 from trainables.run import RunContext, execute
 from trainables.stream_trainer import StreamTrainer
@@ -84,9 +85,24 @@ def test_titles_name_what_is_inside() -> None:
     assert innermost(nested)["rank"] == 3
 
 
-def test_a_space_reaches_the_method_inside() -> None:
-    assert "method.inner.rank" in SPACE.parameters
-    assert METHODS["replay"].has_ranks()
+@pytest.mark.parametrize("inner", ["codyra", {"name": "codyra", "kappa_max": 0.01}, {"rank": 3}])
+def test_a_space_reaches_the_method_inside(inner: Any) -> None:
+    study = validate(
+        StudyConfig,
+        {
+            "name": "s",
+            "run": {"benchmark": "mini-mtil", "method": {"name": "replay", "inner": inner}},
+            "space": "replay",
+            "objectives": ["zscl.last", "effective_rank"],
+        },
+        where="study",
+    )
+    found = point_config(study, {"method.inner.rank": 5, "method.inner.placement": "vision:qkvo", "method.weight": 2.0})
+    assert found.resolved()["method"]["weight"] == 2.0
+    kept = found.resolved()["method"]["inner"]
+    assert (kept["rank"], kept["placement"]) == (5, "vision:qkvo")
+    assert kept["name"] == ("lora" if inner == {"rank": 3} else "codyra")
+    assert kept.get("kappa_max", 0.01) == (0.01 if isinstance(inner, dict) else 0.005)
 
 
 def test_a_record_carries_both_names(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
