@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 
 LONGEST_REASON = 300  # characters
-MEMORY_SIGNS = ("OutOfMemoryError", "out of memory", "can't allocate memory", "MemoryError")
+# The last one is oneDNN's, whose kernels are written into memory when they are first needed.
+MEMORY_SIGNS = ("OutOfMemoryError", "out of memory", "can't allocate memory", "MemoryError", "could not create a primitive")
 MONITOR = "Ray killed"  # the first words of what Ray's memory monitor says of the workers it chose
 TRACEBACK = "ray::"  # heads a traceback from inside a worker; of a worker that went there is none
 NEVER_RAN = "The actor never ran"

@@ -14,6 +14,7 @@ from suite.config import RunConfig, validate
 from suite.errors import DamagedRun, DataError, SuiteError
 from suite.runs.record import Record
 from suite.runs.validation_view import validation_view
+from trainables.crashes import ran_out_of_memory
 from trainables.memory_bound import bound_memory
 from trainables.resources import Resources
 from trainables.run import Report, RunContext, stream_reports
@@ -99,7 +100,7 @@ def ending(error: Exception) -> dict[str, Any]:
         }
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return {"error": f"no space left to write {error.filename or 'a file'}", "disk_full": True, "done": True}
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error):
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or ran_out_of_memory(str(error)):
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         return {"error": f"out of memory: {first}", "done": True}
     raise error

@@ -38,15 +38,16 @@ MONITOR = "Ray killed 1 worker(s) based on the killing policy\nConsidered worker
         ("The actor died because of an error raised in its creation task, " + FRAMES + "ImportError: no\n", Crash("ImportError: no (/x/baselines/mine.py:16, in loss)", True, True)),
         (FRAMES + "ray.exceptions.ActorDiedError: The actor died.\n", Crash("a worker was lost", False, True)),
         (FRAMES + "trainables.train.WorkersLost: gone\n", Crash("a worker was lost", False, True)),
+        (FRAMES + "RuntimeError: could not create a primitive\n", Crash("RuntimeError: could not create a primitive (/x/baselines/mine.py:16, in loss)", False, True)),
         (DIED, Crash("the worker died", False, True)),
         (DIED + "The actor never ran - it was cancelled before it started running.\n", Crash("the worker died before it could start", False, False)),
         ("", Crash("the worker died before it could start", False, False)),
     ],
-    ids=["bug", "bug while it starts", "another actor went", "a partner went", "killed", "killed at its start", "nothing known"],
+    ids=["bug", "bug while it starts", "another actor went", "a partner went", "no memory for a kernel", "killed", "killed at its start", "nothing known"],
 )  # fmt: skip
 def test_what_a_text_of_ray_means(text: str, crash: Crash) -> None:
     assert read_crash(HEAD + "older\n" + HEAD + text) == crash
-    assert not crash.is_memory
+    assert crash.is_memory == ("primitive" in text)
 
 
 def test_the_memory_monitor_is_named_as_memory() -> None:

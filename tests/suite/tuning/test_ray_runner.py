@@ -80,7 +80,7 @@ def test_a_study_ends_in_optuna_records_and_mlflow_alike(ray: object, tmp_path: 
     with pytest.raises(ConfigError, match=r"budget.trials: 4 -> 5"):
         run_study(read_sweep(file), run_settings, uri, resume=True, accept_changes=False)
     longer = run_study(read_sweep(file), run_settings, uri, resume=True, accept_changes=True)
-    assert len(longer.store.trials()) == 5
+    assert len(longer.trials) == 5
 
 
 @pytest.mark.slow
