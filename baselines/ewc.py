@@ -37,7 +37,7 @@ class EwcConfig(MethodConfig):
         alpha: scale times rank; null means a scale of 1.
         strength: lambda.
         gamma: what is left of earlier tasks' F when a task's own is added.
-        fisher_examples: rows of each task that F is taken from.
+        fisher_examples: rows of each task that F is taken from, one forward and backward pass each; few, for a short budget.
     """
 
     name: Literal["ewc"] = "ewc"
@@ -46,7 +46,7 @@ class EwcConfig(MethodConfig):
     placement: Placement = Placement(weights=("q", "k", "v", "o", "in", "out"))
     strength: Annotated[float, Field(ge=0)] = 400.0
     gamma: Annotated[float, Field(ge=0, le=1)] = 1.0
-    fisher_examples: Annotated[int, Field(ge=1)] = 200
+    fisher_examples: Annotated[int, Field(ge=1)] = 64
 
     def degenerate_settings(self) -> Sequence[tuple[MethodConfig, Mapping[str, Any]]]:
         carried = {"name": "lora", "rank": self.rank, "alpha": self.alpha, "placement": self.placement, "between": "carry"}

@@ -40,7 +40,7 @@ class EwcLoraConfig(MethodConfig):
         strength: lambda.
         gamma: what is left of earlier tasks' F when a task's own is added.
         fisher: ``per_example`` = mean of the squared gradients of single rows, ``batch`` = of whole batches (release).
-        fisher_examples: rows of each task that F is taken from.
+        fisher_examples: rows of each task that F is taken from, one forward and backward pass each; few, for a short budget.
     """
 
     name: Literal["ewclora"] = "ewclora"
@@ -49,7 +49,7 @@ class EwcLoraConfig(MethodConfig):
     strength: Annotated[float, Field(ge=0)] = 1e5
     gamma: Annotated[float, Field(ge=0, le=1)] = 1.0
     fisher: Literal["per_example", "batch"] = "per_example"
-    fisher_examples: Annotated[int, Field(ge=1)] = 200
+    fisher_examples: Annotated[int, Field(ge=1)] = 64
 
     def degenerate_settings(self) -> Sequence[tuple[MethodConfig, Mapping[str, Any]]]:
         return [

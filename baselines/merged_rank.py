@@ -45,36 +45,46 @@ class MergedRankConfig(MethodConfig):
         """Merged parts per slot, task by task.
 
         Raises:
-            ConfigError: the run that is named learned something else, or is not finished.
+            ConfigError: the run that is named lacks a slot, left more parts in one than there are, or see ``named_ranks``.
             DamagedRun: there is no readable record.
         """
         names = [slot.name for slot in slots]
-        if isinstance(self.merged_rank, str):
-            return self._of_run(Path(self.merged_rank).expanduser(), names, tasks)
-        return [spread(self.merged_rank, names)] * len(tasks)
-
-    def _of_run(self, place: Path, names: Sequence[str], tasks: Sequence[str]) -> list[Ranks]:
-        record = read_record(place)
-        if record.status != "finished":
-            raise ConfigError(f"method.merged_rank: the run in {place} is {record.status}; name a finished one.")
-        if list(record.tasks) != list(tasks):
-            raise ConfigError(
-                f"method.merged_rank: the run in {place} learned {', '.join(record.tasks)}, and this one is to learn "
-                f"{', '.join(tasks)}; name a run on this stream."
-            )
-        found = [result.effective_rank for result in record.results[1:]]
+        found = self.named_ranks(tasks)
+        if found is None:
+            assert not isinstance(self.merged_rank, str)
+            return [spread(self.merged_rank, names)] * len(tasks)
         missing = [name for ranks in found for name in names if name not in ranks]
         if missing:
             raise ConfigError(
-                f"method.merged_rank: the run in {place} has no rank for {missing[0]}; name a run with the same method.placement."
+                f"method.merged_rank: the run in {self.merged_rank} has no rank for {missing[0]}; name a run with the same "
+                "method.placement."
             )
         most = max(ranks[name] for ranks in found for name in names)
         if most > self.rank:
             raise ConfigError(
-                f"method.merged_rank: the run in {place} left {most} parts in a slot, and method.rank offers {self.rank}; "
+                f"method.merged_rank: the run in {self.merged_rank} left {most} parts in a slot, and method.rank offers {self.rank}; "
                 f"set method.rank to at least {most}."
             )
         return [{name: ranks[name] for name in names} for ranks in found]
+
+    def named_ranks(self, tasks: Sequence[str]) -> list[Ranks] | None:
+        """Ranks of the run that ``merged_rank`` names, task by task; None where it is a number.
+
+        Raises:
+            ConfigError: the run learned something else, or is not finished.
+            DamagedRun: there is no readable record.
+        """
+        if not isinstance(self.merged_rank, str):
+            return None
+        record = read_record(Path(self.merged_rank).expanduser())
+        if record.status != "finished":
+            raise ConfigError(f"method.merged_rank: the run in {self.merged_rank} is {record.status}; name a finished one.")
+        if list(record.tasks) != list(tasks):
+            raise ConfigError(
+                f"method.merged_rank: the run in {self.merged_rank} learned {', '.join(record.tasks)}, and this one is to learn "
+                f"{', '.join(tasks)}; name a run on this stream."
+            )
+        return [result.effective_rank for result in record.results[1:]]
 
 
 def spread(mean: float, names: Sequence[str]) -> Ranks:

@@ -39,7 +39,7 @@ class OgdConfig(MethodConfig):
 
     Attributes:
         alpha: scale times rank; null means a scale of 1.
-        directions: rows of each task whose gradients are kept.
+        directions: rows of each task whose gradients are kept, one forward and backward pass each.
         project_step: project what the optimizer makes of the gradient too.
         memory_gib: most that S may take at the end of the stream.
     """

@@ -74,6 +74,10 @@ class RandomParts(Method):
         self.slots = learner.place(self.config.placement)
         self.targets = self.config.merged_ranks(self.slots, learner.stream.task_names)
 
+    def check_budget(self, tasks: Sequence[str], steps: Sequence[int]) -> None:
+        """Where ``merged_rank`` names a run there has to be a finished one."""
+        self.config.named_ranks(tasks)
+
     def begin_task(self, context: TaskContext) -> None:
         config, target, device = self.config, self.targets[context.index], context.learner.device
         self._steps = context.steps

@@ -79,7 +79,8 @@ class Squeeze(Method):
         self.targets = self.config.merged_ranks(self.slots, learner.stream.task_names)
 
     def check_budget(self, tasks: Sequence[str], steps: Sequence[int]) -> None:
-        """There has to be something to cut."""
+        """There has to be something to cut, and a finished run where ``merged_rank`` names one."""
+        self.config.named_ranks(tasks)
         fewest, task = min(zip(steps, tasks, strict=True))
         if self._last_cut(fewest) < self.config.stages:
             raise ConfigError(

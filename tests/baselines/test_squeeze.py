@@ -12,12 +12,14 @@ import torch
 from baselines.lora import BRANCH, LoraConfig
 from baselines.merged_rank import spread
 from baselines.squeeze import Squeeze, SqueezeConfig, largest
+from suite.benchmarks.mini import MiniMtilConfig
 from suite.config import RunConfig
 from suite.errors import ConfigError
 from suite.lowrank.layer import Factors
 from suite.lowrank.truncation import decomposed
 from suite.testing.methods import IMAGES, MethodConformance
 from trainables.method import Step
+from trainables.preflight import refusals
 from trainables.run import RunContext, execute
 from trainables.stream_trainer import StreamTrainer
 
@@ -133,9 +135,15 @@ def test_ranks_come_from_a_finished_run(make_config: Callable[..., RunConfig], r
     for match, changed in (
         (r"left \d parts in a slot, and method.rank offers 1; set method.rank to at least", {"rank": 1}),
         ("has no rank for .*; name a run with the same method.placement", {"placement": "qvo@0"}),
-        ("there is no record; give the folder of a run", {"merged_rank": str(tmp_path)}),
     ):
         with pytest.raises(Exception, match=match):
             execute(make_config("squeeze", **{"merged_rank": folder, **fields, **changed}), run_context)
     with pytest.raises(Exception, match="merged_rank 9 exceeds rank 6"):
         make_config("squeeze", rank=6, merged_rank=9.0)
+    absent = make_config("squeeze", **{**fields, "merged_rank": str(tmp_path)})
+    others = make_config("random-parts", **{**fields, "merged_rank": folder}).model_copy(
+        update={"benchmark": MiniMtilConfig(domains=("faces", "digits"), shots=4)}
+    )
+    found_early = refusals([absent.resolved(), others.resolved()], tmp_path)
+    assert "there is no record; give the folder of a run" in found_early[0].reason
+    assert "learned shapes, faces, digits, and this one is to learn faces, digits" in found_early[1].reason
