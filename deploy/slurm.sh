@@ -47,17 +47,27 @@ cd "$SLURM_SUBMIT_DIR"
 
 set -m # otherwise a shell's background processes never see SIGINT
 steps=()
-# shellcheck disable=SC2317  # the trap below calls it
+# shellcheck disable=SC2317,SC2329  # the trap below calls it
 stop_steps() {
-  for step in "${steps[@]}"; do kill -TERM "$step" 2>/dev/null || true; done
+  for step in "${steps[@]}"; do kill -USR1 "$step" 2>/dev/null || true; done # srun hands it on
   wait
 }
 trap stop_steps EXIT
 
+# scancel and the time limit send SIGTERM to every step, while the sweep still has to store its running trials on these nodes. So the
+# first process of a step hears it and does nothing, and Ray, in a session of its own, ends when this script says so with SIGUSR1.
+# shellcheck disable=SC2016  # that process expands it
+until_told='
+  trap : TERM INT HUP
+  setsid "$@" &
+  ray=$!
+  trap "kill -TERM $ray 2>/dev/null || true" USR1
+  while kill -0 "$ray" 2>/dev/null; do wait "$ray" || true; done'
+
 # ray_on NODE OPTIONS...: a Ray node there with what Slurm gave of it, for as long as this script runs.
 ray_on() {
   srun --overlap --nodes=1 --ntasks=1 --nodelist="$1" -- \
-    env -u RAY_ADDRESS "$bin/ray" start --block --disable-usage-stats \
+    bash -c "$until_told" ray-node env -u RAY_ADDRESS "$bin/ray" start --block --disable-usage-stats \
     --num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="${SLURM_GPUS_ON_NODE:-0}" "${@:2}" &
   steps+=("$!")
 }

@@ -7,9 +7,11 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -384,6 +386,54 @@ def free_port() -> int:
         except OSError:
             continue
     raise AssertionError("no free port")
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("cancelled", [signal.SIGTERM, None])
+def test_ray_outlives_the_sweep_that_scancel_ends(tmp_path: Path, cancelled: signal.Signals | None) -> None:
+    """Slurm sends SIGTERM to the script and to the first process of every step at once. Ray and the sweep are scripts here."""
+    log, bin_folder, home = tmp_path / "log", tmp_path / "bin", tmp_path / "home"
+    for folder in (bin_folder, home / ".venv" / "bin"):
+        folder.mkdir(parents=True)
+    write_command(bin_folder / "scontrol", "echo localhost; echo localhost")
+    write_command(bin_folder / "srun", 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
+    write_command(
+        home / ".venv" / "bin" / "ray",
+        f"trap 'echo ray ended >> {log}; exit' TERM; echo ray began >> {log}; while :; do sleep 0.1; done",
+    )
+    write_command(
+        home / ".venv" / "bin" / "python",
+        f"""if [ "$1" = - ]; then until [ "$(grep -c began {log})" = 2 ]; do sleep 0.1; done; exit 0; fi
+trap 'sleep 1; echo sweep stored >> {log}; exit 130' INT; echo sweep began >> {log}
+for _ in {{1..{3000 if cancelled else 5}}}; do sleep 0.1; done; echo sweep finished >> {log}""",
+    )
+    environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "CODYRA_HOME": str(home)}
+    environment |= {
+        "SLURM_JOB_ID": "1",
+        "SLURM_JOB_NODELIST": "n[1-2]",
+        "SLURM_CPUS_PER_TASK": "1",
+        "SLURM_SUBMIT_DIR": str(home),
+    }
+    log.touch()
+    script = subprocess.Popen(["bash", DEPLOY / "slurm.sh", "night.yaml"], env=environment, start_new_session=True)
+    try:
+        while "sweep began" not in log.read_text():
+            assert script.poll() is None, log.read_text()
+            time.sleep(0.05)
+        if cancelled:
+            steps = [pid for pid in children(script.pid) if "ray-node" in Path(f"/proc/{pid}/cmdline").read_text()]
+            assert len(steps) == 2
+            for pid in (*steps, script.pid):
+                os.kill(pid, cancelled)
+        assert script.wait(timeout=120) == (130 if cancelled else 0)
+    finally:
+        if script.poll() is None:
+            os.killpg(script.pid, signal.SIGKILL)
+    ended = "stored" if cancelled else "finished"
+    assert log.read_text().splitlines()[2:] == ["sweep began", f"sweep {ended}", "ray ended", "ray ended"]
 
 
 @pytest.mark.slow
