@@ -62,6 +62,7 @@ class L2P(Method):
     """Nothing is merged: the pool is carried, and every answer needs the untouched network's query first."""
 
     capturable = True
+    mergeable = False
 
     def __init__(self, config: L2PConfig) -> None:
         super().__init__()

@@ -71,6 +71,16 @@ METHODS: Registry[type[MethodConfig]] = Registry(
         "zscl-no-reference": Entry(
             "baselines.zscl:ZsclNoReferenceConfig", "the same on the task's own images, without a reference set"
         ),
+        "any-ssr": Entry("baselines.any_ssr:AnySsrConfig", "a LoRA per task, to which a ridge regression sends each example"),
+        "dualprompt": Entry(
+            "baselines.dualprompt:DualPromptConfig", "a prompt for all tasks and one per task, chosen by its key"
+        ),
+        "hidelora": Entry(
+            "baselines.hidelora:HideLoraConfig", "one carried LoRA, its rows contrasted with those of earlier tasks"
+        ),
+        "icl": Entry("baselines.icl:IclConfig", "in-context learning: solved training rows in front of each prompt"),
+        "moram": Entry("baselines.moram:MoramConfig", "rank-1 memories of all tasks, chosen token by token by their own keys"),
+        "treelora": Entry("baselines.treelora:TreeLoraConfig", "one carried LoRA, pulled towards a similar earlier task"),
     },
 )
 
@@ -152,6 +162,11 @@ SPACES: Registry[Space] = Registry(
         "sdlora": Entry("search_spaces.sdlora:SPACE", "magnitudes, rank, placement and optimizer of SD-LoRA"),
         "sora": Entry("search_spaces.sora:SPACE", "penalty, threshold, rank and placement of SoRA"),
         "squeeze": Entry("search_spaces.squeeze:SPACE", "ranks, cuts and placement of LoRA-Squeeze"),
+        "any-ssr": Entry("search_spaces.any_ssr:SPACE", "ridge of Any-SSR's router, rank and placement of its LoRAs"),
+        "dualprompt": Entry("search_spaces.dualprompt:SPACE", "lengths and pull of DualPrompt's prompts"),
+        "hidelora": Entry("search_spaces.hidelora:SPACE", "contrast, rank and placement of HiDeLoRA in TreeLoRA's form"),
+        "moram": Entry("search_spaces.moram:SPACE", "rank, temperature, threshold and number of MoRAM's memories"),
+        "treelora": Entry("search_spaces.treelora:SPACE", "pull, its variant, rank and placement of TreeLoRA"),
     },
     of_classes=False,
 )

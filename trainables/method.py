@@ -80,7 +80,7 @@ class MethodFacts:
         effective_rank: parts left per slot after pruning.
         no_signal_rank: parts the schedule alone would leave per slot, None where rank is not learned.
         carried_bytes: what is kept for later tasks beside the network's own weights.
-        chosen: settings that the config leaves to the method, as they were for this task.
+        chosen: settings that the config leaves to the method, as they were for this task, and what it measured of itself.
         notes: full sentences for the reader of the record.
     """
 

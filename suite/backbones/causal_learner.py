@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
 from suite.backbones.answer_loss import IGNORED, answer_loss, before_answers
@@ -29,6 +28,7 @@ from suite.backbones.learner import (
     own_logits,
     place_slots,
 )
+from suite.backbones.lm_config import LanguageModelConfig
 from suite.backbones.lm_network import (
     AnswerHead,
     raise_to_fp32,
@@ -43,48 +43,13 @@ from suite.benchmarks.stream import Stream
 from suite.benchmarks.text_scores import score
 from suite.data.examples import Split
 from suite.data.references import References
-from suite.data.text import Boundary, Ids, TextEncoder, Tokenizer, TokenRow, decode_answers, training_batch
+from suite.data.text import Ids, TextEncoder, Tokenizer, TokenRow, decode_answers, training_batch
 from suite.errors import ConfigError
 from suite.lowrank.decoder import adapt_decoder, language_tower, module_paths
 from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.layer import Site, Slot, slots_of
 from suite.lowrank.placement import Placement
 from suite.lowrank.statistics import second_moments
-from suite.parts import BackboneConfig
-
-
-class LanguageModelConfig(BackboneConfig):
-    """Fields shared by all language models.
-
-    Attributes:
-        max_prompt_tokens: longer prompts lose their beginning; less where the model's own window leaves less room.
-        max_answer_tokens: window of the answer with its end token, in training and as a cap in generation.
-        label_boundary: ``exact``, or ``release`` = off by one for many tokenizers (see ``suite.data.text``).
-        pad_multiple: training batches are padded to a multiple of this many tokens (8 in the TRACE release).
-        demonstrations: training rows put before every prompt that is to be answered (in-context learning).
-        temperature: 0 = greedy; 0.1 in the TRACE release.
-        sampling_seed: of the draws when the temperature is not 0.
-        generation_tokens: tokens held in the cache at once; smaller needs less memory.
-        gradient_checkpointing: recompute activations in the backward pass; slower, needs less memory.
-        dtype: how the frozen weights are stored; adapted ones always stay fp32, so that merges lose nothing.
-    """
-
-    kind: ClassVar[Literal["lm"]] = "lm"
-
-    max_prompt_tokens: Annotated[int, Field(ge=8)] = 1024
-    max_answer_tokens: Annotated[int, Field(ge=2)] = 512
-    label_boundary: Boundary = "exact"
-    pad_multiple: Annotated[int, Field(ge=1)] = 1
-    demonstrations: Annotated[int, Field(ge=0)] = 0
-    temperature: Annotated[float, Field(ge=0)] = 0.0
-    sampling_seed: Annotated[int, Field(ge=0)] = 1234
-    generation_tokens: Annotated[int, Field(ge=1)] = 32768
-    gradient_checkpointing: bool = False
-    dtype: Literal["fp32", "bf16"] = "fp32"
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        return torch.bfloat16 if self.dtype == "bf16" else torch.float32
 
 
 class CausalLearner(OnSites, WithoutClasses):
@@ -112,8 +77,8 @@ class CausalLearner(OnSites, WithoutClasses):
             self.network.activation_checkpointing_enable({"use_reentrant": False})
         self.end = end_tokens(network, tokenizer)
         self.pad, self._pad_source = pad_token(tokenizer, network)
-        self._room = -1
-        self.make_room(0)
+        self._room, self._shown = 0, dict.fromkeys(range(len(stream)), config.demonstrations)
+        self._lay_out()
         self.current: int | None = None
         self.label_smoothing = 0.0
         self.before_forward: BeforeForward = no_choice
@@ -154,20 +119,38 @@ class CausalLearner(OnSites, WithoutClasses):
     def make_room(self, count: int) -> None:
         if count != self._room:
             self._room = count
-            prompts, answers = windows(self.network, self.config.max_prompt_tokens, self.config.max_answer_tokens, count)
-            encoder = TextEncoder(self.tokenizer, prompts, answers, self.config.label_boundary)
-            self.texts = TextStore(self.stream, encoder, self.config.demonstrations, self.end)
+            self._lay_out()
+
+    def demonstrate(self, count: int, tasks: Iterable[int]) -> None:
+        """From now on put ``count`` solved training rows in front of every prompt of ``tasks`` that is to be answered."""
+        self._shown |= dict.fromkeys(tasks, count)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        prompts, answers = windows(self.network, self.config.max_prompt_tokens, self.config.max_answer_tokens, self._room)
+        encoder = TextEncoder(self.tokenizer, prompts, answers, self.config.label_boundary)
+        self.texts = TextStore(self.stream, encoder, self._shown, self.end)
 
     @property
     def query_width(self) -> int:
         return int(self.network.get_input_embeddings().weight.shape[1])
 
     @torch.no_grad()
-    def query(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def query(self, inputs: Mapping[str, Tensor], layers: int | None = None) -> Tensor:
         counted = prompt_mask(inputs)[:, :, None]
-        embedded = self.network.get_input_embeddings()(inputs["input_ids"]).float() * counted
-        mean: Tensor = embedded.sum(dim=1) / counted.sum(dim=1)
-        return mean
+        states = self._states(inputs, layers).float() * counted
+        return states.sum(dim=1) / counted.sum(dim=1)
+
+    def _states(self, inputs: Mapping[str, Tensor], layers: int | None) -> Tensor:
+        """(n, tokens, width): embeddings of the tokens, or their states after the first ``layers`` layers."""
+        if not layers:
+            embedded: Tensor = self.network.get_input_embeddings()(inputs["input_ids"])
+            return embedded
+        read = {name: inputs[name] for name in ("input_ids", "attention_mask", "position_ids") if name in inputs}
+        with self._storage_autocast():
+            found = self.network(**read, use_cache=False, output_hidden_states=True, logits_to_keep=1)
+        states: Tensor = found.hidden_states[layers]
+        return states
 
     def begin_task(self, index: int) -> None:
         self.current = index

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from suite.backbones.causal_learner import CausalLearner, LanguageModelConfig
+from suite.backbones.causal_learner import CausalLearner
 from suite.backbones.learner import Learner
+from suite.backbones.lm_config import LanguageModelConfig
 from suite.backbones.lm_network import MINI_LM, causal_lm_shape, load_causal_lm, windows
 from suite.backbones.model_files import model_content
 from suite.backbones.special_tokens import require_prompts, require_tokens

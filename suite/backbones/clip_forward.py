@@ -64,6 +64,14 @@ def encode_images(network: Any, pixels: Tensor, tokens: Site | None = None, *, p
     return F.normalize((pooled if visual.proj is None else pooled @ visual.proj).float(), dim=-1)
 
 
+def mean_state(network: Any, pixels: Tensor, layers: int) -> Tensor:
+    """(n, width): mean over class token and patches of images (n, 3, h, w) after the first ``layers`` blocks."""
+    x: Tensor = network.visual._embeds(pixels)
+    for block in network.visual.transformer.resblocks[:layers]:
+        x = block(x)
+    return x.float().mean(dim=1)
+
+
 def encode_texts(network: Any, tokens: Tensor, *, plain: bool = False) -> Tensor:
     """Token ids (n, length) to unit embeddings (n, dim).
 

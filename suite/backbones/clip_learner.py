@@ -18,6 +18,7 @@ from suite.backbones.clip_forward import (
     QuickGelu,
     encode_images,
     encode_texts,
+    mean_state,
     pools_first_token,
     replace_quick_gelu,
     text_modules,
@@ -182,11 +183,8 @@ class ClipLearner(OnSites):
         return int(self.network.text_projection.shape[1])  # type: ignore[index]
 
     @torch.no_grad()
-    def query(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return self.encode_images(inputs["pixels"])
-
-    def make_room(self, count: int) -> None:
-        """Nothing: attention has no window, and positions are added before parts put tokens in front."""
+    def query(self, inputs: Mapping[str, Tensor], layers: int | None = None) -> Tensor:
+        return self.encode_images(inputs["pixels"]) if layers is None else mean_state(self.network, inputs["pixels"], layers)
 
     def distil_logits(self, batch: Batch, output: Output) -> Tensor:
         return output.logits

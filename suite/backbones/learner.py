@@ -226,10 +226,11 @@ class Learner(Protocol):
     def query_width(self) -> int:
         """Numbers of a row of ``query``."""
 
-    def query(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def query(self, inputs: Mapping[str, Tensor], layers: int | None = None) -> Tensor:
         """(n, query width), without gradients: by what methods tell examples apart, from ``inputs`` as ``before_forward`` gets them.
 
-        Unit embeddings of images, or mean embeddings of a prompt's tokens; padding and answers do not count.
+        Unit embeddings of images, or mean embeddings of a prompt's tokens; padding and answers do not count. With ``layers`` the mean
+        state (n, width) of an image's or a prompt's tokens after the first so many.
         """
 
     def make_room(self, count: int) -> None:
@@ -274,6 +275,9 @@ def slot_address(name: str) -> tuple[str, int, str]:
 
 class OnSites:
     """What all learners do alike with their slots and sites."""
+
+    def make_room(self, count: int) -> None:
+        """Nothing: where positions are added before parts put tokens in front, there is no window."""
 
     def weight_gradients(
         self: Learner, batches: Iterable[Batch], slots: Sequence[Slot], *, per_example: bool = False

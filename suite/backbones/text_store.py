@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,14 +14,19 @@ from suite.data.text import PromptRow, TextEncoder, TokenRow
 
 
 class TextStore:
-    """Training rows and prompts of every task, by index in the stream; ``ends`` are the tokens that end an answer."""
+    """Training rows and prompts of every task, by index in the stream.
 
-    def __init__(self, stream: Stream, encoder: TextEncoder, demonstrations: int, ends: Collection[int]) -> None:
+    Args:
+        demonstrations: task -> solved training rows in front of each of its prompts.
+        ends: tokens that end an answer.
+    """
+
+    def __init__(self, stream: Stream, encoder: TextEncoder, demonstrations: Mapping[int, int], ends: Collection[int]) -> None:
         self.scoring = stream.scoring or ""
         self.ends = ends
         self.tasks = [task for task in stream.tasks if isinstance(task, TextTask)]
         self.encoder = encoder
-        self.demonstrations = demonstrations
+        self.demonstrations = dict(demonstrations)
         self.training = cache(self._training)
         self.prompts = cache(self._prompts)
         self.demonstration_rows = cache(self._demonstration_rows)
@@ -47,7 +52,7 @@ class TextStore:
 
     def _prompts(self, task: int, split: Split) -> list[PromptRow]:
         prompts: Sequence[str] = self.examples(task, split).prompts
-        if self.demonstrations:
+        if self.demonstrations[task]:
             train, rows = self.tasks[task].train, self.demonstration_rows(task)
             instruction = instruction_of(train.prompts)
             prompts = [with_demonstrations(instruction, train, rows, prompt) for prompt in prompts]
@@ -55,14 +60,15 @@ class TextStore:
 
     def _demonstration_rows(self, task: int) -> list[int]:
         """Rows whose tokens leave at least half of the window to the prompt itself."""
-        if not self.demonstrations:
+        count = self.demonstrations[task]
+        if not count:
             return []
         instruction = self.encoder.prompt_rows([instruction_of(self.tasks[task].train.prompts) or "\n"])[0]
-        most = (self.encoder.prompt_window - len(instruction.ids)) // (2 * self.demonstrations)
+        most = (self.encoder.prompt_window - len(instruction.ids)) // (2 * count)
         rows = self.training(task)
         return choose_demonstrations(
             self.tasks[task].train,
-            self.demonstrations,
+            count,
             lambda row: not rows[row].prompt_cut and len(rows[row].ids) <= most,
             key=(self.tasks[task].name,),
         )
@@ -85,9 +91,9 @@ class TextStore:
             "answers_over_the_limit": long,
             "answers_changed_by_the_tokenizer": lost,
             "boundary_inside_a_token": sum(row.straddles for row in rows),
-            **({"demonstrations": len(self.demonstration_rows(task))} if self.demonstrations else {}),
+            **({"demonstrations": len(self.demonstration_rows(task))} if self.demonstrations[task] else {}),
         }
-        return {**facts, "notes": self._notes(self.tasks[task].name, self.limit(task), facts)}
+        return {**facts, "notes": self._notes(task, facts)}
 
     def _out_of_reach(self, task: int, split: Split) -> int:
         """Answers that take more tokens than are generated; none where the letter at their beginning is all that is scored."""
@@ -106,8 +112,9 @@ class TextStore:
             if found != answer
         )
 
-    def _notes(self, name: str, limit: int, facts: dict[str, Any]) -> list[str]:
+    def _notes(self, task: int, facts: dict[str, Any]) -> list[str]:
         """One sentence for everything that was cut."""
+        name, limit = self.tasks[task].name, self.limit(task)
         notes = [
             f"{name}: {count} of {facts['rows'][split]} {split} prompts were cut on the left to {self.encoder.prompt_window} tokens"
             for split, count in facts["prompts_cut_on_the_left"].items()
@@ -128,5 +135,5 @@ class TextStore:
             ("boundary_inside_a_token", "train rows have one token across the end of the prompt; it is supervised"),
         )
         notes += [f"{name}: {facts[key]} of {facts['rows']['train']} {what}" for key, what in counts if facts[key]]
-        wanted, found = self.demonstrations, facts.get("demonstrations", 0)
+        wanted, found = self.demonstrations[task], facts.get("demonstrations", 0)
         return [*notes, f"{name}: {found} of {wanted} demonstrations fit the window"] if found < wanted else notes

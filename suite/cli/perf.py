@@ -163,7 +163,7 @@ def text(
 
         codyra-suite dev perf text --benchmark trace --data-root data --set backbone.model=path/to/model
     """
-    from suite.backbones.causal_learner import LanguageModelConfig
+    from suite.backbones.lm_config import LanguageModelConfig
     from suite.errors import ConfigError
     from suite.measuring.text import measure_text
     from suite.workflows.configs import run_config

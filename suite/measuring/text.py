@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suite.backbones.causal_learner import CausalLearner, LanguageModelConfig
+from suite.backbones.causal_learner import CausalLearner
+from suite.backbones.lm_config import LanguageModelConfig
 from suite.benchmarks.stream import Stream
 from suite.cost_meter import peak_bytes, reset_peak
 from suite.data.buckets import length_bucketed_order, padding_share

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from suite.backbones.causal_learner import CausalLearner, LanguageModelConfig
+from suite.backbones.causal_learner import CausalLearner
 from suite.backbones.causal_lm import CausalLMConfig
 from suite.backbones.learner import Learner
+from suite.backbones.lm_config import LanguageModelConfig
 from suite.errors import ConfigError, unknown_name
 from suite.lowrank.export import merge_live_branches, merged_state, read_peft_adapter, write_peft_adapter, write_state
 from suite.lowrank.layer import Slot, stacked
