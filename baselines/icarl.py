@@ -100,7 +100,7 @@ class Icarl(Method):
         super().__init__()
         self.config = config
         self.extra_data = "stored examples"
-        self.mergeable = False
+        self.mergeable = config.classifier == "prompts"
         self.carrier = Lora(LoraConfig(rank=config.rank, placement=config.placement, between="stack"))
         self.memory = RowMemory(config.memory_size, "balanced")
         self.means = torch.empty(0, 0)

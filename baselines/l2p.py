@@ -67,6 +67,7 @@ class L2P(Method):
     def __init__(self, config: L2PConfig) -> None:
         super().__init__()
         self.config = config
+        self.mergeable = False
         self._facts = MethodFacts(trainable_parameters=0)
 
     def attach(self, learner: Learner, random: RandomStreams) -> None:

@@ -75,10 +75,11 @@ def _require_weights(run: RestoredRun) -> None:
     """Refuse what stands beside the weights: no model file and no adapter holds it."""
     parts = [f"{key} on {name}" for name, site in run.learner.sites.items() for key in site.parts if not isinstance(site, Slot)]
     beside = [*run.method.modules(), *parts]
-    if beside:
+    if beside or not run.method.mergeable:
+        what = f" ({beside[0]})" if beside else ""
         raise ConfigError(
-            f"export: method '{run.config.method.name}' computes with more than weights ({beside[0]}), which no format holds; its "
-            "answers are those of the run's folder alone."
+            f"export: method '{run.config.method.name}' computes with more than weights{what}, which no format holds; its answers are "
+            "those of the run's folder alone."
         )
 
 
