@@ -6,20 +6,19 @@
 x are exemplars, E* (classes of the current task, dim) the teacher's embeddings of their prompts, f and f* the image encoders, s the logit
 scale; D is a cross entropy, so its least value is the teacher's entropy, where its gradient is 0. ``teacher=zero_shot`` is ZSCL's
 release, which has no loss on the exemplars' labels and judges by prompts; ``teacher=previous, exemplar_weight=1,
-classifier=nearest_mean, herding=class`` is nearer to the paper. Herding takes, one after the other, the row that brings the mean of
-what was taken nearest to the mean of all: argmin_i |mu - (S + f_i) / (k + 1)|.
+classifier=nearest_mean, herding=class`` is nearer to the paper. ``baselines.herding`` has the herding.
 
 Source: arXiv 1611.07725; Thunderbeee/ZSCL (commit b96e714) mtil/src/models/icarl.py, dynamic_dataset.py. Published there: all weights
 trained, 1000 steps of 64 at 1e-5, memory 10000, T 2, label smoothing 0.2. Ours: LoRA, whose branches are kept beside the weights, so
-that switched off they are the teacher; at most ``memory_size`` exemplars at any time (``shares=release``: the newest task has K - K/t
-and each earlier one K/t). Not rebuilt: the release herds no first task, and looks its rows up by the places that are left after those
+that switched off they are the teacher; at most K = ``memory_size`` exemplars at any time, where the release (``shares=release``) keeps
+K - K/t of the newest task and K/t of each earlier one, 2 K (t - 1) / t in all. Not rebuilt: the release herds no first task, and looks its rows up by the places that are left after those
 taken before were cut out, so that it stores other images than it chose. With nearest means an image goes to a mean where its nearest
 prompt is that of a learned class, else to the prompt: seen and unseen classes have no common measure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import torch
@@ -28,6 +27,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from baselines.distillation import both_ways
+from baselines.herding import exemplars, features_of
 from baselines.lora import BRANCH, PAST, Lora, LoraConfig
 from baselines.memory import RowMemory
 from suite.backbones.learner import Batch, Learner, Output
@@ -82,7 +82,7 @@ class IcarlConfig(MethodConfig):
         return [(self.model_copy(update={"memory_size": 0}), plain), (no_terms, plain)]
 
     def build(self) -> Icarl:
-        return Icarl(self)
+        return NearestMeanIcarl(self) if self.classifier == "nearest_mean" else Icarl(self)
 
 
 class Icarl(Method):
@@ -90,7 +90,6 @@ class Icarl(Method):
 
     Attributes:
         memory: the exemplars, of each task the first chosen first.
-        means: (classes learned, dim) unit means of the exemplars' features; rows of zeros where a class has none.
     """
 
     needs: frozenset[Need] = frozenset({"clip"})
@@ -100,10 +99,8 @@ class Icarl(Method):
         super().__init__()
         self.config = config
         self.extra_data = "stored examples"
-        self.mergeable = config.classifier == "prompts"
         self.carrier = Lora(LoraConfig(rank=config.rank, placement=config.placement, between="stack"))
         self.memory = RowMemory(config.memory_size, "balanced")
-        self.means = torch.empty(0, 0)
         self._wanted = torch.empty(0, 0)  # E*
 
     def attach(self, learner: Learner, random: RandomStreams) -> None:
@@ -151,34 +148,37 @@ class Icarl(Method):
         share = size // tasks
         newest = size - share if self.config.shares == "release" and context.index else share
         kept = [self.memory.rows[self.memory.rows[:, 0] == task][:share] for task in range(context.index)]
-        rows = self._chosen(context, newest)
+        rows = exemplars(context, newest, by_class=self.config.herding == "class")
         self.memory.rows = torch.cat([*kept, torch.stack([torch.full_like(rows, context.index), rows], dim=1)])
-        if self.config.classifier == "nearest_mean":
-            self.means = self._class_means(context)
 
-    def _chosen(self, context: TaskContext, count: int) -> Tensor:
-        """At most ``count`` rows of the task's training split, the best first; class by class in turn under ``herding=class``."""
-        if not count:
-            return torch.empty(0, dtype=torch.int64)
-        found = [(features, labels) for _, features, labels in self._features(context, context.index, None)]
-        features, labels = torch.cat([one for one, _ in found]), torch.cat([other for _, other in found])
-        if self.config.herding == "task":
-            return herded(features, count)
-        turns = []
-        for label in labels.unique():
-            own = (labels == label).nonzero()[:, 0]
-            best = own[herded(features[own], count)]
-            turns.append(torch.stack([torch.arange(len(best)), best], dim=1))
-        order = torch.cat(turns)
-        return order[order[:, 0].argsort(stable=True), 1][:count]
+    def state(self) -> dict[str, Tensor]:
+        return {"exemplars": self.memory.rows}
 
-    def _features(self, context: TaskContext, task: int, rows: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Rows, unit features (n, dim) and labels of a task's training images on the CPU, batch by batch; ``rows`` alone if given."""
-        for whole in context.learner.batches(task, "train", context.batch_size):
-            batch = whole if rows is None else whole.part(torch.isin(whole.rows, rows).nonzero()[:, 0])
-            if len(batch):
-                features = context.learner.forward(batch.without_labels()).features.float().cpu()
-                yield batch.rows, features, batch.inputs["labels"].cpu()
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        self.memory.rows = state["exemplars"]
+
+    def facts(self) -> MethodFacts:
+        inner = self.carrier.facts()
+        carried = inner.carried_bytes + tensor_bytes(self.state().values())
+        return MethodFacts(inner.trainable_parameters, inner.effective_rank, carried_bytes=carried)
+
+
+class NearestMeanIcarl(Icarl):
+    """Judges images by their exemplars.
+
+    Attributes:
+        means: (classes learned, dim) unit means of the exemplars' features; rows of zeros where a class has none.
+    """
+
+    def __init__(self, config: IcarlConfig) -> None:
+        super().__init__(config)
+        self.mergeable = False
+        self.means = torch.empty(0, 0)
+
+    @torch.no_grad()
+    def end_task(self, context: TaskContext) -> None:
+        super().end_task(context)
+        self.means = self._class_means(context)
 
     def _class_means(self, context: TaskContext) -> Tensor:
         sums = []
@@ -187,7 +187,7 @@ class Icarl(Method):
             assert isinstance(task, ImageTask)
             rows = self.memory.rows[self.memory.rows[:, 0] == index, 1]
             total = torch.zeros(len(task.class_names), self._wanted.shape[1])
-            for _, features, labels in self._features(context, index, rows):
+            for features, labels in features_of(context, index, rows):
                 total.index_add_(0, labels, features)
             sums.append(total)
         return F.normalize(torch.cat(sums), dim=1).to(context.learner.device)
@@ -203,27 +203,8 @@ class Icarl(Method):
         return torch.where(known[output.logits.argmax(dim=1)][:, None], cosines, output.logits)
 
     def state(self) -> dict[str, Tensor]:
-        return {"exemplars": self.memory.rows, "means": self.means}
+        return {**super().state(), "means": self.means}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        self.memory.rows, self.means = state["exemplars"], state["means"].to(self.learner.device)
-
-    def facts(self) -> MethodFacts:
-        inner = self.carrier.facts()
-        carried = inner.carried_bytes + tensor_bytes(self.state().values())
-        return MethodFacts(inner.trainable_parameters, inner.effective_rank, carried_bytes=carried)
-
-
-def herded(features: Tensor, count: int) -> Tensor:
-    """(min(count, n),) rows of features (n, dim): each the one that brings the mean of all taken nearest to the mean of all rows."""
-    f = features.double()
-    mean, total, squares = f.mean(dim=0), torch.zeros_like(f[0]), f.square().sum(dim=1)
-    taken: list[int] = []
-    for k in range(min(count, len(f))):
-        distances = squares + 2 * (
-            f @ (total - (k + 1) * mean)
-        )  # (k + 1)^2 times the squared distance, up to what all rows share
-        distances[taken] = torch.inf
-        taken.append(int(distances.argmin()))
-        total = total + f[taken[-1]]
-    return torch.tensor(taken, dtype=torch.int64)
+        super().load_state(state)
+        self.means = state["means"].to(self.learner.device)

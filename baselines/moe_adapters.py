@@ -2,17 +2,15 @@
 
 The experts and routers are ``suite.lowrank.experts``. After a task the ``frozen`` experts that each layer used most learn no more. At
 test time the selector gives every image a task, or none; its routers then serve the image and the class prompts that it is compared
-with. The selector holds one autoencoder per task over the untouched network's image embeddings z (dim,):
-
-    e_t(z) = |z - m_t - V_t V_t^T (z - m_t)|^2,    task = argmin_t e_t(z), none where that e_t(z) > b_t
+with. ``baselines.task_selector`` holds one autoencoder per task over the untouched network's image embeddings.
 
 Source: arXiv 2403.11549; JiazuoYu/MoE-Adapters4CL (commit 4572d97) mtil/clip/model.py, clip/adapter.py, src/models/finetune.py,
 AutoEncoder.py, evaluation.py. Published: 22 experts of width 64, top 2, dropout 0.1, scale 0.1, 2 frozen; AdamW, label smoothing 0.2, 1000
 steps of 64, rates from 1e-4 to 1e-2 by data set (``training.per_task``).
 Reconstruction: the release's autoencoders (code of 100) read AlexNet's features and are trained; here they are linear ones in closed
-form, m_t the mean and V_t the leading directions of the task's training images, and b_t a quantile of the errors of images that were
-left out of their fit, in place of one bound for all tasks (0.0655). Experts and routers see the MLP's normalised input, there the
-residual stream. The load-balancing loss is computed there and never added, so it is left out. ``routing=batch`` is the release's vote:
+form over CLIP's own embeddings, each with a bound of its own in place of one for all tasks (0.0655). Experts and routers see the MLP's
+normalised input, there the residual stream. Text routers are vectors, since there the token that routes is the same for all prompts. The
+load-balancing loss is computed there and never added, so it is left out. ``routing=batch`` is the release's vote:
 one task for all images that are read together, which here may belong to two.
 """
 
@@ -25,6 +23,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from baselines.task_selector import Selector
 from suite.backbones.learner import Learner, Output
 from suite.lowrank.experts import Experts
 from suite.parts import MethodConfig
@@ -32,7 +31,6 @@ from suite.randomness import RandomStreams
 from trainables.method import Method, MethodFacts, Need, TaskContext, count_parameters, tensor_bytes
 
 PART = "experts"
-CODE_PER_FEATURE = 4  # a code holds at most this part of the features, and of the images
 
 
 class MoEAdaptersConfig(MethodConfig):
@@ -68,37 +66,6 @@ class MoEAdaptersConfig(MethodConfig):
 
     def build(self) -> MoEAdapters:
         return MoEAdapters(self)
-
-
-class Selector:
-    """One linear autoencoder per task.
-
-    Attributes:
-        means: (tasks, dim).
-        codes: per task (dim, c), orthonormal columns.
-        bounds: (tasks,).
-    """
-
-    def __init__(self, width: int, device: torch.device) -> None:
-        self.means, self.bounds = torch.empty(0, width, device=device), torch.empty(0, device=device)
-        self.codes: list[Tensor] = []
-
-    def learn(self, z: Tensor, code: int, quantile: float) -> None:
-        """One more task, from the embeddings z (n, dim) of its images."""
-        directions = max(1, min(code, z.shape[1] // CODE_PER_FEATURE, len(z) // CODE_PER_FEATURE))
-        folds = (z[::2], z[1::2]) if len(z) > 1 else (z, z)
-        left_out = [errors(other, *fitted(own, directions)) for own, other in (folds, folds[::-1])]
-        mean, basis = fitted(z, directions)
-        self.means, self.codes = torch.cat([self.means, mean[None]]), [*self.codes, basis]
-        self.bounds = torch.cat([self.bounds, torch.cat(left_out).quantile(quantile)[None]])
-
-    def tasks_of(self, z: Tensor, *, together: bool) -> Tensor:
-        """(n,) int64 task of each embedding z (n, dim), -1 for none; ``together`` one for all, by their mean errors."""
-        found = torch.stack([errors(z, mean, basis) for mean, basis in zip(self.means, self.codes, strict=True)], dim=1)
-        if together:
-            found = found.mean(dim=0, keepdim=True).expand(len(z), -1)
-        least, task = found.min(dim=1)
-        return task.masked_fill(least > self.bounds[task], -1)
 
 
 class MoEAdapters(Method):
@@ -212,15 +179,3 @@ class MoEAdapters(Method):
 
     def facts(self) -> MethodFacts:
         return self._facts
-
-
-def fitted(z: Tensor, directions: int) -> tuple[Tensor, Tensor]:
-    """Mean (dim,) and leading directions (dim, at most ``directions``) of embeddings z (n, dim)."""
-    mean = z.mean(dim=0)
-    return mean, torch.linalg.svd(z - mean, full_matrices=False).Vh[:directions].T.contiguous()
-
-
-def errors(z: Tensor, mean: Tensor, basis: Tensor) -> Tensor:
-    """(n,) squared distances of z (n, dim) from what the autoencoder makes of them."""
-    apart = z - mean
-    return (apart - apart @ basis @ basis.T).square().sum(dim=1)

@@ -53,8 +53,10 @@ METHODS: Registry[type[MethodConfig]] = Registry(
             "baselines.moe_adapters:MoEAdaptersConfig", "experts beside every MLP, a router per task, a selector"
         ),
         "olora": Entry("baselines.olora:OLoraConfig", "orthogonal LoRA: new subspaces orthogonal to past ones"),
-        "rail-dual": Entry("baselines.rail:RailDualConfig", "kernel ridge regression on frozen features, solved exactly"),
-        "rail-primal": Entry("baselines.rail:RailPrimalConfig", "ridge regression on random features, solved recursively"),
+        "rail-dual": Entry("baselines.rail_dual:RailDualConfig", "kernel ridge regression on frozen features, solved exactly"),
+        "rail-primal": Entry(
+            "baselines.rail_primal:RailPrimalConfig", "ridge regression on random features, solved recursively"
+        ),
         "random-parts": Entry(
             "baselines.random_parts:RandomPartsConfig", "gated LoRA whose surviving parts are drawn beforehand"
         ),

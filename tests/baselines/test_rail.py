@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.rail import Rail, RailDual, RailDualConfig, RailPrimal, RailPrimalConfig, fused, rows_of
+from baselines.rail import Rail, fused, rows_of
+from baselines.rail_dual import RailDual, RailDualConfig
+from baselines.rail_primal import RailPrimal, RailPrimalConfig
 from suite.backbones.causal_lm import MiniLMConfig
 from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.benchmarks.stream import Stream
