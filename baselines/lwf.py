@@ -86,7 +86,7 @@ class Lwf(Wrapper):
 
     def term(self, step: Step, own: Sequence[tuple[Batch, Output]]) -> Tensor | None:
         batch, output = step.batches[0], step.outputs[0]
-        if self.teacher is None or bool((batch.tasks != self.index).any()):
+        if self.teacher is None or set(batch.tasks.tolist()) != {self.index}:
             return None
         learner, config = self.teacher.learner, self.config
         if learner.kind == "lm":

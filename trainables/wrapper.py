@@ -79,6 +79,7 @@ class Wrapper(Method):
     def attach(self, learner: Learner, random: RandomStreams) -> None:
         self.inner.attach(learner, random)
         self.slots, self.added = self.inner.slots, self.inner.added
+        self.capturable = self.capturable and self.inner.capturable  # which may depend on the kind of backbone
 
     def check_budget(self, tasks: Sequence[str], steps: Sequence[int]) -> None:
         self.inner.check_budget(tasks, steps)

@@ -12,10 +12,13 @@ from torch import Tensor
 
 from baselines.lora import Lora, LoraConfig
 from baselines.replay import Replay
+from suite.backbones.causal_lm import MiniLMConfig
 from suite.backbones.learner import Batch, Output
+from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.config import RunConfig, apply_overrides, validate
 from suite.errors import ConfigError
 from suite.method_titles import innermost, method_title
+from suite.randomness import RandomStreams
 from suite.registry import METHODS
 from suite.runs.identity import run_code
 from suite.testing.methods import IMAGES, MethodConformance
@@ -177,6 +180,20 @@ def test_the_method_inside_sees_its_own_batches_alone(make_trainer: Callable[...
     trainer.sample_steps(0, 2)
     assert inner.seen == [(2, 2)] * 4  # two passes in each of two steps
     assert method.rows == [3] * 4  # and the wrapper's batch in every one of them
+
+
+def test_every_hook_is_handed_on() -> None:
+    """Also one that is added to methods later; what a wrapper does itself is to change weights and to say what it is."""
+    hooks = {name for name, value in vars(Method).items() if callable(value) and not name.startswith("_")}
+    assert hooks - set(vars(Wrapper)) == {"add", "merge", "traits"}
+
+
+def test_a_method_that_needs_the_host_on_texts_takes_its_wrapper_along() -> None:
+    learner = MiniLMConfig().build(MiniTraceConfig(tasks=("FOMC",)).build(Path()), torch.device("cpu"))
+    method = METHODS["replay"].model_validate({"name": "replay", "inner": "lwf"}).build()
+    assert method.capturable
+    method.attach(learner, RandomStreams(0))
+    assert not method.capturable
 
 
 def test_what_the_method_inside_cannot_serve_its_wrapper_cannot_either() -> None:
