@@ -51,7 +51,7 @@ def everything(trainer: StreamTrainer) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_the_recursion_is_the_joint_solution(learned: Callable[..., tuple[StreamTrainer, RailPrimal]]) -> None:
-    """W and R of three tasks in batches of 8 are those of one ridge regression over all rows, and every task has left its mark."""
+    """W and R of three tasks in batches of 8 are those of one ridge regression over all rows, in whichever order; each left its mark."""
     trainer, method = learned(RailPrimalConfig(width=200))
     features, classes = everything(trainer)
     assert method.expand is not None
@@ -62,6 +62,11 @@ def test_the_recursion_is_the_joint_solution(learned: Callable[..., tuple[Stream
     assert float((method.inverse - inverse).abs().max()) <= 1e-9
     assert float((method.weights - inverse @ x.T @ y).abs().max()) <= 1e-9
     assert float(method.weights.norm(dim=0).min()) > 1e-3
+    backwards = RailPrimal(method.config)
+    backwards.attach(trainer.learner, RandomStreams(0))
+    backwards.seen = method.seen
+    backwards.learn(iter([(features.flip(0)[:50], classes.flip(0)[:50]), (features.flip(0)[50:], classes.flip(0)[50:])]))
+    assert float((backwards.weights - method.weights).abs().max()) <= 1e-9
     _, single = learned(RailPrimalConfig(width=200, precision="fp32"))
     assert 0 < float((single.weights - method.weights).abs().max()) <= 1e-2
     other, _ = learned(RailPrimalConfig(width=200), seed=1)
