@@ -24,6 +24,9 @@ class AGemConfig(GradientMemoryConfig):
     """Hyperparameters.
 
     Attributes:
+        inner: the method that learns, by its name or with its fields; ``lora`` by itself.
+        memory_per_task: rows that are kept of each finished task.
+        every: steps from one look at the memory to the next; steps between them are not constrained.
         memory_batch: rows of the memory that a step looks at.
     """
 

@@ -8,8 +8,9 @@ gradients are lambda B^T G and lambda G A^T.
 
 Source: arXiv 2602.17559; yaoyz96/low-rank-cl (commit d007ef5) methods/ewclora.py, models/vit_ewclora.py, configs/ewclora/*.json.
 Published: k and v of a vision tower (``vision:kv``), rank 10, lambda 1e7 and gamma 1 with ``fisher=batch``, Adam at 5e-4, batch 128. The
-release squares the gradient of a batch's mean; per example, as the Fisher matrix is meant, F is up to a batch larger, hence the smaller
-default of lambda here. The notes of a run say lambda times the mean of F, which can be compared. Otherwise than there: the product B A is
+release squares the gradient of a batch's mean; per example, as the Fisher matrix is meant, F is up to a batch larger, and logits that are a
+hundred times a cosine, as CLIP's, make it larger by about 100^2, hence the default of lambda here: on the miniature 100 loses nothing of a
+new task and 1e5 learns none. The notes of a run say lambda times the mean of F, which can be compared. Otherwise than there: the product B A is
 merged, where the release adds new factors to old ones and the function jumps; F is of ``fisher_examples`` rows, not augmented; texts count
 by the mean over their answer tokens.
 """
@@ -46,7 +47,7 @@ class EwcLoraConfig(MethodConfig):
     name: Literal["ewclora"] = "ewclora"
     rank: Annotated[int, Field(ge=1, le=512)] = 10
     placement: Placement = Placement(weights=("k", "v"))
-    strength: Annotated[float, Field(ge=0)] = 1e5
+    strength: Annotated[float, Field(ge=0)] = 100.0
     gamma: Annotated[float, Field(ge=0, le=1)] = 1.0
     fisher: Literal["per_example", "batch"] = "per_example"
     fisher_examples: Annotated[int, Field(ge=1)] = 64

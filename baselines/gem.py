@@ -33,13 +33,7 @@ ROUNDS = 5000  # of the dual at most; it ends where nothing moves
 
 
 class GradientMemoryConfig(WrapperConfig):
-    """What GEM and A-GEM have in common.
-
-    Attributes:
-        inner: the method that learns, by its name or with its fields; ``lora`` by itself.
-        memory_per_task: rows that are kept of each finished task.
-        every: steps from one look at the memory to the next; steps between them are not constrained.
-    """
+    """What GEM and A-GEM have in common; they say what it means."""
 
     memory_per_task: Annotated[int, Field(ge=0)] = 16
     every: Annotated[int, Field(ge=1)] = 1
@@ -52,6 +46,9 @@ class GemConfig(GradientMemoryConfig):
     """Hyperparameters.
 
     Attributes:
+        inner: the method that learns, by its name or with its fields; ``lora`` by itself.
+        memory_per_task: rows that are kept of each finished task.
+        every: steps from one look at the memory to the next; steps between them are not constrained.
         margin: least v, the paper's memory strength; above 0 a step that violates one memory is pulled towards all.
     """
 

@@ -1,8 +1,11 @@
 """How many parts of each slot a task may leave in the weights: a number, or what a finished run left there.
 
 Controls of CoDyRA share this: its rank at the end is a result, theirs is set to it. ``merged_rank`` is either the mean over slots and
-tasks (``codyra-suite leaderboard`` shows CoDyRA's as "effective rank"), or the folder of a finished run, whose ranks are taken over slot
-by slot and task by task.
+tasks ("effective rank" of the leaderboard), or the folder of a finished run, whose ranks are taken over slot by slot and task by task.
+So, with the rank that the first command ends with, the four are compared at equal merged rank:
+
+    codyra-suite compare -b mini-mtil -m codyra -m lora --set lora.rank=8 --seeds 0-4
+    codyra-suite compare -b mini-mtil -m squeeze -m random-parts --set squeeze.merged_rank=7.83 --set random-parts.merged_rank=7.83 --seeds 0-4
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ class MergedRankConfig(MethodConfig):
 
     Attributes:
         rank: parts that a task begins with.
-        merged_rank: parts per slot that are merged: a mean, or a finished run (its folder or ``record.json``) that says it.
+        merged_rank: parts per slot that are merged: their mean, or a finished run (its folder or ``record.json``) whose ranks are taken over.
     """
 
     rank: Annotated[int, Field(ge=1, le=512)] = 16

@@ -35,6 +35,8 @@ class RandomPartsConfig(MergedRankConfig):
     """Hyperparameters; gates as in CoDyRA.
 
     Attributes:
+        rank: parts that there are.
+        merged_rank: parts per slot that are merged: their mean, or a finished run (its folder or ``record.json``) whose ranks are taken over.
         pruned: when the parts that were not drawn are left out.
         dense_fraction: share of the steps before their gates begin to shrink (``pruned=ramp``).
         gate_lr_multiplier: learning rate of the gates as a multiple of the others'.

@@ -36,6 +36,8 @@ class SqueezeConfig(MergedRankConfig):
     """Hyperparameters.
 
     Attributes:
+        rank: at which a task begins.
+        merged_rank: parts per slot that are merged: their mean, or a finished run (its folder or ``record.json``) whose ranks are taken over.
         stages: cuts until ``merged_rank`` is reached.
         refine_fraction: share of the steps after the last cut; 0 cuts after the last step.
         allocation: ``uniform`` = every slot keeps its own ``merged_rank``, ``global`` = the largest singular values of all slots are kept,

@@ -9,7 +9,7 @@ SPACE = Space(
         "method.placement": PLACEMENTS,
         "method.rank": IntUniform(1, 64, log=True),
         "method.fisher": choice("per_example", "batch"),
-        "method.strength": LogUniform(1e3, 1e9),
+        "method.strength": LogUniform(1.0, 1e9),
         "method.gamma": Uniform(0.5, 1.0),
         "training.lr": LogUniform(1e-5, 5e-3),
     },

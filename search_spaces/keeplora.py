@@ -10,7 +10,7 @@ SPACE = Space(
         "method.rank": IntUniform(2, 64, log=True),
         "method.weight_energy_vision": Uniform(0.0, 0.95),
         "method.weight_energy_text": Uniform(0.0, 0.95),
-        "method.feature_energy": Uniform(0.9, 0.999),
+        "method.feature_energy": Uniform(0.7, 0.999),
         "training.lr": LogUniform(1e-4, 5e-3),
     },
 )

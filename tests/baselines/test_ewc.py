@@ -134,4 +134,4 @@ def test_fisher_of_weights_has_two_forms(fisher: str, make_either: Make) -> None
     slot.weight.requires_grad_(False)
     assert torch.allclose(method.fisher[slot.name], 0.5 * old + wanted, rtol=1e-3, atol=1e-7)
     mean = sum(float(f.sum()) for f in method.fisher.values()) / sum(f.numel() for f in method.fisher.values())
-    assert method.facts().notes == (f"ewclora: lambda times the mean Fisher entry is {1e5 * mean:.3g}",)
+    assert method.facts().notes == (f"ewclora: lambda times the mean Fisher entry is {100 * mean:.3g}",)
