@@ -113,15 +113,15 @@ class AnySsr(Method):
         return self.sums.shape[1]
 
     def before_forward(self, inputs: Mapping[str, Tensor], *, training: bool) -> None:
-        if is_continued(inputs):
-            self.route = torch.tensor([self._sent[prompt] for prompt in inputs["example"].tolist()], device=self.learner.device)
-            return
         self._switch(training)
-        self.route = None
-        if not training and self.finished:
+        if training or not self.finished:
+            self.route = None
+        elif is_continued(inputs):
+            self.route = torch.tensor([self._sent[prompt] for prompt in inputs["example"].tolist()], device=self.learner.device)
+        else:
             self.route = self.routed(inputs)
-        if self.route is not None and "example" in inputs:
-            self._sent |= zip(inputs["example"].tolist(), self.route.tolist(), strict=True)
+            if "example" in inputs:
+                self._sent |= zip(inputs["example"].tolist(), self.route.tolist(), strict=True)
 
     def _switch(self, training: bool) -> None:
         """The branch of the task at hand alone in training, those of finished tasks at test time."""

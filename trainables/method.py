@@ -159,7 +159,8 @@ class Method(ABC):
     def before_forward(self, inputs: Mapping[str, Tensor], *, training: bool) -> None:
         """Before the network sees ``inputs``, in training and at test time: choose parts or their coefficients example by example.
 
-        ``inputs`` hold ``pixels`` (n, 3, h, w), or ``input_ids`` and ``attention_mask`` (n, tokens). When answers are generated
+        ``inputs`` hold ``pixels`` (n, 3, h, w), or ``input_ids`` and ``attention_mask`` (n, tokens), in training all of the batch's
+        (``answer_ids`` among them, which ``Learner.query`` leaves out). When answers are generated
         they also hold ``example`` (n,), which prompt each row belongs to: the first call of a prompt brings all its tokens, the
         later ones a single token, and rows that are answered leave.
         """

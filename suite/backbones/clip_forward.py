@@ -72,16 +72,22 @@ def mean_state(network: Any, pixels: Tensor, layers: int) -> Tensor:
     return x.float().mean(dim=1)
 
 
-def encode_texts(network: Any, tokens: Tensor, *, plain: bool = False) -> Tensor:
+def encode_texts(network: Any, tokens: Tensor, site: Site | None = None, *, plain: bool = False) -> Tensor:
     """Token ids (n, length) to unit embeddings (n, dim).
 
     ``length`` may be shorter than the context: behind the end token a causal encoder changes nothing.
+
+    Args:
+        site: between the embedded tokens (n, length, width) and the first block; its parts may put tokens in front of them.
     """
     length = tokens.shape[1]
     end = tokens.argmax(dim=-1)
     rows = torch.arange(len(tokens), device=tokens.device)
-    mask = network.attn_mask[:length, :length]
+    mask = network.attn_mask[:length, :length]  # adapted attention is told by it to be causal, and reads no more
     x = network.token_embedding(tokens) + network.positional_embedding[:length]
+    if site is not None:
+        x = site(x, x)
+        end, length = end + x.shape[1] - length, x.shape[1]
     blocks = network.transformer.resblocks
     for block in blocks if plain else blocks[:-1]:
         x = block(x, attn_mask=mask)

@@ -88,6 +88,7 @@ class ClipLearner(OnSites):
         self.sites: dict[str, Site] = {
             **({"vision.tokens": self.tokens} if pools_first_token(network.visual) else {}),
             **adapt_open_clip_tower(_tower(network.visual), "vision", causal=False),
+            "text.tokens": Site("text.tokens"),
             **adapt_open_clip_tower(_tower(network), "text", causal=True),
         }
         self.slots = slots_of(self.sites)
@@ -107,7 +108,7 @@ class ClipLearner(OnSites):
         self._tokenize = tokenize
         self._plain = False
         self._counted: Tensor | None = None  # tokens of the prompts at hand that are no padding
-        self.embeddings = TextEmbeddings(lambda: text_modules(network), device)
+        self.embeddings = TextEmbeddings(lambda: (*text_modules(network), *self.sites["text.tokens"].modules()), device)
 
     @property
     def plain(self) -> bool:
@@ -222,7 +223,7 @@ class ClipLearner(OnSites):
         """Token ids (n, length) to unit embeddings (n, dim)."""
         self._counted = torch.arange(tokens.shape[1], device=tokens.device) <= tokens.argmax(dim=1)[:, None]
         try:
-            return encode_texts(self.network, tokens, plain=self.plain)
+            return encode_texts(self.network, tokens, self.sites["text.tokens"], plain=self.plain)
         finally:
             self._counted = None
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.lowrank.frozen_map import FrozenMap
@@ -50,7 +51,9 @@ def second_moments(network: nn.Module, slots: Sequence[Slot], seen: Callable[[],
             rows = x.detach().reshape(-1, x.shape[-1]).to(total.dtype)
             if mask is None or x.dim() < 3:
                 counts[id(total)] += len(rows)
-            else:  # a row of zeros adds nothing, and asks the device for nothing as picking rows would
+            else:
+                mask = F.pad(mask, (x.shape[1] - mask.shape[1], 0), value=True)  # what parts have put in front of the tokens
+                # a row of zeros adds nothing, and asks the device for nothing as picking rows would
                 rows = rows * mask.reshape(-1, 1)
                 counts[id(total)] += mask.sum()
             total.addmm_(rows.T, rows)

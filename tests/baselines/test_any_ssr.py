@@ -95,6 +95,11 @@ def test_answers_go_the_way_that_their_prompts_were_sent() -> None:
     """Cached and batched as one by one by the stock generate, with prompts of both tasks together."""
     learner = MiniLMConfig().build(MiniTraceConfig(tasks=("FOMC", "ScienceQA")).build(Path()), torch.device("cpu"))
     trainer = StreamTrainer(learner, AnySsrConfig(rank=4).build(), TrainingConfig(batch_size=16, lr=0.02), RandomStreams(0))
+    first = learner.texts.prompts(0, "test")[0].ids
+    any_ssr(trainer).begin_task(trainer.context(0))
+    assert learner.answers([first], [3]), "before a task is finished nothing is sent anywhere"
+    for slot in any_ssr(trainer).slots:
+        slot.parts.clear()
     method = learned(trainer)
     prompts = [row.ids for task in (0, 1) for row in learner.texts.prompts(task, "test")[:4]]
     fast = learner.answers(prompts, [6] * 8)

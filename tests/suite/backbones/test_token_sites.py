@@ -170,3 +170,46 @@ def test_prompts_of_images_stand_behind_the_class_token(learner: ClipLearner) ->
     assert float((found - before).abs().max()) > 1e-3
     with learner.without("prompts"):
         assert torch.equal(learner.query(batch.inputs), before)
+
+
+@torch.no_grad()
+def test_prompts_of_class_names_stand_in_front_of_them(learner: ClipLearner) -> None:
+    """Embeddings, kept ones too, are those of the longer text; without the part they are what they were."""
+    tokens, site, network = learner.prompts.train_tokens(0), learner.sites["text.tokens"], learner.network
+    before, classes = learner.encode_texts(tokens), learner.class_features([0], judged=True)
+    pool = PromptPool(torch.randn(3, 2, 96, generator=torch.Generator().manual_seed(0)), torch.zeros(3, 64))
+    pool.chosen = torch.tensor([[0, 1]] * len(tokens))
+    site.parts["prompts"] = pool
+    text: Any = network
+    own = text.token_embedding(tokens) + text.positional_embedding[: tokens.shape[1]]
+    x = torch.cat([pool.prompts[[0, 1]].flatten(0, 1).expand(len(tokens), -1, -1), own], dim=1)
+    for block in text.transformer.resblocks:
+        x = block(x, attn_mask=text.attn_mask)
+    ends = x[torch.arange(len(tokens)), tokens.argmax(dim=1) + 4]
+    wanted = torch.nn.functional.normalize(text.ln_final(ends) @ text.text_projection, dim=-1)
+    assert torch.allclose(learner.encode_texts(tokens), wanted, atol=1e-5)
+    learner.plain = True
+    assert torch.allclose(learner.encode_texts(tokens), wanted, atol=1e-5)
+    learner.plain = False
+    assert float((wanted - before).abs().max()) > 1e-3
+    pool.chosen = torch.tensor([[0, 1]])
+    assert float((learner.encode_texts(tokens[:1]) - wanted[:1]).abs().max()) < 1e-5
+    site.parts.clear()
+    assert torch.equal(learner.encode_texts(tokens), before)
+    assert torch.equal(learner.class_features([0], judged=True), classes)
+
+
+def test_moments_of_longer_class_names_count_what_stands_in_front(learner: ClipLearner) -> None:
+    batch = next(learner.batches(0, "train", 4))
+    slot = learner.slots["text.0.q"]
+    tokens = learner.prompts.train_tokens(0)
+    short = learner.moments([batch], [slot])[slot.name]
+    pool = PromptPool(torch.randn(1, 2, 96, generator=torch.Generator().manual_seed(0)), torch.zeros(1, 64))
+    pool.chosen = torch.zeros(len(tokens), 1, dtype=torch.int64)
+    learner.sites["text.tokens"].parts["prompts"] = pool
+    longer = learner.moments([batch], [slot])[slot.name]
+    own = float((tokens.argmax(dim=1) + 1).sum())
+    put = 2 * len(tokens)
+    norm: Any = learner.network.transformer.resblocks[0].ln_1  # type: ignore[union-attr]
+    rows = norm(pool.prompts).detach().flatten(0, 1).double()
+    assert torch.allclose(longer * (own + put), short * own + len(tokens) * rows.T @ rows, atol=1e-3)
