@@ -11,7 +11,7 @@ Nothing here knows a method by its name: what may vary is what methods and their
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -26,6 +26,7 @@ from suite.parts import MethodConfig
 from suite.registry import METHODS
 from suite.runs.record import Record, TaskResult
 from suite.runs.store import RunStore
+from suite.testing.reference_set import write_references
 from suite.testing.watched import CPU, Watched, plain_reports, said
 from trainables.assemble import assemble
 from trainables.checkpoint import Checkpoints, branch_tensors, module_tensors
@@ -85,7 +86,7 @@ class MethodConformance:
     Attributes:
         methods: names, fields as in a config file, or configs.
         streams: the runs to learn, as fields of a run config without the method. Two short tasks are enough. A method is tried on
-            those whose kind of backbone it serves, and that name ``references`` where it needs them.
+            those whose kind of backbone it serves; where it needs a reference set and the stream names none, it gets a small one.
     """
 
     methods: ClassVar[Sequence[str | Fields | MethodConfig]] = ()
@@ -95,7 +96,17 @@ class MethodConformance:
         """Every test runs for every case, and all tests of a case follow each other and share its runs."""
         if "case" in metafunc.fixturenames:
             cases = [Case(method, stream) for method in self.methods for stream in self.streams]
-            metafunc.parametrize("case", [case for case in cases if _is_served(case)], ids=str, scope="class")
+            metafunc.parametrize("case", [case for case in cases if _is_served(case)], ids=str, scope="class", indirect=True)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def case(cls, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+        """The case, with a reference set where its method needs one and its stream names none."""
+        case: Case = request.param
+        if "references" in case.stream or not _needs_references(case):
+            return case
+        folder = write_references(tmp_path_factory.mktemp("references"))
+        return replace(case, stream={**case.stream, "references": {"folder": str(folder)}})
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -116,6 +127,12 @@ class MethodConformance:
             last = 0 if record is None else record.tasks_done + 1
             record = execute(config, run_context, lambda report, last=last: report.row < last)  # type: ignore[misc]
         return record, run_context
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def restored(cls, case: Case, resumed: tuple[Record, RunContext]) -> StreamTrainer:
+        """A fresh network brought to the end of that run from its files."""
+        return _restored(case, resumed)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -199,22 +216,24 @@ class MethodConformance:
         _require(case, differs, "draws numbers, and another seed gives the same run")
 
     def test_answers_do_not_depend_on_their_neighbours(
-        self, case: Case, watched: Watched, resumed: tuple[Record, RunContext], tmp_path: Path
+        self, case: Case, watched: Watched, resumed: tuple[Record, RunContext], restored: StreamTrainer
     ) -> None:
         """One by one and in another order an example is answered as among others; from the files of the run."""
         if watched.method.decision == "batch":
             pytest.skip("declared: answers are decided batch by batch")
         alone = _restored(case, resumed, **ONE_BY_ONE[watched.learner.kind])
-        now = said(watched.learner)
-        moved = _distance(now[: len(watched.tasks)], said(alone.learner, backwards=True))
+        now = said(restored.learner)
+        moved = _distance(now[: len(watched.tasks)], said(alone.learner, alone=True))
         text = (
             f"answers differ by {moved:.1e} when examples are asked for one by one and in another order; say decision = 'batch'"
         )
         _require(case, moved <= SAME, text)
 
-    def test_carried_bytes_are_the_bytes_on_disk(self, case: Case, resumed: tuple[Record, RunContext]) -> None:
+    def test_carried_bytes_are_the_bytes_on_disk(
+        self, case: Case, resumed: tuple[Record, RunContext], restored: StreamTrainer
+    ) -> None:
         """Parts, modules and the method's own state, without weights of the network itself that it stores."""
-        trainer = _restored(case, resumed)
+        trainer = restored
         network = {value.data_ptr() for value in trainer.learner.network.state_dict().values()}
         branches, _ = branch_tensors(trainer.learner.slots)
         own = [value for value in trainer.method.state().values() if value.data_ptr() not in network]
@@ -246,17 +265,19 @@ class MethodConformance:
 
 
 def _is_served(case: Case) -> bool:
-    """False for a method that does not serve the stream's kind of backbone or needs a reference set that the stream does not name.
-
-    A case that cannot be built stays and fails as a test.
-    """
+    """False for a method that does not serve the stream's kind of backbone; a case that cannot be built stays and fails as a test."""
     try:
         config = case.config()
-        needs = config.method.build().needs
-        has_references = config.references is not None or "references" not in needs
-        return has_references and (config.backbone.kind is None or config.backbone.kind in needs)
+        return config.backbone.kind is None or config.backbone.kind in config.method.build().needs
     except Exception:
         return True
+
+
+def _needs_references(case: Case) -> bool:
+    try:
+        return "references" in case.build().needs
+    except Exception:  # told by the first test, with the package and the reason
+        return False
 
 
 def _require(case: Case, held: bool, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -179,30 +180,41 @@ class Watched:
         return found
 
 
-def said(learner: Learner, *, backwards: bool = False) -> list[Tensor]:
+def said(learner: Learner, *, alone: bool = False) -> list[Tensor]:
     """What the network says of each task's validation split at test time, in the order of the tasks.
 
     Images: the scores (n, k) by which the method judges them. Texts: the logits of the first answer token of the prompts that are read
-    first, and of each task the answers' scores (n,). ``backwards`` judges the tasks in the opposite order.
+    first, and of each task the answers' scores (n,). ``alone`` judges image by image, and the tasks in the opposite order.
     """
     count = len(learner.stream.tasks)
-    order = list(reversed(range(count))) if backwards else list(range(count))
-    with _listening(learner) as heard:
+    order = list(reversed(range(count))) if alone else list(range(count))
+    with _listening(learner, alone=alone) as heard:
         outcomes = learner.evaluate("validation", order)
     if learner.kind == "clip":
-        return heard[::-1] if backwards else heard
+        return heard[::-1] if alone else heard
     scores = [torch.from_numpy(found.scores) for found in outcomes]
-    return [*(scores[::-1] if backwards else scores), *([] if backwards else heard[:1])]
+    return [*(scores[::-1] if alone else scores), *([] if alone else heard[:1])]
+
+
+def _rows(output: Output) -> list[Output]:
+    """``output`` of each row by itself."""
+    pairs = zip(output.logits.split(1), output.features.split(1), strict=True)
+    return [Output(None, partial(_itself, logits), partial(_itself, features)) for logits, features in pairs]
+
+
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 @contextmanager
-def _listening(learner: Learner) -> Iterator[list[Tensor]]:
+def _listening(learner: Learner, *, alone: bool) -> Iterator[list[Tensor]]:
     heard: list[Tensor] = []
     if learner.kind == "clip":
         answer: Callable[[Output, Tensor], Tensor] = learner.answer
 
         def answer_and_note(output: Output, classes: Tensor) -> Tensor:
-            heard.append(answer(output, classes))
+            rows = _rows(output) if alone else [output]
+            heard.append(torch.cat([answer(row, classes) for row in rows]))
             return heard[-1]
 
         learner.answer = answer_and_note

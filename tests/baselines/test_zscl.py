@@ -13,16 +13,9 @@ from baselines.weight_shift import Anchor
 from baselines.zscl import TEACHER, Zscl, ZsclConfig, ZsclNoReference, ZsclNoReferenceConfig
 from suite.config import RunConfig
 from suite.errors import ConfigError
-from suite.testing.methods import IMAGES, MethodConformance
-from tests.baselines.reference_folder import reference_folder
 from trainables.method import Step
 from trainables.run import RunContext, execute
 from trainables.stream_trainer import StreamTrainer
-
-
-class TestOnReferences(MethodConformance):
-    methods = ({"name": "zscl", "inner": {"rank": 4}},)
-    streams = ({**IMAGES, "references": {"folder": str(reference_folder())}},)
 
 
 def test_without_a_folder_it_is_refused(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
