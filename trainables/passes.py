@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from suite.backbones.learner import Batch
+from trainables.faults import checked_loss
 from trainables.method import Method, Step, TaskContext
 from trainables.precision import autocast
 
@@ -34,7 +35,7 @@ def run_passes(
             with autocast(device, precision):
                 outputs = [context.learner.forward(batch) for batch in batches]
                 step = Step(index, context.steps, lr, batches, outputs)
-                loss = method.loss(step) * weight
+                loss = checked_loss(method, method.loss(step)) * weight
             loss.backward()
             return outputs[0].loss.detach() * weight
 

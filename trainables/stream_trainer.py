@@ -25,6 +25,7 @@ from trainables.batch_feed import BatchFeed, HostReader, own_stream
 from trainables.budget import learning_rate, step_count
 from trainables.captured_step import StepRunner, TaskStep
 from trainables.checkpoint import optimizer_tensors, restore_optimizer
+from trainables.faults import checked_facts
 from trainables.method import Method, TaskContext
 from trainables.needs import check_needs
 from trainables.passes import Pass
@@ -116,7 +117,7 @@ class StreamTrainer:
         self.journal.add(self.method.added)
         self.method.added.clear()
         outcomes = self._evaluate(meter, index + 1)
-        facts = self.method.facts()
+        facts = checked_facts(self.method)
         result = TaskResult(
             row=index + 1,
             task=context.task.name,
