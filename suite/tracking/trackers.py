@@ -35,13 +35,18 @@ def default_uri() -> str:
     return sqlite_uri(Path.cwd() / "mlflow.db")
 
 
+def tracker_entry(uri: str) -> Entry | None:
+    """The row that the scheme of ``uri`` chooses, None without one; what stands behind a plus (``postgresql+psycopg``) is the tracker's own."""
+    return TRACKERS.entries.get(_scheme(uri))
+
+
 def tracker_class(uri: str) -> type[Tracker]:
-    """The class that the scheme of ``uri`` chooses; the part behind a plus (``postgresql+psycopg``) is the tracker's own.
+    """The class that the scheme of ``uri`` chooses.
 
     Raises:
         ConfigError: no tracker has this scheme, or that of an outside package cannot be used.
     """
-    return TRACKERS.find(uri.partition(":")[0].partition("+")[0], where="--tracking")
+    return TRACKERS.find(_scheme(uri), where="--tracking")
 
 
 def tracker_for(uri: str | None, out: Path) -> Tracker:
@@ -52,3 +57,7 @@ def tracker_for(uri: str | None, out: Path) -> Tracker:
     """
     uri = uri or default_uri()
     return tracker_class(uri)(uri, out)
+
+
+def _scheme(uri: str) -> str:
+    return uri.partition(":")[0].partition("+")[0]

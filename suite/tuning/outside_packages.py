@@ -7,7 +7,9 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+from suite.benchmarks.text_scores import TEXT_SCORES
 from suite.method_titles import INNER
+from suite.metrics.conventions import METRICS
 from suite.registration import Entry
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES
 from suite.runs.import_closure import PACKAGES, closure
@@ -17,7 +19,7 @@ from suite.tuning.working_folder import package_files
 
 
 def outside_entries(study: StudyConfig) -> list[Entry]:
-    """Rows of outside packages among the study's spaces, their methods, its benchmark and its backbone."""
+    """Rows of outside packages among the study's spaces, their methods, its benchmark and backbone, its text scores and objectives."""
     spaces = [study.space] if isinstance(study.space, str) else list(study.space)
     benchmark = _name(study.run.get("benchmark"))
     default = BENCHMARKS[benchmark].backbone if benchmark is not None and benchmark in BENCHMARKS else None
@@ -28,6 +30,8 @@ def outside_entries(study: StudyConfig) -> list[Entry]:
         *((METHODS.entries, name) for fields in (study.run.get("method"), *study.methods.values()) for name in _inside(fields)),
         (BENCHMARKS.entries, benchmark),
         (BACKBONES.entries, backbone),
+        *((TEXT_SCORES.entries, _name(score)) for score in _scores(study.run.get("benchmark"))),
+        *((METRICS.entries, objective) for objective in study.objectives),
     ]
     found = [table[name] for table, name in used if name is not None and name in table]
     return [entry for entry in found if entry.package is not None]
@@ -58,6 +62,12 @@ def _inside(method: Any) -> list[str | None]:
     """Names of the methods inside a wrapper."""
     inner = method.get(INNER) if isinstance(method, Mapping) else None
     return [] if inner is None else [_name(inner), *_inside(inner)]
+
+
+def _scores(benchmark: Any) -> list[Any]:
+    """Names of the scores by which a text benchmark's tasks are judged."""
+    metrics = benchmark.get("metrics") if isinstance(benchmark, Mapping) else None
+    return list(metrics.values()) if isinstance(metrics, Mapping) else []
 
 
 def _name(part: Any) -> str | None:

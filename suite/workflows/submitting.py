@@ -11,7 +11,7 @@ from pathlib import Path
 
 from suite.errors import ConfigError
 from suite.signals import CTRL_C_CODE
-from suite.tracking.trackers import tracker_class
+from suite.tracking.trackers import tracker_class, tracker_entry
 from suite.tuning import submission
 from suite.tuning.outside_packages import outside_entries, outside_files
 from suite.tuning.study_config import StudyConfig
@@ -69,7 +69,8 @@ def submit(
     with tempfile.TemporaryDirectory(prefix="codyra-submit-") as scratch:
         working, runtime = Path(scratch) / "job", Path(scratch) / "runtime_env.yaml"
         working.mkdir()
-        outside = outside_entries(study)
+        tracker = tracker_entry(tracking) if tracking else None
+        outside = [*outside_entries(study), *([tracker] if tracker is not None and tracker.package else [])]
         size = build_working_folder(working, (named, file), outside_files(outside))
         runtime_environment(runtime, environment, pinned=not own_environment)
         job = submission.Job(submission.check_address(address), f"codyra-{study.name}-{secrets.token_hex(4)}")

@@ -14,6 +14,7 @@ import yaml
 
 from suite.errors import ConfigError
 from suite.runs.provenance import commit_and_dirty
+from suite.tracking.trackers import tracker_entry
 from suite.tuning.outside_packages import outside_entries, outside_files
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.working_folder import LOCK, PACKAGES, build_working_folder, package_files, runtime_environment
@@ -113,6 +114,38 @@ def test_outside_packages_of_a_sweep_travel_and_are_found_there(
     assert done.stdout.split("\n")[0] == "damped_lora.method package 'damped-lora 1.0'"
     plain = StudyConfig.model_validate({"name": "s", "run": {"benchmark": "mini-mtil"}, "space": "lora"})
     assert outside_entries(plain) == []
+
+
+def test_outside_objectives_text_scores_and_trackers_travel_too(installed: Callable[[dict[str, str]], Path]) -> None:
+    names = (
+        "[codyra_suite.metrics]\nacme.first = outsider.all:FIRST\n[codyra_suite.text_scores]\nending = outsider.all:ENDING\n"
+    )
+    text = (
+        "from suite.benchmarks.text_scores import TextScore\nfrom suite.metrics.conventions import Metric\n"
+        "FIRST = Metric('acme.first', lambda matrix: 7.0, True, 'nowhere', 'seven')\nENDING = TextScore(lambda *_: 1.0)\n"
+    )
+    installed(
+        {
+            "outsider/__init__.py": "",
+            "outsider/all.py": text,
+            "outsider-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n",
+            "outsider-1.0.dist-info/entry_points.txt": f"{names}[codyra_suite.trackers]\nacme = outsider.all:TRACKER\n",
+        }
+    )
+    study = StudyConfig.model_validate(
+        {
+            "name": "s",
+            "run": {"benchmark": {"name": "text-folders", "metrics": {"sums": "ending", "words": "accuracy"}}},
+            "space": "lora",
+            "objectives": ["trace.op", "acme.first"],
+        }
+    )
+    assert {entry.target for entry in outside_entries(study)} == {"outsider.all:FIRST", "outsider.all:ENDING"}
+    tracker = tracker_entry("acme:place")
+    assert tracker is not None
+    assert tracker.package == ("outsider", "1.0")
+    assert {"outsider/all.py", "outsider-1.0.dist-info/entry_points.txt"} <= outside_files([tracker]).keys()
+    assert tracker_entry("nobody:place") is None
 
 
 def test_a_copy_states_the_commit_it_was_taken_from(tmp_path: Path) -> None:
