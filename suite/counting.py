@@ -5,11 +5,12 @@ from __future__ import annotations
 HISSING = ("s", "x", "z", "ch", "sh")
 
 
-def counted(number: int, noun: str, singular_verb: str = "", plural_verb: str = "") -> str:
+def counted(number: float, noun: str, singular_verb: str = "", plural_verb: str = "") -> str:
     """``number`` and ``noun``, the noun in its number, and after it the verb in its number: ``counted(1, "file", "is", "are")``."""
     one = number == 1
     verb = singular_verb if one else plural_verb
-    return f"{number} {noun if one else plural(noun)}" + (f" {verb}" if verb else "")
+    shown = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{shown} {noun if one else plural(noun)}" + (f" {verb}" if verb else "")
 
 
 def plural(noun: str) -> str:

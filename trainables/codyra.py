@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from suite.backbones.learner import Learner
+from suite.counting import counted
 from suite.errors import ConfigError
 from suite.lowrank.layer import fresh_branch
 from suite.lowrank.placement import Placement
@@ -162,8 +163,10 @@ class Codyra(Method):
             return {}, ()
         levels = levels_that_fit(steps, self.config.dense_fraction)
         if levels is None:
-            return {"kappa_levels": 0}, (f"codyra: {steps} steps leave no room for a threshold, so no rank is pruned",)
-        note = f"codyra: {steps} steps leave room for {levels} threshold levels instead of {RELEASED_LEVELS}"
+            return {"kappa_levels": 0}, (
+                f"codyra: {counted(steps, 'step', 'leaves', 'leave')} no room for a threshold, so no rank is pruned",
+            )
+        note = f"codyra: {counted(steps, 'step', 'leaves', 'leave')} room for {counted(levels, 'threshold level')} instead of {RELEASED_LEVELS}"
         return {"kappa_levels": levels}, (note,) if levels < RELEASED_LEVELS else ()
 
 
@@ -188,7 +191,7 @@ def threshold_schedule(steps: int, dense_fraction: float, levels: int, kappa_max
         least, most = math.ceil(levels / (1 - dense_fraction)), math.floor(steps - dense)
         fewer = f"set method.kappa_levels={most} or training.steps={least}" if most > 1 else f"set training.steps={least}"
         raise ConfigError(
-            f"codyra: {steps} steps for task '{where}' leave no room for {levels} threshold levels after dense_fraction "
+            f"codyra: {counted(steps, 'step')} for task '{where}' {'leaves' if steps == 1 else 'leave'} no room for {counted(levels, 'threshold level')} after dense_fraction "
             f"{dense_fraction}; {fewer}, or use a smaller method.dense_fraction."
         )
     schedule: list[float | None] = []

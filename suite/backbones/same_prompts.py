@@ -8,6 +8,7 @@ from typing import Any
 
 from suite.backbones.class_prompts import ClassPrompts
 from suite.benchmarks.stream import ImageTask, LabelSpace, SharedClasses, Stream
+from suite.counting import counted
 from suite.errors import ConfigError
 
 NAMED = 5  # names that a message lists
@@ -49,10 +50,9 @@ def require_told_apart(prompts: ClassPrompts, stream: Stream, backbone: str, rem
 
 
 def _note(shared: list[str], rule: SharedClasses) -> str:
-    one = len(shared) == 1
-    first = shared[0] if one else f"the first by {shared[0]}"
+    first = shared[0] if len(shared) == 1 else f"the first by {shared[0]}"
     what = "which are one class here" if rule == "merge" else "an image of any of them counts for the first of them alone"
-    return f"{len(shared)} class {'prompt is' if one else 'prompts are'} shared by several tasks, {first}; {what}"
+    return f"{counted(len(shared), 'class prompt', 'is', 'are')} shared by several tasks, {first}; {what}"
 
 
 def spoken(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from suite.benchmarks.stream import LabelSpace, Stream, TextTask
+from suite.counting import counted
 from suite.data.examples import SPLITS
 from suite.data.text import Tokenizer
 from suite.errors import ConfigError
@@ -48,7 +49,7 @@ def require_tokens(tokenizer: Tokenizer, network: Any, stream: Stream, backbone:
     foreign = sorted((number, token) for token, number in outside.items() if token not in added)
     if foreign:
         raise ConfigError(
-            f"{where} has {len(foreign)} tokens beyond the {rows} rows of the model's embedding, first '{foreign[0][1]}'; use the "
+            f"{where} has {counted(len(foreign), 'token')} beyond the {rows} rows of the model's embedding, first '{foreign[0][1]}'; use the "
             "tokenizer that belongs to the model."
         )
     for token in sorted(outside):

@@ -8,6 +8,7 @@ from typing import Any
 
 from suite.benchmarks.stream import Stream, TextTask
 from suite.benchmarks.text_scores import score
+from suite.counting import counted
 from suite.data.demonstrations import choose_demonstrations, instruction_of, with_demonstrations
 from suite.data.examples import SPLITS, Split, TextExamples
 from suite.data.text import PromptRow, TextEncoder, TokenRow
@@ -116,24 +117,28 @@ class TextStore:
         """One sentence for everything that was cut."""
         name, limit = self.tasks[task].name, self.limit(task)
         notes = [
-            f"{name}: {count} of {facts['rows'][split]} {split} prompts were cut on the left to {self.encoder.prompt_window} tokens"
+            f"{name}: {count} of {counted(facts['rows'][split], f'{split} prompt')} cut on the left to {self.encoder.prompt_window} tokens"
             for split, count in facts["prompts_cut_on_the_left"].items()
             if count
         ]
         notes += [
-            f"{name}: {count} of {facts['rows'][split]} {split} answers are longer than the {limit} tokens that are generated"
+            f"{name}: {count} of {counted(facts['rows'][split], f'{split} answer')} longer than the {limit} tokens that are generated"
             for split, count in facts["answers_over_the_limit"].items()
             if count
         ]
         notes += [
-            f"{name}: {count} of {facts['rows'][split]} {split} answers do not come back through the tokenizer as they are"
+            f"{name}: {count} of {counted(facts['rows'][split], f'{split} answer')} changed on the way through the tokenizer and back"
             for split, count in facts["answers_changed_by_the_tokenizer"].items()
             if count
         ]
         counts = (
-            ("train_answers_cut", f"train answers were cut to {self.encoder.answer_window} tokens"),
-            ("boundary_inside_a_token", "train rows have one token across the end of the prompt; it is supervised"),
+            ("train_answers_cut", "train answer", f"cut to {self.encoder.answer_window} tokens"),
+            ("boundary_inside_a_token", "train row", "with one token across the end of the prompt, which is supervised"),
         )
-        notes += [f"{name}: {facts[key]} of {facts['rows']['train']} {what}" for key, what in counts if facts[key]]
+        notes += [
+            f"{name}: {facts[key]} of {counted(facts['rows']['train'], noun)} {what}"
+            for key, noun, what in counts
+            if facts[key]
+        ]
         wanted, found = self.demonstrations[task], facts.get("demonstrations", 0)
-        return [*notes, f"{name}: {found} of {wanted} demonstrations fit the window"] if found < wanted else notes
+        return [*notes, f"{name}: {found} of {counted(wanted, 'demonstration')} in the window"] if found < wanted else notes

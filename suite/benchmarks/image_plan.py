@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from suite.benchmarks.stream import ImageTask, LabelSpace, SharedClasses, Stream
+from suite.counting import counted
 from suite.data.cache import ImageCache
 from suite.data.cache_build import build
 from suite.data.decode import Geometry, decode_all
@@ -125,7 +126,7 @@ def require_classes(family: str, image_set: ImageSet, expected: int) -> None:
     """DataError unless the data set on disk has as many classes as the benchmark."""
     if image_set.classes != expected:
         raise DataError(
-            f"{image_set.folder}: has {image_set.classes} classes, {family}'s '{image_set.name}' has {expected}; "
+            f"{image_set.folder}: has {counted(image_set.classes, 'class')}, {family}'s '{image_set.name}' has {expected}; "
             "restore the original set, or run your own with benchmark image-folders."
         )
 
@@ -144,7 +145,7 @@ def fact_differences(family: Family, plan: TaskPlan) -> Iterator[str]:
     for part in ("train", "validation", "test"):
         if plan.found[part] != (facts[part] or 0):
             expected = f"{facts[part] or 0} ({facts['counts']})"
-            yield f"the {part} part on disk has {plan.found[part]} images instead of {expected}"
+            yield f"the {part} part on disk has {counted(plan.found[part], 'image')} instead of {expected}"
     shipped = class_facts(family)[plan.name]
     if shipped["status"] == "verified" and plan.name != "mnist":
         for label, (ours, theirs) in enumerate(zip(plan.class_names, shipped["names"], strict=True)):

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from suite.benchmarks.image_plan import PlannedBenchmark, TaskPlan, plan_all
+from suite.counting import counted
 from suite.data.examination import Examined, copies, examine
 from suite.data.examples import SPLITS, Split
 from suite.data.items import ImageItems
@@ -173,7 +174,7 @@ def _missing_files(plan: TaskPlan) -> Iterator[str]:
         missing = [item for item in dict.fromkeys(items.ids) if not _is_there(items, item)]
         if missing:
             first = ", ".join(items.source.where(item) for item in missing[:SHOWN])
-            yield f"{len(missing)} of {len(items)} {split} images are missing: {first}{_more(missing)}"
+            yield f"{len(missing)} of {counted(len(items), f'{split} image')} missing: {first}{_more(missing)}"
 
 
 def _unreadable(plan: TaskPlan, examined: Mapping[Split, Examined]) -> Iterator[str]:
@@ -181,14 +182,14 @@ def _unreadable(plan: TaskPlan, examined: Mapping[Split, Examined]) -> Iterator[
     for split in SPLITS:
         faults = [fault for fault in examined[split].faults if "there is no such file" not in fault]
         if faults:
-            yield f"{len(faults)} of {len(plan.items(split))} {split} images are damaged: {'; '.join(faults[:SHOWN])}{_more(faults)}"
+            yield f"{len(faults)} of {counted(len(plan.items(split)), f'{split} image')} damaged: {'; '.join(faults[:SHOWN])}{_more(faults)}"
 
 
 def _copied(plan: TaskPlan, examined: Mapping[Split, Examined]) -> Iterator[str]:
     found = copies(examined["test"].digests, [examined["train"].digests, examined["validation"].digests])
     if found:
         named = [f"{one} = {two}" for one, two in found.items()]
-        yield f"{len(found)} test images are, byte for byte, also training or validation images: {_first(named)}"
+        yield f"{counted(len(found), 'test image')} also in training or validation, byte for byte: {_first(named)}"
 
 
 def _is_there(items: ImageItems, item: str) -> bool:
@@ -203,7 +204,7 @@ def _differences(ours: TaskManifest, theirs: TaskManifest) -> Iterator[str]:
     for part in ("train", "validation", "test"):
         found, frozen = ours.found.get(part), theirs.found.get(part)
         if found != frozen:
-            yield f"the {part} part on disk has {found} images; the manifest says {frozen}"
+            yield f"the {part} part on disk has {counted(found or 0, 'image')}; the manifest says {frozen}"
     yield from _sequence_difference("class names", ours.class_names, theirs.class_names)
     yield from _sequence_difference("training templates", ours.train_templates, theirs.train_templates)
     yield from _sequence_difference("evaluation templates", ours.eval_templates, theirs.eval_templates)
@@ -227,16 +228,16 @@ def _split_difference(split: str, ours: SplitList, theirs: SplitList) -> Iterato
     extra = [item for item in mine if item not in frozen]
     wrong = [item for item, label in mine.items() if item in frozen and frozen[item] != label]
     if absent:
-        yield f"{split}: {len(absent)} images of the manifest are not drawn: {_first(absent)}"
+        yield f"{split}: {counted(len(absent), 'image')} of the manifest not drawn: {_first(absent)}"
     if extra:
-        yield f"{split}: {len(extra)} images are drawn that the manifest lacks: {_first(extra)}"
+        yield f"{split}: {counted(len(extra), 'image')} drawn that the manifest lacks: {_first(extra)}"
     if wrong:
         shown = ", ".join(f"{item} has label {mine[item]} instead of {frozen[item]}" for item in wrong[:SHOWN])
-        yield f"{split}: {len(wrong)} labels differ: {shown}{_more(wrong)}"
+        yield f"{split}: {counted(len(wrong), 'label')} other than the manifest's: {shown}{_more(wrong)}"
     if not absent and not extra and not wrong and ours.ids != theirs.ids:
         yield f"{split}: the same images come in another order or number"
     if ours.content and ours.ids == theirs.ids and ours.content != theirs.content:
-        yield f"{split}: some of the {len(ours.ids)} images have other bytes than the manifest's: replaced or exchanged files"
+        yield f"{split}: other bytes than the manifest's among its {counted(len(ours.ids), 'image')}: replaced or exchanged files"
 
 
 def _first(items: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from numbers import Real
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.counting import counted
 from suite.errors import SuiteError, unknown_name
 from suite.registration import Entry, Registry
 
@@ -275,7 +276,9 @@ def score_examples(
         SuiteError: no examples, lists of different length, unknown metric or convention.
     """
     if not predictions or not len(predictions) == len(targets) == len(sources):
-        counts = f"{len(predictions)} predictions, {len(targets)} targets, {len(sources)} sources"
+        counts = (
+            f"{counted(len(predictions), 'prediction')}, {counted(len(targets), 'target')}, {counted(len(sources), 'source')}"
+        )
         raise SuiteError(f"text scores: {counts}; give one of each per example, and at least one example.")
     rows = zip(predictions, targets, sources, strict=True)
     return np.array([score(metric, convention, *row) for row in rows], dtype=np.float64)

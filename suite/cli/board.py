@@ -49,7 +49,7 @@ def board_sheet(part: pd.DataFrame, title: str) -> Sheet:
     no-signal value.
     """
     names, tasks = shown_metrics(part), [name for name in task_columns(part) if part[name].notna().any()]
-    budgets = sorted(set(part["budget"]))
+    budgets = sorted(set(part["budget"]) - {""})
     traits = [name for name in TRAITS if len(set(part[name]) - {""}) > 1]
     columns = [
         Column("method", wraps=True),
@@ -76,7 +76,7 @@ def board_sheet(part: pd.DataFrame, title: str) -> Sheet:
             "-" if math.isnan(row["trainable_parameters"]) else f"{row['trainable_parameters']:,.0f}",
             "-" if math.isnan(row["wall_seconds"]) else f"{row['wall_seconds']:.0f}",
             "-" if math.isnan(row["peak_gib"]) else f"{row['peak_gib']:.2f}",
-            *([str(row["budget"])] if len(budgets) > 1 else []),
+            *([str(row["budget"]) or "-"] if len(budgets) > 1 else []),
             "-" if math.isnan(row["carried_bytes"]) else f"{row['carried_bytes'] / MEGABYTE:.2f}",
             *(str(row[name]) or "-" for name in traits),
         ]

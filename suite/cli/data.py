@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from suite.counting import counted
 from suite.workflows.places import folder_named, output_file
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def manifest(
         frozen = manifest_of(config, data_root, bar.done)
     write_manifest(frozen, out)
     count = sum(len(split.ids) for task in frozen.tasks for split in task.splits.values())
-    said = f"{out}: {len(frozen.tasks)} tasks, {count} images, digest {frozen.digest[:16]}"
+    said = f"{out}: {counted(len(frozen.tasks), 'task')}, {counted(count, 'image')}, digest {frozen.digest[:16]}"
     typer.echo(said, err=is_standard_output(out))
 
 

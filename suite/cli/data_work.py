@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import typer
 
 from suite.cli.progress import WorkProgress
+from suite.counting import counted
 from suite.data.cache import ImageCache, readable_size
 from suite.data.cache_build import build
 from suite.data.fetch import BytesProgress
@@ -38,11 +39,11 @@ def announce(caches: Sequence[ImageCache]) -> None:
     todo = [cache for cache in caches if not cache.is_built]
     for cache in caches:
         state = "there" if cache.is_built else "to decode"
-        typer.echo(f"{cache.title}: {len(cache.items)} images, {readable_size(cache.total_bytes)}, {state}")
+        typer.echo(f"{cache.title}: {counted(len(cache.items), 'image')}, {readable_size(cache.total_bytes)}, {state}")
     root = cache_root()
     there = root if root.exists() else next(parent for parent in root.absolute().parents if parent.exists())
     typer.echo(
-        f"{sum(len(cache.items) for cache in todo)} images to decode, "
+        f"{counted(sum(len(cache.items) for cache in todo), 'image')} to decode, "
         f"{readable_size(sum(cache.total_bytes for cache in todo))} in {root}, "
         f"{readable_size(shutil.disk_usage(there).free)} free"
     )
@@ -61,7 +62,7 @@ def build_shown(caches: Sequence[ImageCache], workers: int | None) -> None:
             build(cache, told, workers)
             cache.open()
             before += len(cache.items)
-    typer.echo(f"{len(caches)} caches are ready.")
+    typer.echo(f"{counted(len(caches), 'cache', 'is', 'are')} ready.")
 
 
 def check_caches(caches: Sequence[ImageCache]) -> None:
@@ -70,7 +71,9 @@ def check_caches(caches: Sequence[ImageCache]) -> None:
         damaged = cache.damaged()
         if damaged:
             first = cache.items.source.where(cache.items.ids[damaged[0][0]])
-            raise DataError(f"{cache.pixels}: {len(damaged)} chunks are damaged, the first from {first} on; {cache.remedy}.")
+            raise DataError(
+                f"{cache.pixels}: {counted(len(damaged), 'chunk', 'is', 'are')} damaged, the first from {first} on; {cache.remedy}."
+            )
     typer.echo("all checksums are right.")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from suite.cli.tables import Column, Sheet, print_sheet
+from suite.counting import counted
 from suite.tuning.hypervolume import history
 from suite.tuning.objectives import Objective
 from suite.tuning.study_result import Study
@@ -49,13 +50,13 @@ def print_front(study: Study) -> None:
             for part in (1, 2, 3)
             if len(grown) * part // 4
         )
-        typer.echo(f"hypervolume of the front, as a share of what {len(grown)} complete trials reached: {shares}")
+        typer.echo(f"hypervolume of the front, as a share of what {counted(len(grown), 'complete trial')} reached: {shares}")
     for reason, count in Counter(trial.user_attrs["reason"] for trial in own if trial.state.name == "FAIL").most_common(
         SHOWN_REASONS
     ):
         typer.echo(f"failed ({count}): {reason}")
     counts = Counter(trial.state.name for trial in own)
-    repeats = f" ({len(trials) - len(own)} repetitions of them)" if len(trials) > len(own) else ""
+    repeats = f" ({counted(len(trials) - len(own), 'repetition')} of them)" if len(trials) > len(own) else ""
     typer.echo("trials: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) + repeats)
     if counts["RUNNING"]:
         typer.echo("RUNNING are those that were interrupted; --resume goes on with them from their last finished task")

@@ -16,6 +16,7 @@ from suite.cli.options import (
     StudyOption,
     TrackingOption,
 )
+from suite.counting import counted
 from suite.workflows.places import OUT, folder_named, output_file
 
 
@@ -60,4 +61,6 @@ def report(
         tracking=tracking,
         watcher=TerminalWatcher(),
     )
-    typer.echo(f"report: {out} ({len(page.html.encode()) / 2**20:.1f} MiB, {page.runs} runs)", err=is_standard_output(out))
+    typer.echo(
+        f"report: {out} ({len(page.html.encode()) / 2**20:.1f} MiB, {counted(page.runs, 'run')})", err=is_standard_output(out)
+    )

@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from suite.cli.tables import Column, Sheet, print_line, print_sheet
+from suite.counting import counted
 from suite.errors import UndefinedMetric
 from suite.metrics.conventions import metric
 from suite.metrics.matrix import AccuracyMatrix
@@ -32,7 +33,7 @@ def print_run(record: Record, folder: Path, *, found: bool = False) -> None:
         _print_metrics(record)
     else:
         reason = f" ({record.reason})" if record.reason else ""
-        print_line(f"{record.status} after {record.tasks_done} of {len(record.tasks)} tasks{reason}")
+        print_line(f"{record.status} after {record.tasks_done} of {counted(len(record.tasks), 'task')}{reason}")
     typer.echo(f"record: {folder / 'record.json'}")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from suite.counting import counted
 from suite.data.items import ImageItems, image_items
 from suite.errors import DataError
 from suite.files import read_bytes, read_text, regular_bytes
@@ -82,7 +83,9 @@ def idx_items(images: Path, labels: Path, part: str) -> ImageItems:
     if pixels.ndim != 3 or numbers.ndim != 1:
         raise DataError(f"{images}: is not an IDX image file beside an IDX label file; pull mnist again.")
     if len(pixels) != len(numbers):
-        raise DataError(f"{images}: holds {len(pixels)} images but {labels} {len(numbers)} labels; pull mnist again.")
+        raise DataError(
+            f"{images}: holds {counted(len(pixels), 'image')} but {labels} {counted(len(numbers), 'label')}; pull mnist again."
+        )
     return image_items([f"{part}/{row:05d}" for row in range(len(pixels))], numbers.tolist(), IdxSource(images))
 
 

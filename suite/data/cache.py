@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from suite.counting import counted
 from suite.data.decode import Geometry
 from suite.data.items import ImageItems
 from suite.data.pixel_map import PixelMap
@@ -129,7 +130,7 @@ class ImageCache:
             stamps.append(text_hash(states)[:16])
         if missing:
             raise DataError(
-                f"{self.title}: {len(missing)} of {len(self.items)} images are missing, first "
+                f"{self.title}: {len(missing)} of {counted(len(self.items), 'image')} missing, first "
                 f"{self.items.source.where(missing[0])}; restore them or pull the data set again."
             )
         return stamps
@@ -145,7 +146,7 @@ class ImageCache:
             if then != now:
                 first = self.items.source.where(self.items.ids[rows[0]])
                 raise DataError(
-                    f"{self.folder}: was built from other files: some of the {len(rows)} images from {first} on have "
+                    f"{self.folder}: was built from other files: some of the {counted(len(rows), 'image')} from {first} on have "
                     f"changed since; {self.remedy}."
                 )
         if not self.pixels.is_file() or self.pixels.stat().st_size != self.total_bytes:

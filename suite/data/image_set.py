@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.counting import counted
 from suite.data.items import ImageItems
 from suite.errors import DataError
 from suite.files import entries, read_json, read_text
@@ -38,12 +39,12 @@ class ImageSet:
             if len(part) and not 0 <= int(part.labels.min()) <= int(part.labels.max()) < self.classes:
                 raise DataError(
                     f"{self.folder}: '{self.name}' has labels {part.labels.min()} to {part.labels.max()} "
-                    f"but {self.classes} class names; restore its list files."
+                    f"but {counted(self.classes, 'class name')}; restore its list files."
                 )
             shared = seen.intersection(part.ids)
             if shared:
                 raise DataError(
-                    f"{self.folder}: '{self.name}' lists {len(shared)} images in two of train, validation and test, first "
+                    f"{self.folder}: '{self.name}' lists {counted(len(shared), 'image')} in two of train, validation and test, first "
                     f"'{min(shared)}'; restore its list files."
                 )
             seen.update(part.ids)

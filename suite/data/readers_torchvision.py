@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from suite.counting import counted
 from suite.data.array_sources import cifar_class_names, cifar_items, idx_items
 from suite.data.image_facts import class_facts
 from suite.data.image_set import ImageSet, listed_files, random_parts, read_lines, read_mat, read_mat_numbers, read_object
@@ -203,7 +204,7 @@ def _require_folders(folder: Path, expected: Sequence[str], ignored: tuple[str, 
     if missing or extra:
         problem = f"lacks the class folder '{missing[0]}'" if missing else f"has a folder '{extra[0]}' that is no class"
         raise DataError(
-            f"{folder}: {problem} ({len(found)} class folders instead of {len(expected)}); labels follow the sorted "
+            f"{folder}: {problem} ({counted(len(found), 'class folder')} instead of {len(expected)}); labels follow the sorted "
             "folders, so restore the original set."
         )
 

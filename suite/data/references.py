@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from suite.counting import counted
 from suite.data.folders import SUFFIXES
 from suite.data.items import FileSource, ImageItems
 from suite.errors import DataError
@@ -43,7 +44,7 @@ def find_references(folder: Path) -> References:
     lines = read_text(folder / TEXTS, layout).splitlines()
     texts = tuple(line.strip() for line in lines if line.strip())
     if not found or not texts:
-        raise DataError(f"{folder}: holds {len(found)} pictures and {len(texts)} captions; {layout}.")
+        raise DataError(f"{folder}: holds {counted(len(found), 'picture')} and {counted(len(texts), 'caption')}; {layout}.")
     source = FileSource(folder / IMAGES, {item: stored for item, stored in found.items() if item != stored}, upright=True)
     return References(ImageItems(tuple(found), np.zeros(len(found), dtype=np.int64), source), texts)
 

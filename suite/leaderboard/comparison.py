@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from suite.counting import counted
 from suite.errors import DataError
 from suite.metrics.comparison import FriedmanRanks, friedman
 from suite.metrics.statistics import holm, mcnemar, paired_bootstrap
@@ -114,7 +115,7 @@ def pairwise_frame(rows: Sequence[Contestant]) -> pd.DataFrame:
         DataError: fewer than two rows, or rows that cannot be paired.
     """
     if len(rows) < 2:
-        raise DataError(f"significance: {len(rows)} finished row(s) to compare; name at least two.")
+        raise DataError(f"significance: {counted(len(rows), 'finished row')} to compare; name at least two.")
     found = []
     for first, second in combinations(rows, 2):
         difference = compare(first, second)

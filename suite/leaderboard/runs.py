@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from suite.counting import counted
 from suite.errors import ConfigError, DamagedRun, DataError
 from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Record, setting_text
@@ -59,7 +60,7 @@ class RunSet:
         if found:
             raise ConfigError(f"run '{name}': {len(found)} runs begin like this; give more of the id.")
         raise ConfigError(
-            f"run '{name}': is not among the {len(self.records)} runs here; 'codyra-suite leaderboard' lists ids."
+            f"run '{name}': is not among the {counted(len(self.records), 'run')} here; 'codyra-suite leaderboard' lists ids."
         )
 
 
@@ -87,7 +88,7 @@ def _kept(tracker: Tracker, given: Mapping[str, str]) -> RunSet:
     everything = every.records
     if not everything and every.unreadable:
         raise DataError(
-            f"leaderboard: none of the {len(every.unreadable)} runs here can be read; the first one: {every.unreadable[0]}"
+            f"leaderboard: none of the {counted(len(every.unreadable), 'run')} here can be read; the first one: {every.unreadable[0]}"
         )
     if not everything:
         raise ConfigError(f"leaderboard: {tracker.nothing_stored}.")

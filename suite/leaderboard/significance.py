@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from suite.counting import counted
 from suite.errors import DataError, SuiteError
 from suite.leaderboard.comparison import LEVEL, Contestant, ranks_over_tasks
 from suite.leaderboard.ranking import JUDGED_TOGETHER, contestants
@@ -32,7 +33,7 @@ def groups_of_rows(runs: RunSet, *, all_trials: bool = False) -> list[tuple[str,
             found.append((f"{benchmark} ({setting}), data {data}", rows))
     if not found:
         raise DataError(
-            f"significance: none of the {len(runs.records)} runs form two finished rows judged on the same examples; name runs of "
+            f"significance: no two finished rows judged on the same examples among {counted(len(runs.records), 'run')}; name runs of "
             "one benchmark, order and scoring, or run another method."
         )
     return found
@@ -46,7 +47,7 @@ def rank_table(rows: Sequence[Contestant]) -> tuple[pd.DataFrame, str]:
     found = ranks_over_tasks(rows)
     columns = {"mean rank": found.mean_ranks, "p against first": found.pairwise_p[found.mean_ranks.argmin()]}
     frame = pd.DataFrame({"row": [row.label for row in rows], **columns}).sort_values("mean rank", ignore_index=True)
-    note = f"Friedman p {found.p:.3g} over {len(rows[0].tasks)} tasks, critical difference {found.critical_difference:.2f} ({LEVEL:.0%})"
+    note = f"Friedman p {found.p:.3g} over {counted(len(rows[0].tasks), 'task')}, critical difference {found.critical_difference:.2f} ({LEVEL:.0%})"
     return frame, note
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from suite.counting import counted
 from suite.hashing import canonical_hash
 from suite.leaderboard.selection import Selection, headline, metric_value, select_trials
 from suite.metrics.conventions import convention
@@ -119,7 +120,7 @@ def _row(
         "seeds": ",".join(str(seed) for seed in sorted({record.config["seed"] for record in finished})),
         "unfinished": ", ".join(sorted(_state(record) for record in group if record.status != "finished")),
         "backbone": backbone_text(group[0].config["backbone"]),
-        "budget": budget_text(training),
+        "budget": budget_text(training) if _took_steps(group) else "",
         "lr": training["lr"],
         "study": ",".join(sorted({study for record in group for study in record.trials})),
         "trials": selected.trials if selected else 1,
@@ -157,13 +158,19 @@ def tasks_text(group: Sequence[Record]) -> str:
     """Number and names of these runs' tasks in their order, as headings tell streams apart; of several orders the first."""
     orders = list(dict.fromkeys(tuple(record.tasks) for record in group))
     several = f" (first of {len(orders)} orders)" if len(orders) > 1 else ""
-    return f"{len(orders[0])} task{'s' if len(orders[0]) > 1 else ''}: {', '.join(orders[0])}{several}"
+    return f"{counted(len(orders[0]), 'task')}: {', '.join(orders[0])}{several}"
+
+
+def _took_steps(group: Sequence[Record]) -> bool:
+    """Whether these runs spent the budget that their config names: a method that learns without steps, or not at all, does not."""
+    learned = [result.costs.steps for record in group for result in record.results[1:]]
+    return any(learned) or not learned
 
 
 def budget_text(training: Mapping[str, Any]) -> str:
     """Steps or epochs per task and batch size, as the table shows them."""
     if training["steps"] is not None:
-        return f"{training['steps']} steps x {training['batch_size']}"
+        return f"{counted(training['steps'], 'step')} x {training['batch_size']}"
     epochs = training["epochs"]
     return f"{'own' if epochs is None else f'{epochs:g}'} epochs x {training['batch_size']}"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from suite.counting import counted
 from suite.leaderboard.comparison import LEVEL, Contestant, ranks_over_tasks
 from suite.leaderboard.figure_style import COLOURS, MARKERS, SMALL, TEXT, legend_beside, log_axis, looks, new_figure, plain_axes
 from suite.leaderboard.selection import metric_value
@@ -168,7 +169,7 @@ def critical_difference_figure(rows: Sequence[Contestant], title: str) -> Figure
         axes.hlines(-0.25 - 0.22 * level, first - 0.05, last + 0.05, color=COLOURS[0], linewidth=3.0)
     axes.set_axis_off()
     axes.set_title(
-        f"{title}\nmean rank over {len(rows[0].tasks)} tasks, 1 = best; Friedman p {found.p:.2g}; bars: not separable at {LEVEL:.0%}",
+        f"{title}\nmean rank over {counted(len(rows[0].tasks), 'task')}, 1 = best; Friedman p {found.p:.2g}; bars: not separable at {LEVEL:.0%}",
         fontsize=TEXT,
     )
     return figure

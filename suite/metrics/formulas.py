@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.counting import counted
 from suite.errors import UndefinedMetric
 from suite.metrics.matrix import AccuracyMatrix, require_measured
 
@@ -19,9 +20,8 @@ Vector = NDArray[np.float64]
 def _need_tasks(matrix: AccuracyMatrix, least: int = 2) -> None:
     count = len(matrix.tasks)
     if count < least:
-        tasks = f"{count} task{'s' if count > 1 else ''}"
         raise UndefinedMetric(
-            f"the stream has {tasks}, but the metric is defined from {least} tasks on; leave it out for this stream."
+            f"the stream has {counted(count, 'task')}, but the metric is defined from {least} tasks on; leave it out for this stream."
         )
 
 

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.counting import counted
 from suite.errors import SuiteError, UndefinedMetric, unknown_name
 
 Region = Literal["untouched_row", "above_diagonal", "diagonal", "on_and_below_diagonal", "last_row", "all_learned"]
@@ -51,14 +52,14 @@ class AccuracyMatrix:
         count = len(self.tasks)
         if self.values.shape != (count + 1, count):
             raise SuiteError(
-                f"accuracy matrix: shape {self.values.shape} does not fit {count} tasks; "
+                f"accuracy matrix: shape {self.values.shape} does not fit {counted(count, 'task')}; "
                 f"use ({count + 1}, {count}): row 0 untouched, row i after i tasks."
             )
         outside = ~np.isnan(self.values) & ~((self.values >= 0.0) & (self.values <= 100.0))
         if outside.any():
             row, column = (int(index) for index in np.argwhere(outside)[0])
             raise SuiteError(
-                f"accuracy matrix: {float(self.values[row, column])!r} after {row} tasks on '{self.tasks[column]}' "
+                f"accuracy matrix: {float(self.values[row, column])!r} after {counted(row, 'task')} on '{self.tasks[column]}' "
                 "is not a score from 0 to 100; give percent, and null where nothing was measured."
             )
 
@@ -67,7 +68,7 @@ class AccuracyMatrix:
         """From plain JSON lists, T + 1 rows of T numbers with None for a cell that was not measured."""
         for index, row in enumerate(rows):
             if len(row) != len(tasks):
-                raise SuiteError(f"accuracy matrix: row {index} has {len(row)} cells for {len(tasks)} tasks.")
+                raise SuiteError(f"accuracy matrix: row {index} has {len(row)} cells for {counted(len(tasks), 'task')}.")
         cells = [[np.nan if cell is None else cell for cell in row] for row in rows]
         return cls(np.array(cells, dtype=np.float64).reshape(len(rows), len(tasks)), tuple(tasks))
 
@@ -106,7 +107,7 @@ def require_measured(matrix: AccuracyMatrix, region: Region) -> NDArray[np.float
     if missing.any():
         row, column = (int(index) for index in np.argwhere(missing)[0])
         raise UndefinedMetric(
-            f"accuracy matrix: the score after {row} tasks on '{matrix.tasks[column]}' was not measured, but the "
+            f"accuracy matrix: the score after {counted(row, 'task')} on '{matrix.tasks[column]}' was not measured, but the "
             f"metric needs the region '{region}'; evaluate it, or use a metric that does without."
         )
     return matrix.values

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
+from suite.counting import counted
 from suite.errors import SuiteError
 from suite.signals import handlers_kept
 from suite.tuning import local_ray
@@ -109,7 +110,7 @@ def _fitting(there: dict[str, float], resources: Resources) -> int:
     asked_cpus, asked_gpus = resources.workers * resources.cpus, resources.workers * resources.gpus
     if cpus < asked_cpus or gpus < asked_gpus:
         raise SuiteError(
-            f"resources: a run asks for {asked_cpus:g} CPUs and {asked_gpus:g} GPUs, the cluster has {cpus:g} and "
+            f"resources: a run asks for {counted(asked_cpus, 'CPU')} and {counted(asked_gpus, 'GPU')}, the cluster has {cpus:g} and "
             f"{gpus:g}; lower resources or add nodes."
         )
     by_gpu = [int(gpus / asked_gpus + 1e-9)] if asked_gpus else []

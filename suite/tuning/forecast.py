@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from suite.counting import counted
 from suite.errors import SuiteError
 from suite.tuning.study_config import StudyConfig
 
@@ -78,7 +79,7 @@ def forecast(config: StudyConfig, probes: Sequence[Probed], machine: Machine) ->
     asked_cpus, asked_gpus = resources.workers * resources.cpus, resources.workers * resources.gpus
     if machine.cpus < asked_cpus or machine.gpus < asked_gpus:
         raise SuiteError(
-            f"plan: a run asks for {asked_cpus:g} CPUs and {asked_gpus:g} GPUs, there are {machine.cpus:g} and {machine.gpus:g}; lower "
+            f"plan: a run asks for {counted(asked_cpus, 'CPU')} and {counted(asked_gpus, 'GPU')}, there are {machine.cpus:g} and {machine.gpus:g}; lower "
             "resources or add nodes."
         )
     by_gpu = [int(machine.gpus / asked_gpus + 1e-9)] if asked_gpus else []

@@ -11,6 +11,7 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
+from suite.counting import counted
 from suite.errors import DataError
 
 LEAST_TRIALS = 4
@@ -30,7 +31,7 @@ def importance_frame(trials: Sequence[Mapping[str, Any]], values: Mapping[str, S
     names = varied(trials)
     if len(trials) < LEAST_TRIALS or not names:
         raise DataError(
-            f"importance: {len(trials)} finished trials that vary {len(names)} parameters; needs {LEAST_TRIALS} and one at least."
+            f"importance: {counted(len(trials), 'finished trial')}, {counted(len(names), 'parameter')} varied; needs {LEAST_TRIALS} and one at least."
         )
     shares = {objective: _shares(trials, names, found) for objective, found in values.items()}
     frame = pd.DataFrame(shares).reindex(names).fillna(0.0)

@@ -79,4 +79,4 @@ def say_unreadable(sentences: Sequence[str], watcher: Watcher) -> None:
     for sentence in sentences[:SHOWN]:
         watcher.say(f"left out: {sentence}")
     if len(sentences) > SHOWN:
-        watcher.say(f"left out: {len(sentences) - SHOWN} more runs that cannot be read.")
+        watcher.say(f"left out: {len(sentences) - SHOWN} more, which cannot be read either.")

@@ -158,10 +158,10 @@ def test_facts_count_cut_rows_and_padding(stream: Stream) -> None:
     answers = stream.tasks[0].test.answers  # type: ignore[union-attr]
     long = sum(len(learner.tokenizer(answer, add_special_tokens=False)["input_ids"]) > 4 for answer in answers)
     assert facts["answers_over_the_limit"]["test"] == long > 0
-    assert f"Py150: {long} of 24 test answers are longer than the 4 tokens that are generated" in facts["notes"]
+    assert f"Py150: {long} of 24 test answers longer than the 4 tokens that are generated" in facts["notes"]
     cut = facts["prompts_cut_on_the_left"]["train"]
-    assert facts["notes"][0] == f"Py150: {cut} of 96 train prompts were cut on the left to 20 tokens"
-    assert facts["notes"][-1] == f"Py150: {facts['train_answers_cut']} of 96 train answers were cut to 4 tokens"
+    assert facts["notes"][0] == f"Py150: {cut} of 96 train prompts cut on the left to 20 tokens"
+    assert facts["notes"][-1] == f"Py150: {facts['train_answers_cut']} of 96 train answers cut to 4 tokens"
     shortest, longest = lengths[order[0]], lengths[order[-1]]
     assert facts["padding_share"] == pytest.approx((longest - shortest) / (2 * longest), abs=1e-4)
     learner.begin_task(1)

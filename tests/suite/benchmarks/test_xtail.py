@@ -98,7 +98,7 @@ def test_split_file_naming_an_absent_image(coop_root: Path, tmp_path: Path, imag
     root = shutil.copytree(coop_root, tmp_path / "root")
     for file in ("banded/banded_0003.jpg", "woven/woven_0003.jpg"):
         (root / "dtd" / "images" / file).unlink()
-    with pytest.raises(DataError, match=r"xtail-dtd-test: 2 of 47 images are missing, first .*banded_0003\.jpg"):
+    with pytest.raises(DataError, match=r"xtail-dtd-test: 2 of 47 images missing, first .*banded_0003\.jpg"):
         XtailConfig(shots=2, image_size=16).build(root)
 
 

@@ -240,7 +240,7 @@ def test_unreadable_image_stops_the_build_and_the_repaired_one_finishes(items: I
 def test_missing_images_are_counted_before_any_is_decoded(items: ImageItems, tmp_path: Path) -> None:
     for number in (7, 8, 120):
         (tmp_path / "images" / f"{number:04d}.jpg").unlink()
-    with pytest.raises(DataError, match=r"set-test: 3 of 150 images are missing, first .*0007\.jpg"):
+    with pytest.raises(DataError, match=r"set-test: 3 of 150 images missing, first .*0007\.jpg"):
         build(make_cache(items, tmp_path / "cache"), progress=lambda done, total: pytest.fail("decoded"))
 
 

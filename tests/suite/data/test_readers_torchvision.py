@@ -320,7 +320,7 @@ def deep_json(root: Path) -> tuple[str, str]:
 def learned_and_judged(root: Path) -> tuple[str, str]:
     labels = root / "dtd" / "dtd" / "labels"
     (labels / "train1.txt").write_text((labels / "train1.txt").read_text() + (labels / "test1.txt").read_text().split("\n")[0])
-    return "dtd", r"'dtd' lists 1 images in two of train, validation and test, first 'banded/banded_0003\.jpg'"
+    return "dtd", r"'dtd' lists 1 image in two of train, validation and test, first 'banded/banded_0003\.jpg'"
 
 
 FAULTS = [

@@ -231,7 +231,7 @@ def test_variance_is_split_into_seed_and_order(make_record: Callable[..., Record
 
 
 def test_nothing_to_compare_is_said(make_runs: Callable[..., RunSet]) -> None:
-    with pytest.raises(DataError, match="none of the 1 runs form two finished rows"):
+    with pytest.raises(DataError, match="no two finished rows judged on the same examples among 1 run"):
         groups_of_rows(make_runs({"a": 0.5}))
 
 

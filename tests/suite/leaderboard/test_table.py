@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from suite.cli.board import board_sheet
 from suite.errors import SuiteError
 from suite.leaderboard.export import FORMS, latex_escape, to_csv, to_html, to_json, to_latex, to_markdown
 from suite.leaderboard.table import budget_text, leaderboard_frame, metric_columns, task_columns
@@ -205,3 +206,14 @@ def test_traits_are_words_and_empty_where_no_record_says_them(make_record: Calla
     assert [row[name] for name in ("decision", "task_id_at_test", "extra_data", "mergeable")] == ["batch", "no", "none", "yes"]
     (old,) = leaderboard_frame([make_record()]).to_dict("records")
     assert [old[name] for name in ("decision", "task_id_at_test", "extra_data", "mergeable")] == [""] * 4
+
+
+def test_only_what_takes_steps_has_a_budget(make_record: Callable[..., Record]) -> None:
+    record = make_record("zero-shot")
+    idle = [result.model_copy(update={"costs": result.costs.model_copy(update={"steps": 0})}) for result in record.results]
+    frame = leaderboard_frame([make_record("lora"), record.model_copy(update={"results": idle})])
+    budgets = dict(zip(frame["method"], frame["budget"], strict=True))
+    assert budgets["zero-shot"] == "" != budgets["lora"]
+    sheet = board_sheet(frame, "title")
+    assert "budget" not in [column.head for column in sheet.columns]
+    assert f"budget per task: {budgets['lora']}" in sheet.notes

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from suite.counting import counted
 from suite.errors import SuiteError
 from suite.metrics.conventions import CONVENTIONS, TABLE, compute, convention
 from suite.metrics.matrix import AccuracyMatrix
@@ -302,7 +303,7 @@ def test_a_missing_cell_is_refused_or_does_not_matter(matrix, data) -> None:
         try:
             assert compute(name, holed) == compute(name, matrix)
         except SuiteError as error:
-            assert f"after {row} tasks on '{matrix.tasks[column]}' was not measured" in str(error)
+            assert f"after {counted(row, 'task')} on '{matrix.tasks[column]}' was not measured" in str(error)
         assert matrix.values.tobytes() == before
 
 

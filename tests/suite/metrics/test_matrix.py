@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from suite.counting import counted
 from suite.errors import SuiteError
 from suite.metrics.matrix import REGIONS, AccuracyMatrix, region_mask, require_measured
 
@@ -43,7 +44,7 @@ def test_every_region_needs_exactly_its_own_cells() -> None:
             values[row, column] = np.nan
             matrix = AccuracyMatrix(values, TASKS)
             if mask[row, column]:
-                with pytest.raises(SuiteError, match=f"after {row} tasks on '{TASKS[column]}' was not measured"):
+                with pytest.raises(SuiteError, match=f"after {counted(row, 'task')} on '{TASKS[column]}' was not measured"):
                     require_measured(matrix, region)
             else:
                 assert require_measured(matrix, region) is matrix.values
@@ -51,7 +52,7 @@ def test_every_region_needs_exactly_its_own_cells() -> None:
 
 def test_first_missing_cell_is_named() -> None:
     matrix = AccuracyMatrix.from_lists([[None] * 3, [80, None, None], [84, 90, None], [70, 85, 95]], TASKS)
-    with pytest.raises(SuiteError, match="after 1 tasks on 'b'"):
+    with pytest.raises(SuiteError, match="after 1 task on 'b'"):
         require_measured(matrix, "above_diagonal")
 
 
@@ -76,8 +77,8 @@ def test_stored_cells_come_back_without_rounding() -> None:
         (np.zeros((3, 3)), TASKS, r"shape \(3, 3\) does not fit 3 tasks; use \(4, 3\)"),
         (np.zeros((1, 0)), (), "there are no tasks"),
         (np.full((2, 1), 100.5), ("a",), "100.5 after 0 tasks on 'a'"),
-        (np.array([[0.0], [-0.1]]), ("a",), "-0.1 after 1 tasks on 'a'"),
-        (np.array([[0.0], [np.inf]]), ("a",), "inf after 1 tasks"),
+        (np.array([[0.0], [-0.1]]), ("a",), "-0.1 after 1 task on 'a'"),
+        (np.array([[0.0], [np.inf]]), ("a",), "inf after 1 task"),
         (np.zeros((3, 2)), ("a", "a"), "'a' is empty or appears twice"),
         (np.zeros((2, 1)), ("",), "'' is empty"),
     ],

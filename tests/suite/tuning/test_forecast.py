@@ -72,7 +72,7 @@ def test_a_run_that_fills_the_card_is_not_packed() -> None:
 @pytest.mark.parametrize(
     ("fields", "made", "message"),
     [
-        ({"resources": {"gpus": 8}}, Made(1.0), "asks for 1 CPUs and 8 GPUs, there are 16 and 4"),
+        ({"resources": {"gpus": 8}}, Made(1.0), "asks for 1 CPU and 8 GPUs, there are 16 and 4"),
         ({"resources": {"gpus": 0.1}}, Made(1.0), r"one run needs 18.00 GiB, its share of the device is 8.00 GiB"),
         ({"resources": {"cpus": 1}}, Made(1.0, host_bytes=int(70 * GIB)), r"70.00 GiB, its share of the host is 64.00 GiB"),
         (
