@@ -1,14 +1,13 @@
 """CoDyRA: sparsity strength and schedule, rank, placement, learning rates and the choices where paper and code differ."""
 
 from search_spaces.placement import PARTIAL, PLACEMENTS, WHOLE
-from suite.tuning.space import IntUniform, LogUniform, Space, Uniform, choice
+from suite.tuning.space import IntUniform, LogUniform, Space, Uniform, by, choice
 
 SPACE = Space(
     "codyra",
     {
         "method.placement": PLACEMENTS,
-        "method.rank": IntUniform(4, 64, log=True).when(method__placement=PARTIAL),
-        "method.rank#all": IntUniform(4, 32, log=True).when(method__placement=WHOLE),
+        "method.rank": by("method.placement", {PARTIAL: IntUniform(4, 64, log=True), WHOLE: IntUniform(4, 32, log=True)}),
         "method.kappa_max": LogUniform(1e-4, 2e-2),
         "method.dense_fraction": Uniform(0.0, 0.8),
         "method.kappa_levels": choice(10, 20),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from optuna.trial import BaseTrial
 
 Value = float | int | str | bool | None
+CASE = "#"  # between the name of a field and the number of one of its cases
 
 
 @dataclass(frozen=True)
@@ -131,19 +132,42 @@ def choice(*values: Value) -> Choice:
 
 
 @dataclass(frozen=True)
+class By(Parameter):
+    """A field whose range depends on another parameter ``on``: one case for each of its values, or for several of them together."""
+
+    on: str
+    cases: Mapping[Value | tuple[Value, ...], Parameter]
+
+    def parts(self, name: str) -> dict[str, Parameter]:
+        """The cases as parameters with a condition, under names of their own, since Optuna wants one range per name."""
+        found = {}
+        for number, (values, parameter) in enumerate(self.cases.items(), start=1):
+            given = {self.on: values if isinstance(values, tuple) else (values,)}
+            conditions = {**self.conditions, **parameter.conditions, **given}
+            found[name if number == 1 else f"{name}{CASE}{number}"] = replace(parameter, conditions=conditions)
+        return found
+
+
+def by(on: str, cases: Mapping[Any, Parameter]) -> By:
+    """A range for each value of the parameter ``on``, or for several values together as a tuple: ``by("method.placement", {...})``."""
+    return By(on, cases)
+
+
+@dataclass(frozen=True)
 class Space:
     """Dotted config fields and their ranges, in an order in which conditions come before what depends on them.
 
-    A name may end in ``#case``: alternatives for one field that exist under different conditions.
-
     Attributes:
         method: the method whose fields ``method.*`` are.
+        parameters: as declared, with the cases of ``by`` one by one, ``method.rank`` and ``method.rank#2``.
     """
 
     method: str
     parameters: Mapping[str, Parameter]
 
     def __post_init__(self) -> None:
+        parts = [found.parts(name) if isinstance(found, By) else {name: found} for name, found in self.parameters.items()]
+        object.__setattr__(self, "parameters", {name: found for part in parts for name, found in part.items()})
         known: set[str] = set()
         for name, parameter in self.parameters.items():
             unknown = set(parameter.conditions) - known
@@ -169,7 +193,7 @@ class Space:
 
     def fields(self, values: Mapping[str, Value]) -> tuple[str, dict[str, Value]]:
         """The method and the config fields that drawn ``values`` stand for."""
-        return self.method, {name.partition("#")[0]: value for name, value in values.items()}
+        return self.method, {name.partition(CASE)[0]: value for name, value in values.items()}
 
     def grid(self) -> dict[str, Sequence[Value]]:
         """Every value of every parameter, for exhaustive search.
@@ -207,7 +231,7 @@ class Space:
         for name, parameter in self.parameters.items():
             indent = "    " if parameter.conditions else "  "
             given = " and ".join(f"{key} = {' or '.join(map(str, v))}" for key, v in parameter.conditions.items())
-            lines.append(f"{indent}{name}: {parameter.text()}{f'   (when {given})' if given else ''}")
+            lines.append(f"{indent}{name.partition(CASE)[0]}: {parameter.text()}{f'   (when {given})' if given else ''}")
         return "\n".join(lines)
 
 

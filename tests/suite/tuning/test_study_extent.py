@@ -13,7 +13,7 @@ from suite.errors import ConfigError
 from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView
 from suite.tuning.run_queue import Suggestion
-from suite.tuning.space import IntUniform, LogUniform, Space, SpaceUnion, choice
+from suite.tuning.space import IntUniform, LogUniform, Space, SpaceUnion, by, choice
 from suite.tuning.study import StudyQueue
 from suite.tuning.study_config import StudyConfig
 
@@ -171,11 +171,11 @@ def test_cases_of_one_field_exist_under_their_condition() -> None:
         "lora",
         {
             "method.placement": choice("qv", "qkvoinout"),
-            "method.rank": IntUniform(4, 64).when(method__placement="qv"),
-            "method.rank#all": IntUniform(4, 8).when(method__placement="qkvoinout"),
+            "method.rank": by("method.placement", {"qv": IntUniform(4, 64), ("qkvoinout",): IntUniform(4, 8)}),
         },
     )
     assert space.size() == 61 + 5
+    assert space.tree().count("    method.rank: 4 to ") == 2
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(30):
         method, fields = space.fields(space.suggest(study.ask()))
