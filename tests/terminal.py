@@ -78,7 +78,7 @@ def run_in_terminal(
     os.close(its)
     try:
         written = _read(mine, time.monotonic() + seconds)
-        process.wait(timeout=30)
+        process.wait(timeout=250)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -428,7 +428,7 @@ for _ in {{1..{3000 if cancelled else 5}}}; do sleep 0.1; done; echo sweep finis
             assert len(steps) == 2
             for pid in (*steps, script.pid):
                 os.kill(pid, cancelled)
-        assert script.wait(timeout=120) == (130 if cancelled else 0)
+        assert script.wait(timeout=250) == (130 if cancelled else 0)
     finally:
         if script.poll() is None:
             os.killpg(script.pid, signal.SIGKILL)
@@ -437,6 +437,7 @@ for _ in {{1..{3000 if cancelled else 5}}}; do sleep 0.1; done; echo sweep finis
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_slurm_script_sweeps_on_two_nodes(repository: Path, remote_home: Path, tmp_path: Path) -> None:
     """The real script with two real Ray nodes; only Slurm's own commands are replaced."""
     bin_folder, job = tmp_path / "bin", free_port() - 20000
@@ -461,7 +462,7 @@ def test_the_slurm_script_sweeps_on_two_nodes(repository: Path, remote_home: Pat
             start_new_session=True,
         )
     try:
-        code = script.wait(timeout=120)
+        code = script.wait(timeout=600)
     finally:
         script.terminate()  # its trap ends the Ray nodes
         script.wait(timeout=250)

@@ -55,7 +55,7 @@ def learned(method: dict[str, object], out: Path, size: int) -> Record:
         )
         for rank in range(size)
     ]
-    assert [worker.wait(timeout=120) for worker in workers] == [0] * size
+    assert [worker.wait(timeout=280) for worker in workers] == [0] * size
     records = list(out.glob("runs/*/record.json"))
     assert len(records) == 1
     return read_record(records[0])

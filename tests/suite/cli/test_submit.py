@@ -143,6 +143,7 @@ def submit(*arguments: str | Path, folder: Path) -> tuple[int, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_sweep_runs_as_a_job_and_no_value_reaches_a_shell(dashboard: str, tmp_path: Path) -> None:
     out = tmp_path / "out; touch pwned $(touch pwned) 'x'"
     code, output = submit(sweep_file(tmp_path, "far"), "--address", f"{dashboard}/", "--no-env", "--out", out, folder=tmp_path)

@@ -357,7 +357,7 @@ def server(tmp_path: Path) -> Iterator[Callable[[], tuple[str, subprocess.Popen[
     yield start
     for process in processes:
         os.killpg(process.pid, signal.SIGKILL)  # the server and its workers
-        process.wait(timeout=20)
+        process.wait(timeout=250)
 
 
 @pytest.mark.slow
