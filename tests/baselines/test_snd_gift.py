@@ -13,16 +13,8 @@ from baselines.gift_reference import CAPTIONS, GiftReference, GiftReferenceConfi
 from baselines.snd import Snd, SndConfig
 from baselines.zscl import TEACHER
 from suite.errors import ConfigError
-from suite.testing.methods import IMAGES, MethodConformance
-from tests.baselines.reference_folder import reference_folder
 from trainables.method import Step
 from trainables.stream_trainer import StreamTrainer
-
-
-@pytest.mark.slow
-class TestOnReferences(MethodConformance):
-    methods = ({"name": "snd", "inner": {"rank": 4}}, {"name": "gift-reference", "inner": {"rank": 4}})
-    streams = ({**IMAGES, "references": {"folder": str(reference_folder())}},)
 
 
 def begun(trainer: StreamTrainer, task: int) -> tuple[Any, Step]:
