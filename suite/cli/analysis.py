@@ -41,22 +41,20 @@ def ranks(
     from suite.cli.board import show_frame
     from suite.files import printed_beside
     from suite.leaderboard.export import write_frame
-    from suite.leaderboard.ranks import rank_comparison, ranks_of, shift_frame
-    from suite.workflows.tables import named_runs
+    from suite.workflows import analysing
 
-    records = named_runs(names, {}, out, tracking).records
-    frame = ranks_of(records)
+    found = analysing.ranks(names, out=out, tracking=tracking)
     with printed_beside(csv):
-        for by in ("encoder", "weight", "layer", "task"):
-            show_frame(rank_comparison(frame, by), f"mean effective rank by {by}")
-        show_frame(shift_frame(records), "Frobenius norm over all adapted layers: task's update, cumulative shift")
+        for by, frame in found.means.items():
+            show_frame(frame, f"mean effective rank by {by}")
+        show_frame(found.shifts, "Frobenius norm over all adapted layers: task's update, cumulative shift")
         if csv is not None:
-            write_frame(frame, "csv", csv)
+            write_frame(found.slots, "csv", csv)
             typer.echo(f"csv: {csv}")
         if figures is not None:
             from suite.leaderboard.rank_figures import draw_ranks
 
-            for path in draw_ranks(records, figures):
+            for path in draw_ranks(found.records, figures):
                 typer.echo(str(path))
 
 
@@ -84,28 +82,29 @@ def significance(
     """
     from suite.cli.board import show_frame
     from suite.files import printed_beside
-    from suite.leaderboard.comparison import pairwise_frame
     from suite.leaderboard.export import write_frame
-    from suite.leaderboard.significance import groups_of_rows, rank_table, variance_frame
-    from suite.workflows.tables import named_runs
+    from suite.workflows import analysing
 
-    runs = named_runs(
-        names or [], {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, out, tracking
+    found = analysing.significance(
+        names or [],
+        benchmark=benchmark,
+        method=method,
+        setting=setting,
+        study=study,
+        all_trials=all_trials,
+        out=out,
+        tracking=tracking,
     )
-    written = []
     with printed_beside(csv):
-        for title, rows in groups_of_rows(runs, all_trials=all_trials or bool(names)):
-            pairs = pairwise_frame(rows)
-            written.append(pairs.assign(stream=title))
-            show_frame(pairs, f"{title}: difference in points after the last task, 95 % interval")
-            if len(rows) > 2:
-                ranked, note = rank_table(rows)
-                show_frame(ranked, f"{title}: mean rank over tasks (1 = best); {note}")
-        spread = variance_frame(runs.records)
-        if len(spread):
-            show_frame(spread, "variance of the headline metric between runs, in squared points")
+        for one in found.streams:
+            show_frame(one.pairs, f"{one.title}: difference in points after the last task, 95 % interval")
+            if one.ranked is not None:
+                show_frame(one.ranked, f"{one.title}: mean rank over tasks (1 = best); {one.note}")
+        if len(found.spread):
+            show_frame(found.spread, "variance of the headline metric between runs, in squared points")
         if csv is not None:
             import pandas as pd
 
-            write_frame(pd.concat(written, ignore_index=True), "csv", csv)
+            pairs = [one.pairs.assign(stream=one.title) for one in found.streams]
+            write_frame(pd.concat(pairs, ignore_index=True), "csv", csv)
             typer.echo(f"csv: {csv}")
