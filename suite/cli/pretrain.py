@@ -27,20 +27,8 @@ def pretrain_mini(
 
         codyra-suite pretrain-mini --which clip --out /tmp/mini --seed 1
     """
-    from suite.backbones.pretrain_clip import pretrain_mini_clip
-    from suite.backbones.pretrain_lm import pretrain_mini_lm
-    from suite.cli.progress import WorkProgress
-    from suite.errors import unknown_name
+    from suite.cli.progress import TerminalWatcher
+    from suite.workflows import pretraining
 
-    makers = {"clip": pretrain_mini_clip, "lm": pretrain_mini_lm}
-    if which not in (*makers, "all"):
-        raise unknown_name("mini network", which, [*makers, "all"], where="--which")
-    for name in makers if which == "all" else (which,):
-        with WorkProgress(f"pretraining mini {name}", total=None) as progress:
-
-            def listen(step: int, steps: int, loss: float, progress: WorkProgress = progress) -> None:
-                progress.expect(steps)
-                progress.done(step, f"loss {loss:.3f}")
-
-            makers[name](out, seed=seed, progress=listen)
+    for name in pretraining.pretrain_mini(out, which, seed=seed, watcher=TerminalWatcher()):
         typer.echo(f"mini {name} written to {out}")
