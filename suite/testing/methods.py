@@ -27,7 +27,7 @@ from suite.registry import METHODS
 from suite.runs.record import Record, TaskResult
 from suite.runs.store import RunStore
 from suite.testing.reference_set import write_references
-from suite.testing.watched import CPU, Watched, plain_reports, said
+from suite.testing.watched import CPU, Watched, merged_answers, plain_reports, said
 from trainables.assemble import assemble
 from trainables.checkpoint import Checkpoints, branch_tensors, module_tensors
 from trainables.method import Method, tensor_bytes
@@ -228,6 +228,16 @@ class MethodConformance:
             f"answers differ by {moved:.1e} when examples are asked for one by one and in another order; say decision = 'batch'"
         )
         _require(case, moved <= SAME, text)
+
+    def test_what_it_says_of_merging_holds(self, case: Case, resumed: tuple[Record, RunContext]) -> None:
+        """With everything merged that has a merged form the bare network answers as the method does, or the method says it does not."""
+        trainer = _restored(case, resumed)
+        if not trainer.method.mergeable:
+            pytest.skip("declared: what it learned is not in the weights alone")
+        live, bare = said(trainer.learner), merged_answers(trainer)
+        _require(case, bare is not None, "has modules or parts that no weight holds; say mergeable = False")
+        moved = _distance(live, bare or [])
+        _require(case, moved <= SAME, f"answers otherwise by {moved:.1e} once it is merged; say mergeable = False")
 
     def test_carried_bytes_are_the_bytes_on_disk(
         self, case: Case, resumed: tuple[Record, RunContext], restored: StreamTrainer

@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.backbones.learner import Batch, Learner, Output
+from suite.backbones.learner import Batch, Learner, Output, no_choice, own_logits
 from suite.config import RunConfig
+from suite.lowrank.export import merge_live_branches
+from suite.lowrank.layer import Slot
 from trainables.assemble import assemble
 from trainables.checkpoint import module_tensors
 from trainables.method import RunPass, Step, TaskContext, count_parameters
@@ -178,6 +180,18 @@ class Watched:
                 for factors in added:
                     weight[slot.rows] += factors.b @ factors.a
         return found
+
+
+def merged_answers(trainer: StreamTrainer) -> list[Tensor] | None:
+    """What the bare network says, as ``said``, once all that has a merged form is merged; None where something is left beside it."""
+    learner = trainer.learner
+    beside = [key for site in learner.sites.values() if not isinstance(site, Slot) for key in site.parts]
+    parts = [slot.part(key) for slot in learner.slots.values() for key in slot.parts]
+    if beside or trainer.method.modules() or any(part.factors() is None for part in parts):
+        return None
+    merge_live_branches(trainer.journal)
+    learner.before_forward, learner.answer = no_choice, own_logits
+    return said(learner)
 
 
 def said(learner: Learner, *, alone: bool = False) -> list[Tensor]:
