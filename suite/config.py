@@ -158,6 +158,10 @@ def _put(fields: dict[str, Any], path: list[str], value: Any, override: str) -> 
             raise ConfigError(f"--set {override}: '{part}' is a plain value and has no fields; drop what follows it.")
         target[part] = inner
         target = inner
+    before = target.get(path[-1])
+    named = {"name": before} if isinstance(before, str) else before
+    if isinstance(value, dict) and "name" not in value and isinstance(named, dict) and "name" in named:
+        value = {**named, **value}  # fields of a part that has its name already
     target[path[-1]] = value
 
 

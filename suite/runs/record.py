@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from suite.errors import DamagedRun
+from suite.errors import DamagedRun, unknown_name
 from suite.files import atomic_write
 from suite.method_titles import method_title
 
@@ -136,10 +136,17 @@ class Record(BaseModel):
         return max(0, len(self.test) - 1)
 
     def matrix(self, split: Literal["test", "validation"] = "test") -> pd.DataFrame:
-        """The accuracy matrix: a row per task learned so far below the untouched backbone's, a column per task; NaN = not measured."""
+        """The accuracy matrix: a row per task learned so far below the untouched backbone's, a column per task; NaN = not measured.
+
+        Raises:
+            ConfigError: ``split`` is neither of the two.
+        """
         import pandas as pd
 
-        cells = self.test if split == "test" else self.validation
+        matrices = {"test": self.test, "validation": self.validation}
+        if split not in matrices:
+            raise unknown_name("split", str(split), matrices, where="matrix")
+        cells = matrices[split]
         after = pd.Index(["nothing", *self.tasks][: len(cells)], name="after")
         return pd.DataFrame(cells, index=after, columns=self.tasks, dtype=float)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.errors import ConfigError
 from suite.method_titles import method_title
 from suite.registry import METHODS
 from suite.runs.store import OpenRun, RunStore
-from suite.workflows.configs import Settings, comparison, in_its_words
+from suite.workflows.arguments import Count, Names, Numbers, PathGiven, SettingsGiven, TrackingGiven, WatcherGiven, checked
+from suite.workflows.configs import comparison, in_its_words
 from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.progress import QUIET, Watcher, opened
 from suite.workflows.tracking import opened_tracking, say_waiting
@@ -38,18 +38,19 @@ class Comparison:
     failures: list[str]
 
 
+@checked
 def compare(
-    benchmarks: Sequence[str] = BENCHMARKS,
-    methods: Sequence[str] | None = None,
-    seeds: Sequence[int] = (0,),
-    settings: Settings = (),
+    benchmarks: Names = BENCHMARKS,
+    methods: Names | None = None,
+    seeds: Numbers = (0,),
+    settings: SettingsGiven = (),
     *,
-    concurrency: int | None = None,
-    out: Path | str = OUT,
-    data_root: Path | str = DATA,
+    concurrency: Count | None = None,
+    out: PathGiven = OUT,
+    data_root: PathGiven = DATA,
     device: str = "auto",
-    tracking: str | None = None,
-    watcher: Watcher = QUIET,
+    tracking: TrackingGiven | None = None,
+    watcher: WatcherGiven = QUIET,
 ) -> Comparison:
     """Run every method on every benchmark with every seed, on a local Ray; what is already finished is reused.
 

@@ -25,7 +25,9 @@ def setting_pairs(settings: Settings) -> list[str]:
     return list(settings)
 
 
-def run_config(what: str | Path, *, method: str | None = None, seed: int | None = None, settings: Settings = ()) -> RunConfig:
+def run_config(
+    what: str | Path, *, method: str | Mapping[str, Any] | None = None, seed: int | None = None, settings: Settings = ()
+) -> RunConfig:
     """The config named by a benchmark or a file, with the caller's settings, resolved and frozen.
 
     Raises:
@@ -39,7 +41,9 @@ def run_config(what: str | Path, *, method: str | None = None, seed: int | None 
         fields, where = {"benchmark": {"name": name}}, "config"
     else:
         raise unknown_name("benchmark", name, BENCHMARKS)
-    if method is not None:
+    if isinstance(method, Mapping):
+        fields["method"] = dict(method)
+    elif method is not None:
         given = fields.get("method")
         same = isinstance(given, dict) and given.get("name") == method
         fields["method"] = given if same else {"name": method}

@@ -16,6 +16,7 @@ from suite.lowrank.export import merge_live_branches, merged_state, read_peft_ad
 from suite.lowrank.layer import Slot, stacked
 from suite.lowrank.placement import Placement
 from suite.runs.store import RunStore
+from suite.workflows.arguments import PathGiven, RunName, checked
 from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.restoring import RestoredRun, differing_examples, restore
 from trainables.checkpoint import Checkpoints
@@ -37,13 +38,14 @@ class Exported:
     examples: int
 
 
+@checked
 def export(
-    name: str,
+    name: RunName,
     format: str = "open_clip",
-    to: Path | str = "exported",
+    to: PathGiven = "exported",
     *,
-    out: Path | str = OUT,
-    data_root: Path | str = DATA,
+    out: PathGiven = OUT,
+    data_root: PathGiven = DATA,
     device: str = "auto",
 ) -> Exported:
     """Write a run's merged model or its per-task adapters, and compare what the files answer with what the run answered.

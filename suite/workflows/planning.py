@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
@@ -17,9 +15,10 @@ from suite.method_titles import innermost, method_title
 from suite.tuning.forecast import Forecast, Machine, forecast
 from suite.tuning.points import spanning_points
 from suite.tuning.study_config import StudyConfig
+from suite.workflows.arguments import PathGiven, SweepGiven, WatcherGiven, checked
 from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.probe import probe
-from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.progress import QUIET
 from suite.workflows.sweeping import sweep_config
 
 
@@ -31,14 +30,15 @@ class Plan:
     forecast: Forecast
 
 
+@checked
 def plan(
-    file: Path | str | Mapping[str, Any],
+    file: SweepGiven,
     *,
     address: str | None = None,
-    out: Path | str = OUT,
-    data_root: Path | str = DATA,
+    out: PathGiven = OUT,
+    data_root: PathGiven = DATA,
     device: str = "auto",
-    watcher: Watcher = QUIET,
+    watcher: WatcherGiven = QUIET,
 ) -> Plan:
     """Trials, time, memory and disk of a sweep, from a short measured probe of real steps and evaluations on this machine.
 

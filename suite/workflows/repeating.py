@@ -11,6 +11,7 @@ import numpy as np
 from suite.config import RunConfig, validate
 from suite.errors import DataError
 from suite.runs.store import OpenRun, RunStore
+from suite.workflows.arguments import PathGiven, RunName, checked
 from suite.workflows.places import DATA, OUT, folder_named
 from trainables.run import RunContext, execute
 from trainables.stream_trainer import EVALUATED
@@ -46,7 +47,8 @@ class Verdict:
         )
 
 
-def repeat(name: str, *, out: Path | str = OUT, data_root: Path | str = DATA, device: str = "auto") -> Verdict:
+@checked
+def repeat(name: RunName, *, out: PathGiven = OUT, data_root: PathGiven = DATA, device: str = "auto") -> Verdict:
     """Train a stored run again in a temporary folder and compare every number with what is stored.
 
     Args:

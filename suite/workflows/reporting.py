@@ -10,9 +10,10 @@ from suite import __version__
 from suite.files import write_output
 from suite.leaderboard.report import report_html
 from suite.leaderboard.runs import load_runs
+from suite.workflows.arguments import PathGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.importance import importances
 from suite.workflows.places import OUT, folder_named, output_file
-from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.progress import QUIET
 from suite.workflows.tracking import say_unreadable, say_waiting
 
 
@@ -30,8 +31,9 @@ class Page:
     runs: int
 
 
+@checked
 def report(
-    to: Path | str = "report.html",
+    to: PathGiven = "report.html",
     *,
     benchmark: str | None = None,
     method: str | None = None,
@@ -39,9 +41,9 @@ def report(
     study: str | None = None,
     convention: str | None = None,
     selection: str | None = None,
-    out: Path | str = OUT,
-    tracking: str | None = None,
-    watcher: Watcher = QUIET,
+    out: PathGiven = OUT,
+    tracking: TrackingGiven | None = None,
+    watcher: WatcherGiven = QUIET,
 ) -> Page:
     """Write tables, pictures, winning settings, studies, published numbers and environment as one HTML file.
 

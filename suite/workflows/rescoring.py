@@ -6,7 +6,7 @@ run's identity and folder (without checkpoints), stands beside the first one in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +18,22 @@ from suite.errors import ConfigError, DataError
 from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Cells, Record
 from suite.runs.store import OpenRun, RunStore
+from suite.workflows.arguments import Names, PathGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.places import DATA, OUT, folder_named
-from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.progress import QUIET
 from suite.workflows.tracking import opened_tracking, track
 from trainables.run import RunContext, prepare
 
 
+@checked
 def rescore(
-    names: str | Sequence[str],
+    names: Names,
     scoring: str,
     *,
-    out: Path | str = OUT,
-    data_root: Path | str = DATA,
-    tracking: str | None = None,
-    watcher: Watcher = QUIET,
+    out: PathGiven = OUT,
+    data_root: PathGiven = DATA,
+    tracking: TrackingGiven | None = None,
+    watcher: WatcherGiven = QUIET,
 ) -> list[OpenRun]:
     """Score the stored answers of text runs by another rule; each result is a run of its own beside the first one.
 
@@ -44,11 +46,10 @@ def rescore(
         SuiteError: see ``rescore_run``; the runs before the one that cannot be scored are stored.
     """
     out = folder_named(out)
-    every = [names] if isinstance(names, str) else names
-    for name in every:
+    for name in names:
         _asked(name, scoring, out)  # all of them before anything is written
     with opened_tracking(tracking, out, watcher) as delivery:
-        records = [rescore_run(name, scoring, out, folder_named(data_root)) for name in every]
+        records = [rescore_run(name, scoring, out, folder_named(data_root)) for name in names]
         track(records, delivery, watcher)
     return [OpenRun(record, RunStore(out).folder(record.run_id)) for record in records]
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from suite.method_titles import method_title
 from suite.runs.store import OpenRun, RunStore
-from suite.workflows.configs import Settings, run_config
+from suite.workflows.arguments import PartGiven, PathGiven, SettingsGiven, TrackingGiven, WatcherGiven, checked
+from suite.workflows.configs import run_config
 from suite.workflows.places import DATA, OUT, folder_named
-from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.progress import QUIET
 from suite.workflows.tracking import opened_tracking, track
 
 if TYPE_CHECKING:
@@ -28,18 +28,19 @@ class DoneRun(OpenRun):
     was_found: bool = False
 
 
+@checked
 def run(
-    what: str | Path,
+    what: PathGiven,
     *,
-    method: str | None = None,
+    method: PartGiven | None = None,
     seed: int | None = None,
-    settings: Settings = (),
-    out: Path | str = OUT,
-    data_root: Path | str = DATA,
+    settings: SettingsGiven = (),
+    out: PathGiven = OUT,
+    data_root: PathGiven = DATA,
     device: str = "auto",
     accept_zero_shot: bool = False,
-    tracking: str | None = None,
-    watcher: Watcher = QUIET,
+    tracking: TrackingGiven | None = None,
+    watcher: WatcherGiven = QUIET,
 ) -> DoneRun:
     """Learn one stream with one method and store its record.
 

@@ -29,6 +29,7 @@ from suite.tuning.study import StudyQueue, point_config
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.study_result import Study, study_of
 from suite.tuning.trials import earlier_points, has_trials, some_point
+from suite.workflows.arguments import PathGiven, SweepGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.pictures import attach_study
 from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.progress import QUIET, Watcher, opened
@@ -48,17 +49,18 @@ class SweepInterrupted(KeyboardInterrupt):
         self.study = study
 
 
+@checked
 def sweep(
-    file: Path | str | Mapping[str, Any],
+    file: SweepGiven,
     *,
     resume: bool = False,
     accept_changes: bool = False,
     address: str | None = None,
-    out: Path | str = OUT,
-    data_root: Path | str = DATA,
+    out: PathGiven = OUT,
+    data_root: PathGiven = DATA,
     device: str = "auto",
-    tracking: str | None = None,
-    watcher: Watcher = QUIET,
+    tracking: TrackingGiven | None = None,
+    watcher: WatcherGiven = QUIET,
 ) -> Study:
     """Search a space with Optuna on Ray Tune; objectives see validation numbers only.
 

@@ -12,22 +12,24 @@ from suite.leaderboard.ranking import board
 from suite.leaderboard.runs import Loader, RunSet, load_runs
 from suite.runs.record import Record
 from suite.runs.store import OpenRun, RunStore
+from suite.workflows.arguments import PathGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.places import OUT, folder_named
-from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.progress import QUIET
 from suite.workflows.tracking import say_unreadable, say_waiting
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@checked
 def runs(
     *,
     benchmark: str | None = None,
     method: str | None = None,
     setting: str | None = None,
     study: str | None = None,
-    out: Path | str = OUT,
-    watcher: Watcher = QUIET,
+    out: PathGiven = OUT,
+    watcher: WatcherGiven = QUIET,
 ) -> list[OpenRun]:
     """The runs below ``out``, finished or not, in the order of their ids; of those that cannot be read the watcher is told.
 
@@ -44,6 +46,7 @@ def runs(
     return [OpenRun(record, store.folder(record.run_id)) for record in found.records]
 
 
+@checked
 def leaderboard(
     *,
     benchmark: str | None = None,
@@ -56,9 +59,9 @@ def leaderboard(
     published: bool = False,
     all_trials: bool = False,
     selection: str | None = None,
-    out: Path | str = OUT,
-    tracking: str | None = None,
-    watcher: Watcher = QUIET,
+    out: PathGiven = OUT,
+    tracking: TrackingGiven | None = None,
+    watcher: WatcherGiven = QUIET,
 ) -> pd.DataFrame:
     """Mean and spread per benchmark, method and setting; docs/leaderboard.md describes the columns.
 
@@ -93,15 +96,16 @@ def leaderboard(
     return frame
 
 
+@checked
 def reproduction(
     *,
     benchmark: str | None = None,
     method: str | None = None,
     setting: str | None = None,
     study: str | None = None,
-    out: Path | str = OUT,
-    tracking: str | None = None,
-    watcher: Watcher = QUIET,
+    out: PathGiven = OUT,
+    tracking: TrackingGiven | None = None,
+    watcher: WatcherGiven = QUIET,
 ) -> pd.DataFrame:
     """Published means of ``benchmark`` (or of all that have some) with the verdict on own runs; arguments as in ``leaderboard``.
 

@@ -134,6 +134,9 @@ def test_tables_are_frames_with_the_documented_columns(place: Path) -> None:
     assert list(matrix.columns) == ["shapes", "digits"]
     assert matrix.to_numpy().tolist() == found.record.test
     assert found.record.matrix("validation").shape == (3, 2)
+    for split in ("validaton", 3, ["test"]):  # gave validation numbers
+        with pytest.raises(SuiteError, match="is not a split; use one of test, validation"):
+            found.record.matrix(split)  # type: ignore[arg-type]
     board = suite.leaderboard(out=place / "out", tracking="none")
     assert {"benchmark", "setting", "method", "zscl.last", "zscl.last std", "n", "seeds", "wall_seconds", "runs"} <= set(
         board.columns
