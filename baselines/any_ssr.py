@@ -155,7 +155,7 @@ class AnySsr(Method):
         self.gram, self.sums = gram + rows.T @ rows, torch.cat([sums, rows.sum(dim=0)[:, None]], dim=1)
         for slot in self.slots:
             slot.parts.requires_grad_(False)
-        ranks = {slot.name: self.config.rank * self.begun for slot in self.slots}
+        ranks = {slot.name: self.config.rank for slot in self.slots}  # an example passes one task's branch alone
         carried = tensor_bytes([*self.state().values(), *(p for slot in self.slots for p in slot.parts.parameters())])
         found = {"router_accuracy": round(self.router_accuracy(context), 4)}
         self._facts = MethodFacts(trainable, ranks, carried_bytes=carried, chosen=found)

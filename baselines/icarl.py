@@ -32,6 +32,7 @@ from baselines.lora import BRANCH, PAST, Lora, LoraConfig
 from baselines.memory import RowMemory
 from suite.backbones.learner import Batch, Learner, Output
 from suite.benchmarks.stream import ImageTask
+from suite.errors import ConfigError
 from suite.lowrank.placement import Placement
 from suite.parts import MethodConfig
 from suite.randomness import RandomStreams
@@ -108,6 +109,9 @@ class Icarl(Method):
         self.carrier.attach(learner, random)
         self.slots = self.carrier.slots
 
+    def check_budget(self, tasks: Sequence[str], steps: Sequence[int]) -> None:
+        self.memory.require_room(len(tasks), self.config.name)
+
     @property
     def _not_teaching(self) -> tuple[str, ...]:
         return (BRANCH,) if self.config.teacher == "previous" else (BRANCH, PAST)
@@ -174,6 +178,18 @@ class NearestMeanIcarl(Icarl):
         super().__init__(config)
         self.mergeable = False
         self.means = torch.empty(0, 0)
+
+    def attach(self, learner: Learner, random: RandomStreams) -> None:
+        super().attach(learner, random)
+        tasks = [task for task in learner.stream.tasks if isinstance(task, ImageTask)]
+        share = self.config.memory_size // len(tasks)
+        for task in tasks:
+            if share < len(task.class_names):
+                raise ConfigError(
+                    f"icarl: classifier nearest_mean needs exemplars of every class, and a memory_size of {self.config.memory_size} leaves "
+                    f"{share} for the {len(task.class_names)} classes of task '{task.name}'; set method.memory_size to at least "
+                    f"{len(tasks) * max(len(one.class_names) for one in tasks)}."
+                )
 
     @torch.no_grad()
     def end_task(self, context: TaskContext) -> None:

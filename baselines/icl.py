@@ -63,6 +63,15 @@ class Icl(Method):
                 f"icl: puts demonstrations in front itself, and backbone.demonstrations is {learner.config.demonstrations}; set that to 0."
             )
         self.learner = learner
+        count, tasks = self.config.demonstrations, range(len(learner.stream))
+        learner.demonstrate(count, tasks)
+        without = [learner.stream.tasks[task].name for task in tasks if not learner.texts.demonstration_rows(task)]
+        learner.demonstrate(0, tasks)
+        if without:
+            raise ConfigError(
+                f"icl: none of {count} demonstrations fits the window of {learner.texts.encoder.prompt_window} tokens for "
+                f"{', '.join(without)}; set a smaller method.demonstrations, or a larger backbone.max_prompt_tokens."
+            )
 
     def steps(self, context: TaskContext) -> int:
         return 0

@@ -23,8 +23,8 @@ from pydantic import Field
 from torch import Tensor
 
 from suite.backbones.learner import Learner
-from suite.errors import ConfigError, SuiteError
-from suite.lowrank.layer import Branch, Slot
+from suite.errors import SuiteError
+from suite.lowrank.layer import Branch, Slot, require_ranks
 from suite.lowrank.placement import Placement
 from suite.lowrank.subspace import Subspace, leading
 from suite.parts import MethodConfig
@@ -67,7 +67,7 @@ class InfLora(Method):
 
     def attach(self, learner: Learner, random: RandomStreams) -> None:
         self.slots = learner.place(self.config.placement)
-        require_rank(self.config.rank, self.slots, "inflora")
+        require_ranks(self.config.rank, self.slots)
 
     def begin_task(self, context: TaskContext) -> None:
         for slots, moment in inputs_of(context, self.slots):
@@ -126,20 +126,6 @@ class InfLora(Method):
 
     def facts(self) -> MethodFacts:
         return self._facts
-
-
-def require_rank(rank: int, slots: list[Slot], method: str) -> None:
-    """Refuse more orthogonal directions than an input has, before anything is measured.
-
-    Raises:
-        ConfigError: naming the narrowest slot.
-    """
-    narrowest = min(slots, key=lambda slot: slot.in_features)
-    if rank > narrowest.in_features:
-        raise ConfigError(
-            f"{method}: {narrowest.name} has {narrowest.in_features} inputs, so there are no {rank} directions in it; set "
-            f"method.rank to at most {narrowest.in_features}."
-        )
 
 
 def inputs_of(context: TaskContext, slots: list[Slot]) -> list[tuple[list[Slot], Tensor]]:

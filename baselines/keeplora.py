@@ -26,10 +26,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from baselines.inflora import BRANCH, NOISE, frozen_a, inputs_of, require_rank
+from baselines.inflora import BRANCH, NOISE, frozen_a, inputs_of
 from suite.backbones.learner import Learner, slot_address
 from suite.errors import SuiteError
-from suite.lowrank.layer import Slot
+from suite.lowrank.layer import Slot, require_ranks
 from suite.lowrank.placement import Placement
 from suite.lowrank.subspace import Subspace, leading
 from suite.parts import MethodConfig
@@ -81,7 +81,7 @@ class KeepLora(Method):
 
     def attach(self, learner: Learner, random: RandomStreams) -> None:
         self.slots = learner.place(self.config.placement)
-        require_rank(self.config.rank, self.slots, "keeplora")
+        require_ranks(self.config.rank, self.slots)
         self.principal = {slot.name: self._principal_of(slot) for slot in self.slots}
 
     def _principal_of(self, slot: Slot) -> Subspace:

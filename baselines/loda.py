@@ -30,9 +30,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from baselines.inflora import frozen_a, inputs_of, require_rank
+from baselines.inflora import frozen_a, inputs_of
 from suite.backbones.learner import Batch, Learner
-from suite.lowrank.layer import Factors, Slot, merged_form
+from suite.lowrank.layer import Factors, Slot, merged_form, require_ranks
 from suite.lowrank.placement import Placement
 from suite.lowrank.subspace import contrasting, leading
 from suite.parts import MethodConfig
@@ -81,7 +81,7 @@ class Loda(Method):
 
     def attach(self, learner: Learner, random: RandomStreams) -> None:
         self.slots = learner.place(self.config.placement)
-        require_rank(self.config.rank, self.slots, "loda")
+        require_ranks(self.config.rank, self.slots)
 
     def begin_task(self, context: TaskContext) -> None:
         config = self.config

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from suite.backbones.learner import Batch
 from suite.benchmarks.stream import ImageTask, LabelSpace
+from suite.errors import ConfigError
 from trainables.method import TaskContext
 
 REFERENCE_BYTES = 16  # one (task, row) pair of int64: the memory points into the training data
@@ -32,6 +33,18 @@ class RowMemory:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def require_room(self, tasks: int, method: str) -> None:
+        """Refuse a memory whose equal shares are empty once all ``tasks`` have one; size 0 keeps nothing, and says so.
+
+        Raises:
+            ConfigError: naming the least size.
+        """
+        if self.selection == "balanced" and 0 < self.size < tasks:
+            raise ConfigError(
+                f"{method}: a memory_size of {self.size} in equal shares leaves none of {tasks} tasks a row; set method.memory_size to at "
+                f"least {tasks}, or to 0 for no memory."
+            )
 
     def insert(self, context: TaskContext) -> None:
         """The rows of a finished task, each once: once per epoch would keep some of them twice."""

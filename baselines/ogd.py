@@ -81,7 +81,7 @@ class Ogd(Method):
         size = 4 * numbers * kept / GIB
         if size > self.config.memory_gib:
             raise ConfigError(
-                f"ogd: {kept} gradients of {numbers:,} numbers each take {size:.1f} GiB, and method.memory_gib allows "
+                f"ogd: {kept} gradients of {numbers:,} numbers each take {size:.3g} GiB, and method.memory_gib allows "
                 f"{self.config.memory_gib:g}; set a smaller method.directions, method.rank or method.placement, or allow more."
             )
         self.basis = torch.empty(numbers, 0, device=learner.device)

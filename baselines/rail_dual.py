@@ -64,7 +64,7 @@ class RailDual(Rail):
         needed = 2 * count**2 * torch.float64.itemsize / GIB
         if needed > self.config.memory_gib:
             raise ConfigError(
-                f"rail-dual: the kernel of the stream's {count:,} training images and its factor take {needed:.2g} GiB, and "
+                f"rail-dual: the kernel of the stream's {count:,} training images and its factor take {needed:.3g} GiB, and "
                 f"method.memory_gib allows {self.config.memory_gib:g}; raise it, or use rail-primal, whose memory does not grow with the images."
             )
         self.classes = self.classes.to(learner.device)

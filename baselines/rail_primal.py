@@ -18,9 +18,11 @@ from torch import Tensor
 
 from baselines.rail import Rail
 from suite.backbones.learner import Learner
+from suite.errors import ConfigError
 from suite.parts import MethodConfig
 from suite.randomness import RandomStreams
 
+GIB = 2**30
 RELEASED_WIDTH = 15000 / 512  # random features per image feature
 
 
@@ -33,6 +35,7 @@ class RailPrimalConfig(MethodConfig):
         ridge: strength of the penalty on W.
         mix: share of the ridge's output where zero-shot points to a learned class.
         precision: of the recursion, whose state takes width^2 numbers; the release has fp32.
+        memory_gib: what this state may take; a width that needs more is refused.
     """
 
     name: Literal["rail-primal"] = "rail-primal"
@@ -41,6 +44,7 @@ class RailPrimalConfig(MethodConfig):
     ridge: Annotated[float, Field(gt=0)] = 0.1
     mix: Annotated[float, Field(ge=0, le=1)] = 0.8
     precision: Literal["fp64", "fp32"] = "fp64"
+    memory_gib: Annotated[float, Field(gt=0)] = 16.0
 
     def build(self) -> RailPrimal:
         return RailPrimal(self)
@@ -68,11 +72,21 @@ class RailPrimal(Rail):
         width = dim
         if self.config.expansion == "relu":
             width = self.config.width or round(RELEASED_WIDTH * dim)
+        self._require_memory(width)
+        if self.config.expansion == "relu":
             bound = dim**-0.5
             drawn = torch.empty(dim, width).uniform_(-bound, bound, generator=random["features"])
             self.expand = drawn.to(learner.device, self.kind)
-        self.inverse = torch.eye(width, dtype=self.kind, device=learner.device) / self.config.ridge
+        self.inverse = torch.eye(width, dtype=self.kind, device=learner.device).div_(self.config.ridge)
         self.weights = self.inverse.new_zeros(width, 0)
+
+    def _require_memory(self, width: int) -> None:
+        needed = width**2 * self.kind.itemsize / GIB
+        if needed > self.config.memory_gib:
+            raise ConfigError(
+                f"rail-primal: the recursion's state of {width:,} x {width:,} numbers in {self.config.precision} takes {needed:.3g} GiB, "
+                f"and method.memory_gib allows {self.config.memory_gib:g}; set a smaller method.width, or allow more."
+            )
 
     def expanded(self, features: Tensor) -> Tensor:
         """(n, width) of (n, dim)."""

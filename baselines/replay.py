@@ -61,6 +61,10 @@ class Replay(Wrapper):
         self.config = config
         self.memory = RowMemory(config.memory_size, config.selection)
 
+    def check_budget(self, tasks: Sequence[str], steps: Sequence[int]) -> None:
+        super().check_budget(tasks, steps)
+        self.memory.require_room(len(tasks), self.config.name)
+
     def own_batches(self, context: TaskContext, current: Batch) -> list[Batch]:
         if not len(self.memory) or not self.config.weight:
             return []

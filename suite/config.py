@@ -59,9 +59,7 @@ class RunConfig(Settings):
             return value
         fields = dict(value)
         benchmark = part_class(BENCHMARKS, fields["benchmark"], "benchmark")
-        given = named_fields(fields.get("backbone") or {}, "backbone")
-        same = given.get("name") in (None, benchmark.backbone.get("name"))
-        fields["backbone"] = {**benchmark.backbone, **given} if same else given
+        fields["backbone"] = _backbone_fields(benchmark, fields)
         training = fields.get("training") or {}
         if isinstance(training, Mapping):
             fields["training"] = {**_budget_without_clash(benchmark.budget, training), **training}
@@ -99,6 +97,23 @@ class RunConfig(Settings):
     def settings_hash(self) -> str:
         """Hash of the config's identity without its seed: equal for the runs that a table averages."""
         return canonical_hash({key: value for key, value in self.identity().items() if key != "seed"})
+
+
+def backbone_class(fields: Mapping[str, Any]) -> type[BackboneConfig]:
+    """The class of the backbone that a run with these fields has: its own, or its benchmark's.
+
+    Raises:
+        ConfigError: the benchmark or the backbone is not known, or none is named.
+    """
+    benchmark = part_class(BENCHMARKS, fields.get("benchmark") or {}, "benchmark")
+    return part_class(BACKBONES, _backbone_fields(benchmark, fields), "backbone")
+
+
+def _backbone_fields(benchmark: type[BenchmarkConfig], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The benchmark's own backbone under the user's fields, unless these name another one."""
+    given = named_fields(fields.get("backbone") or {}, "backbone")
+    same = given.get("name") in (None, benchmark.backbone.get("name"))
+    return {**benchmark.backbone, **given} if same else given
 
 
 def _budget_without_clash(budget: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,9 @@ import torch
 
 from suite.benchmarks.stream import Stream
 from suite.data.references import find_references
+from suite.lowrank.layer import require_ranks
 from suite.randomness import RandomStreams
+from trainables.needs import check_placements
 from trainables.precision import set_arithmetic
 from trainables.stream_trainer import StepListener, StreamTrainer
 from trainables.worker_group import ALONE, WorkerGroup
@@ -30,4 +32,8 @@ def assemble(
     learner = config.backbone.build(stream, device)
     if config.references is not None:
         learner.use_references(find_references(Path(config.references.folder).expanduser()))
-    return StreamTrainer(learner, config.method.build(), config.training, RandomStreams(config.seed), on_step, group)
+    check_placements(config.method, learner.kind)
+    trainer = StreamTrainer(learner, config.method.build(), config.training, RandomStreams(config.seed), on_step, group)
+    for part in config.method.with_parts_inside():
+        require_ranks(getattr(part, "rank", 0), trainer.method.slots)
+    return trainer

@@ -77,7 +77,8 @@ class MethodFacts:
 
     Attributes:
         trainable_parameters: numbers the optimizer may change in this task.
-        effective_rank: parts left per slot after pruning.
+        effective_rank: parts left per slot after pruning, of which an example may use all: what was merged before does not count,
+            nor what examples are kept out of.
         no_signal_rank: parts the schedule alone would leave per slot, None where rank is not learned.
         carried_bytes: what is kept for later tasks beside the network's own weights.
         chosen: settings that the config leaves to the method, as they were for this task, and what it measured of itself.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from suite.errors import ConfigError, unknown_name
-from suite.parts import TrainingConfig
+from suite.lowrank.placement import Placement
+from suite.method_titles import INNER
+from suite.parts import MethodConfig, TrainingConfig
+from suite.registry import METHODS
 from trainables.method import Method
 
 BACKBONE_KINDS = {"clip": "a CLIP", "lm": "a language model"}
@@ -22,16 +25,50 @@ def check_needs(method: Method, kind: str, training: TrainingConfig, tasks: Sequ
         UnfitMethod: the method needs another kind of backbone or a reference set.
         ConfigError: ``training.per_task`` names no task.
     """
-    name = type(method).__name__
     if kind not in method.needs:
-        wanted = " or ".join(BACKBONE_KINDS[need] for need in sorted(method.needs) if need in BACKBONE_KINDS)
+        inner, name = _culprit(method, lambda one: kind not in one.needs)
+        wanted = " or ".join(BACKBONE_KINDS[need] for need in sorted(inner.needs) if need in BACKBONE_KINDS)
         raise UnfitMethod(
             f"method: {name} needs {wanted}, and the backbone is {BACKBONE_KINDS[kind]}; choose another method or another benchmark."
         )
     if "references" in method.needs and not references:
+        name = _culprit(method, lambda one: "references" in one.needs)[1]
         raise UnfitMethod(
             f"method: {name} needs a reference set of pictures and captions; name its folder as references.folder."
         )
     for task in training.per_task:
         if task not in tasks:
             raise unknown_name("task", task, tasks, where="training.per_task")
+
+
+def check_placements(method: MethodConfig, kind: str) -> None:
+    """Refuse placements on an encoder that backbones of this ``kind`` do not have.
+
+    Raises:
+        UnfitMethod: naming the placement.
+    """
+    for part in method.with_parts_inside():
+        for field, value in part:
+            if isinstance(value, Placement) and not value.is_of(kind):
+                plain = value.model_copy(update={"encoder": "all"})
+                raise UnfitMethod(
+                    f"{part.name}: {field} '{value}' names an encoder, and {BACKBONE_KINDS[kind]} has layers alone; write it as '{plain}'."
+                )
+
+
+def registered_name(method: Method) -> str:
+    """What users call the method; its class's name where no table has it."""
+    config = getattr(method, "config", None)
+    if isinstance(config, MethodConfig):
+        return config.name
+    names = {entry.module: name for name, entry in METHODS.entries.items()}
+    return names.get(type(method).__module__, type(method).__name__)
+
+
+def _culprit(method: Method, lacks: Callable[[Method], bool]) -> tuple[Method, str]:
+    """The innermost method that ``lacks`` something, and what it is called: as it is registered, inside what stands around it."""
+    names = [registered_name(method)]
+    while (inner := getattr(method, INNER, None)) is not None and lacks(inner):
+        method = inner
+        names.insert(0, registered_name(method))
+    return method, " inside ".join(f"'{name}'" for name in names)

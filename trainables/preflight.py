@@ -12,7 +12,7 @@ from suite.config import RunConfig, validate
 from suite.data.references import find_references
 from suite.errors import SuiteError
 from trainables.budget import step_count
-from trainables.needs import UnfitMethod, check_needs
+from trainables.needs import UnfitMethod, check_needs, check_placements
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def _refused(config: RunConfig, stream: Stream | SuiteError) -> SuiteError | Non
         if config.backbone.kind is not None:
             has_references = config.references is not None
             check_needs(method, config.backbone.kind, config.training, stream.task_names, references=has_references)
+            check_placements(config.method, config.backbone.kind)
         config.backbone.check(stream)
         method.check_budget(stream.task_names, [step_count(config.training, task) for task in stream.tasks])
     except SuiteError as error:

@@ -116,13 +116,31 @@ def merged_form(slot: Slot, key: str) -> Factors:
     return factors
 
 
+def require_ranks(rank: int, slots: Sequence[Slot]) -> None:
+    """Refuse more directions than an input has.
+
+    Raises:
+        ConfigError: naming the narrowest of ``slots``.
+    """
+    narrowest = min(slots, key=lambda slot: slot.in_features, default=None)
+    if narrowest is not None and rank > narrowest.in_features:
+        raise ConfigError(
+            f"method.rank: {narrowest.name} has {narrowest.in_features} inputs, so there are no {rank} directions in it; set it to at "
+            f"most {narrowest.in_features}."
+        )
+
+
 def fresh_branch(
     slot: Slot, rank: int, generator: torch.Generator, *, gate: Tensor | None = None, scale: float = 1.0
 ) -> Branch:
     """A uniform in +-1/sqrt(in) (Kaiming uniform, a = sqrt 5), B zero: the update starts at exactly zero.
 
     Drawn on the CPU from ``generator``, so that the draw does not depend on the device.
+
+    Raises:
+        ConfigError: see ``require_ranks``.
     """
+    require_ranks(rank, [slot])
     bound = 1.0 / math.sqrt(slot.in_features)
     a = torch.empty(rank, slot.in_features).uniform_(-bound, bound, generator=generator)
     b = torch.zeros(slot.out_features, rank)

@@ -53,6 +53,10 @@ class Placement(Settings):
         layers = "" if self.layers is None else f"@{self.layers[0]}-{self.layers[1]}"
         return f"{encoder}{''.join(self.weights)}{layers}"
 
+    def is_of(self, kind: str | None) -> bool:
+        """Whether backbones of ``kind`` have the encoder that is named; only a CLIP has any. None: not known before it is built."""
+        return self.encoder == "all" or kind in (None, "clip")
+
     def takes(self, encoder: str, layer: int, weight: str) -> bool:
         """True if the weight ``weight`` of layer ``layer`` of ``encoder`` gets a low-rank part."""
         in_range = self.layers is None or self.layers[0] <= layer <= self.layers[1]

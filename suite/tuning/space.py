@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -178,6 +178,24 @@ class Space:
     @property
     def is_conditional(self) -> bool:
         return any(parameter.conditions for parameter in self.parameters.values())
+
+    def restricted(self, fits: Callable[[str, Value], bool]) -> Space:
+        """This space with those choices alone that fit, asked by the parameter's dotted field and the value.
+
+        Raises:
+            ConfigError: nothing is left of a parameter.
+        """
+        found: dict[str, Parameter] = {}
+        for name, parameter in self.parameters.items():
+            found[name] = parameter
+            if isinstance(parameter, Choice):
+                values = tuple(value for value in parameter.values if fits(name.partition(CASE)[0], value))
+                if not values:
+                    raise ConfigError(
+                        f"space of '{self.method}': {name} offers {parameter.text()}, none of which this backbone has."
+                    )
+                found[name] = replace(parameter, values=values)
+        return replace(self, parameters=found)
 
     def suggest(self, trial: BaseTrial) -> dict[str, Value]:
         """Dotted key -> value, only for the parameters that exist under the values drawn so far."""

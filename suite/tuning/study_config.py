@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from suite.errors import require_known
+from suite.config import backbone_class
+from suite.errors import ConfigError, require_known
+from suite.lowrank.placement import Placement
 from suite.registry import METHODS, SPACES
 from suite.settings import Settings
 from suite.tuning.objectives import Objective
-from suite.tuning.space import Space, SpaceUnion
+from suite.tuning.space import Choice, Space, SpaceUnion, Value
 from suite.tuning.stopping import StoppingConfig
 from trainables.resources import Resources
 
@@ -176,11 +179,32 @@ class StudyConfig(Settings):
         return self
 
     def search_space(self) -> Space | SpaceUnion:
-        """The declared space."""
-        if isinstance(self.space, str):
-            space: Space = SPACES[self.space]
-            return space
-        return SpaceUnion({name: SPACES[name] for name in self.space})
+        """The declared space, without placements that the run's backbone does not have."""
+        spaces = {name: SPACES[name].restricted(self._has) for name in _names(self.space)}
+        return spaces[self.space] if isinstance(self.space, str) else SpaceUnion(spaces)
+
+    def left_out(self) -> dict[str, tuple[Value, ...]]:
+        """Searched field -> choices of the declared spaces that the run's backbone does not have."""
+        found = {
+            key: tuple(value for value in parameter.values if not self._has(key, value))
+            for name in _names(self.space)
+            for key, parameter in SPACES[name].parameters.items()
+            if isinstance(parameter, Choice)
+        }
+        return {key: values for key, values in found.items() if values}
+
+    def _has(self, field: str, value: Value) -> bool:
+        if field.rpartition(".")[2] != "placement" or not isinstance(value, str):
+            return True
+        return Placement.model_validate(value).is_of(self._backbone_kind)
+
+    @cached_property
+    def _backbone_kind(self) -> str | None:
+        """Of the backbone that every trial has; None where ``run`` names none, which is refused with its other faults."""
+        try:
+            return backbone_class(self.run).kind
+        except (ConfigError, KeyError):
+            return None
 
 
 def _names(space: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -175,6 +175,10 @@ def _require_able(config: StudyConfig, run_settings: RunSettings, watcher: Watch
     Raises:
         ConfigError: see ``trainables.preflight``.
     """
+    for field, values in config.left_out().items():
+        watcher.say(
+            f"study '{config.name}': {field} is searched without {', '.join(map(str, values))}, which this backbone does not have."
+        )
     points = spanning_points(config)
     with watcher.begin(f"study {config.name}: checking data, backbone and method", None):
         found = refused_runs(points, run_settings)

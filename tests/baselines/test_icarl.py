@@ -109,6 +109,10 @@ def test_nearest_means(make_trainer: Make) -> None:
     assert torch.equal(found[1:], logits[1:])  # a learned class without exemplars, and one that is not learned
 
 
-def test_nearest_means_need_exemplars_of_every_class() -> None:
+def test_nearest_means_need_exemplars_of_every_class(make_trainer: Make) -> None:
+    with pytest.raises(
+        ConfigError, match=r"needs exemplars of every class, and a memory_size of 4 leaves 1 for the \d+ classes"
+    ):
+        make_trainer(IcarlConfig(rank=2, memory_size=4, herding="class", classifier="nearest_mean"))
     with pytest.raises(ConfigError, match="classifier nearest_mean needs exemplars of every class; set herding to class"):
         validate(RunConfig, {"benchmark": "mini-mtil", "method": {"name": "icarl", "classifier": "nearest_mean"}}, where="test")

@@ -55,6 +55,12 @@ def test_a_task_is_demonstrated_once_it_was_met() -> None:
     assert [texts(other, task) for task in (0, 1)] == [texts(learner, task) for task in (0, 1)]
 
 
+def test_more_demonstrations_than_any_window_holds_are_refused() -> None:
+    learner = MiniLMConfig().build(MiniTraceConfig(tasks=("FOMC", "NumGLUE-cm")).build(Path()), torch.device("cpu"))
+    with pytest.raises(ConfigError, match=r"icl: none of 100 demonstrations fits the window of \d+ tokens for FOMC"):
+        StreamTrainer(learner, IclConfig(demonstrations=100).build(), TrainingConfig(), RandomStreams(0))
+
+
 def test_demonstrations_of_both_kinds_are_refused() -> None:
     with pytest.raises(
         ConfigError, match="icl: puts demonstrations in front itself, and backbone.demonstrations is 3; set that to 0"

@@ -96,5 +96,5 @@ def test_full_inputs_leave_fewer_directions_and_say_so(make_trainer: Make) -> No
 
 
 def test_more_directions_than_inputs_are_refused(make_trainer: Make) -> None:
-    with pytest.raises(ConfigError, match=r"inflora: .* inputs, so there are no 500 directions in it; set method\.rank"):
+    with pytest.raises(ConfigError, match=r"method\.rank: .* inputs, so there are no 500 directions in it; set it to at most"):
         make_trainer(InfLoraConfig(rank=500))

@@ -98,5 +98,5 @@ def test_full_inputs_leave_fewer_directions_and_say_so(make_trainer: Make) -> No
     method.used[slot.name] = torch.eye(slot.in_features)
     with pytest.raises(SuiteError, match="keeplora: no direction is left to task 'digits' in any layer"):
         trainer.sample_steps(2, 1)
-    with pytest.raises(ConfigError, match=r"keeplora: .* inputs, so there are no 500 directions in it"):
+    with pytest.raises(ConfigError, match=r"method\.rank: .* inputs, so there are no 500 directions in it"):
         make_trainer(KeepLoraConfig(rank=500))

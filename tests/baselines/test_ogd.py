@@ -105,6 +105,7 @@ def test_old_answers_change_at_second_order_only(make_trainer: Make) -> None:
 
 def test_more_than_the_memory_holds_is_refused(make_trainer: Make) -> None:
     with pytest.raises(
-        ConfigError, match=r"ogd: \d+ gradients of [\d,]+ numbers each take .* GiB, and method\.memory_gib allows 0\.001"
+        ConfigError,
+        match=r"ogd: \d+ gradients of [\d,]+ numbers each take 0\.0\d*[1-9]\d* GiB, and method\.memory_gib allows 0\.0001",
     ):
-        make_trainer(OgdConfig(memory_gib=0.001))
+        make_trainer(OgdConfig(memory_gib=0.0001))

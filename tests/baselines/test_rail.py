@@ -132,9 +132,11 @@ def test_a_kernel_that_cannot_be_held_is_refused(make_trainer: Make) -> None:
         ConfigError, match=r"rail-dual: the kernel of the stream's [\d,]+ training images .* method\.memory_gib allows 1e-06"
     ):
         make_trainer(RailDualConfig(memory_gib=1e-6))
+    with pytest.raises(ConfigError, match=r"rail-primal: .* 65,536 x 65,536 numbers in fp64 takes 32 GiB, .* allows 16"):
+        make_trainer(RailPrimalConfig(width=65536))
 
 
 def test_texts_are_refused() -> None:
     learner = MiniLMConfig().build(MiniTraceConfig(tasks=("FOMC",)).build(Path()), torch.device("cpu"))
-    with pytest.raises(ConfigError, match="RailPrimal needs a CLIP, and the backbone is a language model"):
+    with pytest.raises(ConfigError, match="'rail-primal' needs a CLIP, and the backbone is a language model"):
         StreamTrainer(learner, RailPrimalConfig().build(), TrainingConfig(steps=1), RandomStreams(0))

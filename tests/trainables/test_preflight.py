@@ -12,9 +12,10 @@ import torch
 from suite.backbones.lm_network import MINI_LM
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError
+from suite.registry import SPACES
 from suite.workflows.comparing import compare
 from suite.workflows.progress import QUIET
-from suite.workflows.sweeping import sweep
+from suite.workflows.sweeping import study_config, sweep
 from trainables.assemble import assemble
 from trainables.preflight import refusals
 
@@ -23,7 +24,12 @@ TEXT = {"name": "mini-trace", "tasks": ["Py150", "NumGLUE-ds"]}
 LEVELS = {"benchmark": MINI, "method": {"name": "codyra", "kappa_levels": 9}, "training": {"steps": 4}}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (LEVELS, "4 steps for task 'faces' leave no room for 9 threshold levels"),
-    ({"benchmark": TEXT, "method": "rail-primal"}, "RailPrimal needs a CLIP, and the backbone is a language model"),
+    ({"benchmark": TEXT, "method": "rail-primal"}, "'rail-primal' needs a CLIP, and the backbone is a language model"),
+    ({"benchmark": MINI, "method": {"name": "replay", "inner": "icl"}}, "'icl' inside 'replay' needs a language model, and the backbone"),
+    ({"benchmark": TEXT, "method": "lwf-vr"}, "'lwf-vr' needs a CLIP"),
+    ({"benchmark": TEXT, "method": {"name": "replay", "inner": {"placement": "vision:qv"}}}, "lora: placement 'vision:qv' names an encoder"),
+    ({"benchmark": {**MINI, "domains": ["shapes", "faces", "digits"]}, "method": {"name": "replay", "memory_size": 2, "selection": "balanced"}}, "replay: a memory_size of 2"),
+    ({"benchmark": MINI, "method": {"name": "icarl", "memory_size": 1}}, "icarl: a memory_size of 1 in equal shares leaves none of 2 tasks"),
     ({"benchmark": MINI, "method": "lora", "backbone": "mini-lm"}, "benchmark 'mini-mtil' holds images"),
     ({"benchmark": TEXT, "method": "lora", "backbone": "mini-clip"}, "benchmark 'mini-trace' needs a language model"),
     ({"benchmark": MINI, "method": "lora", "training": {"per_task": {"shape": {"steps": 1}}}}, "'shape' is not a task"),
@@ -81,6 +87,21 @@ def test_methods_that_nobody_named_are_left_out_where_they_do_not_fit(tmp_path: 
     configs = [config_of({"benchmark": TEXT, "method": name}) for name in ("rail-primal", "lora")]
     run_settings = RunSettings(tmp_path, tmp_path)
     assert list(_able(configs, run_settings, QUIET, leaves_out=True)) == configs[1:]
-    assert "left out: mini-trace rail-primal seed 0: method: RailPrimal needs a CLIP" in caplog.text
-    with pytest.raises(ConfigError, match="RailPrimal needs a CLIP"):
+    assert "left out: mini-trace rail-primal seed 0: method: 'rail-primal' needs a CLIP" in caplog.text
+    with pytest.raises(ConfigError, match="'rail-primal' needs a CLIP"):
         _able(configs, run_settings, QUIET, leaves_out=False)
+
+
+def test_a_rank_that_no_layer_has_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    config = config_of({"benchmark": MINI, "method": {"name": "replay", "inner": {"name": "lora", "rank": 97}}})
+    with pytest.raises(ConfigError, match=r"method\.rank: vision\.0\.q has 96 inputs, .* at most 96"):
+        assemble(config, config.benchmark.build(tmp_path), torch.device("cpu"))
+
+
+def test_a_study_searches_placements_that_its_backbone_has() -> None:
+    texts, images = ({"name": "t", "run": {"benchmark": one}, "space": "treelora"} for one in ("mini-trace", "mini-xtail"))
+    searched = study_config(texts, where="sweep")
+    assert str(searched.search_space().parameters["method.placement"].text()) == "qv | qkvo | inout | qkvoinout"
+    assert "vision:qkvo" in searched.left_out()["method.placement"]
+    whole = study_config(images, where="sweep")
+    assert whole.left_out() == {} and whole.search_space().parameters == SPACES["treelora"].parameters
