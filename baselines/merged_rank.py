@@ -40,6 +40,8 @@ class MergedRankConfig(MethodConfig):
 
     @model_validator(mode="after")
     def _within_the_rank(self) -> MergedRankConfig:
+        if isinstance(self.merged_rank, str) and _is_number(self.merged_rank):
+            raise ValueError(f"merged_rank '{self.merged_rank}' is neither a finite number above 0 nor the folder of a run")
         if not isinstance(self.merged_rank, str) and self.merged_rank > self.rank:
             raise ValueError(f"merged_rank {self.merged_rank:g} exceeds rank {self.rank}, the parts there are")
         return self
@@ -88,6 +90,14 @@ class MergedRankConfig(MethodConfig):
                 f"{', '.join(tasks)}; name a run on this stream."
             )
         return [result.effective_rank for result in record.results[1:]]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def spread(mean: float, names: Sequence[str]) -> Ranks:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -36,6 +37,7 @@ Model = TypeVar("Model", bound=BaseModel)
 CONFIG = "config.yaml"  # a run's own, in its folder
 LONGEST_SHOWN = 80  # characters of a value in an error
 MOST_CLAUSES = 20  # wrong fields named in one error
+UNION_MEMBER = re.compile(r"^(constrained-)?(str|int|float|bool|path)$|^(literal|tuple|list|dict|function-\w+)\[")
 TAKES = {  # what Pydantic says in words of Python alone
     **dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type"), "takes a list, as in [a, b]"),
     **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), "takes fields, as in {field: value}"),
@@ -189,12 +191,35 @@ def validate(model: type[Model], fields: Mapping[str, Any], *, where: str) -> Mo
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        problems = error.errors(include_url=False)
-        clauses = [_clause(dict(problem), fields, model) for problem in problems[:MOST_CLAUSES]]
+        problems = _told_once([dict(problem) for problem in error.errors(include_url=False)])
+        clauses = [_clause(problem, fields, model) for problem in problems[:MOST_CLAUSES]]
         clauses += [f"and {len(problems) - MOST_CLAUSES} more"] if len(problems) > MOST_CLAUSES else []
         raise ConfigError(f"{where}: " + "; ".join(dict.fromkeys(clauses)) + ".") from None
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def _told_once(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One problem for a value that is none of several types, where Pydantic has one for each: a bound that it breaks, else all types."""
+    together: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for number, problem in enumerate(problems):
+        *place, last = problem["loc"] or ("",)
+        of_union = UNION_MEMBER.search(str(last)) is not None
+        together.setdefault((*place, "") if of_union else (*problem["loc"], number), []).append(problem)
+    found = []
+    for key, same in together.items():
+        if key[-1] == "":
+            bounds = [one for one in same if not str(one["type"]).endswith(("_type", "_parsing"))]
+            chosen = (bounds or same)[0]
+            wanted = dict.fromkeys(str(one["msg"]).removeprefix("Input should be ") for one in (bounds[:1] or same))
+            chosen |= {
+                "loc": key[:-1],
+                "msg": f"Input should be {' or '.join(wanted)}",
+                "type": chosen["type"] if bounds else "union",
+            }
+            same = [chosen]
+        found += same
+    return found
 
 
 def _clause(problem: dict[str, Any], fields: Mapping[str, Any], model: type[BaseModel]) -> str:

@@ -128,6 +128,18 @@ def test_bad_input_is_one_sentence(arguments: dict[str, Any], message: str) -> N
     assert str(error.value).endswith(".")
 
 
+def test_a_value_of_several_types_is_told_once() -> None:
+    told = {
+        -1: "method.merged_rank: input should be greater than 0 (is -1).",
+        float("nan"): "method.merged_rank: input should be a finite number (is nan).",
+        "nan": "merged_rank 'nan' is neither a finite number above 0 nor the folder of a run.",
+    }
+    for value, sentence in told.items():
+        with pytest.raises(ConfigError) as refused:
+            validate(RunConfig, {"benchmark": "mini-mtil", "method": {"name": "squeeze", "merged_rank": value}}, where="run")
+        assert str(refused.value).endswith(sentence) and str(refused.value).count(";") == 0
+
+
 def test_all_problems_come_together() -> None:
     with pytest.raises(ConfigError, match="method.rank.*training.lr"):
         run_config("mini-mtil", method="lora", seed=None, settings=["method.rank=0", "training.lr=0"])
