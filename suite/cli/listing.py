@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from suite.registration import Registry
 
 list_app = typer.Typer(
-    no_args_is_help=True, help="Show benchmarks, methods, spaces, placements, backbones, metrics, text scores and trackers."
+    no_args_is_help=True,
+    help="Show benchmarks, methods, spaces, placements, backbones, metrics, text scores, trackers and exporters.",
 )
 NameArgument = Annotated[str | None, typer.Argument(help="Show the fields of this one.")]
 
@@ -86,16 +87,18 @@ def spaces(name: NameArgument = None) -> None:
 
 
 @list_app.command()
-def trackers() -> None:
-    """Trackers by the beginning of their URI, for --tracking.
+def trackers(name: NameArgument = None) -> None:
+    """Trackers by the beginning of their URI, for --tracking, or one in full.
 
     Examples:
 
         codyra-suite list trackers
+
+        codyra-suite list trackers tensorboard
     """
     from suite.tracking.trackers import TRACKERS
 
-    _show(TRACKERS, None)
+    _show(TRACKERS, name)
 
 
 @list_app.command()
@@ -143,16 +146,31 @@ def metrics(name: NameArgument = None) -> None:
 
 
 @list_app.command()
-def scores() -> None:
-    """Scores of text answers, for the tasks of text-folders.
+def scores(name: NameArgument = None) -> None:
+    """Scores of text answers, for the tasks of text-folders, or one in full.
 
     Examples:
 
         codyra-suite list scores
+
+        codyra-suite list scores rouge-l
     """
     from suite.benchmarks.text_scores import TEXT_SCORES
 
-    _show(TEXT_SCORES, None)
+    _show(TEXT_SCORES, name)
+
+
+@list_app.command()
+def exporters() -> None:
+    """Formats of export.
+
+    Examples:
+
+        codyra-suite list exporters
+    """
+    from suite.workflows.exporting import FORMATS
+
+    _print(("format", "what it is"), FORMATS.items())
 
 
 def _show(registry: Registry[Any], name: str | None) -> None:
@@ -165,6 +183,11 @@ def _show(registry: Registry[Any], name: str | None) -> None:
             typer.echo(reason)
         return
     config = registry[name]
+    if not hasattr(config, "model_fields"):  # chosen by its name alone
+        typer.echo(f"{name}: {registry.entries[name].summary}")
+        described = getattr(config, "function", config).__doc__
+        typer.echo(cleandoc(described) if described else "It has no fields.")
+        return
     typer.echo(cleandoc(config.__doc__ or ""))
     fields = [(key, _default(info), _range(info)) for key, info in config.model_fields.items() if key != "name"]
     _print(("field", "default", "type and range"), fields)

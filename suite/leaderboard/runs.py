@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from suite.counting import counted
-from suite.errors import ConfigError, DamagedRun, DataError
+from suite.errors import ConfigError, DamagedRun, DataError, nearest
 from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Record, setting_text
-from suite.tracking.tracker import Tracker
+from suite.runs.store import RunStore
+from suite.tracking.tracker import RunFolders, Tracker
 from suite.tracking.trackers import tracker_for
 
 Loader = Callable[[int | None], Mapping[Key, Scores]]
@@ -64,6 +65,13 @@ class RunSet:
         )
 
 
+def stored_runs(filters: Mapping[str, str | None], out: Path) -> RunSet:
+    """``load_runs`` for a caller who looks into the folders below ``out`` and at no tracker."""
+    given = {name: value for name, value in filters.items() if value is not None}
+    nothing = f"{RunStore(out).place} holds no run; give the folder that the runs were written to as out"
+    return _kept(RunFolders("none", out), given, where="runs", nothing=nothing)
+
+
 def load_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path) -> RunSet:
     """The runs that match ``filters`` (names as in ``FILTERS``; None = not filtered).
 
@@ -76,10 +84,10 @@ def load_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path
     """
     given = {name: value for name, value in filters.items() if value is not None}
     with closing(tracker_for(tracking, out)) as tracker:
-        return _kept(tracker, given)
+        return _kept(tracker, given, where="leaderboard")
 
 
-def _kept(tracker: Tracker, given: Mapping[str, str]) -> RunSet:
+def _kept(tracker: Tracker, given: Mapping[str, str], *, where: str, nothing: str | None = None) -> RunSet:
     runs = _runs(tracker, {name: value for name, value in given.items() if name in ASKED_OF_TRACKER})
     kept = [record for record in runs.records if all(_matches(record, name, value) for name, value in given.items())]
     if kept:
@@ -88,14 +96,22 @@ def _kept(tracker: Tracker, given: Mapping[str, str]) -> RunSet:
     everything = every.records
     if not everything and every.unreadable:
         raise DataError(
-            f"leaderboard: none of the {counted(len(every.unreadable), 'run')} here can be read; the first one: {every.unreadable[0]}"
+            f"{where}: none of the {counted(len(every.unreadable), 'run')} here can be read; the first one: {every.unreadable[0]}"
         )
     if not everything:
-        raise ConfigError(f"leaderboard: {tracker.nothing_stored}.")
+        raise ConfigError(f"{where}: {nothing or tracker.nothing_stored}.")
     alone = {name: sum(_matches(record, name, value) for record in everything) for name, value in given.items()}
     shown = " and ".join(f"{name} = '{value}'" for name, value in given.items())
     counts = ", ".join(f"{name} alone leaves {count}" for name, count in alone.items())
-    raise ConfigError(f"leaderboard: no run matches {shown} ({counts} of {len(everything)}); leave a filter out.")
+    near = [found for name, value in given.items() if not alone[name] and (found := nearest(value, _values(everything, name)))]
+    hint = f" (nearest: {', '.join(map(repr, near))})" if near else ""
+    raise ConfigError(f"{where}: no run matches {shown} ({counts} of {len(everything)}); leave a filter out{hint}.")
+
+
+def _values(records: Sequence[Record], name: str) -> set[str]:
+    """What a filter could have asked for."""
+    found = [FILTERS[name](record) for record in records]
+    return {text for value in found for text in ([value] if isinstance(value, str) else value)}
 
 
 def _matches(record: Record, name: str, value: str) -> bool:

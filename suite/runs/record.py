@@ -144,7 +144,7 @@ class Record(BaseModel):
         import pandas as pd
 
         matrices = {"test": self.test, "validation": self.validation}
-        if split not in matrices:
+        if str(split) not in matrices:  # whatever it is
             raise unknown_name("split", str(split), matrices, where="matrix")
         cells = matrices[split]
         after = pd.Index(["nothing", *self.tasks][: len(cells)], name="after")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from suite.errors import ConfigError
 from suite.loggers import kept, quieted
 from suite.proxies import proxy_of, reach_directly, without_password
-from suite.tracking.mlflow_place import artifact_place, database_file, follow_move
+from suite.tracking.mlflow_place import artifact_place, database_file, follow_move, require_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,9 +39,11 @@ def connect(uri: str) -> MlflowClient:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     reach_directly(uri)
+    if (database := database_file(uri)) is not None:
+        require_database(database)
     if _is_database(uri):
         _open_database(uri)
-    if (database := database_file(uri)) is not None:
+    if database is not None:
         follow_move(database, EXPERIMENT)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException

@@ -6,12 +6,17 @@ new ones to where it used to be.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
+
+from suite.errors import ConfigError
+from suite.proxies import without_password
 
 SQLITE = "sqlite:///"
+HEADER = b"SQLite format 3\0"  # of every database file
 ARTIFACTS = "mlartifacts"
 BUSY_SECONDS = 20.0
 
@@ -25,6 +30,43 @@ def database_file(uri: str) -> Path | None:
     """The same from the root on."""
     file = named_file(uri)
     return None if file is None else file.resolve()
+
+
+def require_place(uri: str) -> None:
+    """Refuse a URI under which nothing would be kept.
+
+    Raises:
+        ConfigError: of SQLite without a file, or of a server without a host.
+    """
+    scheme = uri.partition(":")[0].partition("+")[0]
+    if scheme == "sqlite" and (not re.match(r"sqlite(\+\w+)?:///[^?]", uri) or ":memory:" in uri or "mode=memory" in uri):
+        raise ConfigError(
+            f"tracking '{uri}': names no file that would be kept; write sqlite:///FILE, e.g. sqlite:///mlflow.db."
+        )
+    if scheme in ("http", "https") and not _host(uri):
+        raise ConfigError(f"tracking '{without_password(uri)}': names no server; write {scheme}://HOST:PORT.")
+
+
+def _host(uri: str) -> str | None:
+    try:
+        return urlsplit(uri).hostname
+    except ValueError:
+        return None
+
+
+def require_database(file: Path) -> None:
+    """Refuse a file that holds something else: SQLite would take a short one for an empty database and write over it.
+
+    Raises:
+        ConfigError: the file is there, holds something, and is no SQLite database.
+    """
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(len(HEADER))
+    except OSError:  # it is not there yet; what else is wrong with it, the database's driver says
+        return
+    if head and head != HEADER:
+        raise ConfigError(f"tracking '{SQLITE}{file}': the file is not a database and is left as it is; name another file.")
 
 
 def artifact_place(database: Path) -> str:

@@ -19,7 +19,7 @@ from suite.runs.store import RunStore
 from suite.tracking.mlflow_client import EXPERIMENT, connect, experiment_id, is_away, quiet_mlflow, quoted, reason_of
 from suite.tracking.mlflow_entries import STORED, STUDY, flat_params, metrics, millis, run_tags, study_tags
 from suite.tracking.mlflow_file import MlflowFile
-from suite.tracking.mlflow_place import database_file, named_file
+from suite.tracking.mlflow_place import database_file, named_file, require_place
 from suite.tracking.mlflow_reader import read_runs
 from suite.tracking.spool import Spool
 from suite.tracking.tracker import Target, TrackedRun, Tracker
@@ -45,6 +45,7 @@ class MlflowTracker(Tracker):
     usable = "a database that you may write or the http://HOST:PORT of an MLflow server"
 
     def __init__(self, uri: str, out: Path) -> None:
+        require_place(uri)
         super().__init__(uri, out)
         self._lock = Spool.of(out, self.name).folder / ".lock"
         self._client: MlflowClient | None = None

@@ -30,11 +30,6 @@ class Spool:
         """The notes of one kind of tracker; what waits for MLflow is nothing that TensorBoard could take in its place."""
         return cls(out / PLACE / tracker)
 
-    @classmethod
-    def all(cls, out: Path) -> list[Spool]:
-        """The notes of every kind of tracker that an output folder ever had."""
-        return [cls(folder) for folder in sorted((out / PLACE).glob("*/"))]
-
     def runs(self) -> list[str]:
         """Ids of the runs that wait."""
         return _names(self.folder)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from suite.errors import ConfigError
 from suite.runs.store import RunStore
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Tracker(ABC):
     library behind it raises; ``is_away`` and ``reason_of`` say what that means. Nothing is retried or kept back here.
 
     Args:
-        uri: as the user wrote it, beginning with the scheme that chose this class.
+        uri: as the user wrote it, beginning with the scheme that chose this class; ``__init__`` raises ConfigError for one that names
+            no place.
         out: folder of the runs; ``RunStore(out)`` has their files.
 
     Attributes:
@@ -144,6 +146,11 @@ class RunFolders(Tracker):
     name = "none"
     usable = "an MLflow"
     takes_files = False
+
+    def __init__(self, uri: str, out: Path) -> None:
+        if uri != "none":
+            raise ConfigError(f"tracking '{uri}': 'none' takes nothing behind it; write none to log nothing.")
+        super().__init__(uri, out)
 
     def check(self) -> None:
         """Every run folder is checked by whoever writes to it."""

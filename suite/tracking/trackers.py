@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from suite.errors import ConfigError
 from suite.files import sqlite_uri
 from suite.registration import Entry, Registry
 from suite.tracking.tracker import Tracker
@@ -53,9 +54,11 @@ def tracker_for(uri: str | None, out: Path) -> Tracker:
     """The tracker of a URI, None = the default one; nothing is opened yet.
 
     Raises:
-        ConfigError: as ``tracker_class`` says.
+        ConfigError: as ``tracker_class`` says, or the URI names no place.
     """
-    uri = uri or default_uri()
+    if uri == "":
+        raise ConfigError("tracking '': names no tracker; leave it out for sqlite:///mlflow.db, or write none to log nothing.")
+    uri = default_uri() if uri is None else uri
     return tracker_class(uri)(uri, out)
 
 

@@ -131,7 +131,7 @@ def carry_runs(
 
             run_settings.on_record, run_settings.on_end = on_record, on_end
             is_whole = run_all(source, run_settings)
-        say_waiting(run_settings.out, watcher)
+        say_waiting(delivery.tracker, watcher)
         attach_run_pictures(delivery, store.records(sorted(stored)), run_settings.out)
     if not is_whole:
         raise KeyboardInterrupt

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from safetensors.torch import load_file
 
@@ -21,7 +23,13 @@ from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.restoring import RestoredRun, differing_examples, restore
 from trainables.checkpoint import Checkpoints
 
-FORMATS = ("open_clip", "hf", "peft")
+FORMATS: Mapping[str, str] = MappingProxyType(
+    {
+        "open_clip": "the merged weights of a CLIP in one file for open_clip",
+        "hf": "a merged language model as a folder for transformers",
+        "peft": "a language model's updates as one adapter folder per task for peft",
+    }
+)
 
 
 @dataclass(frozen=True)

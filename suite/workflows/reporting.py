@@ -10,6 +10,7 @@ from suite import __version__
 from suite.files import write_output
 from suite.leaderboard.report import report_html
 from suite.leaderboard.runs import load_runs
+from suite.tracking.trackers import tracker_for
 from suite.workflows.arguments import PathGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.importance import importances
 from suite.workflows.places import OUT, folder_named, output_file
@@ -55,7 +56,7 @@ def report(
         SuiteError: nothing is stored, or the filters leave nothing.
     """
     file = output_file(to)
-    say_waiting(folder_named(out), watcher)
+    say_waiting(tracker_for(tracking, folder_named(out)), watcher)
     runs = load_runs(
         tracking, {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, folder_named(out)
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from suite.errors import ConfigError
 from suite.signals import CTRL_C_CODE
-from suite.tracking.trackers import tracker_class, tracker_entry
+from suite.tracking.trackers import tracker_entry, tracker_for
 from suite.tuning import submission
 from suite.tuning.outside_packages import outside_entries, outside_files
 from suite.tuning.study_config import StudyConfig
@@ -91,7 +91,7 @@ def _check_places(study: StudyConfig, file: Path, tracking: str | None) -> None:
         raise ConfigError(
             f"{file}: warm_start.study: '{study.warm_start.study}' is relative; give the folder's full path on the cluster."
         )
-    place = tracker_class(tracking).local_place(tracking) if tracking else None
+    place = None if tracking is None else tracker_for(tracking, Path()).local_place(tracking)
     if tracking and place is not None and not place.is_absolute():
         raise ConfigError(
             f"--tracking: '{tracking}' is a relative place, lost with the job; write the full path as the cluster sees it, such as "

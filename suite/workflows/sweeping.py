@@ -163,7 +163,7 @@ def run_study(
                 delivery.end_study(config.name, finished=is_whole)
         study = study_of(source)
         attach_study(delivery, study, run_settings.out)
-    say_waiting(run_settings.out, watcher)
+    say_waiting(delivery.tracker, watcher)
     if not is_whole:
         raise SweepInterrupted(study)
     return study

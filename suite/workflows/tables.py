@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from suite.errors import ConfigError
 from suite.leaderboard.ledger import LEDGERS, with_published
 from suite.leaderboard.ranking import board
-from suite.leaderboard.runs import Loader, RunSet, load_runs
+from suite.leaderboard.runs import Loader, RunSet, load_runs, stored_runs
 from suite.runs.record import Record
 from suite.runs.store import OpenRun, RunStore
+from suite.tracking.trackers import tracker_for
 from suite.workflows.arguments import PathGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.places import OUT, folder_named
 from suite.workflows.progress import QUIET
@@ -40,7 +41,7 @@ def runs(
     Raises:
         SuiteError: there is no run, or none that matches; the message says which filter leaves none.
     """
-    found = load_runs("none", {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, folder_named(out))
+    found = stored_runs({"benchmark": benchmark, "method": method, "setting": setting, "study": study}, folder_named(out))
     say_unreadable(found.unreadable, watcher)
     store = RunStore(folder_named(out))
     return [OpenRun(record, store.folder(record.run_id)) for record in found.records]
@@ -79,7 +80,7 @@ def leaderboard(
     Raises:
         SuiteError: nothing is stored, or the filters leave nothing.
     """
-    say_waiting(folder_named(out), watcher)
+    say_waiting(tracker_for(tracking, folder_named(out)), watcher)
     filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
     found = _shown_runs(tracking, filters, folder_named(out), is_optional=published and benchmark in LEDGERS)
     frame = board(
@@ -117,7 +118,7 @@ def reproduction(
     from suite.leaderboard.reproduction import RECOMPUTED, reproduction_frame
     from suite.leaderboard.table import leaderboard_frame
 
-    say_waiting(folder_named(out), watcher)
+    say_waiting(tracker_for(tracking, folder_named(out)), watcher)
     if benchmark is not None and benchmark not in LEDGERS:
         raise ConfigError(f"leaderboard: no published numbers for '{benchmark}'; there are some for {', '.join(LEDGERS)}.")
     filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}

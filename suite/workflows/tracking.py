@@ -15,6 +15,7 @@ from suite.tracking.spool import Spool
 if TYPE_CHECKING:
     from suite.runs.record import Record
     from suite.tracking.delivery import Delivery
+    from suite.tracking.tracker import Tracker
     from suite.workflows.progress import Watcher
 
 SHOWN = 3
@@ -64,14 +65,13 @@ def track(records: Sequence[Record], delivery: Delivery, watcher: Watcher) -> No
     for record in records:
         delivery.log_run(record)
     attach_run_pictures(delivery, records, out)
-    say_waiting(out, watcher)
+    say_waiting(delivery.tracker, watcher)
 
 
-def say_waiting(out: Path, watcher: Watcher) -> None:
-    """One line per tracker about what it has not taken yet; silent when there is nothing."""
-    for spool in Spool.all(out):
-        if (sentence := spool.sentence()) is not None:
-            watcher.say(sentence)
+def say_waiting(tracker: Tracker, watcher: Watcher) -> None:
+    """One line about what ``tracker`` has not taken yet, silent when there is nothing; no other could take it."""
+    if (sentence := Spool.of(tracker.out, tracker.name).sentence()) is not None:
+        watcher.say(sentence)
 
 
 def say_unreadable(sentences: Sequence[str], watcher: Watcher) -> None:

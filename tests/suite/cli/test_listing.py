@@ -24,3 +24,17 @@ def test_defaults_and_ranges_of_image_folders() -> None:
     assert rows["domains"] == "null tuple of str or null"
     assert rows["templates"] == "[a photo of a {}.] tuple of str, min_length 1"
     assert rows["cached"] == "false bool"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("trackers", "tensorboard"), "Event files below one folder"),
+        (("trackers", "none"), "nothing is logged"),
+        (("scores", "rouge-l"), "longest common subsequence"),
+        (("exporters",), "one adapter folder per task for peft"),
+    ],
+)
+def test_one_of_what_has_no_fields_is_described(words: tuple[str, ...], said: str) -> None:
+    done = CliRunner().invoke(app, ["list", *words])
+    assert (done.exit_code, said in done.stdout) == (0, True), done.output

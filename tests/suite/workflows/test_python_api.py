@@ -114,7 +114,7 @@ def test_a_run_is_silent_and_tells_its_watcher(place: Path, capfd: pytest.Captur
     )
     assert (fresh.was_found, again.was_found, again.record) == (False, True, fresh.record)
     assert again.outcomes().keys() == fresh.outcomes().keys() != set()
-    assert watcher.began == ["mini-mtil zero-shot"]
+    assert watcher.began == ["opening the tracker", "mini-mtil zero-shot"]
     assert {-1, 0, 1} <= set(watcher.units)
     assert capfd.readouterr() == ("", "")
 
@@ -137,6 +137,8 @@ def test_tables_are_frames_with_the_documented_columns(place: Path) -> None:
     for split in ("validaton", 3, ["test"]):  # gave validation numbers
         with pytest.raises(SuiteError, match="is not a split; use one of test, validation"):
             found.record.matrix(split)  # type: ignore[arg-type]
+    with pytest.raises(SuiteError, match=r"^runs: no run matches benchmark = 'mini-mitl' .* \(nearest: 'mini-mtil'\)"):
+        suite.runs(out=place / "out", benchmark="mini-mitl")
     board = suite.leaderboard(out=place / "out", tracking="none")
     assert {"benchmark", "setting", "method", "zscl.last", "zscl.last std", "n", "seeds", "wall_seconds", "runs"} <= set(
         board.columns
@@ -183,7 +185,7 @@ def test_what_cannot_be_read_goes_to_the_watcher_or_the_log(
             "'none' is not a",
         ),
         (lambda out: suite.plan({"name": "n"}, out=out), "sweep: "),
-        (lambda out: suite.runs(out=out), "holds no run"),
+        (lambda out: suite.runs(out=out), "^runs: .* holds no run; give the folder that the runs were written to as out"),
         (lambda out: suite.leaderboard(out=out, tracking="none"), "holds no run"),
         (
             lambda out: suite.reproduction(benchmark="mini-mtil", out=out, tracking="none"),
