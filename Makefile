@@ -39,7 +39,8 @@ test: setup ## The tests: at most 10 minutes on 2 cores.
 	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not gpu"
 
 test-slow: setup ## The slow tests: killed processes, whole commands, packaging.
-	@$(BIN)/python -m pytest -m "slow and not gpu"
+	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "slow and not gpu" tests/conformance
+	@$(BIN)/python -m pytest -m "slow and not gpu" --ignore=tests/conformance
 
 test-gpu: setup ## The tests that need a CUDA device; they skip without one.
 	@$(BIN)/python -m pytest -m gpu
