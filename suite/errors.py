@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pickle import UnpicklingError
+from traceback import extract_tb
 from typing import TypeVar
 
 Found = TypeVar("Found")
@@ -41,6 +42,13 @@ def library_reason(error: Exception) -> str:
         return "the file is empty or cut short"
     words = " ".join(str(error).split()).partition(". ")[0]
     return words[:200] if len(words.split()) > 1 else f"{type(error).__name__} {words}".strip()
+
+
+def raised(error: BaseException) -> str:
+    """What was raised and by which line, in the words of a traceback's end: ``NameError: name 'x' is not defined (a.py:3, in loss)``."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    frames = extract_tb(error.__traceback__)
+    return f"{said} ({frames[-1].filename}:{frames[-1].lineno}, in {frames[-1].name})" if frames else said
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:

@@ -11,6 +11,7 @@ from suite.benchmarks.stream import Stream
 from suite.data.references import find_references
 from suite.lowrank.layer import require_ranks
 from suite.randomness import RandomStreams
+from trainables.faults import built_method, named_faults
 from trainables.needs import check_placements
 from trainables.precision import set_arithmetic
 from trainables.stream_trainer import StepListener, StreamTrainer
@@ -29,11 +30,13 @@ def assemble(
 ) -> StreamTrainer:
     """A trainer over a fresh network, with the process's arithmetic set as the config says; nothing is trained yet."""
     set_arithmetic(config.training, device)  # before the first product
-    learner = config.backbone.build(stream, device)
-    if config.references is not None:
-        learner.use_references(find_references(Path(config.references.folder).expanduser()))
-    check_placements(config.method, learner.kind)
-    trainer = StreamTrainer(learner, config.method.build(), config.training, RandomStreams(config.seed), on_step, group)
+    with named_faults(config):
+        learner = config.backbone.build(stream, device)
+        if config.references is not None:
+            learner.use_references(find_references(Path(config.references.folder).expanduser()))
+        check_placements(config.method, learner.kind)
+        method = built_method(config.method)
+        trainer = StreamTrainer(learner, method, config.training, RandomStreams(config.seed), on_step, group)
     for part in config.method.with_parts_inside():
         require_ranks(getattr(part, "rank", 0), trainer.method.slots)
     return trainer

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 from suite.errors import ConfigError, unknown_name
 from suite.lowrank.placement import Placement
 from suite.method_titles import INNER
 from suite.parts import MethodConfig, TrainingConfig
 from suite.registry import METHODS
-from trainables.method import Method
+from trainables.faults import named
+from trainables.method import Method, Need
 
 BACKBONE_KINDS = {"clip": "a CLIP", "lm": "a language model"}
 
@@ -25,6 +27,13 @@ def check_needs(method: Method, kind: str, training: TrainingConfig, tasks: Sequ
         UnfitMethod: the method needs another kind of backbone or a reference set.
         ConfigError: ``training.per_task`` names no task.
     """
+    unknown = sorted(map(str, set(method.needs) - set(get_args(Need))))
+    if unknown or not BACKBONE_KINDS.keys() & method.needs:
+        declared = f"the unknown need '{unknown[0]}'" if unknown else "no kind of backbone"
+        raise ConfigError(
+            f"{named(method)}: declares {declared} in needs; {' and '.join(BACKBONE_KINDS)} are the kinds of backbone, 'references' is a "
+            "reference set; correct the method."
+        )
     if kind not in method.needs:
         inner, name = _culprit(method, lambda one: kind not in one.needs)
         wanted = " or ".join(BACKBONE_KINDS[need] for need in sorted(inner.needs) if need in BACKBONE_KINDS)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from suite.backbones.learner import Batch
-from trainables.faults import checked_loss
+from suite.errors import SuiteError
+from trainables.faults import checked_loss, named
 from trainables.method import Method, Step, TaskContext
 from trainables.precision import autocast
 
@@ -39,6 +40,7 @@ def run_passes(
             loss.backward()
             return outputs[0].loss.detach() * weight
 
-        total += method.backward(batches, run)
-    assert step is not None, f"{type(method).__name__}.backward ran no pass"
+        total += checked_loss(method, method.backward(batches, run), "backward")
+    if step is None:
+        raise SuiteError(f"{named(method)}: backward() ran no pass; correct the method.")
     return total, step

@@ -31,7 +31,7 @@ def set_arithmetic(training: TrainingConfig, device: torch.device) -> None:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a whole write
 
 
-def explained(error: RuntimeError) -> Exception:
+def explained(error: Exception) -> Exception:
     """``error``, or what to do about it where torch has no kernel of fixed order."""
     reason, found, _ = str(error).partition(" does not have a deterministic implementation")
     if not found and WORKSPACE not in reason:

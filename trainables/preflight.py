@@ -12,6 +12,7 @@ from suite.config import RunConfig, validate
 from suite.data.references import find_references
 from suite.errors import SuiteError
 from trainables.budget import step_count
+from trainables.faults import built_method, named_faults
 from trainables.needs import UnfitMethod, check_needs, check_placements
 
 
@@ -52,7 +53,8 @@ def refusals(runs: Sequence[Mapping[str, Any]], data_root: Path) -> list[Refusal
 
 def _stream(config: RunConfig, data_root: Path) -> Stream | SuiteError:
     try:
-        return config.benchmark.build(data_root)
+        with named_faults(config):
+            return config.benchmark.build(data_root)
     except SuiteError as error:
         return error
 
@@ -61,15 +63,17 @@ def _refused(config: RunConfig, stream: Stream | SuiteError) -> SuiteError | Non
     if isinstance(stream, SuiteError):
         return stream
     try:
-        method = config.method.build()
+        with named_faults(config):
+            method = built_method(config.method)
         if config.references is not None:
             find_references(Path(config.references.folder).expanduser())
         if config.backbone.kind is not None:
             has_references = config.references is not None
             check_needs(method, config.backbone.kind, config.training, stream.task_names, references=has_references)
             check_placements(config.method, config.backbone.kind)
-        config.backbone.check(stream)
-        method.check_budget(stream.task_names, [step_count(config.training, task) for task in stream.tasks])
+        with named_faults(config):
+            config.backbone.check(stream)
+            method.check_budget(stream.task_names, [step_count(config.training, task) for task in stream.tasks])
     except SuiteError as error:
         return error
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from suite.backbones.text_embeddings import EmbedsTexts
 from suite.benchmarks.stream import Stream
 from suite.config import RunConfig
 from suite.data.examples import SPLITS
-from suite.errors import DamagedRun, TrainingDiverged
+from suite.errors import DamagedRun, SuiteError, TrainingDiverged, raised
 from suite.hardware import hardware
 from suite.hashing import text_hash
 from suite.runs.identity import outside_versions, run_code, run_id
@@ -26,6 +26,7 @@ from suite.runs.store import OpenRun, RunStore
 from trainables.assemble import assemble
 from trainables.checkpoint import Checkpoints
 from trainables.device import choose_device
+from trainables.faults import named_faults, with_its_package
 from trainables.precision import explained
 from trainables.row_zero import require_published, row_zero_folder, zero_shot_row
 from trainables.stream_trainer import EVALUATED, StepListener, StreamTrainer, TaskReport
@@ -92,7 +93,8 @@ def prepare(config: RunConfig, run_context: RunContext) -> PreparedRun:
     Raises:
         DataError: the data is not what the benchmark needs.
     """
-    stream = config.benchmark.build(run_context.data_root)
+    with named_faults(config):
+        stream = config.benchmark.build(run_context.data_root)
     name = run_id(config, stream.fingerprint())
     return PreparedRun(config, stream, name, RunStore(run_context.out))
 
@@ -193,16 +195,14 @@ class _Run:
             if self.record.status != "finished":
                 self._end("stopped")
             raise
-        except KeyboardInterrupt:  # maybe between two files: only what the stored record says is whole
-            if self.run_context.group.leads and self.store.open(self.prepared.run_id) is not None:
-                self.store.mark(self.prepared.run_id, "stopped", "interrupted")
+        except KeyboardInterrupt:  # maybe between two files
+            self._mark("stopped", "interrupted")
             raise
         except TrainingDiverged as error:
             return self._end("failed", str(error))
-        except RuntimeError as error:
-            if (found := explained(error)) is error:
-                raise
-            raise found from None
+        except Exception as error:
+            self._broke(told := with_its_package(explained(error), config))
+            raise told from (None if told is error else error)
 
     def _resumed(self, found: OpenRun, trainer: StreamTrainer) -> Record | None:
         """The stored record down to its last whole task; None when its outcomes or answers cannot be gone on with."""
@@ -298,6 +298,17 @@ class _Run:
 
     def _report(self, row: int) -> Report:
         return Report(self.prepared.run_id, row, len(self.prepared.stream), self.record)
+
+    def _broke(self, error: Exception) -> None:
+        """Whatever was raised, the record says so; where the disk is full the error is told all the same."""
+        with suppress(OSError, SuiteError):
+            self._mark("failed", str(error) if isinstance(error, SuiteError) else raised(error))
+            self.mirror.push(self.folder)
+
+    def _mark(self, status: Status, reason: str) -> None:
+        """Only what the stored record says is whole."""
+        if self.run_context.group.leads and self.store.open(self.prepared.run_id) is not None:
+            self.store.mark(self.prepared.run_id, status, reason)
 
     def _end(self, status: Status, reason: str | None = None) -> Record:
         if self.run_context.group.leads:

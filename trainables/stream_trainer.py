@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.backbones.learner import Batch, Learner, Outcomes
+from suite.backbones.learner import Learner, Outcomes, Output
 from suite.benchmarks.stream import Stream
 from suite.cost_meter import CostMeter
 from suite.data.buckets import epoch_after_epoch
@@ -25,7 +25,7 @@ from trainables.batch_feed import BatchFeed, HostReader, own_stream
 from trainables.budget import learning_rate, step_count
 from trainables.captured_step import StepRunner, TaskStep
 from trainables.checkpoint import optimizer_tensors, restore_optimizer
-from trainables.faults import checked_facts
+from trainables.faults import checked_batches, checked_facts, checked_scores, checked_steps
 from trainables.method import Method, TaskContext
 from trainables.needs import check_needs
 from trainables.passes import Pass
@@ -85,7 +85,7 @@ class StreamTrainer:
         self.learner.plain = self.plain
         self.learner.label_smoothing = self.training.label_smoothing
         self.learner.before_forward = self.method.before_forward
-        self.learner.answer = self.method.answer
+        self.learner.answer = self._answer
         self.method.attach(self.learner, self.random)
         steps = [self.step_count(index) for index in range(len(self.stream))]
         self.method.check_budget(self.stream.task_names, steps)
@@ -117,7 +117,7 @@ class StreamTrainer:
         self.journal.add(self.method.added)
         self.method.added.clear()
         outcomes = self._evaluate(meter, index + 1)
-        facts = checked_facts(self.method)
+        facts = checked_facts(self.method, self.learner.slots)
         result = TaskResult(
             row=index + 1,
             task=context.task.name,
@@ -135,7 +135,7 @@ class StreamTrainer:
         """The first ``count`` steps of a task, ended as after its last one: for forecasts and measurements, not for results."""
         self.learner.begin_task(index)
         context = self.context(index)
-        if not self.method.steps(context):
+        if not self._steps(context):
             return Sample([0.0] * count, 0.0)
         seconds: list[float] = []
         with own_stream(self.learner.device):
@@ -173,7 +173,7 @@ class StreamTrainer:
 
     def _train(self, context: TaskContext, meter: CostMeter) -> tuple[float | None, dict[str, Any]]:
         """A task from its beginning to its end; returns the mean task loss over the last tenth of its steps and how they were run."""
-        count = self.method.steps(context)
+        count = self._steps(context)
         if count is None:
             return None, {}
         with own_stream(self.learner.device):
@@ -220,10 +220,16 @@ class StreamTrainer:
         passes = []
         for some in rows.split(self.training.micro_batch_size or len(rows)):
             current = self.learner.batch(torch.full_like(some, context.index), some, self.random["augment"])
-            whole: list[Batch] = [current, *self.method.extra_batches(context, current)]
+            whole = [current, *checked_batches(self.method, self.method.extra_batches(context, current))]
             batches, weight = self.group.share(whole)
             passes.append(Pass(batches, weight * len(some) / len(rows)))
         return passes
+
+    def _answer(self, output: Output, classes: Tensor) -> Tensor:
+        return checked_scores(self.method, self.method.answer(output, classes), len(output.features), len(classes))
+
+    def _steps(self, context: TaskContext) -> int | None:
+        return checked_steps(self.method, self.method.steps(context))
 
     def _look(self, context: TaskContext, index: int, loss: Tensor) -> None:
         value = float(loss)
@@ -253,4 +259,4 @@ class StreamTrainer:
         return outcomes
 
     def _never_changes(self) -> bool:
-        return self.method.steps(self.context(0)) is None
+        return self._steps(self.context(0)) is None

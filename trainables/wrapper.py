@@ -19,6 +19,7 @@ from suite.method_titles import INNER, USUAL_INNER
 from suite.parts import MethodConfig, named_fields, validated_part
 from suite.randomness import RandomStreams
 from suite.registry import METHODS
+from trainables.faults import built_method, checked_batches, checked_facts, checked_loss
 from trainables.method import Method, MethodFacts, Need, ParameterGroup, RunPass, Step, TaskContext
 
 KINDS: frozenset[Need] = frozenset({"clip", "lm"})
@@ -57,7 +58,7 @@ class Wrapper(Method):
 
     def __init__(self, config: WrapperConfig) -> None:
         super().__init__()
-        self.inner: Method = config.inner.build()
+        self.inner = built_method(config.inner)
         self.needs = self._needs(config)
         self.decision = "batch" if "batch" in (self.decision, self.inner.decision) else "sample"
         self.task_id_at_test = self.task_id_at_test or self.inner.task_id_at_test
@@ -95,7 +96,8 @@ class Wrapper(Method):
         return []
 
     def extra_batches(self, context: TaskContext, current: Batch) -> list[Batch]:
-        inner, own = self.inner.extra_batches(context, current), self.own_batches(context, current)
+        inner = checked_batches(self.inner, self.inner.extra_batches(context, current))
+        own = self.own_batches(context, current)
         self._own = len(own)
         return [*inner, *own]
 
@@ -114,7 +116,7 @@ class Wrapper(Method):
 
     def loss(self, step: Step) -> Tensor:
         inner, own = self._split(step)
-        total, term = self.inner.loss(inner), self.term(inner, own)
+        total, term = checked_loss(self.inner, self.inner.loss(inner)), self.term(inner, own)
         return total if term is None else total + term
 
     def backward(self, batches: list[Batch], run: RunPass) -> Tensor:
@@ -162,5 +164,5 @@ class Wrapper(Method):
         return 0
 
     def facts(self) -> MethodFacts:
-        found = self.inner.facts()
+        found = checked_facts(self.inner)
         return replace(found, carried_bytes=found.carried_bytes + self.own_bytes())

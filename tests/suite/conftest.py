@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-from suite.benchmarks.text_scores import TEXT_SCORES
-from suite.metrics.conventions import METRICS
-from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES
-from suite.runs import import_closure
-from suite.runs.identity import code_hash
-from suite.tracking.trackers import TRACKERS
 
 
 def _load_trees() -> ModuleType:
@@ -70,39 +62,3 @@ def show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         return re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
 
     return lines
-
-
-@pytest.fixture
-def forgotten() -> Iterator[Callable[[], None]]:
-    """Call it to make this process see outside packages as a new process would; done once more after the test."""
-
-    def forget() -> None:
-        importlib.invalidate_caches()
-        for table in (METHODS, BENCHMARKS, BACKBONES, SPACES, METRICS, TEXT_SCORES, TRACKERS):
-            vars(table).pop("_found", None)
-        for name in [name for name in sys.modules if name.partition(".")[0] in ("outsider", "besides")]:
-            del sys.modules[name]
-        for memory in (code_hash, import_closure._places, import_closure._is_followed, import_closure._libraries):
-            memory.cache_clear()
-
-    yield forget
-    forget()
-
-
-@pytest.fixture
-def installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgotten: Callable[[], None]
-) -> Callable[[dict[str, str]], Path]:
-    """``installed({name: text})``: outside packages on the path of this process; returns their folder."""
-
-    def install(files: dict[str, str]) -> Path:
-        site = tmp_path / "installed"
-        for name, text in files.items():
-            (site / name).parent.mkdir(parents=True, exist_ok=True)
-            (site / name).write_text(text)
-        monkeypatch.syspath_prepend(str(site))
-        monkeypatch.setattr(sys, "dont_write_bytecode", True)
-        forgotten()
-        return site
-
-    return install
