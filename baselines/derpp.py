@@ -71,6 +71,7 @@ class Derpp(Wrapper):
     """
 
     extra_data = "stored examples"
+    other_weights = True  # those that gave the stored answers
 
     def __init__(self, config: DerppConfig) -> None:
         super().__init__(config)

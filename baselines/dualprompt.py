@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from suite.backbones.learner import Learner
+from suite.backbones.learner import Learner, Output
 from suite.backbones.token_sites import is_continued, token_site, words
 from suite.lowrank.layer import Part
 from suite.parts import MethodConfig
@@ -107,27 +107,29 @@ class DualPrompt(Method):
         self.learner.make_room(self.config.general + self.config.expert)
         self.site.parts[PART] = self.prompts
 
-    def before_forward(self, inputs: Mapping[str, Tensor], *, training: bool) -> None:
+    def before_forward(self, inputs: Mapping[str, Tensor], *, training: bool) -> Tensor | None:
         if not len(self.prompts.keys) or is_continued(inputs):
-            return
+            return None
         self.prompts.enabled = training or self.finished > 0
         if not self.prompts.enabled:
-            return
+            return None
         with self.learner.without(PART):
-            self._query = self.learner.query(inputs)
+            query = self.learner.query(inputs)
         if training:
-            self.prompts.chosen = torch.full_like(self._query[:, 0], len(self.prompts.keys) - 1, dtype=torch.int64)
+            self.prompts.chosen = torch.full_like(query[:, 0], len(self.prompts.keys) - 1, dtype=torch.int64)
         else:
-            self.prompts.chosen = self.prompts.closeness(self._query, slice(self.finished)).argmax(dim=1)
+            self.prompts.chosen = self.prompts.closeness(query, slice(self.finished)).argmax(dim=1)
+        return query
 
     def loss(self, step: Step) -> Tensor:
         if not self.config.pull:
             return step.outputs[0].loss
-        return step.outputs[0].loss - self.config.pull * self.agreement()
+        return step.outputs[0].loss - self.config.pull * self.agreement(step.outputs[0])
 
-    def agreement(self) -> Tensor:
-        """Mean cosine of the last pass's rows with the newest key; a scalar with gradients for that key."""
-        return self.prompts.closeness(self._query, slice(-1, None)).mean()
+    def agreement(self, output: Output) -> Tensor:
+        """Mean cosine of a pass's rows with the newest key; a scalar with gradients for that key."""
+        assert output.asked is not None
+        return self.prompts.closeness(output.asked, slice(-1, None)).mean()
 
     def end_task(self, context: TaskContext) -> None:
         trainable = count_parameters(self.parameter_groups())

@@ -22,8 +22,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from baselines.gradients import dot, gradient, some_rows
+from baselines.gradients import dot, some_rows
 from baselines.memory import REFERENCE_BYTES, label_space
+from suite.backbones.learner import Batch
 from suite.parts import MethodConfig
 from trainables.method import Step, TaskContext
 from trainables.wrapper import Wrapper, WrapperConfig
@@ -96,7 +97,21 @@ class GradientMemory(Wrapper):
         assert self.context is not None
         learner, views = self.context.learner, self.context.random["memory-views"]
         batch = learner.batch(items[:, 0], items[:, 1], views, label_space(self.context, "protocol"))
-        return gradient(learner, batch, parameters)
+        held = [p for group in self.parameter_groups() for p in group.parameters]
+        kept = [p.grad for p in held]
+        for p in held:
+            p.grad = None
+
+        def run(batches: list[Batch]) -> Tensor:
+            loss = learner.forward(batches[0]).loss
+            loss.backward()
+            return loss.detach()
+
+        self.innermost.backward([batch], run)  # some parameters stand in no graph and get their gradients there
+        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        for p, own in zip(held, kept, strict=True):
+            p.grad = own
+        return found
 
     def end_task(self, context: TaskContext) -> None:
         super().end_task(context)

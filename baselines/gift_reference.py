@@ -29,7 +29,7 @@ from suite.backbones.learner import Batch, Learner, Output
 from suite.errors import ConfigError
 from suite.parts import MethodConfig
 from suite.randomness import RandomStreams
-from trainables.method import Need, Step, TaskContext
+from trainables.method import Method, Need, Step, TaskContext
 from trainables.wrapper import Wrapper, WrapperConfig
 
 CAPTIONS = "captions"  # input of a reference batch: the tokens of its pictures' captions
@@ -70,10 +70,16 @@ class GiftReference(Wrapper):
 
     kinds: frozenset[Need] = frozenset({"clip", "references"})
     extra_data = "reference pairs"
+    other_weights = True
 
     def __init__(self, config: GiftReferenceConfig) -> None:
         super().__init__(config)
         self.config = config
+        if config.anchor and config.uses_pairs and type(self.innermost).backward is not Method.backward:
+            raise ConfigError(
+                f"gift-reference: {type(self.innermost).__name__} makes gradients in its own way, in which the anchor cannot be weighed; "
+                "set method.anchor=0 or choose another inner method."
+            )
         self.teacher: Teacher | None = None
         self.start: list[tuple[nn.Parameter, Tensor]] = []
 

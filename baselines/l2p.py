@@ -22,7 +22,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from suite.backbones.learner import Learner
+from suite.backbones.learner import Learner, Output
 from suite.backbones.token_sites import is_continued, token_site, words
 from suite.lowrank.prompts import PromptPool
 from suite.parts import MethodConfig
@@ -85,22 +85,23 @@ class L2P(Method):
         self.learner.make_room(self.config.top * self.config.length)
         self.site.parts[PART] = self.pool
 
-    def before_forward(self, inputs: Mapping[str, Tensor], *, training: bool) -> None:
+    def before_forward(self, inputs: Mapping[str, Tensor], *, training: bool) -> Tensor | None:
         if PART not in self.site.parts or is_continued(inputs):
-            return
+            return None
         with self.learner.without(PART):
-            self._query = self.learner.query(inputs)
-        self.pool.chosen = self.pool.closeness(self._query).topk(self.config.top, dim=1).indices
+            query = self.learner.query(inputs)
+        self.pool.chosen = self.pool.closeness(query).topk(self.config.top, dim=1).indices
+        return query
 
     def loss(self, step: Step) -> Tensor:
         if not self.config.pull:
             return step.outputs[0].loss
-        return step.outputs[0].loss - self.config.pull * self.agreement()
+        return step.outputs[0].loss - self.config.pull * self.agreement(step.outputs[0])
 
-    def agreement(self) -> Tensor:
-        """Mean over the last pass's rows of their cosines with the chosen keys, summed; a scalar with gradients for keys."""
-        close = self.pool.closeness(self._query).gather(1, self.pool.chosen)
-        return close.sum(dim=1).mean()
+    def agreement(self, output: Output) -> Tensor:
+        """Mean over a pass's rows of their cosines with the chosen keys, summed; a scalar with gradients for keys."""
+        assert output.asked is not None
+        return self.pool.closeness(output.asked).topk(self.config.top, dim=1).values.sum(dim=1).mean()
 
     def end_task(self, context: TaskContext) -> None:
         carried = tensor_bytes(self.pool.parameters())

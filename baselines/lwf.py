@@ -57,12 +57,12 @@ class Lwf(Wrapper):
     """Carries nothing over a task boundary: the teacher is made anew from the network as each task begins."""
 
     capturable = True
+    other_weights = True
 
     def __init__(self, config: LwfConfig) -> None:
         super().__init__(config)
         self.config = config
         self.teacher: Teacher | None = None
-        self.index = 0
         self.texts = torch.empty(0)  # (texts, dim) as the teacher embeds them
         self.tokens: Tensor | None = None  # of the texts; None: they are the class prompts
 
@@ -74,7 +74,6 @@ class Lwf(Wrapper):
         super().begin_task(context)
         if not (self.config.weight or self.config.transposed_weight):
             return
-        self.index = context.index
         self.teacher = Teacher.before_steps(context.learner, self.inner)
         if context.learner.kind == "clip":
             with self.teacher.speaking():
@@ -86,7 +85,7 @@ class Lwf(Wrapper):
 
     def term(self, step: Step, own: Sequence[tuple[Batch, Output]]) -> Tensor | None:
         batch, output = step.batches[0], step.outputs[0]
-        if self.teacher is None or set(batch.tasks.tolist()) != {self.index}:
+        if self.teacher is None:
             return None
         learner, config = self.teacher.learner, self.config
         if learner.kind == "lm":

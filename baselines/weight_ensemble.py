@@ -50,6 +50,7 @@ class WeightEnsemble(Wrapper):
     """Snapshots are taken on the host between steps, so that the steps themselves stay as they are."""
 
     capturable = True
+    other_weights = True
 
     def __init__(self, config: WrapperConfig, every: int | None) -> None:
         super().__init__(config)

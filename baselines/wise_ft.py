@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -54,6 +53,7 @@ class WiseFt(Wrapper):
     """
 
     capturable = True
+    other_weights = True
 
     def __init__(self, config: WiseFtConfig) -> None:
         super().__init__(config)
@@ -72,7 +72,6 @@ class WiseFt(Wrapper):
         if self.move is not None:
             self.move.begun()
 
-    @torch.no_grad()
     def end_task(self, context: TaskContext) -> None:
         if self.move is None:
             super().end_task(context)

@@ -139,7 +139,8 @@ class Method(ABC):
     def steps(self, context: TaskContext) -> int | None:
         """Optimizer steps of the task: those of the budget, or 0 for a method that learns in ``begin_task`` and ``end_task`` alone.
 
-        None: the method never touches the network, so every row of its matrix is row 0 and nothing is measured again.
+        None: the method never touches the network, so every row of its matrix is row 0 and nothing is measured again. Asked after
+        ``attach``, before anything is measured.
         """
         return context.steps
 
@@ -157,9 +158,11 @@ class Method(ABC):
         """Asked right after ``before_step``: parameters that it has put elsewhere, whose optimizer state is to begin anew."""
         return ()
 
-    def before_forward(self, inputs: Mapping[str, Tensor], *, training: bool) -> None:
+    def before_forward(self, inputs: Mapping[str, Tensor], *, training: bool) -> Tensor | None:
         """Before the network sees ``inputs``, in training and at test time: choose parts or their coefficients example by example.
 
+        What ``loss`` needs of it is returned and found in the output of the same pass, as ``Output.asked``: other batches may pass the
+        network before the loss is taken.
         ``inputs`` hold ``pixels`` (n, 3, h, w), or ``input_ids`` and ``attention_mask`` (n, tokens), in training all of the batch's
         (``answer_ids`` among them, which ``Learner.query`` leaves out). When answers are generated
         they also hold ``example`` (n,), which prompt each row belongs to: the first call of a prompt brings all its tokens, the

@@ -64,7 +64,7 @@ class StreamTrainer:
         journal: what was merged so far; part of every checkpoint.
         plain: learn and evaluate by the plain reference instead of the fast ways.
         optimizer_state: tensors of the last optimizer when the method carries it over tasks.
-        row_zero: outcomes of row 0; a method that does not train repeats them instead of measuring the same network again.
+        row_zero: outcomes of row 0; a method that does not train (``never_changes``) repeats them instead of measuring the same network again.
     """
 
     learner: Learner
@@ -77,6 +77,7 @@ class StreamTrainer:
     journal: Journal = field(init=False)
     optimizer_state: dict[str, Tensor] = field(default_factory=dict)
     row_zero: Scores | None = None
+    never_changes: bool = field(init=False)
 
     def __post_init__(self) -> None:
         has_references = self.learner.references is not None
@@ -89,6 +90,7 @@ class StreamTrainer:
         self.method.attach(self.learner, self.random)
         steps = [self.step_count(index) for index in range(len(self.stream))]
         self.method.check_budget(self.stream.task_names, steps)
+        self.never_changes = self._steps(self.context(0)) is None
 
     @property
     def stream(self) -> Stream:
@@ -243,7 +245,7 @@ class StreamTrainer:
 
     def _evaluate(self, meter: CostMeter, tasks_done: int) -> Scores:
         judged = self.stream.judged_after(tasks_done)
-        if self.row_zero is not None and self._never_changes():
+        if self.row_zero is not None and self.never_changes:
             return {
                 split: [found[t] if t in judged else None for t in range(len(found))] for split, found in self.row_zero.items()
             }
@@ -257,6 +259,3 @@ class StreamTrainer:
                 outcomes[split] = [found.get(task) for task in range(len(self.stream))]
         meter.evaluate_seconds += time.perf_counter() - start
         return outcomes
-
-    def _never_changes(self) -> bool:
-        return self._steps(self.context(0)) is None

@@ -52,14 +52,23 @@ class Wrapper(Method):
 
     Attributes:
         kinds: backbones that the wrapper's own part can serve, and ``references`` where it needs them; ``needs`` is what both can.
+        other_weights: the wrapper speaks of the network with other weights (a mean, a teacher), so that all that ``inner`` learns has
+            to end in weights: it has to be ``mergeable``.
     """
 
     kinds: frozenset[Need] = KINDS
+    other_weights: bool = False
 
     def __init__(self, config: WrapperConfig) -> None:
         super().__init__()
         self.inner = built_method(config.inner)
-        self.needs = self._needs(config)
+        self._names = f"'{config.name}'", f"'{config.inner.name}'"
+        self.needs = self._needs()
+        if self.other_weights and not self.inner.mergeable:
+            raise ConfigError(
+                "method: {} compares or joins networks by their weights, and what {} learns is not in these alone; "
+                "choose an inner method that merges.".format(*self._names)
+            )
         self.decision = "batch" if "batch" in (self.decision, self.inner.decision) else "sample"
         self.task_id_at_test = self.task_id_at_test or self.inner.task_id_at_test
         self.extra_data = ", ".join(dict.fromkeys(filter(None, (self.extra_data, self.inner.extra_data))))
@@ -69,13 +78,20 @@ class Wrapper(Method):
         self.carry_optimizer = self.inner.carry_optimizer
         self._own = 0  # own batches of a step, the last ones
 
-    def _needs(self, config: WrapperConfig) -> frozenset[Need]:
+    def _needs(self) -> frozenset[Need]:
         both = self.kinds & self.inner.needs & KINDS
         if not both:
             raise ConfigError(
-                f"method: '{config.name}' and its inner method '{config.inner.name}' serve no backbone together; choose another inner method."
+                "method: {} and its inner method {} serve no backbone together; choose another inner method.".format(
+                    *self._names
+                )
             )
         return both | (self.kinds | self.inner.needs) - KINDS
+
+    @property
+    def innermost(self) -> Method:
+        """The method that is no wrapper."""
+        return self.inner.innermost if isinstance(self.inner, Wrapper) else self.inner
 
     def attach(self, learner: Learner, random: RandomStreams) -> None:
         self.inner.attach(learner, random)
@@ -86,7 +102,15 @@ class Wrapper(Method):
         self.inner.check_budget(tasks, steps)
 
     def steps(self, context: TaskContext) -> int | None:
-        return self.inner.steps(context)
+        """Refuses a method without steps: all that wrappers do, they do to steps and what these have learned."""
+        found = self.inner.steps(context)
+        if not found:
+            raise ConfigError(
+                "method: {} has nothing to do around {}, which takes no steps; choose another inner method.".format(
+                    *self._names
+                )
+            )
+        return found
 
     def begin_task(self, context: TaskContext) -> None:
         self.inner.begin_task(context)
@@ -107,8 +131,8 @@ class Wrapper(Method):
     def restarted(self) -> Sequence[nn.Parameter]:
         return self.inner.restarted()
 
-    def before_forward(self, inputs: Mapping[str, Tensor], *, training: bool) -> None:
-        self.inner.before_forward(inputs, training=training)
+    def before_forward(self, inputs: Mapping[str, Tensor], *, training: bool) -> Tensor | None:
+        return self.inner.before_forward(inputs, training=training)
 
     def term(self, step: Step, own: Sequence[tuple[Batch, Output]]) -> Tensor | None:
         """What is added to the inner method's loss, a scalar; ``step`` is as the inner method sees it, ``own`` are ``own_batches``."""

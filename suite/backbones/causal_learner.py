@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -194,8 +195,10 @@ class CausalLearner(OnSites, WithoutClasses):
     def forward(self, batch: Batch) -> Output:
         if not self.tower.training:
             self.tower.train()  # dropout of branches and gradient checkpointing; the backbone itself has no dropout
-        self.before_forward(batch.inputs, training=True)
-        inputs = dict(batch.inputs)
+        asked = self.before_forward(batch.inputs, training=True)
+        return replace(self._forward(dict(batch.inputs)), asked=asked)
+
+    def _forward(self, inputs: dict[str, Tensor]) -> Output:
         answers = inputs.pop("answer_ids")  # (n, window), the rest ignored
         inputs = with_tokens(self.network, self.tokens, inputs)
         self._seen = inputs["attention_mask"]

@@ -163,10 +163,10 @@ class ClipLearner(OnSites):
         return tuple(range(self.current + 1)) if batch.label_space == "seen" else _distinct(batch.tasks)
 
     def forward(self, batch: Batch) -> Output:
-        self.before_forward(batch.inputs, training=True)
+        asked = self.before_forward(batch.inputs, training=True)
         images = self.encode_images(batch.inputs["pixels"])
         if "labels" not in batch.inputs:
-            return Output(None, _no_classes, lambda: images)
+            return Output(None, _no_classes, lambda: images, asked)
         involved = self._involved(batch)
         space = self.prompts.label_space(involved)
         texts = self._train_texts(involved, space)
@@ -177,7 +177,7 @@ class ClipLearner(OnSites):
         loss = cross_entropy(logits, targets, self.label_smoothing)
         if len(involved) == 1 and self.config.text_to_image_loss and self._adapted("vision"):
             loss = loss + self._text_to_image(logits, targets, involved[0])
-        return Output(loss, lambda: logits, lambda: images)
+        return Output(loss, lambda: logits, lambda: images, asked)
 
     @property
     def query_width(self) -> int:

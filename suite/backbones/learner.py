@@ -63,11 +63,13 @@ class Output:
         task_loss: mean task loss, a scalar; None where the batch has no labels.
         compute_logits: the logits, which a loss over a large vocabulary does without.
         compute_features: what the network says of each row before it is compared with classes or words.
+        asked: what the method's ``before_forward`` returned for this pass.
     """
 
     task_loss: Tensor | None
     compute_logits: Callable[[], Tensor]
     compute_features: Callable[[], Tensor]
+    asked: Tensor | None = None
 
     @property
     def loss(self) -> Tensor:
@@ -108,7 +110,7 @@ class Outcomes:
 class BeforeForward(Protocol):
     """See ``Method.before_forward``."""
 
-    def __call__(self, inputs: Mapping[str, Tensor], *, training: bool) -> None: ...
+    def __call__(self, inputs: Mapping[str, Tensor], *, training: bool) -> Tensor | None: ...
 
 
 Answer = Callable[[Output, Tensor], Tensor]  # see ``Method.answer``

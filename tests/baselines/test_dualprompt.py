@@ -80,7 +80,7 @@ def test_the_pull_moves_the_newest_key_alone(make_trainer: Make) -> None:
     for parameter in method.prompts.parameters():
         parameter.grad = None
     output = trainer.learner.forward(next(trainer.learner.batches(0, "train", 6)))
-    (-method.agreement()).backward()
+    (-method.agreement(output)).backward()
     assert [key.grad is not None for key in method.prompts.keys] == [False, True]
     assert method.prompts.general.grad is None
     pulled = method.prompts.keys[1].grad.clone()

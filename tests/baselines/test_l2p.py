@@ -35,8 +35,8 @@ def test_each_row_gets_the_prompts_of_the_closest_keys(make_either: Make) -> Non
     assert torch.equal(method.pool.chosen, cosines.topk(2, dim=1).indices)
     assert method.pool.chosen[3, 0] == 0
     wanted = cosines.topk(2, dim=1).values.sum() / 6
-    assert float(method.agreement()) == pytest.approx(float(wanted), abs=1e-5)
-    (-0.5 * method.agreement()).backward()
+    assert float(method.agreement(output)) == pytest.approx(float(wanted), abs=1e-5)
+    (-0.5 * method.agreement(output)).backward()
     pulled = method.pool.keys.grad
     assert method.pool.prompts.grad is None
     assert float(pulled.abs().max()) > 1e-5
@@ -71,11 +71,11 @@ def test_pull_brings_keys_to_what_chooses_them(make_trainer: Make) -> None:
     for pull in (1.0, 0.0):
         trainer = make_trainer(L2PConfig(pool=5, length=1, top=2, pull=pull), lr=0.05)
         method, batch = begun(trainer)
-        trainer.learner.forward(batch)
-        before, keys = float(method.agreement()), method.pool.keys.detach().clone()
+        output = trainer.learner.forward(batch)
+        before, keys = float(method.agreement(output)), method.pool.keys.detach().clone()
         trainer.sample_steps(0, 6)
-        trainer.learner.forward(batch)
-        assert (float(method.agreement()) > before + 0.05) == (pull > 0)
+        output = trainer.learner.forward(batch)
+        assert (float(method.agreement(output)) > before + 0.05) == (pull > 0)
         assert torch.equal(keys, method.pool.keys) == (pull == 0)
 
 

@@ -25,7 +25,7 @@ def test_a_bf16_run_is_judged_in_bf16(make_config: Callable[..., RunConfig], run
     [
         ("l2p", r" \(prompts\)"),
         ({"name": "rail-primal", "width": 8}, ""),
-        ({"name": "lwf", "inner": {"name": "icarl", "herding": "class", "classifier": "nearest_mean"}}, ""),
+        ({"name": "replay", "inner": {"name": "icarl", "herding": "class", "classifier": "nearest_mean"}}, ""),
     ],
 )
 def test_what_stands_beside_the_weights_is_refused(method: str | dict[str, Any], beside: str, tmp_path: Path) -> None:
