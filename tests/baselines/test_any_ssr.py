@@ -61,6 +61,7 @@ def test_the_router_is_the_joint_ridge(make_either: Make) -> None:
         sent = torch.cat([(trainer.learner.query(b.inputs, layers=1).double() @ wanted).argmax(dim=1) for b in batches])
         right.append(float((sent == task).double().mean()))
     assert method.facts().chosen["router_accuracy"] == pytest.approx(sum(right) / 2, abs=1e-4)
+    assert set(method.facts().effective_rank.values()) == {method.config.rank}  # after two tasks: an example passes one branch
     assert sum(right) / 2 > 0.6
 
 
