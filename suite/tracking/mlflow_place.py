@@ -66,7 +66,9 @@ def require_database(file: Path) -> None:
     except OSError:  # it is not there yet; what else is wrong with it, the database's driver says
         return
     if head and head != HEADER:
-        raise ConfigError(f"tracking '{SQLITE}{file}': the file is not a database and is left as it is; name another file.")
+        raise ConfigError(
+            f"tracking '{SQLITE}{file}': cannot be used (file is not a database) and is left as it is; name another file."
+        )
 
 
 def artifact_place(database: Path) -> str:

@@ -37,7 +37,7 @@ def test_a_uri_that_keeps_nothing_is_refused(uri: str, message: str, tmp_path: P
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_bytes(b"mine")  # SQLite took it for an empty database
-    with pytest.raises(ConfigError, match="is not a database and is left as it is"):
+    with pytest.raises(ConfigError, match=r"cannot be used \(file is not a database\) and is left as it is"):
         open_delivery(f"sqlite:///{file}", tmp_path / "out")
     assert file.read_bytes() == b"mine"
 
