@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from inspect import isclass
-from typing import Any, Generic, TypeVar
+from traceback import extract_tb
+from typing import Any, Generic, TypeVar, get_args
 
-from suite.errors import ConfigError, unknown_name
+from suite.errors import ConfigError, SuiteError, raised, unknown_name
 
 T = TypeVar("T")
 
@@ -64,6 +66,8 @@ class Registry(Generic[T]):
 
     Attributes:
         base: the class, as ``module:attribute``, that an object is an instance of, or with ``of_classes`` a subclass of.
+        are_named: objects say their own name, which must be that of their row.
+        owes: class attributes that every object must have.
     """
 
     kind: str
@@ -71,6 +75,8 @@ class Registry(Generic[T]):
     base: str
     own: Mapping[str, Entry] = field(repr=False)
     of_classes: bool = True
+    are_named: bool = False
+    owes: tuple[str, ...] = ()
 
     @cached_property
     def _found(self) -> tuple[dict[str, Entry], dict[str, str]]:
@@ -115,16 +121,48 @@ class Registry(Generic[T]):
         about = f"{self.kind} '{name}' of {entry.owner}"
         try:
             found = _object(entry)
-        except Exception as error:  # whatever a stranger's module does when it is imported
+        except BaseException as error:  # whatever a stranger's module does when it is imported, and be it to exit
+            if isinstance(error, KeyboardInterrupt) and not _raises(error):
+                raise
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise ConfigError(
                 f"{about}: '{entry.target}' cannot be imported ({reason}); correct or uninstall the package."
             ) from error
+        if (wrong := self._wrong(name, found)) is not None:
+            raise ConfigError(f"{about}: '{entry.target}' {wrong}; correct or uninstall the package.")
+        return found  # type: ignore[no-any-return]
+
+    def _wrong(self, name: str, found: Any) -> str | None:
+        """What an object of an outside package lacks to be a row of this table."""
         base = _imported(self.base)
         if not (isclass(found) and issubclass(found, base) if self.of_classes else isinstance(found, base)):
-            expected = f"a class derived from {base.__name__}" if self.of_classes else f"a {base.__name__}"
-            raise ConfigError(f"{about}: '{entry.target}' is not {expected}; correct or uninstall the package.")
-        return found  # type: ignore[no-any-return]
+            return f"is not {'a class derived from' if self.of_classes else 'a'} {base.__name__}"
+        lacking = [key for key in self.owes if not hasattr(found, key)] + sorted(getattr(found, "__abstractmethods__", ()))
+        if lacking:
+            return f"lacks {', '.join(lacking)}"
+        if self.are_named and name not in (own := _own_names(found)):
+            said = f"calls itself '{own[0]}'" if own else "has no name of its own"
+            return f"{said}, and its entry point is '{name}': both must be the same"
+        return None
+
+    @contextmanager
+    def named_faults(self, name: str) -> Iterator[None]:
+        """What the object ``name`` raises inside becomes one sentence with its package; the suite's own rows keep their traceback.
+
+        Raises:
+            SuiteError: an outside package's object raised.
+        """
+        try:
+            yield
+        except SuiteError:
+            raise
+        except Exception as error:
+            entry = self.entries[name]
+            if entry.package is None:
+                raise
+            raise SuiteError(
+                f"{self.kind} '{name}' of {entry.owner}: {raised(error)}; correct or uninstall the package."
+            ) from error
 
     def usable(self) -> tuple[list[str], list[str]]:
         """Names whose object can be had, and the sentence that says why for every other row of an outside package."""
@@ -158,3 +196,16 @@ def _object(entry: Entry) -> Any:
 def _imported(target: str) -> Any:
     module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)
+
+
+def _own_names(found: Any) -> list[str]:
+    """What an object says that it is called: a config's field ``name``, or an attribute."""
+    fields = getattr(found, "model_fields", None)
+    names = [getattr(found, "name", None)] if fields is None else [fields["name"].default, *get_args(fields["name"].annotation)]
+    return [name for name in names if isinstance(name, str)]
+
+
+def _raises(error: BaseException) -> bool:
+    """Whether a package's own line says ``raise``; Ctrl-C comes from a handler or in the middle of some other line."""
+    frames = extract_tb(error.__traceback__)
+    return bool(frames) and (frames[-1].line or "").startswith("raise ")

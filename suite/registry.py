@@ -84,6 +84,7 @@ METHODS: Registry[type[MethodConfig]] = Registry(
         "moram": Entry("baselines.moram:MoramConfig", "rank-1 memories of all tasks, chosen token by token by their own keys"),
         "treelora": Entry("baselines.treelora:TreeLoraConfig", "one carried LoRA, pulled towards a similar earlier task"),
     },
+    are_named=True,
 )
 
 BENCHMARKS: Registry[type[BenchmarkConfig]] = Registry(
@@ -106,6 +107,7 @@ BENCHMARKS: Registry[type[BenchmarkConfig]] = Registry(
         "standard-cl": Entry("suite.benchmarks.standard_cl:StandardCLConfig", "dbpedia, amazon, yahoo, agnews"),
         "text-folders": Entry("suite.benchmarks.text_folders:TextFoldersConfig", "your own <task>/{train,eval,test}.json"),
     },
+    are_named=True,
 )
 
 BACKBONES: Registry[type[BackboneConfig]] = Registry(
@@ -118,6 +120,7 @@ BACKBONES: Registry[type[BackboneConfig]] = Registry(
         "mini-lm": Entry("suite.backbones.causal_lm:MiniLMConfig", "shipped Llama of under half a million parameters"),
         "causal-lm": Entry("suite.backbones.causal_lm:CausalLMConfig", "any transformers causal LM, hub id or folder"),
     },
+    are_named=True,
 )
 
 SPACES: Registry[Space] = Registry(

@@ -250,11 +250,13 @@ def score(metric: str, convention: str, prediction: str, target: str, source: st
         source: the full prompt with its instruction.
 
     Raises:
-        SuiteError: unknown metric or convention, or an outside score that gives no number from 0 to 100.
+        SuiteError: unknown metric or convention, or an outside score that raises, or gives no number from 0 to 100.
     """
     if convention not in TEXT_CONVENTIONS:
         raise unknown_name("text convention", convention, TEXT_CONVENTIONS)
-    value = TEXT_SCORES[metric].function(convention, prediction, target, source)
+    function = TEXT_SCORES[metric].function
+    with TEXT_SCORES.named_faults(metric):
+        value = function(convention, prediction, target, source)
     if not isinstance(value, Real) or not 0 <= value <= 100:
         owner, answer = TEXT_SCORES.entries[metric].owner, " ".join(prediction.split())[:40]
         raise SuiteError(

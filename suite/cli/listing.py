@@ -205,10 +205,11 @@ def _usable(registry: Registry[Any], name: str) -> str:
     from suite.errors import ConfigError
 
     try:
-        registry.find(name)
+        found = registry.find(name)
     except ConfigError as error:
         return str(error)
-    return f"from {registry.entries[name].owner}"
+    said = cleandoc(found.__doc__ or "").partition("\n")[0] if isclass(found) else ""
+    return f"{said} (from {registry.entries[name].owner})" if said else f"from {registry.entries[name].owner}"
 
 
 def _default(info: FieldInfo) -> str:

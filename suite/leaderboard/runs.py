@@ -13,7 +13,7 @@ from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Record, setting_text
 from suite.runs.store import RunStore
 from suite.tracking.tracker import RunFolders, Tracker
-from suite.tracking.trackers import tracker_for
+from suite.tracking.trackers import tracker_faults, tracker_for
 
 Loader = Callable[[int | None], Mapping[Key, Scores]]
 # Option of the command line -> what it is compared with: in the setting the text must occur, of the studies one must be it.
@@ -83,7 +83,7 @@ def load_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path
         DataError: something is stored and none of it can be read.
     """
     given = {name: value for name, value in filters.items() if value is not None}
-    with closing(tracker_for(tracking, out)) as tracker:
+    with tracker_faults(tracking), closing(tracker_for(tracking, out)) as tracker:
         return _kept(tracker, given, where="leaderboard")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from types import MappingProxyType
 
-from suite.errors import UndefinedMetric, unknown_name
+from suite.errors import SuiteError, UndefinedMetric, unknown_name
 from suite.metrics import formulas
 from suite.metrics.matrix import AccuracyMatrix
 from suite.registration import Registry, RowsOf
@@ -125,7 +126,7 @@ _OWN = (
 
 TABLE: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _OWN})
 METRICS: Registry[Metric] = Registry(
-    "metric", "codyra_suite.metrics", f"{__name__}:Metric", RowsOf(f"{__name__}:TABLE"), of_classes=False
+    "metric", "codyra_suite.metrics", f"{__name__}:Metric", RowsOf(f"{__name__}:TABLE"), of_classes=False, are_named=True
 )
 
 CONVENTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -182,11 +183,19 @@ def compute(name: str, matrix: AccuracyMatrix) -> float:
     Raises:
         ConfigError: unknown name.
         UndefinedMetric: a needed cell was not measured, or too few tasks.
+        SuiteError: the metric of an outside package raises, or gives no number.
     """
+    function = metric(name).function
     try:
-        return metric(name).function(matrix)
+        with METRICS.named_faults(name):
+            value: object = function(matrix)
     except UndefinedMetric as reason:
         raise UndefinedMetric(f"{name}: {reason}") from None
+    if not isinstance(value, Real):
+        raise SuiteError(
+            f"metric '{name}' of {METRICS.entries[name].owner}: gives {value!r}, which is not a number; correct it."
+        )
+    return float(value)
 
 
 def compute_if_defined(name: str, matrix: AccuracyMatrix) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from suite.errors import ConfigError
@@ -28,6 +29,8 @@ TRACKERS: Registry[type[Tracker]] = Registry(  # by the scheme of a tracking URI
         ),
         "none": Entry("suite.tracking.tracker:RunFolders", "nothing is logged; tables are made from the run folders"),
     },
+    are_named=True,  # what waits for a tracker lies in a folder of its name
+    owes=("name", "usable"),
 )
 
 
@@ -60,6 +63,11 @@ def tracker_for(uri: str | None, out: Path) -> Tracker:
         raise ConfigError("tracking '': names no tracker; leave it out for sqlite:///mlflow.db, or write none to log nothing.")
     uri = default_uri() if uri is None else uri
     return tracker_class(uri)(uri, out)
+
+
+def tracker_faults(uri: str | None) -> AbstractContextManager[None]:
+    """Around calls that must succeed: what the tracker of an outside package raises becomes one sentence with the package."""
+    return TRACKERS.named_faults(_scheme(uri or default_uri()))
 
 
 def _scheme(uri: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from suite.config import RunConfig, apply_overrides, validate
-from suite.errors import UndefinedMetric
+from suite.errors import SuiteError
 from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView
 from suite.tuning.objectives import Objective
@@ -198,7 +198,7 @@ class StudyQueue:
             values = [_mean(objective, views) for objective in self.objectives]
             limits = self.config.constraints.items()
             violations = {name: limit.violation(_mean(Objective(name), views)) for name, limit in limits}
-        except UndefinedMetric as error:  # only training shows it: every masked cell is 0
+        except SuiteError as error:  # only training shows it: every masked cell is 0, or a metric breaks on what was measured
             self.store.tell(number, "FAIL", reason=str(error))
             return
         if not all(math.isfinite(value) for value in values):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from suite.benchmarks.text_scores import TEXT_SCORES
+from suite.benchmarks.text_scores import TEXT_SCORES, score
 from suite.cli.main import app
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError, SuiteError
@@ -17,6 +17,7 @@ from suite.metrics.conventions import METRICS, convention
 from suite.registration import Entry, Registry
 from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES
 from suite.runs.identity import run_code
+from suite.runs.validation_view import ValidationView
 from suite.tracking.trackers import TRACKERS
 from suite.tuning.objectives import Objective
 from trainables.run import RunContext, execute
@@ -28,13 +29,17 @@ BROKEN = {
     "outsider/__init__.py": "",
     "outsider/broken.py": "import no_such_library\n",
     "outsider/syntax.py": "def\n",
+    "outsider/exits.py": "import sys\nsys.exit(7)\n",
+    "outsider/stops.py": "raise KeyboardInterrupt\n",
+    "outsider/named.py": "from suite.parts import MethodConfig\nclass Nameless(MethodConfig):\n    pass\n",
     "outsider/other.py": "class C:\n    pass\nVALUE = 3\n",
     "outsider/one.py": FIXED.format("twice", "twice"),
     "outsider-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n",
     "outsider-1.0.dist-info/entry_points.txt": (
         "[codyra_suite.methods]\n"
         "broken = outsider.broken:C\nsyntax = outsider.syntax:C\nother = outsider.other:C\nvalue = outsider.other:VALUE\n"
-        "absent = outsider.other:Nothing\ntwice = outsider.one:C\nlora = outsider.one:C\n"
+        "absent = outsider.other:Nothing\nexits = outsider.exits:C\nstops = outsider.stops:C\nnameless = outsider.named:Nameless\n"
+        "called = outsider.one:C\ntwice = outsider.one:C\nlora = outsider.one:C\n"
         "[codyra_suite.spaces]\nstrange = outsider.other:C\n"
     ),
     "besides-2.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: besides\nVersion: 2.0\n",
@@ -76,6 +81,10 @@ def test_registry_imports_on_use() -> None:
         ("syntax", r"method 'syntax' of package 'outsider 1\.0': .* cannot be imported \(SyntaxError"),
         ("absent", r"method 'absent' of package 'outsider 1\.0': .* cannot be imported \(AttributeError"),
         ("other", r"method 'other' of package 'outsider 1\.0': 'outsider\.other:C' is not a class derived from MethodConfig"),
+        ("exits", r"method 'exits' of package 'outsider 1\.0': .* cannot be imported \(SystemExit: 7\)"),
+        ("stops", r"method 'stops' of package 'outsider 1\.0': .* cannot be imported \(KeyboardInterrupt"),
+        ("nameless", r"method 'nameless' of package 'outsider 1\.0': .* has no name of its own"),
+        ("called", r"method 'called' of package 'outsider 1\.0': .* calls itself 'twice', and its entry point is 'called'"),
         ("value", r"is not a class derived from MethodConfig"),
         ("twice", r"method 'twice' is added by package '(outsider 1\.0|besides 2\.0)' and by package '.*'; rename it"),
     ],
@@ -98,7 +107,7 @@ def test_it_stops_nobody_who_does_not_ask_for_it(installed: Callable[[dict[str, 
     )
     names, reasons = METHODS.usable()
     assert names == list(METHODS.own)
-    assert len(reasons) == 7
+    assert len(reasons) == 11
     shown = CliRunner().invoke(app, ["list", "methods"], env={"COLUMNS": "300"})
     assert shown.exit_code == 0
     for words in (
@@ -113,7 +122,10 @@ def test_it_stops_nobody_who_does_not_ask_for_it(installed: Callable[[dict[str, 
 MEASURE = """
 from suite.metrics.conventions import Metric
 FIRST = Metric("acme.first", lambda matrix: 7.0, True, "nowhere", "seven")
+TEXT = Metric("acme.text", lambda matrix: "seven", True, "nowhere", "seven")
+RAISES = Metric("acme.raises", lambda matrix: matrix.nothing, True, "nowhere", "seven")
 """
+VIEW = ValidationView("r", "finished", None, ("a", "b"), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], 0, None, 0, 0.0, 0)
 
 
 def test_an_outside_metric_is_an_objective_a_column_and_a_row_of_the_list(installed: Callable[[dict[str, str]], Path]) -> None:
@@ -124,11 +136,19 @@ def test_an_outside_metric_is_an_objective_a_column_and_a_row_of_the_list(instal
             "outsider-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n",
             "outsider-1.0.dist-info/entry_points.txt": (
                 "[codyra_suite.metrics]\nacme.first = outsider.measure:FIRST\nacme.broken = outsider.nothing:X\n"
+                "acme.text = outsider.measure:TEXT\nacme.raises = outsider.measure:RAISES\nacme.other = outsider.measure:FIRST\n"
                 "gem.bwt = outsider.measure:FIRST\n"
             ),
         }
     )
     assert Objective("acme.first").maximize
+    for name, said in (
+        ("text", "gives 'seven', which is not a number"),
+        ("raises", r"AttributeError: .* \(.*outsider/measure\.py:5, in <lambda>\)"),
+        ("other", "calls itself 'acme.first', and its entry point is 'acme.other'"),
+    ):
+        with pytest.raises(SuiteError, match=rf"metric 'acme\.{name}' of package 'outsider 1\.0': .*{said}"):
+            Objective(f"acme.{name}").require_defined(VIEW)
     assert METRICS["gem.bwt"].source != "nowhere"
     with pytest.raises(ConfigError, match="metric 'acme.broken' of package 'outsider 1.0': .* cannot be imported"):
         convention("acme")
@@ -180,6 +200,11 @@ def test_an_outside_text_score_judges_answers_and_is_part_of_the_run(
     first = execute(judged_by("ending"), run_context)
     assert (first.test[0], first.versions["outsider"]) == ([25.0], "1.0")
     assert run_code(judged_by("rouge-l")) != first.code_version
+    for body, said in (("nothing", r"NameError: .*rule\.py:2, in worth\)"), ("worth(1)", "TypeError: .*missing 1 required")):
+        (site / "outsider" / "rule.py").write_text(RULE.format(body))
+        forgotten()
+        with pytest.raises(SuiteError, match=rf"text score 'ending' of package 'outsider 1\.0': {said}"):
+            score("ending", "strict", "a", "b", "c")
     (site / "outsider" / "rule.py").write_text(RULE.format("float('nan')"))
     forgotten()
     assert run_code(judged_by("ending")) != first.code_version
@@ -199,3 +224,17 @@ def test_an_outside_text_score_that_cannot_be_used_is_named(installed: Callable[
     shown = CliRunner().invoke(app, ["list", "scores"], env={"COLUMNS": "300"})
     for words in ("rouge-l", "cannot be imported", "text score 'accuracy' is added by the suite and by package 'outsider 1.0'"):
         assert words in shown.output
+
+
+def test_the_list_says_what_an_outside_method_is(installed: Callable[[dict[str, str]], Path]) -> None:
+    described = FIXED.format("told", "told").replace("    name", '    """Half of every update."""\n    name')
+    installed(
+        {
+            "outsider/__init__.py": "",
+            "outsider/told.py": described,
+            "outsider-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n",
+            "outsider-1.0.dist-info/entry_points.txt": "[codyra_suite.methods]\ntold = outsider.told:C\n",
+        }
+    )
+    shown = CliRunner().invoke(app, ["list", "methods"], env={"COLUMNS": "300"}).output
+    assert "Half of every update. (from package 'outsider 1.0')" in shown

@@ -39,6 +39,21 @@ class Journal(Tracker):
 
     def close(self):
         (self.file.parent / "closed").touch()
+
+class Tabs(Tracker):
+    takes_files = False
+
+class Twin(Journal):
+    pass
+
+class Mute(Journal):
+    name = "mute"
+
+    def read_runs(self, fields, unreadable):
+        raise KeyError("nothing")
+
+    def close(self):
+        pass
 """
 OUTSIDER = {
     "outsider/__init__.py": "",
@@ -46,6 +61,7 @@ OUTSIDER = {
     "outsider-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n",
     "outsider-1.0.dist-info/entry_points.txt": (
         "[codyra_suite.trackers]\njournal = outsider.journal:Journal\nstrange = outsider.journal:Path\nnone = outsider.journal:Journal\n"
+        "tabs = outsider.journal:Tabs\ntwin = outsider.journal:Twin\nmute = outsider.journal:Mute\n"
     ),
 }
 
@@ -91,6 +107,7 @@ def test_none_logs_nothing_and_tables_read_the_run_folders(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["codyra-runs"]
     assert not {"spool", "figures"} & {path.name for path in (tmp_path / "codyra-runs").iterdir()}
     assert "zero-shot" in call("leaderboard", "--tracking", "none").stdout
+    assert "'nobody' is not a tracker" in str(call("leaderboard", "--tracking", "nobody:x").exception)
     missing = call("leaderboard", "--method", "lora", "--tracking", "none")
     assert "no run matches method = 'lora' (method alone leaves 0 of 1)" in str(missing.exception)
 
@@ -106,6 +123,13 @@ def test_an_outside_package_brings_its_own(installed: Callable[[dict[str, str]],
     assert "'outsider.journal:Path' is not a class derived from Tracker" in str(
         call(*QUICK, "--tracking", "strange:x").exception
     )
+    for scheme, said in (
+        ("tabs", "lacks name, usable, check, log_run, log_study"),
+        ("twin", "calls itself 'journal', and its entry point is 'twin'"),
+        ("mute", "KeyError: 'nothing' ("),
+    ):
+        told = str(call("leaderboard", "--tracking", f"{scheme}:x").exception)
+        assert told.startswith(f"tracker '{scheme}' of package 'outsider 1.0': ") and said in told
     listed = CliRunner().invoke(app, ["list", "trackers"], env={"COLUMNS": "300"}).stdout
     assert (
         "from package 'outsider 1.0'" in listed
