@@ -80,6 +80,10 @@ class Derpp(Wrapper):
         self.answers: dict[Row, Tensor] = {}
         self.ids: dict[Row, Tensor] = {}
 
+    def check_budget(self, tasks: Sequence[str], steps: Sequence[int]) -> None:
+        super().check_budget(tasks, steps)
+        self.memory.require_room(len(tasks), self.config.name)
+
     def attach(self, learner: Learner, random: RandomStreams) -> None:
         super().attach(learner, random)
         self.learner = learner
