@@ -107,7 +107,9 @@ class GiftReference(Wrapper):
         pairs = context.references
         assert pairs is not None
         count = max(1, round(len(current) * self.config.reference_share))
-        rows = torch.randperm(len(pairs), generator=context.random["references"])[:count]  # a pair twice would contradict itself
+        rows = torch.randperm(len(pairs), generator=context.random["references"])[
+            :count
+        ]  # a pair twice would contradict itself
         batch = pairs.batch(rows)
         return [replace(batch, inputs={**batch.inputs, CAPTIONS: pairs.texts[rows.to(pairs.texts.device)]})]
 

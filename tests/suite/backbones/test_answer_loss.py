@@ -27,7 +27,7 @@ from suite.lowrank.layer import fresh_branch
     share=st.floats(0, 0.9),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_values_and_gradients_are_torchs(rows: int, width: int, vocabulary: int, at_once: int, share: float, seed: int) -> None:
     g = torch.Generator().manual_seed(seed)
     weight = torch.randn(vocabulary, width, generator=g)

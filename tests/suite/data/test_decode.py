@@ -23,7 +23,7 @@ def photo(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(small).resize((width, height), Image.Resampling.BILINEAR)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([16, 33, 64]))
 def test_centre_is_the_papers_test_transform(width: int, height: int, size: int) -> None:
     image = photo(width, height)
