@@ -80,6 +80,8 @@ class IcarlConfig(MethodConfig):
     def degenerate_settings(self) -> Sequence[tuple[MethodConfig, Mapping[str, Any]]]:
         plain = {"name": "lora", "rank": self.rank, "placement": self.placement, "between": "stack"}
         no_terms = self.model_copy(update={"weight": 0.0, "exemplar_weight": 0.0})
+        if self.classifier == "nearest_mean":  # which cannot do without exemplars, and answers otherwise than a LoRA
+            return []
         return [(self.model_copy(update={"memory_size": 0}), plain), (no_terms, plain)]
 
     def build(self) -> Icarl:

@@ -65,12 +65,12 @@ class Icl(Method):
         self.learner = learner
         count, tasks = self.config.demonstrations, range(len(learner.stream))
         learner.demonstrate(count, tasks)
-        without = [learner.stream.tasks[task].name for task in tasks if not learner.texts.demonstration_rows(task)]
+        fits = any(learner.texts.demonstration_rows(task) for task in tasks)  # the record notes how many fit, task by task
         learner.demonstrate(0, tasks)
-        if without:
+        if not fits:
             raise ConfigError(
-                f"icl: none of {count} demonstrations fits the window of {learner.texts.encoder.prompt_window} tokens for "
-                f"{', '.join(without)}; set a smaller method.demonstrations, or a larger backbone.max_prompt_tokens."
+                f"icl: none of {count} demonstrations fits the window of {learner.texts.encoder.prompt_window} tokens for any task; "
+                "set a smaller method.demonstrations, or a larger backbone.max_prompt_tokens."
             )
 
     def steps(self, context: TaskContext) -> int:
