@@ -71,7 +71,7 @@ def test_the_page_is_made_without_tracking(shop: Path, terminal: ModuleType) -> 
     page = terminal.run_in_terminal(terminal.suite("report", "--tracking", "none", "--out", "page.html"), shop)
     (shop / "away.db").rename(shop / "mlflow.db")
     page.require_whole()
-    assert "1 runs" in page.text and "lora" in (shop / "page.html").read_text()
+    assert "1 run" in page.text and "lora" in (shop / "page.html").read_text()
 
 
 def test_a_sweep_that_nobody_takes_is_one_sentence(tmp_path: Path, terminal: ModuleType) -> None:

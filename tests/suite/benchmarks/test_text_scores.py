@@ -145,7 +145,7 @@ def test_bad_input_is_refused() -> None:
         score("rougeL", "trace", "a", "a", "")
     with pytest.raises(SuiteError, match="nearest: 'treelora'"):
         score("sari", "treelorra", "a", "a", "")
-    with pytest.raises(SuiteError, match="2 predictions, 1 targets, 1 sources"):
+    with pytest.raises(SuiteError, match="2 predictions, 1 target, 1 source;"):
         score_examples("accuracy", "trace", ["a", "b"], ["a"], [""])
     with pytest.raises(SuiteError, match="at least one example"):
         score_examples("accuracy", "trace", [], [], [])

@@ -119,7 +119,7 @@ def test_cache_says_its_size_first_then_builds_and_checks(tmp_path: Path, trees:
     assert "all checksums are right." in said
     pixels = next(image_cache.rglob("*test*/pixels.u8"))
     pixels.write_bytes(b"\0" + pixels.read_bytes()[1:] if pixels.read_bytes()[:1] != b"\0" else b"\1" + pixels.read_bytes()[1:])
-    with pytest.raises(DataError, match="1 chunks are damaged, the first from"):
+    with pytest.raises(DataError, match="1 chunk is damaged, the first from"):
         call(*common, "--check")
     call(*common, "--rebuild", "--check")
 

@@ -116,7 +116,7 @@ def far_label(split: Rows) -> str:
 
 def chosen_on_test(split: Rows) -> str:
     split["val"].append(split["test"][0])
-    return "lists 1 images in two of train, validation and test"
+    return "lists 1 image in two of train, validation and test"
 
 
 def twice(split: Rows) -> str:

@@ -297,7 +297,7 @@ def test_what_cannot_be_read_is_named(finished: tuple[Record, Path], delivery: D
     artifacts = tracker.out.parent / "mlartifacts"
     artifacts.rename(tracker.out.parent / "moved")
     with pytest.raises(
-        DataError, match="none of the 1 runs here can be read; the first one: MLflow run .* there is no record.json at file:"
+        DataError, match="none of the 1 run here can be read; the first one: MLflow run .* there is no record.json at file:"
     ):
         load_runs(tracker.uri, {}, tracker.out)
     other = finished[0].model_copy(update={"run_id": "other"})
