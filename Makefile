@@ -12,6 +12,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3.14 python3 python,\
 	$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(name))))
 
+# Slow tests that only compute, method by method; the others start Ray, servers and whole commands, one at a time.
+BY_METHOD := tests/conformance tests/trainables/test_captured_step.py tests/trainables/test_step_on_the_device.py
+
 .PHONY: help setup demo test test-slow test-gpu lint format lock docs-figures clean
 
 help: ## Show this list.
@@ -39,8 +42,8 @@ test: setup ## The tests: at most 10 minutes on 2 cores.
 	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not gpu"
 
 test-slow: setup ## The slow tests: killed processes, whole commands, packaging.
-	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "slow and not gpu" tests/conformance
-	@$(BIN)/python -m pytest -m "slow and not gpu" --ignore=tests/conformance
+	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "slow and not gpu" $(BY_METHOD)
+	@$(BIN)/python -m pytest -m "slow and not gpu" $(BY_METHOD:%=--ignore=%)
 
 test-gpu: setup ## The tests that need a CUDA device; they skip without one.
 	@$(BIN)/python -m pytest -m gpu

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,15 @@ from trainables.method import Method
 from trainables.stream_trainer import StreamTrainer
 from trainables.wrapper import Wrapper
 
+SHOWN = ("codyra", "finetune", "lora", "olora", "replay")
 FIELDS: dict[str, dict[str, Any]] = {
     "codyra": {"kappa_levels": 3},
     "ewc": {"fisher_examples": 4},
     "ewclora": {"fisher_examples": 4},
     "loda": {"rank": 8, "placement": "qkv@0"},  # later layers' inputs differ by rounding, and close eigenvectors by more
     "ogd": {"directions": 4},
-    **dict.fromkeys(
-        ("hidelora", "moe-adapters", "treelora"), {"dropout": 0.0}
-    ),  # the plain reference draws other numbers of it
+    # The plain reference draws other numbers of dropout.
+    **{name: {"dropout": 0.0} for name in ("hidelora", "moe-adapters", "treelora")},
     "replay": {"memory_size": 6},
 }
 HOST_READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique")
@@ -41,6 +41,11 @@ FACTORIES = ("arange", "full", "zeros", "ones", "empty", "scalar_tensor", "randn
 
 def config_of(name: str, **fields: Any) -> MethodConfig:
     return METHODS[name].model_validate({"name": name, **FIELDS.get(name, {}), **fields})
+
+
+def some_by_default(names: Sequence[str]) -> list[Any]:
+    """The first methods of each kind by default, all others as slow tests."""
+    return [name if name in SHOWN else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def takes_steps(name: str) -> bool:
@@ -91,7 +96,7 @@ def learn(trainer: StreamTrainer) -> tuple[list[float | None], dict[str, Tensor]
     return [report.result.train_loss for report in reports], state, accuracies
 
 
-@pytest.mark.parametrize("name", CAPTURABLE)
+@pytest.mark.parametrize("name", some_by_default(CAPTURABLE))
 @pytest.mark.parametrize("protocol", ["task", "union"])
 def test_replayed_steps_make_the_numbers_of_eager_ones(
     name: str, protocol: str, recording: list[Replayed], make_trainer: Callable[..., StreamTrainer],
@@ -143,7 +148,7 @@ class HostWatch(TorchDispatchMode):
         return function(*args, **kwargs)
 
 
-@pytest.mark.parametrize("name", CAPTURABLE)
+@pytest.mark.parametrize("name", some_by_default(CAPTURABLE))
 def test_a_step_reads_nothing_back_and_makes_nothing_on_the_host(
     name: str, make_trainer: Callable[..., StreamTrainer], union_stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,7 +191,7 @@ def distance(mine: dict[str, Tensor], reference: dict[str, Tensor]) -> float:
     return float((a - b).norm() / b.norm())
 
 
-@pytest.mark.parametrize("name", LEARNING)
+@pytest.mark.parametrize("name", some_by_default(LEARNING))
 def test_the_fast_stream_is_the_plain_references(name: str, make_trainer: Callable[..., StreamTrainer]) -> None:
     """fp32: losses within 1e-4, the network within 2e-5 of its norm, accuracies within one image of a task's 90 to 100.
 

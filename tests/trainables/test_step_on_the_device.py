@@ -89,7 +89,10 @@ def learner(request: pytest.FixtureRequest, union_stream: Stream) -> Learner:
     return MiniLMConfig().build(MiniTraceConfig(tasks=("Py150", "FOMC")).build(Path()), META)
 
 
-@pytest.mark.parametrize("name", CAPTURABLE)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ("codyra", "lora", "replay") else pytest.param(name, marks=pytest.mark.slow) for name in CAPTURABLE],
+)
 def test_every_tensor_of_a_step_lies_on_the_device(name: str, learner: Learner) -> None:
     """The second task too, which has past subspaces and a memory."""
     method, training = config_of(name).build(), TrainingConfig(steps=STEPS, batch_size=8, clip_norm=1.0)
