@@ -101,7 +101,7 @@ def test_a_run_notes_test_pictures_that_it_was_trained_on(tmp_path: Path, image_
     shutil.copy(root / "shapes" / "train" / "square" / "1.png", root / "shapes" / "test" / "square" / "renamed.png")
     ask = ["run", "image-folders", "--method", "zero-shot", "--data-root", str(root), "--set", f"benchmark.cached={cached}"]
     result = CliRunner().invoke(app, [*ask, "--out", str(tmp_path / "out"), "--tracking", "none"], catch_exceptions=False)
-    assert "shapes: 1 of 9 test examples are exact copies" in result.output
+    assert "1 of 9 test examples also in training" in result.output
     record = json.loads(next((tmp_path / "out").glob("runs/*/record.json")).read_text())
     assert record["results"][1]["facts"]["test_copies"] == 1
 
