@@ -21,7 +21,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from baselines.gradients import batches_of, gradient, some_rows
+from baselines.gradients import batches_of, decayed_sum, gradient, some_rows
 from baselines.lora import BRANCH, Lora, LoraConfig
 from suite.backbones.learner import Learner
 from suite.lowrank.placement import Placement
@@ -96,8 +96,7 @@ class Ewc(Method):
     def end_task(self, context: TaskContext) -> None:
         self.carrier.end_task(context)
         if self.config.strength:
-            for name, found in self._fisher_of(context).items():
-                self.fisher[name] = self.config.gamma * self.fisher[name] + found if name in self.fisher else found
+            self.fisher = decayed_sum(self.fisher, self._fisher_of(context), self.config.gamma)
 
     def _fisher_of(self, context: TaskContext) -> dict[str, Tensor]:
         factors = self.factors()

@@ -24,7 +24,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from baselines.gradients import batches_of, some_rows
+from baselines.gradients import batches_of, decayed_sum, some_rows
 from baselines.lora import BRANCH, Lora, LoraConfig
 from suite.backbones.learner import Batch, Learner
 from suite.lowrank.placement import Placement
@@ -94,8 +94,7 @@ class EwcLora(Method):
     def end_task(self, context: TaskContext) -> None:
         self.carrier.end_task(context)
         if self.config.strength:
-            for name, found in self._fisher_of(context).items():
-                self.fisher[name] = self.config.gamma * self.fisher[name] + found if name in self.fisher else found
+            self.fisher = decayed_sum(self.fisher, self._fisher_of(context), self.config.gamma)
 
     def _fisher_of(self, context: TaskContext) -> dict[str, Tensor]:
         """(out, in) per slot, of the merged network."""

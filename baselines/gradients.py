@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -36,3 +36,8 @@ def batches_of(context: TaskContext, rows: Tensor) -> Iterator[Batch]:
         start += len(batch)
         if len(own):
             yield batch.part(own - start + len(batch))
+
+
+def decayed_sum(before: Mapping[str, Tensor], found: Mapping[str, Tensor], gamma: float) -> dict[str, Tensor]:
+    """F <- gamma F + F_t by name: the Fisher matrices of all tasks in the room of one; the first task's as they are."""
+    return {name: gamma * before[name] + value if name in before else value for name, value in found.items()}

@@ -16,6 +16,7 @@ one direction earlier), A has fewer rows where the r-th singular value is noise,
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -101,12 +102,7 @@ class InfLora(Method):
         for slots, moment in inputs_of(context, self.slots):
             energy = moment.double() @ moment.double() if self.config.energy == "eig2" else moment
             self.used[slots[0].name] = self._used(slots[0]).grown(energy, share)
-        least = min(ranks.values())
-        notes = (
-            (f"inflora: {least} of {self.config.rank} directions were left in the fullest layer",)
-            if least < self.config.rank
-            else ()
-        )
+        notes = fullest_layer("inflora", ranks, self.config.rank)
         self._facts = MethodFacts(trainable, ranks, carried_bytes=tensor_bytes(self.state().values()), notes=notes)
 
     def share(self, context: TaskContext) -> float:
@@ -144,3 +140,9 @@ def frozen_a(slot: Slot, a: Tensor, *, scale: float = 1.0) -> Branch:
     branch = Branch(a.to(device), torch.zeros(slot.out_features, len(a), device=device), scale=scale)
     branch.a.requires_grad_(False)
     return branch
+
+
+def fullest_layer(method: str, ranks: Mapping[str, int], offered: int) -> tuple[str, ...]:
+    """A note for the record where fewer directions than ``offered`` were left to a slot."""
+    least = min(ranks.values())
+    return (f"{method}: {least} of {offered} directions were left in the fullest layer",) if least < offered else ()

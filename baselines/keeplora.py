@@ -26,7 +26,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from baselines.inflora import BRANCH, NOISE, frozen_a, inputs_of
+from baselines.inflora import BRANCH, NOISE, frozen_a, fullest_layer, inputs_of
 from suite.backbones.learner import Learner, slot_address
 from suite.errors import SuiteError
 from suite.lowrank.layer import Slot, require_ranks
@@ -119,12 +119,7 @@ class KeepLora(Method):
         for slots, moment in inputs_of(context, self.slots):
             for slot in slots:
                 self._grow(slot, moment)
-        least = min(ranks.values())
-        notes = (
-            (f"keeplora: {least} of {self.config.rank} directions were left in the fullest layer",)
-            if least < self.config.rank
-            else ()
-        )
+        notes = fullest_layer("keeplora", ranks, self.config.rank)
         self._facts = MethodFacts(trainable, ranks, carried_bytes=tensor_bytes(self.used.values()), notes=notes)
 
     def _grow(self, slot: Slot, moment: Tensor) -> None:

@@ -1,18 +1,6 @@
-"""ZSCL without a reference set: distillation, anchor, averaging, rank and placement of the fixed-rank LoRA inside."""
+"""ZSCL without a reference set: what is searched for ZSCL."""
 
-from search_spaces.placement import PLACEMENTS
-from suite.tuning.space import IntUniform, LogUniform, Space, choice
+from search_spaces.zscl import SPACE as ZSCL
+from suite.tuning.space import Space
 
-SPACE = Space(
-    "zscl-no-reference",
-    {
-        "method.inner.placement": PLACEMENTS,
-        "method.inner.rank": IntUniform(1, 64, log=True),
-        "method.weight": LogUniform(0.01, 10.0),
-        "method.transposed_weight": choice(0.0, 1.0),
-        "method.temperature": LogUniform(1.0, 8.0),
-        "method.anchor": LogUniform(1e-3, 10.0),
-        "method.every": choice(None, 0),
-        "training.lr": LogUniform(1e-5, 5e-3),
-    },
-)
+SPACE = Space("zscl-no-reference", ZSCL.parameters)

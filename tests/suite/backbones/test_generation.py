@@ -95,23 +95,9 @@ def test_sampling_depends_on_seed_and_prompt_not_on_the_batch(network: Any) -> N
 
 
 @pytest.mark.parametrize("name", ["Gemma2ForCausalLM", "MistralForCausalLM", "GPT2LMHeadModel", "OPTForCausalLM"])
-def test_other_architectures(name: str) -> None:
+def test_other_architectures(name: str, tiny: Callable[[str], Any]) -> None:
     """Sliding windows (shorter than the prompts) and absolute positions."""
-    import transformers
-
-    fields: dict[str, Any] = {"vocab_size": 50, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    if name.startswith("GPT2"):
-        config: Any = transformers.GPT2Config(n_embd=32, n_layer=2, n_head=4, **fields)
-    else:
-        shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, **fields}
-        if name.startswith("OPT"):
-            config = transformers.OPTConfig(ffn_dim=64, word_embed_proj_dim=32, **shape)
-        else:
-            shape.update(intermediate_size=64, num_key_value_heads=2, head_dim=8, sliding_window=8)
-            config = getattr(transformers, name.replace("ForCausalLM", "Config"))(**shape)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = getattr(transformers, name)(config).eval()
+    network = tiny(name)
     prompts = [np.random.default_rng(length).integers(3, 50, size=length) for length in (4, 6, 15, 16, 17)]
     batched = generate(network, prompts, [12] * 5, Decoding(end=(), pad=0), CPU)
     assert batched == [stock(network, prompt, 12, -1) for prompt in prompts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +25,6 @@ CPU = torch.device("cpu")
 ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Gemma2ForCausalLM", "GPT2LMHeadModel", "OPTForCausalLM")
 
 
-def tiny(name: str) -> Any:
-    """Two random layers; Mistral and Gemma look back 8 tokens only."""
-    import transformers
-
-    fields: dict[str, Any] = {"vocab_size": 50, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    if name.startswith("GPT2"):
-        config: Any = transformers.GPT2Config(n_embd=32, n_layer=2, n_head=4, **fields)
-    else:
-        shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, **fields}
-        if name.startswith("OPT"):
-            config = transformers.OPTConfig(ffn_dim=64, word_embed_proj_dim=32, **shape)
-        else:
-            shape.update(intermediate_size=64, num_key_value_heads=2, head_dim=8)
-            shape |= {} if name.startswith("Llama") else {"sliding_window": 8}
-            config = getattr(transformers, name.replace("ForCausalLM", "Config"))(**shape)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return getattr(transformers, name)(config).eval()
-
-
 def pool_on(site: Site, rows: int, width: int = 32) -> PromptPool:
     """Three prompts of two vectors; row i gets prompts i and i + 1."""
     generator = torch.Generator().manual_seed(5)
@@ -64,7 +45,7 @@ def whole_row(network: Any, pool: PromptPool, row: int, ids: Any) -> Tensor:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @torch.no_grad()
-def test_padded_rows_and_cached_answers_equal_the_whole_row(name: str) -> None:
+def test_padded_rows_and_cached_answers_equal_the_whole_row(name: str, tiny: Callable[[str], Any]) -> None:
     network, site = tiny(name), Site("layers.tokens")
     rows = [np.random.default_rng(length).integers(3, 50, size=length) for length in (4, 15, 9)]
     pool = pool_on(site, len(rows))
@@ -89,7 +70,7 @@ def test_padded_rows_and_cached_answers_equal_the_whole_row(name: str) -> None:
     assert found != generate(network, rows, limits, decoding, CPU)
 
 
-def test_a_site_without_parts_that_are_on_changes_no_bit() -> None:
+def test_a_site_without_parts_that_are_on_changes_no_bit(tiny: Callable[[str], Any]) -> None:
     network, site = tiny("LlamaForCausalLM"), Site("layers.tokens")
     batch = left_padded([np.array([5, 6, 7]), np.array([8, 9, 10, 11])], 0)
     assert with_tokens(network, site, batch) is batch
