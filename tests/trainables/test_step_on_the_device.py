@@ -67,6 +67,8 @@ def at_a_boundary(hook: Callable[..., Result], *arguments: Any) -> Result:
     try:
         return hook(*arguments)
     except (NotImplementedError, RuntimeError) as error:
+        if "meta" not in str(error):  # a fault of the method
+            raise
         pytest.skip(f"{hook.__qualname__} makes statistics, which meta tensors do not have ({error})")
 
 
