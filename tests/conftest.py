@@ -39,8 +39,16 @@ hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_c
 hypothesis.settings.load_profile("untimed")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread_from_the_start() -> None:
+    """Fixtures of wider scope learn too: all of a session's runs sum in the same order."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def _one_thread_again() -> Iterator[None]:
+    """A test that sets the number of threads does so for itself alone."""
+    yield
     torch.set_num_threads(1)
 
 

@@ -40,7 +40,7 @@ BESIDE: Mapping[str, tuple[str, float]] = {
     "unfinished": ("unfinished", 1),
 }
 SAID_ONCE = {
-    **{"budget": "budget per task", "commit": "commit", "selection": "chosen by", "decision": "an answer depends on the"},
+    **{"budget": "budget per task", "commit": "commit", "selection": "chosen by", "decision": "decision per"},
     **{"task_id_at_test": "task id at test", "extra_data": "extra data", "mergeable": "mergeable"},
 }  # no column where all rows agree
 LEDGER = (
