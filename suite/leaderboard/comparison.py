@@ -86,7 +86,8 @@ def compare(first: Contestant, second: Contestant, *, resamples: int = 10_000) -
 
     With one common seed the interval is a bootstrap over examples within tasks and says nothing about other seeds; without a
     common one it is that of the means over each row's own seeds. A task of one example then allows no test. With several, the variance of the mean is that of a crossed design: over examples, plus over seeds, minus their residual,
-    which is in both, and never below the larger of the two; degrees of freedom after Satterthwaite.
+    which is in both, and never below the larger of the two; degrees of freedom after Satterthwaite. Runs of one seed in several
+    orders of tasks are one unit, their mean: they share what the seed draws, and the result holds for the orders that were run.
     Source: Clark 1973, Journal of Verbal Learning and Verbal Behavior 12 (quasi-F ratios).
 
     Raises:
@@ -94,12 +95,13 @@ def compare(first: Contestant, second: Contestant, *, resamples: int = 10_000) -
     """
     _require_paired(first, second)
     shared = sorted(set(first.scores) & set(second.scores))
-    differences = _by_repeat(first, second, shared)
+    differences = _by_seed(first, second, shared)
+    seeds = differences[0].shape[0]
     mean, error, freedom = _crossed(differences)
     p = _two_sided(mean, error, freedom)
-    if len(shared) > 1:
+    if seeds > 1:
         margin = _quantile(freedom) * error
-        return Difference(mean, mean - margin, mean + margin, p, f"examples and {len(shared)} seeds")
+        return Difference(mean, mean - margin, mean + margin, p, f"examples and {seeds} seeds")
     flat = np.concatenate([task[0] for task in differences])
     owners = np.repeat(np.arange(len(differences)), [task.shape[1] for task in differences])
     draws = numpy_generator("comparison", first.label, second.label)
@@ -152,7 +154,7 @@ def against_best(rows: Sequence[Contestant]) -> dict[str, float]:
     for row in others:
         _require_paired(best, row)
     shared = [sorted(set(best.scores) & set(row.scores)) for row in others]
-    raw = [_two_sided(*_crossed(_by_repeat(best, row, repeats))) for row, repeats in zip(others, shared, strict=True)]
+    raw = [_two_sided(*_crossed(_by_seed(best, row, repeats))) for row, repeats in zip(others, shared, strict=True)]
     return {best.label: 1.0, **{row.label: p for row, p in zip(others, _corrected(raw).tolist(), strict=True)}}
 
 
@@ -189,12 +191,18 @@ def _require_paired(first: Contestant, second: Contestant) -> None:
         )
 
 
-def _by_repeat(first: Contestant, second: Contestant, shared: Sequence[Repeat]) -> list[Vector]:
-    """Differences per task, (seeds, examples); one row of differences of means when no seed is shared."""
+def _by_seed(first: Contestant, second: Contestant, shared: Sequence[Repeat]) -> list[Vector]:
+    """Differences per task, (seeds, examples), mean over a seed's orders; one row of differences of means when no run is shared."""
     tasks = range(len(first.tasks))
     if not shared:
         return [(_over_repeats(first, task) - _over_repeats(second, task))[None, :] for task in tasks]
-    return [np.stack([first.scores[repeat][task] - second.scores[repeat][task] for repeat in shared]) for task in tasks]
+    seeds = {seed: [repeat for repeat in shared if repeat[0] == seed] for seed, _ in shared}
+    return [
+        np.stack(
+            [np.mean([first.scores[one][task] - second.scores[one][task] for one in same], axis=0) for same in seeds.values()]
+        )
+        for task in tasks
+    ]
 
 
 def _over_repeats(row: Contestant, task: int) -> Vector:

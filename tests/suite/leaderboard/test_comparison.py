@@ -65,6 +65,19 @@ def test_one_task_and_seed_is_the_paired_t_test() -> None:
     assert found.over == "examples"
 
 
+def test_orders_of_one_seed_are_one_unit() -> None:
+    """A seed's orders share what it draws: six runs of three seeds are three units, and two orders of one seed say nothing of seeds."""
+    per_run = {(0, "ab"): 3.0, (0, "ba"): 4.0, (1, "ab"): 5.0, (1, "ba"): 7.0, (2, "ab"): 10.0, (2, "ba"): 12.0}
+    scores = {(seed, tuple(order)): [np.full(50, 60.0 + by)] for (seed, order), by in per_run.items()}
+    first = Contestant("a", ("t",), scores, ("same",))
+    second = Contestant("b", ("t",), {repeat: [np.full(50, 60.0)] for repeat in scores}, ("same",))
+    found = compare(first, second)
+    assert found.p == pytest.approx(ttest_rel([3.5, 6.0, 11.0], [0.0] * 3).pvalue)
+    assert found.over == "examples and 3 seeds"
+    alone = Contestant("a", ("t",), {repeat: scores[repeat] for repeat in list(scores)[:2]}, ("same",))
+    assert (compare(alone, second).mean, compare(alone, second).over) == (3.5, "examples")
+
+
 def test_without_spread_over_examples_seeds_decide() -> None:
     """Every example differs by the same amount per seed: the t test over the seeds' differences."""
     per_seed = {0: 3.0, 1: 5.0, 2: 10.0}
