@@ -55,7 +55,10 @@ def stopping(
     study: Annotated[str, typer.Argument(help="A study whose trials were all learned to the end.")],
     out: OutOption = OUT,
 ) -> None:
-    """Replay the stopping rule on recorded full trials: cost, and share of the full front's hypervolume on the way.
+    """Replay stopping rules on recorded full trials: cost, what the best final value lost, share of the full front's hypervolume.
+
+    Regret is the best value of the first objective that the study reached minus the best among the trials that the rule leaves, in
+    the trials' own order and as a mean over ten drawn orders.
 
     Examples:
 

@@ -43,6 +43,11 @@ RULES = (
     StoppingConfig(rule="median", grace_tasks=2),
     StoppingConfig(rule="median", grace_tasks=2, margin=1.0),
     StoppingConfig(rule="median", grace_tasks=3, margin=2.0),
+    StoppingConfig(rule="halving", grace_tasks=1, reduction=2),
+    StoppingConfig(rule="halving", grace_tasks=1, reduction=3),
+    StoppingConfig(rule="halving", grace_tasks=2, reduction=2),
+    StoppingConfig(rule="halving", grace_tasks=2, reduction=2, margin=1.0),
+    StoppingConfig(rule="halving", grace_tasks=2, reduction=3, margin=2.0),
 )
 
 
@@ -99,7 +104,8 @@ def _study(folder: Path, trials: int, at_a_time: int) -> tuple[float, list[float
 
 
 def replay_rules(out: Path, study: str) -> pd.DataFrame:
-    """One row per stopping rule: cost of the whole study, trials ended early, share of the full hypervolume at some costs.
+    """One row per stopping rule: cost of the whole study, trials ended early, what the best lost, share of the full hypervolume at some
+    costs.
 
     Raises:
         ConfigError: there is no such study.
@@ -113,17 +119,26 @@ def replay_rules(out: Path, study: str) -> pd.DataFrame:
     rows = []
     for rule in RULES:
         found = replay([record for record in records if study in record.trials], rule, objectives, MARKS)
-        name = rule.rule if rule.rule == "none" else f"{rule.rule}, grace {rule.grace_tasks}, margin {rule.margin:g}"
         shares = {f"volume at {mark:.0%} of cost": found.share_at[mark][1] for mark in MARKS}
         lost = f"{found.on_front_stopped} of {found.front}"
         rows.append(
             {
-                "rule": name,
+                "rule": _name(rule),
                 "trials": found.trials,
                 "ended early": found.stopped,
                 "of the front": lost,
                 "cost": found.cost,
+                f"regret, {objectives[0].name}": found.regret,
+                "mean cost": found.mean_cost,
+                "mean regret": found.mean_regret,
                 **shares,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _name(rule: StoppingConfig) -> str:
+    if rule.rule == "none":
+        return "none"
+    reduction = f" by {rule.reduction:g}" if rule.rule == "halving" else ""
+    return f"{rule.rule}{reduction}, grace {rule.grace_tasks}, margin {rule.margin:g}"

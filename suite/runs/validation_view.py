@@ -18,6 +18,7 @@ class ValidationView:
     Attributes:
         rows: validation accuracy, row 0 = untouched backbone, (tasks done + 1, T).
         effective_rank: None for a method without ranks; this and the other costs as ``suite.runs.costs`` has them.
+        steps: optimizer steps of each row, (tasks done + 1,); empty in what was stored before they were noted.
     """
 
     run_id: str
@@ -30,6 +31,7 @@ class ValidationView:
     carried_bytes: int
     wall_seconds: float
     peak_bytes: int
+    steps: tuple[int, ...] = ()
 
     @property
     def tasks_done(self) -> int:
@@ -40,9 +42,13 @@ class ValidationView:
         cells = [value for value in self.rows[tasks_done][:tasks_done] if value is not None]
         return sum(cells) / len(cells)
 
+    def steps_taken(self, tasks_done: int) -> int:
+        """Optimizer steps of the first ``tasks_done`` tasks together."""
+        return sum(self.steps[: tasks_done + 1])
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, to cross processes."""
-        return {**self.__dict__, "tasks": list(self.tasks)}
+        return {**self.__dict__, "tasks": list(self.tasks), "steps": list(self.steps)}
 
     def as_text(self) -> str:
         """JSON, to go through Ray's results: their nested values are flattened before a scheduler sees them."""
@@ -54,7 +60,7 @@ class ValidationView:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ValidationView:
-        return cls(**{**fields, "tasks": tuple(fields["tasks"])})
+        return cls(**{**fields, "tasks": tuple(fields["tasks"]), "steps": tuple(fields.get("steps", ()))})
 
 
 def validation_view(record: Record) -> ValidationView:
@@ -71,4 +77,5 @@ def validation_view(record: Record) -> ValidationView:
         carried_bytes=costs.carried_bytes,
         wall_seconds=costs.wall_seconds,
         peak_bytes=costs.peak_bytes,
+        steps=tuple(result.costs.steps for result in record.results),
     )

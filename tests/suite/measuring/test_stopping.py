@@ -9,6 +9,7 @@ from suite.measuring.leaderboard import made_up
 from suite.measuring.stopping import replay
 from suite.runs.record import Record
 from suite.runs.store import RunStore
+from suite.runs.validation_view import validation_view
 from suite.tuning.objectives import Objective
 from suite.tuning.stopping import StoppingConfig
 
@@ -40,3 +41,14 @@ def test_a_rule_saves_what_the_trials_it_ends_would_have_cost(trials: list[Recor
 def test_one_trial_is_too_few(trials: list[Record]) -> None:
     with pytest.raises(DataError, match="1 finished trials to replay"):
         replay(trials[:1], StoppingConfig(rule="none"), OBJECTIVES, (1.0,))
+
+
+def test_regret_is_what_the_best_final_value_lost(trials: list[Record]) -> None:
+    assert replay(trials, StoppingConfig(rule="none"), OBJECTIVES, ()).regret == 0
+    rule = StoppingConfig(rule="halving", grace_tasks=1, least_trials=1, reduction=4)
+    found, objective = replay(trials, rule, OBJECTIVES, ()), OBJECTIVES[0]
+    values = [objective.value(validation_view(record)) for record in trials]
+    assert 0 < found.stopped < len(trials)
+    assert 0 <= found.regret <= max(values) - values[0]  # the first trial has nobody to be held against
+    assert 0 < found.mean_regret <= max(values) - min(values)
+    assert found.mean_cost < 1
