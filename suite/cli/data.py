@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from suite.counting import counted
 from suite.workflows.places import folder_named, output_file
-
-if TYPE_CHECKING:
-    from suite.benchmarks.image_plan import PlannedBenchmark
-    from suite.data.cache import ImageCache
 
 data_app = typer.Typer(no_args_is_help=True, help="Get image sets, check them, freeze their draws, decode them once.")
 BenchmarkArgument = Annotated[str, typer.Argument(help="An image benchmark, see 'codyra-suite list benchmarks'.")]
@@ -42,14 +38,11 @@ def pull(
 
         codyra-suite data pull xtail --from file:///mnt/archives
     """
-    from suite.cli.data_work import shown_bytes
-    from suite.data.pull import pull as pull_set
-    from suite.data.pull import wanted_sets
+    from suite.cli.progress import TerminalWatcher
+    from suite.workflows.image_data import pull_sets
 
     missing = 0
-    for wanted in wanted_sets(names):
-        with shown_bytes(wanted.name) as progress:
-            result = pull_set(wanted, data_root, mirror, progress)
+    for result in pull_sets(names, data_root, mirror, TerminalWatcher()):
         typer.echo(f"{result.name}: {result.state}" + (f": {result.note}" if result.note else ""))
         missing += result.state == "missing"
     if missing:
@@ -73,14 +66,10 @@ def verify(
 
         codyra-suite data verify mtil-5shot --manifest mtil-5shot.json.gz
     """
-    from suite.benchmarks.manifest import read_manifest
-    from suite.benchmarks.manifest import verify as verify_root
-    from suite.cli.progress import WorkProgress
+    from suite.cli.progress import TerminalWatcher
+    from suite.workflows.image_data import planned_benchmark, verify_images
 
-    config = planned_benchmark(benchmark, settings or [])
-    frozen = read_manifest(manifest) if manifest else None
-    with WorkProgress("images read", total=None) as bar:
-        findings = verify_root(config, data_root, frozen, bar.done)
+    findings = verify_images(planned_benchmark(benchmark, settings or []), data_root, manifest, TerminalWatcher())
     for finding in findings:
         typer.echo(f"{finding.task}: {finding.what}.")
     against = f"the shipped facts and {manifest}" if manifest else "the shipped facts"
@@ -106,14 +95,11 @@ def manifest(
 
         codyra-suite data manifest mtil-5shot --set draw_seed=1 --out mtil-5shot-1.json
     """
-    from suite.benchmarks.manifest import manifest_of, write_manifest
-    from suite.cli.progress import WorkProgress
+    from suite.cli.progress import TerminalWatcher
     from suite.files import is_standard_output
+    from suite.workflows.image_data import freeze, planned_benchmark
 
-    config = planned_benchmark(benchmark, settings or [])
-    with WorkProgress("images read", total=None) as bar:
-        frozen = manifest_of(config, data_root, bar.done)
-    write_manifest(frozen, out)
+    frozen = freeze(planned_benchmark(benchmark, settings or []), data_root, out, TerminalWatcher())
     count = sum(len(split.ids) for task in frozen.tasks for split in task.splits.values())
     said = f"{out}: {counted(len(frozen.tasks), 'task')}, {counted(count, 'image')}, digest {frozen.digest[:16]}"
     typer.echo(said, err=is_standard_output(out))
@@ -139,39 +125,30 @@ def cache(
 
         codyra-suite data cache mtil-5shot --set order=II
     """
-    from suite.benchmarks.image_plan import all_caches, plan_all
-    from suite.cli.data_work import announce, build_shown, check_caches, remove_caches
+    from suite.cli.progress import TerminalWatcher
+    from suite.data.cache import readable_size
     from suite.errors import ConfigError
+    from suite.workflows.image_data import check_caches, decode, plan_caches, planned_benchmark, remove_caches
 
     if plan and (rebuild or check):
         raise ConfigError(
             f"data cache: --plan only counts, so {'--rebuild' if rebuild else '--check'} would do nothing; use one."
         )
-    config = planned_benchmark(benchmark, settings or [])
-    caches: list[ImageCache] = all_caches(config, plan_all(config, data_root))
+    planned = plan_caches(planned_benchmark(benchmark, settings or []), data_root)
     if rebuild:
-        remove_caches(caches)
-    announce(caches)
-    if not plan:
-        build_shown(caches, workers)
-        if check:
-            check_caches(caches)
-
-
-def planned_benchmark(name: str, settings: list[str]) -> PlannedBenchmark:
-    """The config of an image benchmark that lists its images.
-
-    Raises:
-        ConfigError: unknown name or field, or a benchmark without an image list.
-    """
-    from suite.config import apply_overrides, validate
-    from suite.errors import ConfigError
-    from suite.registry import BENCHMARKS
-
-    model = BENCHMARKS[name]
-    if not hasattr(model, "plan_task"):
-        raise ConfigError(
-            f"benchmark '{name}' has no list of images; use mtil, mtil-5shot, mtil-16shot, xtail or image-folders."
-        )
-    fields = apply_overrides({"name": name}, [setting.removeprefix("benchmark.") for setting in settings])
-    return cast("PlannedBenchmark", validate(model, fields, where=f"benchmark {name}"))
+        remove_caches(planned.caches)
+    for each in planned.caches:
+        state = "there" if each.is_built else "to decode"
+        typer.echo(f"{each.title}: {counted(len(each.items), 'image')}, {readable_size(each.total_bytes)}, {state}")
+    typer.echo(
+        f"{counted(sum(len(each.items) for each in planned.missing), 'image')} to decode, "
+        f"{readable_size(sum(each.total_bytes for each in planned.missing))} in {planned.folder}, "
+        f"{readable_size(planned.free_bytes)} free"
+    )
+    if plan:
+        return
+    decode(planned.caches, workers, TerminalWatcher())
+    typer.echo(f"{counted(len(planned.caches), 'cache', 'is', 'are')} ready.")
+    if check:
+        check_caches(planned.caches)
+        typer.echo("all checksums are right.")
