@@ -150,6 +150,8 @@ class BenchmarkConfig(PartConfig):
         budget: the benchmark's own training budget, as fields of ``TrainingConfig``.
         published_zero_shot: published zero-shot accuracy of the default backbone per task, or under ``mean`` over all tasks.
         published_zero_shot_tolerance: points by which a measured value may differ before a run is refused.
+        limit: rows per split and task at most, the first ones of what the benchmark draws or lists, of images the first of every
+            class before the second of any; null = all. It stands in a config only where it is set, so that adding it renamed none.
     """
 
     places: ClassVar[frozenset[str]] = frozenset()
@@ -158,14 +160,21 @@ class BenchmarkConfig(PartConfig):
     published_zero_shot: ClassVar[Mapping[str, float]] = {}
     published_zero_shot_tolerance: ClassVar[float] = 2.0
 
+    limit: Annotated[int, Field(ge=1)] | None = Field(default=None, exclude_if=lambda most: most is None)
+
     @property
     def restricted(self) -> bool:
         """True when the config names the tasks itself: another stream than the benchmark's own."""
         return False
 
     def build(self, data_root: Path) -> Stream:
-        """The stream under ``data_root``; DataError when something is missing."""
+        """The whole stream under ``data_root``; DataError when something is missing. Commands ask ``open``."""
         raise TypeError(f"{type(self).__name__} defines no build()")
+
+    def open(self, data_root: Path) -> Stream:
+        """The stream that a run learns: what ``build`` returns, cut to ``limit`` rows per split and task."""
+        stream = self.build(data_root)
+        return stream if self.limit is None else stream.limited(self.limit)
 
     def content(self) -> dict[str, str]:
         return {}

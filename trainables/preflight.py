@@ -54,7 +54,7 @@ def refusals(runs: Sequence[Mapping[str, Any]], data_root: Path) -> list[Refusal
 def _stream(config: RunConfig, data_root: Path) -> Stream | SuiteError:
     try:
         with named_faults(config):
-            return config.benchmark.build(data_root)
+            return config.benchmark.open(data_root)
     except SuiteError as error:
         return error
 

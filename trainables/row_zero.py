@@ -46,6 +46,8 @@ def require_published(config: RunConfig, report: TaskReport, tasks: Sequence[str
         DataError: a value is off by more than the benchmark's tolerance: preprocessing, tokenizer, prompts or weights drifted.
     """
     benchmark, backbone = config.benchmark, config.resolved()["backbone"]
+    if benchmark.limit is not None:
+        return  # a mean over a few rows is not the published one
     if not benchmark.published_zero_shot or any(backbone.get(key) != value for key, value in benchmark.backbone.items()):
         return
     measured = {task: o.mean for task, o in zip(tasks, report.outcomes["test"], strict=True) if o is not None}

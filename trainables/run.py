@@ -94,7 +94,7 @@ def prepare(config: RunConfig, run_context: RunContext) -> PreparedRun:
         DataError: the data is not what the benchmark needs.
     """
     with named_faults(config):
-        stream = config.benchmark.build(run_context.data_root)
+        stream = config.benchmark.open(run_context.data_root)
     name = run_id(config, stream.fingerprint())
     return PreparedRun(config, stream, name, RunStore(run_context.out))
 

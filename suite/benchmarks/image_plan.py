@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from suite.data.examples import SPLITS, ImageExamples, Split
 from suite.data.image_facts import Family, class_facts, stream_facts
 from suite.data.image_set import ImageSet
 from suite.data.items import ImageItems
+from suite.data.limit import first_rows
 from suite.errors import DataError, read_each
 from suite.hashing import cache_root
 
@@ -45,6 +46,13 @@ class TaskPlan:
         chosen: ImageItems = getattr(self, split)
         return chosen
 
+    def limited(self, most: int | None) -> TaskPlan:
+        """The plan with at most ``most`` images per split, so that no other is decoded; None = all."""
+        if most is None:
+            return self
+        train, validation, test = (self.items(split).take(first_rows(self.items(split).labels, most)) for split in SPLITS)
+        return replace(self, train=train, validation=validation, test=test)
+
 
 class PlannedBenchmark(Protocol):
     """A benchmark config that lists its images before it decodes them; manifests and caches need no more."""
@@ -57,11 +65,15 @@ class PlannedBenchmark(Protocol):
     def tasks_field(self) -> str:
         """The setting that restricts the stream to some tasks."""
 
+    @property
+    def limit(self) -> int | None:
+        """Images per split and task at most; None = all."""
+
     def task_names(self, data_root: Path) -> list[str]:
         """Names of the tasks in stream order."""
 
     def plan_task(self, data_root: Path, name: str) -> TaskPlan:
-        """One task with nothing decoded; DataError when something is missing or inconsistent."""
+        """One task with nothing decoded and before ``limit``; DataError when something is missing or inconsistent."""
 
     def cache(self, plan: TaskPlan, split: Split) -> ImageCache:
         """The cache of one split, built or not."""
@@ -108,11 +120,16 @@ class DrawRule:
         return pool, official.take(hold_out(official, 1.0, key=key, most=self.most))
 
 
+def plan_one(benchmark: PlannedBenchmark, data_root: Path, name: str) -> TaskPlan:
+    """One task as the benchmark uses it, nothing decoded; DataError when something is missing or inconsistent."""
+    return benchmark.plan_task(data_root, name).limited(benchmark.limit)
+
+
 def plan_all(benchmark: PlannedBenchmark, data_root: Path) -> list[TaskPlan]:
     """All tasks in stream order, nothing decoded; DataError with all that is missing of all of them."""
     names = benchmark.task_names(data_root)
     plans = read_each(
-        names, lambda name: benchmark.plan_task(data_root, name), where=benchmark.name, field=benchmark.tasks_field
+        names, lambda name: plan_one(benchmark, data_root, name), where=benchmark.name, field=benchmark.tasks_field
     )
     return [plans[name] for name in names]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from suite.benchmarks.image_plan import PlannedBenchmark, TaskPlan, plan_all
+from suite.benchmarks.image_plan import PlannedBenchmark, TaskPlan, plan_all, plan_one
 from suite.counting import counted
 from suite.data.examination import Examined, copies, examine
 from suite.data.examples import SPLITS, Split
@@ -131,7 +131,7 @@ def verify(
         findings.append(Finding("stream", f"has the tasks {', '.join(names)}; the manifest {', '.join(frozen)}"))
     for name in names:
         try:
-            plan = benchmark.plan_task(data_root, name)
+            plan = plan_one(benchmark, data_root, name)
         except DataError as error:
             findings.append(Finding(name, str(error).rstrip(".")))
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -132,6 +132,11 @@ class Stream:
         if self.protocol is LabelSpace.GENERATION and tasks_done:
             return range(tasks_done)
         return range(len(self.tasks))
+
+    def limited(self, most: int) -> Stream:
+        """The stream with at most ``most`` rows per split of every task, which its setting says."""
+        cut = [replace(task, **{split: getattr(task, split).first(most) for split in SPLITS}) for task in self.tasks]
+        return replace(self, tasks=cut, setting={**self.setting, "limit": most})
 
     def fingerprint(self) -> str:
         """Hash over protocol, item identities, labels or texts, class names and templates, in order."""

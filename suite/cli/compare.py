@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.options import DataOption, DeviceOption, OutOption, SetOption, TrackingOption, seed_list
+from suite.cli.options import DataOption, DeviceOption, LimitOption, OutOption, SetOption, TrackingOption, seed_list
 from suite.workflows.places import DATA, OUT
 
 
@@ -15,6 +15,7 @@ def compare(
     methods: Annotated[list[str] | None, typer.Option("--method", "-m", help="Method; repeatable.")] = None,
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds, e.g. 0-2 or 0,1,5.")] = "0",
     settings: SetOption = None,
+    limit: LimitOption = None,
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", min=1, help="Runs at a time; default one per core or GPU.")
     ] = None,
@@ -46,6 +47,7 @@ def compare(
         methods or None,
         seed_list(seeds),
         settings or [],
+        limit=limit,
         concurrency=concurrency,
         out=out,
         data_root=data_root,

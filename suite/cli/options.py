@@ -22,6 +22,10 @@ DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or 
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Any field of the config, e.g. method.rank=8 or training.lr=1e-3; repeatable.")
 ]
+LimitOption = Annotated[
+    int | None,
+    typer.Option("--limit", metavar="N", help="At most N rows per split and task: benchmark.limit; a run of its own."),
+]
 TrackingOption = Annotated[
     str | None,
     typer.Option(

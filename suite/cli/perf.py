@@ -177,7 +177,7 @@ def text(
         raise ConfigError(
             f"dev perf text: benchmark '{benchmark}' has images; use mini-trace, trace, trace-500 or standard-cl."
         )
-    print_rows(measure_text(config.benchmark.build(data_root), config.backbone, choose_device(device)))
+    print_rows(measure_text(config.benchmark.open(data_root), config.backbone, choose_device(device)))
 
 
 def startup(repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suite.cli.options import DataOption, DeviceOption, OutOption
+from suite.cli.options import DataOption, DeviceOption, LimitOption, OutOption
 from suite.workflows.places import DATA, OUT, output_file
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def plan(
             "--json", metavar="FILE", parser=output_file, help="Write the numbers to this file; - is standard output."
         ),
     ] = None,
+    limit: LimitOption = None,
     out: OutOption = OUT,
     data_root: DataOption = DATA,
     device: DeviceOption = "auto",
@@ -47,7 +48,9 @@ def plan(
     from suite.tuning.forecast import as_json
     from suite.workflows import planning
 
-    found = planning.plan(file, address=address, out=out, data_root=data_root, device=device, watcher=TerminalWatcher())
+    found = planning.plan(
+        file, address=address, limit=limit, out=out, data_root=data_root, device=device, watcher=TerminalWatcher()
+    )
     with printed_beside(json):
         _show(found)
         if json is not None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.options import DataOption, DeviceOption, OutOption, SetOption, TrackingOption
+from suite.cli.options import DataOption, DeviceOption, LimitOption, OutOption, SetOption, TrackingOption
 from suite.workflows.places import DATA, OUT
 
 
@@ -15,6 +15,7 @@ def run(
     method: Annotated[str | None, typer.Option("--method", help="Method; see 'codyra-suite list methods'.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Root seed of the run.")] = None,
     settings: SetOption = None,
+    limit: LimitOption = None,
     out: OutOption = OUT,
     data_root: DataOption = DATA,
     device: DeviceOption = "auto",
@@ -45,6 +46,7 @@ def run(
         method=method,
         seed=seed,
         settings=settings or [],
+        limit=limit,
         out=out,
         data_root=data_root,
         device=device,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from suite.data.limit import first_rows
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -39,6 +41,20 @@ class ImageExamples:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def first(self, most: int) -> ImageExamples:
+        """At most ``most`` of the examples, of every class equally many where there are enough (``suite.data.limit``)."""
+        if len(self) <= most:
+            return self
+        rows = first_rows(self.labels, most)
+        return replace(
+            self,
+            pixels=self.pixels[rows],
+            labels=self.labels[rows],
+            ids=tuple(self.ids[row] for row in rows.tolist()),
+            aspects=None if self.aspects is None else self.aspects[rows],
+            digests=tuple(self.digests[row] for row in rows.tolist()) if self.digests else (),
+        )
+
     def contents(self) -> Sequence[Hashable]:
         """What each example is whatever it is called; equal for exact copies."""
         return self.digests or [hashlib.sha256(image.tobytes()).digest() for image in self.pixels]
@@ -66,6 +82,10 @@ class TextExamples:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def first(self, most: int) -> TextExamples:
+        """At most ``most`` of the examples, the first ones."""
+        return TextExamples(self.prompts[:most], self.answers[:most], self.ids[:most])
 
     def contents(self) -> Sequence[Hashable]:
         """What each example is whatever it is called; equal for exact copies."""

@@ -18,6 +18,7 @@ from suite.yaml_files import parse_yaml
 Scalar = str | int | float | bool | None
 Grade = Literal["author's log", "author's text", "second-hand"]
 SECOND_HAND: Grade = "second-hand"
+ONLY_WHERE_SET = ("benchmark.limit", "backbone.chat_template")  # fields that stand in a config only where they are set
 
 
 class _Frozen(BaseModel):
@@ -51,12 +52,18 @@ class PublishedProtocol(_Frozen):
         return self
 
     def differences(self, record: Record) -> list[str]:
-        """One clause per field in which the run's config is not the published one."""
-        ours = {**flat(record.config), "carrier": record.carrier}
+        """One clause per field in which the run's config is not the published one.
+
+        A field such as ``benchmark.limit`` stands in a config only where it is set, and no published protocol sets it.
+        """
+        config = flat(record.config)
+        ours = {**config, "carrier": record.carrier}
         fields = {key: wanted if isinstance(wanted, tuple) else (wanted,) for key, wanted in self.settings.items()}
-        return [
+        other = [
             _difference(key, ours, wanted[0]) for key, wanted in fields.items() if key not in ours or ours[key] not in wanted
         ]
+        set_here = [key for key in ONLY_WHERE_SET if key in config]
+        return [*other, *(f"{key} {_text(config[key])} (published without)" for key in set_here)]
 
     def covers(self, field: str) -> bool:
         """True if ``field`` of a resolved config is compared or free."""

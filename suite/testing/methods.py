@@ -209,7 +209,7 @@ class MethodConformance:
         if not watched.trainer.random.generators:
             pytest.skip("draws nothing")
         config = case.config(seed=1)
-        trainer = assemble(config, config.benchmark.build(tmp_path), CPU)
+        trainer = assemble(config, config.benchmark.open(tmp_path), CPU)
         other = next(trainer.rows(0))
         differs = _numbers(other.result) != _numbers(watched.reports[0].result)
         differs = differs or _distance(said(trainer.learner), watched.tasks[0].ended) > 0
@@ -310,7 +310,7 @@ def _restored(case: Case, resumed: tuple[Record, RunContext], **backbone: Any) -
     record, run_context = resumed
     config = case.config()
     config = case.config(backbone=config.backbone.model_copy(update=backbone))
-    trainer = assemble(config, config.benchmark.build(run_context.data_root), CPU)
+    trainer = assemble(config, config.benchmark.open(run_context.data_root), CPU)
     checkpoints = Checkpoints(RunStore(run_context.out).folder(record.run_id), record.run_id)
     checkpoints.load(record.results[1:], trainer.journal, trainer.method, trainer.random)
     return trainer

@@ -59,7 +59,7 @@ class Watched:
 
     def __init__(self, config: RunConfig, data_root: Path) -> None:
         self.config = config
-        self.trainer = assemble(config, config.benchmark.build(data_root), CPU)
+        self.trainer = assemble(config, config.benchmark.open(data_root), CPU)
         self.method, self.learner = self.trainer.method, self.trainer.learner
         self.tasks = [Seen() for _ in self.trainer.stream.tasks]
         self.reports: list[TaskReport] = []
@@ -156,7 +156,7 @@ class Watched:
     @torch.no_grad()
     def untaught_losses(self, data_root: Path) -> list[float]:
         """What the first task's batches cost before anything is learned."""
-        trainer = assemble(self.config, self.config.benchmark.build(data_root), CPU)
+        trainer = assemble(self.config, self.config.benchmark.open(data_root), CPU)
         trainer.learner.begin_task(0)
         trainer.method.begin_task(trainer.context(0))
         return [float(trainer.learner.forward(batch).loss) for batch in self.tasks[0].batches]
@@ -246,6 +246,6 @@ def _listening(learner: Learner, *, alone: bool) -> Iterator[list[Tensor]]:
 
 def plain_reports(config: RunConfig, data_root: Path) -> tuple[StreamTrainer, list[TaskReport]]:
     """The same stream learned without anybody looking."""
-    trainer = assemble(config, config.benchmark.build(data_root), CPU)
+    trainer = assemble(config, config.benchmark.open(data_root), CPU)
     trainer.row_zero = trainer.first_row().outcomes
     return trainer, list(trainer.rows(0))

@@ -45,6 +45,7 @@ def compare(
     seeds: Numbers = (0,),
     settings: SettingsGiven = (),
     *,
+    limit: Count | None = None,
     concurrency: Count | None = None,
     out: PathGiven = OUT,
     data_root: PathGiven = DATA,
@@ -57,6 +58,7 @@ def compare(
     Args:
         methods: None = all that can be used, each on the benchmarks that have what it needs; of the others the watcher is told.
         settings: as in ``run``; one that begins with a method's name, e.g. ``codyra.rank``, holds for that method alone.
+        limit: rows per split and task at most, as in ``run``.
         concurrency: runs at a time; None = one per core or GPU.
         out, data_root, device, tracking: as in ``run``.
 
@@ -69,7 +71,7 @@ def compare(
         methods, reasons = METHODS.usable()
         for reason in reasons:
             watcher.say(f"left out: {reason}")
-    configs = comparison(benchmarks, methods, seeds, settings)
+    configs = comparison(benchmarks, methods, seeds, settings, limit=limit)
     from suite.tuning.run_settings import RunSettings
 
     run_settings = RunSettings(folder_named(out), folder_named(data_root), device, concurrency=concurrency)

@@ -25,10 +25,23 @@ def setting_pairs(settings: Settings) -> list[str]:
     return list(settings)
 
 
+def limit_pair(limit: int | None, within: str = "") -> list[str]:
+    """What ``--limit`` means as a setting, of the config that lies below the key ``within``; none without it."""
+    return [] if limit is None else [f"{within}benchmark.limit={limit}"]
+
+
 def run_config(
-    what: str | Path, *, method: str | Mapping[str, Any] | None = None, seed: int | None = None, settings: Settings = ()
+    what: str | Path,
+    *,
+    method: str | Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    settings: Settings = (),
+    limit: int | None = None,
 ) -> RunConfig:
     """The config named by a benchmark or a file, with the caller's settings, resolved and frozen.
+
+    Args:
+        limit: the benchmark's; None = the file's own.
 
     Raises:
         ConfigError: unknown names, wrong values, unreadable file; all problems in one message.
@@ -50,10 +63,17 @@ def run_config(
     fields.setdefault("method", {"name": "codyra"})
     if seed is not None:
         fields["seed"] = seed
-    return validate(RunConfig, apply_overrides(fields, setting_pairs(settings)), where=where)
+    return validate(RunConfig, apply_overrides(fields, [*limit_pair(limit), *setting_pairs(settings)]), where=where)
 
 
-def comparison(benchmarks: Sequence[str], methods: Sequence[str], seeds: Sequence[int], settings: Settings) -> list[RunConfig]:
+def comparison(
+    benchmarks: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    settings: Settings,
+    *,
+    limit: int | None = None,
+) -> list[RunConfig]:
     """The runs of every method on every benchmark with every seed.
 
     Raises:
@@ -68,7 +88,8 @@ def comparison(benchmarks: Sequence[str], methods: Sequence[str], seeds: Sequenc
             )
     for benchmark, method, seed in product(benchmarks, methods, seeds):
         try:
-            configs.append(run_config(benchmark, method=method, seed=seed, settings=settings_for(method, pairs)))
+            own = settings_for(method, pairs)
+            configs.append(run_config(benchmark, method=method, seed=seed, settings=own, limit=limit))
         except ConfigError as error:
             raise ConfigError(in_its_words(method, str(error))) from None
     return configs

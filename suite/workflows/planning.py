@@ -15,7 +15,7 @@ from suite.method_titles import innermost, method_title
 from suite.tuning.forecast import Forecast, Machine, forecast
 from suite.tuning.points import spanning_points
 from suite.tuning.study_config import StudyConfig
-from suite.workflows.arguments import PathGiven, SweepGiven, WatcherGiven, checked
+from suite.workflows.arguments import Count, PathGiven, SweepGiven, WatcherGiven, checked
 from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.probe import probe
 from suite.workflows.progress import QUIET
@@ -35,6 +35,7 @@ def plan(
     file: SweepGiven,
     *,
     address: str | None = None,
+    limit: Count | None = None,
     out: PathGiven = OUT,
     data_root: PathGiven = DATA,
     device: str = "auto",
@@ -47,12 +48,13 @@ def plan(
     Args:
         file: the path of a sweep file, or its fields.
         address: the Ray cluster whose CPUs and GPUs count; None = this machine's.
+        limit: rows per split and task at most, in the place of the file's ``run.benchmark.limit``.
         out, data_root, device: as in ``run``.
 
     Raises:
         SuiteError: a mistake in the file or the data, or a sweep that is impossible, with the numbers.
     """
-    config = sweep_config(file)
+    config = sweep_config(file, limit)
     machine = _machine(address, folder_named(out), config)
     threads = max(1, int(config.resources.cpus))
     points = spanning_points(config)

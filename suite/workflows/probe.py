@@ -80,7 +80,7 @@ def _measured(config: RunConfig, data_root: Path, device_name: str, threads: int
     torch.set_num_threads(threads)
     device = choose_device(device_name)
     start = time.perf_counter()
-    stream = config.benchmark.build(data_root)
+    stream = config.benchmark.open(data_root)
     trainer = assemble(config, stream, device)
     built = time.perf_counter() - start
     reset_peak(device)

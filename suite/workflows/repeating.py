@@ -63,7 +63,7 @@ def repeat(name: RunName, *, out: PathGiven = OUT, data_root: PathGiven = DATA, 
     if record.status != "finished":
         raise DataError(f"run {record.run_id}: is {record.status}, only finished runs can be repeated; finish it with 'run'.")
     config = validate(RunConfig, record.config, where=f"run {record.run_id}")
-    if config.benchmark.build(data_root).fingerprint() != record.data_fingerprint:
+    if config.benchmark.open(data_root).fingerprint() != record.data_fingerprint:
         raise DataError(
             f"run {record.run_id}: the data under {data_root} has changed since; give the data root it was made with."
         )

@@ -113,7 +113,7 @@ def _with_scoring(fields: Mapping[str, object], scoring: str) -> RunConfig:
 
 
 def _require_data(record: Record, config: RunConfig, data_root: Path) -> None:
-    if config.benchmark.build(data_root).fingerprint() != record.data_fingerprint:
+    if config.benchmark.open(data_root).fingerprint() != record.data_fingerprint:
         raise DataError(f"run {record.run_id}: the data under {data_root} is not what it answered; give its data root.")
 
 

@@ -40,7 +40,7 @@ def restore(stored: OpenRun, data_root: Path, device: str = "auto") -> RestoredR
     """
     record = stored.record
     config = validate(RunConfig, record.config, where=f"run {record.run_id}")
-    stream = config.benchmark.build(data_root)
+    stream = config.benchmark.open(data_root)
     if stream.fingerprint() != record.data_fingerprint:
         raise DataError(f"run {record.run_id}: the data under {data_root} is not what it was trained on; give its data root.")
     if record.code_version != run_code(config):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from suite.method_titles import method_title
 from suite.runs.store import OpenRun, RunStore
-from suite.workflows.arguments import PartGiven, PathGiven, SettingsGiven, TrackingGiven, WatcherGiven, checked
+from suite.workflows.arguments import Count, PartGiven, PathGiven, SettingsGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.configs import run_config
 from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.progress import QUIET
@@ -35,6 +35,7 @@ def run(
     method: PartGiven | None = None,
     seed: int | None = None,
     settings: SettingsGiven = (),
+    limit: Count | None = None,
     out: PathGiven = OUT,
     data_root: PathGiven = DATA,
     device: str = "auto",
@@ -52,6 +53,7 @@ def run(
         method: by its name; None = the file's own, else ``codyra``.
         seed: root seed; None = the config's own.
         settings: any field of the config, e.g. ``{"method.rank": 8, "training.steps": 100}``.
+        limit: rows per split and task at most, as the field ``benchmark.limit`` says; None = the config's own.
         out: folder for runs and caches.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         accept_zero_shot: train although zero-shot accuracy is not the published one.
@@ -62,7 +64,7 @@ def run(
         KeyboardInterrupt: Ctrl-C came; finished tasks are stored.
     """
     out = folder_named(out)
-    config = run_config(what, method=method, seed=seed, settings=settings)
+    config = run_config(what, method=method, seed=seed, settings=settings, limit=limit)
     with opened_tracking(tracking, out, watcher) as delivery:
         from trainables.run import RunContext, execute
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from suite.config import RunConfig, validate
+from suite.config import RunConfig, apply_overrides, validate
 from suite.errors import ConfigError
 from suite.files import atomic_write
 from suite.runs.identity import run_code
@@ -30,6 +30,7 @@ from suite.tuning.study_config import StudyConfig
 from suite.tuning.study_result import Study, study_of
 from suite.tuning.trials import earlier_points, has_trials, some_point
 from suite.workflows.arguments import PathGiven, SweepGiven, TrackingGiven, WatcherGiven, checked
+from suite.workflows.configs import limit_pair
 from suite.workflows.pictures import attach_study
 from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.progress import QUIET, Watcher, opened
@@ -90,18 +91,28 @@ def sweep(
     return run_study(config, run_settings, tracking, resume=resume, accept_changes=accept_changes, watcher=watcher)
 
 
-def sweep_config(file: Path | str | Mapping[str, Any]) -> StudyConfig:
+def sweep_config(file: Path | str | Mapping[str, Any], limit: int | None = None) -> StudyConfig:
     """The study that a sweep file or its fields describe; see ``read_sweep``."""
-    return study_config(file, where="sweep") if isinstance(file, Mapping) else read_sweep(Path(file))
+    if isinstance(file, Mapping):
+        return study_config(_with_limit(file, limit), where="sweep")
+    return read_sweep(Path(file), limit)
 
 
-def read_sweep(file: Path) -> StudyConfig:
+def read_sweep(file: Path, limit: int | None = None) -> StudyConfig:
     """The study that a sweep file describes, and whose space and ``run`` make a trial.
+
+    Args:
+        limit: in the place of the file's ``run.benchmark.limit``; None = as the file has it.
 
     Raises:
         ConfigError: all problems of the file in one message.
     """
-    return study_config({"name": file.stem, **load_yaml(file)}, where=str(file))
+    return study_config(_with_limit({"name": file.stem, **load_yaml(file)}, limit), where=str(file))
+
+
+def _with_limit(fields: Mapping[str, Any], limit: int | None) -> Mapping[str, Any]:
+    is_run = isinstance(fields.get("run"), Mapping)  # else it is refused with the file's other faults
+    return apply_overrides(dict(fields), limit_pair(limit, "run.") if is_run else ())
 
 
 def study_config(fields: Mapping[str, Any], *, where: str) -> StudyConfig:
