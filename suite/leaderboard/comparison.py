@@ -134,8 +134,8 @@ def pairwise_frame(rows: Sequence[Contestant]) -> pd.DataFrame:
             }
         )
     frame = pd.DataFrame(found)
-    frame.insert(6, "p holm", _corrected(frame["p"]))
-    frame["mcnemar holm"] = _corrected(frame["mcnemar p"])
+    frame.insert(6, "p holm", corrected(frame["p"]))
+    frame["mcnemar holm"] = corrected(frame["mcnemar p"])
     return frame
 
 
@@ -155,10 +155,10 @@ def against_best(rows: Sequence[Contestant]) -> dict[str, float]:
         _require_paired(best, row)
     shared = [sorted(set(best.scores) & set(row.scores)) for row in others]
     raw = [_two_sided(*_crossed(_by_seed(best, row, repeats))) for row, repeats in zip(others, shared, strict=True)]
-    return {best.label: 1.0, **{row.label: p for row, p in zip(others, _corrected(raw).tolist(), strict=True)}}
+    return {best.label: 1.0, **{row.label: p for row, p in zip(others, corrected(raw).tolist(), strict=True)}}
 
 
-def _corrected(p_values: Sequence[float] | pd.Series) -> Vector:
+def corrected(p_values: Sequence[float] | pd.Series) -> Vector:
     """Holm over the tests there are; NaN stays NaN."""
     adjusted = np.array(p_values, dtype=np.float64)
     tested = ~np.isnan(adjusted)

@@ -1,0 +1,117 @@
+"""A tuning on a terminal: its table, its closing sentences, and how much both hang on the search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from suite.cli.board import MARKS
+from suite.cli.tables import Column, Sheet, print_line, print_sheet
+from suite.leaderboard.table import number_text, with_spread
+from suite.leaderboard.tuned import Tuning
+from suite.leaderboard.tuned_sensitivity import summary_frame
+from suite.leaderboard.tuned_table import TunedBoard, tuned_boards
+from suite.leaderboard.tuned_words import LEGEND, SENSITIVITY, closing
+
+ELSEWHERE = "a wider terminal or --csv FILE shows them"
+Row = Mapping[Any, Any]
+
+
+def print_tuning(tuning: Tuning) -> None:
+    """Two tables per benchmark on standard output, what tuning brought and how much that hangs on the search, then the closing sentences."""
+    summary = summary_frame(tuning)
+    boards = tuned_boards(tuning)
+    for board in boards:
+        print_sheet(tuning_sheet(tuning, board))
+        part = summary[summary["benchmark"] == board.benchmark]
+        if len(part):
+            print_sheet(sensitivity_sheet(board.benchmark, part))
+    for board in boards:
+        print_line(closing(tuning, board))
+
+
+def tuning_sheet(tuning: Tuning, board: TunedBoard) -> Sheet:
+    """Default, tuned, gain with its interval and n are always shown."""
+    rows = board.rows.to_dict("records")
+    metric = next((row["metric"] for row in rows if row["metric"]), "")
+    columns = [
+        Column("method", wraps=True),
+        Column("default\nsetting"),
+        Column("tuned\nsetting"),
+        Column("gain"),
+        Column("95 %\ninterval"),
+        Column("n"),
+        Column("optimism", optional=2),
+        Column("trials", optional=3),
+        Column("seconds", optional=4),
+        Column("p of\ngain", optional=5),
+        Column("settings", wraps=True, optional=6),
+    ]
+    cells = [
+        [
+            str(row["method"]),
+            _value(row, "default", "default standing"),
+            _value(row, "tuned", "standing"),
+            _signed(row["gain"]),
+            "-" if math.isnan(row["gain low"]) else f"{_signed(row['gain low'])} to {_signed(row['gain high'])}",
+            _runs(row, len(tuning.seeds), len(tuning.orders[board.benchmark])),
+            _signed(row["optimism"]),
+            f"{row['trials']}" if row["budget"] else "-",
+            f"{row['trial seconds'] + row['judging seconds']:,.0f}",
+            "-" if math.isnan(row["gain p"]) else f"{row['gain p']:.3f}",
+            str(row["settings"]) or "-",
+        ]
+        for row in rows
+    ]
+    title = f"tuning {tuning.name} on {board.benchmark}: {metric + ' ' if metric else ''}in %, on runs that no trial has seen"
+    return Sheet(title, columns, cells, [LEGEND], elsewhere=ELSEWHERE)
+
+
+def sensitivity_sheet(benchmark: str, part: pd.DataFrame) -> Sheet:
+    """Expected best after a few, half and all trials, and the share of the space that is nearly as good."""
+    columns = [
+        Column("method", wraps=True),
+        Column("trials"),
+        Column("after\none", optional=1),
+        Column("after\nhalf"),
+        Column("80 % of\nhalves in", optional=2),
+        Column("after\nall"),
+        Column("share\nof space"),
+        Column("95 %\ninterval", optional=3),
+    ]
+    cells = [
+        [
+            str(row["method"]),
+            f"{row['trials']}",
+            number_text(row["after one"]),
+            number_text(row["after half"]),
+            f"{number_text(row['half low'])} to {number_text(row['half high'])}",
+            number_text(row["after all"]),
+            _percent(row["share"]),
+            "-" if math.isnan(row["share"]) else f"{_percent(row['share low'])} to {_percent(row['share high'])}",
+        ]
+        for row in part.to_dict("records")
+    ]
+    return Sheet(f"{benchmark}: best validation score expected after so many trials", columns, cells, [SENSITIVITY])
+
+
+def _value(row: Row, setting: str, standing: str) -> str:
+    return with_spread(row[setting], row[f"{setting} std"]) + MARKS.get(row[standing], "")
+
+
+def _signed(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:+.1f}"
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.0f} %"
+
+
+def _runs(row: Row, seeds: int, orders: int) -> str:
+    """Seeds x orders; how many there are of how many while some are missing."""
+    if row["default n"] == row["tuned n"] == row["planned"]:
+        return f"{seeds} x {orders}"
+    return f"{row['default n']}, {row['tuned n']} of {row['planned']}"

@@ -1,0 +1,201 @@
+"""What a person can quote of a tuning: who wins, by how much, whether it is real, what tuning changed, what it cost, what to do next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from suite.counting import counted
+from suite.leaderboard.comparison import LEVEL, Difference
+from suite.leaderboard.tuned import Tuning
+from suite.leaderboard.tuned_sensitivity import WITHIN, second_half
+from suite.leaderboard.tuned_table import SETTINGS, TunedBoard, is_real
+
+PERCENT = f"{100 * LEVEL:g} %"
+LEGEND = (
+    "◆ highest mean of its column, ◇ not separable from it (all pairs of a column, paired over equal examples and seeds, Holm, "
+    f"{PERCENT}); gain: tuned minus default on equal runs, interval for each method alone; optimism: validation score of the chosen trial "
+    "minus that of the same setting on the judging seeds"
+)
+SENSITIVITY = (
+    "after half: mean over all sets of half of the finished trials; share of space: of the trials that were drawn at random, those within "
+    f"{WITHIN:g} point of the method's best trial, stopped and failed ones counting as outside"
+)
+Row = Mapping[Any, Any]  # of a board
+FEW_SEEDS = 3  # with fewer an interval over seeds is so wide that it hides 20 points
+
+
+def closing(tuning: Tuning, board: TunedBoard) -> str:
+    """The closing sentences of one benchmark of a tuning, the first one being the result."""
+    rows = [row for row in board.rows.to_dict("records") if not math.isnan(row["tuned"])]
+    told = [*_standing(board, rows), *_seeds(rows), *_orders(board), *_changes(board), *_costs(tuning, board)]
+    return " ".join([*told, _next(tuning, board, rows)])
+
+
+def agreement(board: TunedBoard) -> str:
+    """Kendall's tau between the two orders of the methods and what it means; empty where there are no two orders."""
+    order = board.order
+    if order is None:
+        return ""
+    if math.isnan(order.tau):
+        return "Under one of the two settings all methods are equal, so that there is no order to compare."
+    sure = sum(_is_sure_change(board, *pair) for pair in _pairs(board))
+    swapped = (
+        f"{order.changed} of {counted(order.pairs, 'pair')} of methods {'changes' if order.changed == 1 else 'change'} places"
+    )
+    beyond = f", {sure or 'none'} of them beyond chance under both settings" if order.changed else ""
+    tied = f", {order.tied} with a tie" if order.tied else ""
+    return (
+        "Kendall's tau between the order by default and by tuned settings is "
+        f"{order.tau:.2f} (1 = the same order, -1 = reversed): {swapped}{beyond}{tied}."
+    )
+
+
+def _standing(board: TunedBoard, rows: Sequence[Row]) -> list[str]:
+    """Who wins, by how much, and whether it is real."""
+    if not rows:
+        return [f"On {board.benchmark} nothing can be said yet: no tuned setting has a finished run on the judging seeds."]
+    if board.unpaired:
+        return [f"On {board.benchmark} the methods cannot be compared: {board.unpaired.rstrip('.')}."]
+    paired = [row for row in rows if row["standing"]]
+    if not paired:
+        return [f"On {board.benchmark} there is nothing to compare: {rows[0]['method']} alone has judged runs."]
+    best, others = paired[0], paired[1:]
+    tied = [row for row in others if row["standing"] == "not separable"]
+    tests = f"paired over equal examples, Holm over {counted(len(board.pairs['tuned']) // 2, 'pair')}, {PERCENT}"
+    value = f"{best['metric']} {best['tuned']:.1f} %"
+    second = _pair(board, best, (tied or others)[0])
+    if not tied:
+        rest = "" if len(others) == 1 else f", the next best of {len(others)}, and beyond chance ahead of every one"
+        return [
+            f"On {board.benchmark} {best['method']} is better than {others[0]['method'] if len(others) == 1 else 'all other methods'}: "
+            f"{value}, {_distance(second)} ahead of {others[0]['method']}{rest} ({tests})."
+        ]
+    behind = [row["method"] for row in others if row["standing"] == "behind"]
+    lead = (
+        f"{best['method']} has the highest mean ({value}), but {names([row['method'] for row in tied])} cannot be told from it"
+    )
+    nearest = f"it is {_distance(second)} ahead of {tied[0]['method']}"
+    rest = f"; beyond chance behind it: {names(behind)}" if behind else ""
+    return [f"On {board.benchmark} no method is shown to be the best: {lead} ({nearest}; {tests}){rest}."]
+
+
+def _seeds(rows: Sequence[Row]) -> list[str]:
+    """For what the result holds beyond the runs."""
+    if not rows:
+        return []
+    seeds, orders = (len(str(rows[0][name]).split(",")) for name in ("seeds", "orders"))
+    each = f", each in {orders} orders of tasks" if orders > 1 else ""
+    if seeds == 1:
+        return [f"Settings were judged with one seed{each}: nothing can be said about other seeds, only about other examples."]
+    return [
+        f"Settings were judged with {seeds} seeds that no trial used{each}; the result speaks for new examples and new seeds."
+    ]
+
+
+def _orders(board: TunedBoard) -> list[str]:
+    """Whether another order of tasks has another best method."""
+    if len(set(board.best_by_order.values())) < 2:
+        return []
+    told = ", ".join(f"{name} in order {order}" for order, name in board.best_by_order.items())
+    return [f"Order by order, which is not tested, the highest mean changes: {told}."]
+
+
+def _changes(board: TunedBoard) -> list[str]:
+    """What tuning changed."""
+    rows = [row for row in board.rows.to_dict("records") if not math.isnan(row["gain"])]
+    if not rows:
+        return []
+    real = [row for row in rows if row["gain p"] < LEVEL]
+    up, down = ([row for row in real if sign * row["gain"] > 0] for sign in (1, -1))
+    told = [f"raised {_by(up)}"] if up else []
+    told += [f"lowered {_by(down)}"] if down else []
+    most = max(rows, key=lambda row: abs(row["gain"]))
+    if told:
+        rest = len(rows) - len(real)
+        others = f", and not {'the other method' if rest == 1 else f'the {rest} other methods'}" if rest else ""
+        said = f"Tuning {' and '.join(told)} beyond chance{others}."
+    elif most["gain"]:
+        said = f"Tuning changed no method beyond chance; the largest change is {most['method']}'s {most['gain']:+.1f} points."
+    else:
+        said = "Tuning changed nothing: every method's best trial has its default setting."
+    return [said, *filter(None, [_other_winner(board), agreement(board)])]
+
+
+def _by(rows: Sequence[Row]) -> str:
+    """``lora by 4.1 points and codyra by 2.0 points``."""
+    return names([f"{row['method']} by {abs(row['gain']):.1f} points" for row in rows])
+
+
+def _other_winner(board: TunedBoard) -> str:
+    """Who would have been first with default settings, where that is another method."""
+    rows = board.rows.to_dict("records")
+    by_default = [row["method"] for row in rows if row["default standing"] == "best"]
+    tuned = [row["method"] for row in rows if row["standing"] == "best"]
+    if not by_default or not tuned or by_default == tuned:
+        return ""
+    return f"With default settings {by_default[0]} has the highest mean."
+
+
+def _costs(tuning: Tuning, board: TunedBoard) -> list[str]:
+    """What it cost."""
+    trials, searching, judging = (float(board.rows[name].sum()) for name in ("trials", "trial seconds", "judging seconds"))
+    if not trials and not judging:
+        return []
+    saved = f"; shared beginnings saved {_seconds(tuning.saved_seconds)}" if tuning.saved_seconds else ""
+    return [
+        f"It cost {counted(int(trials), 'trial')} and {_seconds(searching + judging)} of runs, {_seconds(judging)} of them judging{saved}."
+    ]
+
+
+def _next(tuning: Tuning, board: TunedBoard, rows: Sequence[Row]) -> str:
+    """What to do next."""
+    missing = [row for row in board.rows.to_dict("records") if row["unfinished"]]
+    if missing:
+        told = "; ".join(f"{row['method']}: {row['unfinished']}" for row in missing)
+        return f"This is not finished ({told}). Next: the same command with --resume."
+    if len(tuning.seeds) < FEW_SEEDS:
+        return f"Next: judge with at least {FEW_SEEDS} seeds."
+    if any(row["standing"] == "not separable" for row in rows):
+        return f"Next: more seeds than {len(tuning.seeds)} to judge with, or take the methods as equal here."
+    lead = {row["method"]: rows[0]["tuned"] - row["tuned"] for row in rows[1:]}
+    trials = {one.method: one.trials for one in tuning.of(board.benchmark)}
+    close = [name for name, points in lead.items() if second_half(trials[name]) > points]
+    if close:
+        return (
+            f"Next: more trials; the second half of them raised the best validation score that is expected of {names(close)} by more than "
+            f"the lead of {rows[0]['method']}."
+        )
+    return f"Next: another benchmark; this result holds for {board.benchmark} alone."
+
+
+def _pair(board: TunedBoard, first: Row, second: Row) -> Difference:
+    return board.pairs["tuned"][first["method"], second["method"]]
+
+
+def _pairs(board: TunedBoard) -> list[tuple[str, str]]:
+    both = board.rows.dropna(subset=["default", "tuned"])["method"].tolist()
+    return [(one, other) for place, one in enumerate(both) for other in both[place + 1 :]]
+
+
+def _is_sure_change(board: TunedBoard, one: str, other: str) -> bool:
+    before, after = (board.pairs[setting] for setting in SETTINGS)
+    if (one, other) not in before or (one, other) not in after:
+        return False
+    return any(is_real(before[pair]) and is_real(after[pair[::-1]]) for pair in ((one, other), (other, one)))
+
+
+def _distance(found: Difference) -> str:
+    """Points with their interval; the mean alone where no interval is possible."""
+    points = f"{found.mean:.1f} points"
+    return points if math.isnan(found.low) else f"{points} (95 % interval {found.low:.1f} to {found.high:.1f})"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:,.0f} s"
+
+
+def names(found: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(found[:-1]), found[-1]]))

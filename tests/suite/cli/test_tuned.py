@@ -1,0 +1,44 @@
+"""A tuning on a terminal: no digit is cut, what does not fit is named, the sentences to quote come last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from suite.cli.tuned import print_tuning
+from suite.leaderboard.tuned_table import tuned_boards
+from suite.leaderboard.tuned_words import closing
+from suite.measuring.null_tuning import World, made_up_tuning
+
+Show = Callable[..., list[str]]
+WORLD = World({"codyra": 0.45, "replay + codyra": 0.5, "zscl": 0.3}, {"codyra": 0.3})
+
+
+def test_a_table_of_eighty_columns_has_every_digit_and_names_what_it_leaves_out(show: Show) -> None:
+    tuning = made_up_tuning(WORLD, 0)
+    lines = show(lambda: print_tuning(tuning), 80)
+    assert max(map(len, lines)) <= 80
+    text = " ".join(" ".join(lines).split())
+    (board,) = tuned_boards(tuning)
+    for row in board.rows.to_dict("records"):
+        assert f"{row['default']:.1f} ± {row['default std']:.1f}" in text
+        assert f"{row['gain']:+.1f} {row['gain low']:+.1f} to {row['gain high']:+.1f} 3 x 1" in text
+    assert "not shown in 80 columns: trials, seconds, p of gain, settings; a wider terminal or --csv FILE shows them" in text
+    assert text.endswith(closing(tuning, board))
+
+
+def test_a_pipe_gets_every_column_and_the_sentence_on_one_line(show: Show) -> None:
+    tuning = made_up_tuning(WORLD, 0)
+    lines = show(lambda: print_tuning(tuning), None)
+    (board,) = tuned_boards(tuning)
+    assert closing(tuning, board) in lines
+    assert not any("not shown" in line for line in lines)
+    assert sum("training.lr=0.0003" in line for line in lines) == 3
+
+
+def test_runs_that_are_missing_are_counted(show: Show) -> None:
+    tuning = made_up_tuning(WORLD, 0)
+    first, *rest = tuning.methods
+    begun = replace(tuning, methods=[replace(first, tuned=None, trials=(), chosen=None), *rest])
+    (line,) = (line for line in show(lambda: print_tuning(begun), 80) if line.startswith("codyra "))
+    assert " 3, 0 of 3 " in line
