@@ -9,5 +9,6 @@ from suite.workflows.sweeping import sweep as sweep
 from suite.workflows.tables import leaderboard as leaderboard
 from suite.workflows.tables import reproduction as reproduction
 from suite.workflows.tables import runs as runs
+from suite.workflows.tuning import tune as tune
 
 __version__: str

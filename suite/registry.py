@@ -134,6 +134,7 @@ SPACES: Registry[Space] = Registry(
         "codyra-steps": Entry("search_spaces.codyra_steps:SPACE", "the same with steps per task searched too"),
         "ewc": Entry("search_spaces.ewc:SPACE", "strength, memory of earlier Fisher matrices, rank and placement of EWC"),
         "ewclora": Entry("search_spaces.ewclora:SPACE", "the same of EWC-LoRA, and the form of its Fisher matrix"),
+        "finetune": Entry("search_spaces.finetune:SPACE", "learning rate of full fine-tuning"),
         "gem": Entry("search_spaces.gem:SPACE", "memory, margin, policy, rank and placement of GEM"),
         "icarl": Entry("search_spaces.icarl:SPACE", "memory, distillation, rank and placement of iCaRL"),
         "derpp": Entry("search_spaces.derpp:SPACE", "memory, both weights, rank and placement of DER++"),
@@ -141,6 +142,7 @@ SPACES: Registry[Space] = Registry(
             "search_spaces.gift_reference:SPACE", "distillation, matching, anchor, rank and placement of GIFT on pairs"
         ),
         "inflora": Entry("search_spaces.inflora:SPACE", "rank, energy that earlier tasks keep and placement of InfLoRA"),
+        "joint": Entry("search_spaces.joint:SPACE", "learning rate of joint fine-tuning"),
         "keeplora": Entry("search_spaces.keeplora:SPACE", "energies that are kept, rank and placement of KeepLoRA"),
         "l2p": Entry("search_spaces.l2p:SPACE", "pool, length, number and pull of L2P's prompts"),
         "loda": Entry("search_spaces.loda:SPACE", "merging, gradient alignment, rank and placement of LoDA"),

@@ -28,6 +28,7 @@ from suite.cli.report import report
 from suite.cli.run import run
 from suite.cli.submit import submit
 from suite.cli.sweep import sweep
+from suite.cli.tune import tune
 from suite.errors import ConfigError, SuiteError
 from suite.files import OF_THE_PATH
 from suite.signals import Endings
@@ -64,6 +65,7 @@ def _root(
 app.command()(run)
 app.command()(compare)
 app.command()(sweep)
+app.command()(tune)
 app.command()(submit)
 app.command()(plan)
 app.command()(leaderboard)
@@ -123,7 +125,7 @@ def main() -> None:
     except SystemExit as end:
         if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # typer's exit 130 says nothing
             typer.echo(
-                "codyra-suite: interrupted; what was finished is kept, the same command ('sweep': with --resume) goes on from there.",
+                "codyra-suite: interrupted; what was finished is kept, the same command ('sweep' and 'tune': with --resume) goes on from there.",
                 err=True,
             )
         if isinstance(end.code, int):

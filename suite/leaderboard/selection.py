@@ -21,6 +21,7 @@ from suite.errors import unknown_name
 from suite.metrics.conventions import compute_if_defined
 from suite.metrics.matrix import AccuracyMatrix
 from suite.runs.record import Record
+from suite.tuning.choosing import READINGS
 
 DEFAULT_RULE = "two-phase"
 
@@ -93,20 +94,16 @@ def metric_value(record: Record, name: str, split: Literal["test", "validation"]
     return compute_if_defined(name, AccuracyMatrix.from_lists(getattr(record, split), tuple(record.tasks)))
 
 
-def _first(record: Record) -> float:
-    cell = record.validation[1][0]
-    return math.nan if cell is None else cell
+def _seen(record: Record, rule: str) -> float:
+    return READINGS[rule](record.validation, record.tasks, headline(record.metrics))
 
 
 Score = Callable[[Record], float]
 RULES: Mapping[str, tuple[Score, str]] = MappingProxyType(
     {
-        "two-phase": (lambda record: metric_value(record, headline(record.metrics), "validation"), "whole validation matrix"),
-        "current-task": (
-            lambda record: metric_value(record, "learning_accuracy", "validation"),
-            "validation of each task when learned",
-        ),
-        "first-task": (_first, "validation of the first task"),
+        "two-phase": (lambda record: _seen(record, "two-phase"), "whole validation matrix"),
+        "current-task": (lambda record: _seen(record, "current-task"), "validation of each task when learned"),
+        "first-task": (lambda record: _seen(record, "first-task"), "validation of the first task"),
         "oracle": (lambda record: metric_value(record, headline(record.metrics)), "test scores: optimistic"),
     }
 )

@@ -38,7 +38,7 @@ def run_all(source: RunQueue, run_settings: RunSettings) -> bool:
                 run_settings.on_retry(bridge.too_large, larger)
             again = replace(run_settings, resources=larger)
             with ray_session(run_settings.address, larger) as fitting:
-                bridge = _fit(_Again(source, bridge.too_large, source.study), again, fitting, None)
+                bridge = _fit(_Again(source, bridge.too_large), again, fitting, None)
     if bridge.halted is not None:
         raise SuiteError(bridge.halted)
     return bridge.exhausted
@@ -66,7 +66,6 @@ class _Again:
 
     source: RunQueue
     runs: list[Suggestion]
-    study: str | None
 
     def suggest(self) -> Suggestion | Literal["finished", "wait"]:
         return self.runs.pop(0) if self.runs else self.source.suggest()

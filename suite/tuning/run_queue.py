@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from suite.config import RunConfig
@@ -19,17 +19,24 @@ class Suggestion:
     Attributes:
         trial: its number within the study or list.
         seed_index: which of the trial's seeds, from 0.
+        study: that it is a trial of; None for a run of its own.
+        lane: which queue of several that share a cluster it came from.
     """
 
     trial: int
     config: RunConfig
     seed_index: int = 0
+    study: str | None = None
+    lane: int = 0
+
+    @property
+    def key(self) -> tuple[int, str | None, int, int]:
+        """What tells it from every other run that a queue gives out."""
+        return self.lane, self.study, self.trial, self.seed_index
 
 
 class RunQueue(Protocol):
     """Gives runs out and hears of them. Every run given out ends in exactly one call of ``ended``."""
-
-    study: str | None
 
     def suggest(self) -> Suggestion | Literal["finished", "wait"]:
         """The next run, ``wait`` while others must end first, or ``finished``."""
@@ -46,7 +53,6 @@ class ListQueue:
     """A fixed list of runs, none of them ever stopped."""
 
     configs: Sequence[RunConfig]
-    study: str | None = None
     failures: dict[int, str] = field(default_factory=dict)
     _next: int = 0
 
@@ -62,6 +68,31 @@ class ListQueue:
     def ended(self, run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
         if view is None or view.status == "failed":
             self.failures[run.trial] = reason or (view.reason if view else None) or "unknown"
+
+
+@dataclass
+class JointQueue:
+    """Several queues that share a cluster: each in turn is asked for its next run, so that none waits for another to end."""
+
+    lanes: Sequence[RunQueue]
+    _turn: int = 0
+
+    def suggest(self) -> Suggestion | Literal["finished", "wait"]:
+        """The next run of the first queue in turn that has one; ``wait`` while any of them waits."""
+        waits = False
+        for _ in self.lanes:
+            lane, self._turn = self._turn, (self._turn + 1) % len(self.lanes)
+            found = self.lanes[lane].suggest()
+            if isinstance(found, Suggestion):
+                return replace(found, lane=lane)
+            waits = waits or found == "wait"
+        return "wait" if waits else "finished"
+
+    def may_go_on(self, run: Suggestion, view: ValidationView) -> bool:
+        return self.lanes[run.lane].may_go_on(run, view)
+
+    def ended(self, run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
+        self.lanes[run.lane].ended(run, view, reason)
 
 
 def left_behind(store: RunStore, attempt: str) -> ValidationView | None:

@@ -46,7 +46,7 @@ class RunSettings:
 
     def attempt(self, run: Suggestion) -> str:
         """The name under which this driver's workers leave a run in its folder, for ``left_behind``."""
-        return f"{self.driver} trial {run.trial} part {run.seed_index}"
+        return f"{self.driver} lane {run.lane} study {run.study} trial {run.trial} part {run.seed_index}"
 
     def uses_train(self) -> bool:
         return self.carrier == "train" or (self.carrier == "auto" and self.resources.workers > 1)

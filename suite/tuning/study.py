@@ -46,7 +46,6 @@ class StudyQueue:
 
     def __init__(self, config: StudyConfig, folder: Path, runs: RunStore | None = None) -> None:
         self.config = config
-        self.study: str | None = config.name
         self.objectives = [Objective(name) for name in config.objectives]
         self.space = config.search_space()
         self.store = TrialStore(config, self.space, self.objectives, folder)
@@ -116,7 +115,15 @@ class StudyQueue:
     def _opened(self, number: int, config: RunConfig) -> Suggestion:
         seeds = self.config.seeds or (config.seed,)
         self._open[number] = _OpenTrial([config.model_copy(update={"seed": seed}) for seed in seeds])
-        return Suggestion(number, self._open[number].parts[0])
+        return self._part(number, 0)
+
+    def _part(self, number: int, seed_index: int) -> Suggestion:
+        return Suggestion(number, self._open[number].parts[seed_index], seed_index, self.config.name)
+
+    @property
+    def has_open_trials(self) -> bool:
+        """Whether a trial was given out and has not ended."""
+        return bool(self._open)
 
     def trial_config(self, values: Mapping[str, Any]) -> RunConfig:
         """The study's run config with the suggested values put in, with the first seed."""
@@ -151,7 +158,7 @@ class StudyQueue:
         elif view.status == "stopped":
             self._end(run.trial, "PRUNED", f"stopped after task {view.tasks_done} of {len(view.tasks)}{seed}")
         elif len(trial.views) < len(trial.parts):
-            self._queue.append(Suggestion(run.trial, trial.parts[run.seed_index + 1], run.seed_index + 1))
+            self._queue.append(self._part(run.trial, run.seed_index + 1))
         else:
             self._end(run.trial, "COMPLETE", None)
 
@@ -165,11 +172,17 @@ class StudyQueue:
         share = self.config.resources.gpus * self.config.resources.workers
         if budget.wall_seconds is not None and time.monotonic() - self._started > budget.wall_seconds:
             return "budget.wall_seconds"
-        if budget.gpu_hours is not None and sum(v.wall_seconds for v in self.views.values()) * share / HOUR > budget.gpu_hours:
+        if budget.run_seconds is not None and self.run_seconds() > budget.run_seconds:
+            return "budget.run_seconds"
+        if budget.gpu_hours is not None and self.run_seconds() * share / HOUR > budget.gpu_hours:
             return "budget.gpu_hours"
         if budget.disk_gib is not None and sum(self._bytes.values()) / GIB > budget.disk_gib:
             return "budget.disk_gib"
         return None
+
+    def run_seconds(self) -> float:
+        """Of all runs of all trials together, every run by its own clock."""
+        return sum(view.wall_seconds for view in self.views.values())
 
     def _see(self, run: Suggestion, view: ValidationView) -> None:
         self.views[run.trial, run.seed_index] = view

@@ -8,20 +8,39 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from suite.config import backbone_class
+from suite.config import RunConfig, backbone_class, validate
 from suite.errors import ConfigError, require_known
 from suite.lowrank.placement import Placement
 from suite.registry import METHODS, SPACES
 from suite.settings import Settings
 from suite.tuning.objectives import Objective
 from suite.tuning.space import Choice, Space, SpaceUnion, Value
+from suite.tuning.space_changes import at, values_at, with_learning_rate, with_values_of, without_fixed
 from suite.tuning.stopping import StoppingConfig
 from trainables.resources import Resources
 
 Sampler = Literal["tpe", "nsga2", "gp", "qmc", "random", "grid"]
 SelectionRule = Literal["two-phase", "current-task", "first-task", "oracle"]
+
+
+def _plain_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise ValueError(f"'{name}' cannot name a folder; use up to 64 letters, digits, '.', '_' and '-'")
+    return name
+
+
+FolderName = Annotated[str, AfterValidator(_plain_name)]
+
+
+def _rising(limits: tuple[float, float]) -> tuple[float, float]:
+    if limits[0] >= limits[1]:
+        raise ValueError(f"the first limit, {limits[0]:g}, must be below the second, {limits[1]:g}")
+    return limits
+
+
+LearningRates = Annotated[tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]], AfterValidator(_rising)]
 
 
 class Budget(Settings):
@@ -30,12 +49,14 @@ class Budget(Settings):
     Attributes:
         trials: different configurations to try.
         wall_seconds: of this command; a resumed sweep begins anew.
+        run_seconds: of all runs of all trials together, every run by its own clock, so that it does not matter how many go on at once.
         gpu_hours: of all trials together, every trial counted with its share of a GPU; needs ``resources.gpus``.
         disk_gib: what the study's run folders may take.
     """
 
     trials: Annotated[int, Field(ge=1)] = 20
     wall_seconds: Annotated[float, Field(gt=0)] | None = None
+    run_seconds: Annotated[float, Field(gt=0)] | None = None
     gpu_hours: Annotated[float, Field(gt=0)] | None = None
     disk_gib: Annotated[float, Field(gt=0)] | None = None
 
@@ -81,6 +102,10 @@ class StudyConfig(Settings):
         run: fields of the run config that every trial starts from (benchmark, method, training, backbone, seed).
         space: name of a search space, or several: then the study searches over their methods too.
         methods: with several spaces, fixed fields per method.
+        fixed: dotted fields that are not searched although the space has them; they keep the value that ``run`` names.
+        learning_rate: limits between which ``training.lr`` is searched where the space has none; null: it is not added.
+        default_first: the first trial is the setting that ``run`` describes by itself; choices of the space that lack its values
+            get them, and where a range does not hold them there is no such trial.
         seeds: every trial is learned with each of these, one after the other; objectives are means over them. None: the
             seed of ``run`` alone.
         objectives: metrics (on validation) and costs, the first one the headline.
@@ -92,10 +117,13 @@ class StudyConfig(Settings):
         storage: pyarrow URI (s3://, gs://, file://) that run folders are mirrored to, for nodes without a shared folder.
     """
 
-    name: str
+    name: FolderName
     run: dict[str, Any]
     space: str | Annotated[tuple[str, ...], Field(min_length=1)]
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    fixed: tuple[str, ...] | None = None
+    learning_rate: LearningRates | None = None
+    default_first: bool | None = None
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
     objectives: Annotated[tuple[str, ...], Field(min_length=1)] = ("zscl.last",)
     constraints: dict[str, Limit] = Field(default_factory=dict)
@@ -111,13 +139,6 @@ class StudyConfig(Settings):
     carrier: Literal["auto", "direct", "train"] = "auto"
     keep: Literal["everything", "front"] = "everything"
     storage: str | None = None
-
-    @field_validator("name")
-    @classmethod
-    def _plain_name(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-            raise ValueError(f"'{name}' cannot name a folder; use letters, digits, '.', '_' and '-'")
-        return name
 
     @field_validator("space")
     @classmethod
@@ -164,6 +185,12 @@ class StudyConfig(Settings):
             raise ValueError("sampler 'grid' tries every point of the space; leave out points and warm_start")
         if self.budget.gpu_hours is not None and not self.resources.gpus:
             raise ValueError("budget.gpu_hours needs resources.gpus above 0; use budget.wall_seconds on CPUs")
+        if not isinstance(self.space, str) and (self.fixed or self.learning_rate or self.default_first):
+            raise ValueError("fixed, learning_rate and default_first are for one space; leave them out with several")
+        if self.sampler == "grid" and (self.default_first or self.learning_rate):
+            raise ValueError("sampler 'grid' tries every point of the space; leave out default_first and learning_rate")
+        if without := [field for field in self.fixed or () if at(self._run_fields, field) is None]:
+            raise ValueError(f"fixed: '{without[0]}' has no value in run; name it there, or leave it out")
         if self.carrier == "direct" and self.resources.workers > 1:
             raise ValueError("carrier 'direct' has one worker; use 'train' or 'auto' for resources.workers above 1")
         return self
@@ -179,9 +206,37 @@ class StudyConfig(Settings):
         return self
 
     def search_space(self) -> Space | SpaceUnion:
-        """The declared space, without placements that the run's backbone does not have."""
+        """The declared space, without placements that the run's backbone does not have, and with what this study changes."""
         spaces = {name: SPACES[name].restricted(self._has) for name in _names(self.space)}
-        return spaces[self.space] if isinstance(self.space, str) else SpaceUnion(spaces)
+        if not isinstance(self.space, str):
+            return SpaceUnion(spaces)
+        space = spaces[self.space]
+        if self.fixed:
+            space = without_fixed(space, {field: at(self._run_fields, field) for field in self.fixed})
+        if self.learning_rate:
+            space = with_learning_rate(space, self.learning_rate)
+        return with_values_of(space, self.default_fields) if self.default_first else space
+
+    def first_points(self) -> tuple[dict[str, Any], ...]:
+        """What is tried first: the default setting, where it is asked for and lies in the space, and then ``points``."""
+        space = self.search_space()
+        default = values_at(space, self.default_fields) if self.default_first and isinstance(space, Space) else None
+        return (*([default] if default is not None else []), *self.points)
+
+    @cached_property
+    def default_fields(self) -> dict[str, Any]:
+        """The resolved fields of the run that ``run`` describes by itself; with one space alone.
+
+        Raises:
+            ConfigError: they do not make a run.
+        """
+        return validate(RunConfig, self._run_fields, where="run").resolved()
+
+    @cached_property
+    def _run_fields(self) -> dict[str, Any]:
+        method = self.run.get("method")
+        fields = dict(method) if isinstance(method, dict) else {}
+        return {**self.run, "method": {**fields, "name": SPACES[_names(self.space)[0]].method}}
 
     def left_out(self) -> dict[str, tuple[Value, ...]]:
         """Searched field -> choices of the declared spaces that the run's backbone does not have."""

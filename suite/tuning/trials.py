@@ -54,7 +54,7 @@ class TrialStore:
         if points is None:
             if self.trials():
                 return  # begun before points were noted
-            points = [dict(point) for point in (*self._config.points, *earlier_points(self._config))]
+            points = [dict(point) for point in (*self._config.first_points(), *earlier_points(self._config))]
             self._study.set_user_attr(POINTS, points)
         there = {trial.user_attrs.get(POINT) for trial in self.trials()}
         for place, point in enumerate(points):

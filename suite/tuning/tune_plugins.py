@@ -38,7 +38,7 @@ class Bridge:
         larger: what a run that ran out of memory gets in the next round; None when there is none.
         runs: Tune's trial id -> what was given out under it and is not over.
         again: runs to give out once more, because their worker died.
-        deaths: (trial, part, had it begun) -> deaths since its last finished task.
+        deaths: (a run's key, had it begun) -> deaths since its last finished task.
         views: Tune's trial id -> the last thing heard of its run.
         too_large: runs that ran out of memory and may be tried again.
         halted: why no run can go on; unfinished ones stay as they are, for ``--resume``.
@@ -51,7 +51,7 @@ class Bridge:
         self.larger = larger
         self.runs: dict[str, Suggestion] = {}
         self.again: list[Suggestion] = []
-        self.deaths: Counter[tuple[int, int, bool]] = Counter()
+        self.deaths: Counter[tuple[object, bool]] = Counter()
         self.views: dict[str, ValidationView] = {}
         self.too_large: list[Suggestion] = []
         self.halted: str | None = None
@@ -110,7 +110,7 @@ class QueueSearcher(Searcher):
             bridge.exhausted = not bridge.runs  # one that runs may come back, or others wait for it
             return Searcher.FINISHED if bridge.exhausted else None
         bridge.runs[trial_id] = found
-        return _trial_settings(found, bridge.source.study, bridge.run_settings)
+        return _trial_settings(found, bridge.run_settings)
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """The callback hears of it with more to tell."""
@@ -141,7 +141,7 @@ class TaskScheduler(FIFOScheduler):
         if run is None:
             return str(TrialScheduler.STOP)
         for begun in (False, True):
-            bridge.deaths.pop((run.trial, run.seed_index, begun), None)
+            bridge.deaths.pop((run.key, begun), None)
         with bridge.halting():
             if view.status == "running" and not bridge.source.may_go_on(run, view):
                 bridge.end(trial, None, stopped=True)
@@ -157,7 +157,9 @@ class Ears(Callback):
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
         bridge, error = self.bridge, trial.last_result.get("error")
-        if trial.last_result.get("disk_full") or (trial.last_result.get("no_data") and bridge.source.study is not None):
+        run = bridge.runs.get(trial.trial_id)
+        no_data = trial.last_result.get("no_data") and run is not None and run.study is not None
+        if trial.last_result.get("disk_full") or no_data:
             bridge.halted = FULL_DISK.format(reason=error) if trial.last_result.get("disk_full") else error
             bridge.runs.pop(trial.trial_id, None)  # neither ended nor lost: --resume goes on with it
             return
@@ -174,7 +176,7 @@ class Ears(Callback):
         run = bridge.runs.get(trial.trial_id)
         if run is None:
             return  # it was told to stop before its process went
-        key = run.trial, run.seed_index, crash.began
+        key = run.key, crash.began
         bridge.deaths[key] += 1
         if crash.is_bug or crash.is_memory or bridge.deaths[key] > (RETRIES if crash.began else STARTS):
             bridge.end(trial, crash.reason)
@@ -182,14 +184,14 @@ class Ears(Callback):
             bridge.again.append(bridge.runs.pop(trial.trial_id))
 
 
-def _trial_settings(run: Suggestion, study: str | None, run_settings: RunSettings) -> dict[str, Any]:
+def _trial_settings(run: Suggestion, run_settings: RunSettings) -> dict[str, Any]:
     """What a trial's process is told, as plain values."""
     return {
         "run": run.config.resolved(),
         "out": str(run_settings.out.resolve()),
         "data_root": str(run_settings.data_root.resolve()),
         "device": run_settings.device,
-        "study": study,
+        "study": run.study,
         "trial": run.trial,
         "attempt": run_settings.attempt(run),
         "selection": run_settings.selection,

@@ -15,6 +15,7 @@ API: Mapping[str, str] = MappingProxyType(
         "run": "running",
         "compare": "comparing",
         "sweep": "sweeping",
+        "tune": "tuning",
         "plan": "planning",
         "runs": "tables",
         "leaderboard": "tables",

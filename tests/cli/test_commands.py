@@ -196,7 +196,7 @@ def test_ctrl_c_says_what_is_kept(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> 
     code, _, err = cli("run", "mini-mtil", "--method", "lora", "--tracking", "none", *QUICK)
     assert (code, err.strip()) == (
         130,
-        "codyra-suite: interrupted; what was finished is kept, the same command ('sweep': with --resume) goes on from there.",
+        "codyra-suite: interrupted; what was finished is kept, the same command ('sweep' and 'tune': with --resume) goes on from there.",
     )
 
 

@@ -1,0 +1,82 @@
+"""Command ``tune``: every method tuned with the same budget and judged on fresh seeds and orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from suite.cli.options import DataOption, DeviceOption, OutOption, TrackingOption
+from suite.workflows.places import DATA, OUT
+
+if TYPE_CHECKING:
+    from suite.leaderboard.tuned import Tuning
+
+
+def tune(
+    file: Annotated[Path, typer.Argument(help="File of the tuning (YAML).")],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a tuning that was interrupted, or show one that is finished.")
+    ] = False,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ray address; default RAY_ADDRESS, else a local Ray.")
+    ] = None,
+    out: OutOption = OUT,
+    data_root: DataOption = DATA,
+    device: DeviceOption = "auto",
+    tracking: TrackingOption = None,
+) -> None:
+    """Compare methods fairly: tune each with the same budget, then judge default and tuned setting on fresh seeds and orders.
+
+    Selection sees validation numbers only. Ctrl-C keeps what is finished and shows it; '--resume' goes on.
+
+    Examples:
+
+        codyra-suite plan fair.yaml
+
+        codyra-suite tune fair.yaml
+
+        codyra-suite tune fair.yaml --resume
+    """
+    from suite.cli.progress import TerminalWatcher
+
+    watcher = TerminalWatcher()
+    with watcher.begin("loading libraries", None):
+        from suite.workflows import tuning
+
+    with _shown_when_interrupted():
+        done = tuning.tune(
+            file,
+            resume=resume,
+            address=address,
+            out=out,
+            data_root=data_root,
+            device=device,
+            tracking=tracking,
+            watcher=watcher,
+        )
+    print_tuning(done)
+    if not any(setting.finished for one in done.methods for setting in (one.default, one.tuned) if setting):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _shown_when_interrupted() -> Iterator[None]:
+    """After Ctrl-C inside, show what was finished before the command ends."""
+    from suite.workflows.tuning import TuningInterrupted
+
+    try:
+        yield
+    except TuningInterrupted as end:
+        print_tuning(end.tuning)
+        raise
+
+
+def print_tuning(tuning: Tuning) -> None:
+    """The table of a tuning, as far as it has come."""
+    for one in tuning.methods:
+        counts = [len(setting.finished) if setting else 0 for setting in (one.default, one.tuned)]
+        typer.echo(f"{one.benchmark} {one.method}: {one.spent:g} of {one.budget:g} {tuning.unit}, judged {counts}")

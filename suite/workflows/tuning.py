@@ -1,0 +1,295 @@
+"""The fair comparison: every method tuned with the same budget, and judged on seeds and orders that no trial used."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from suite.config import RunConfig, validate
+from suite.errors import ConfigError
+from suite.files import atomic_write
+from suite.leaderboard.tuned import Tuning
+from suite.runs.mirror import RunMirror
+from suite.runs.store import RunStore
+from suite.runs.validation_view import ValidationView
+from suite.tuning.cluster import place_of, ray_session
+from suite.tuning.entrant_queue import EntrantQueue
+from suite.tuning.points import spanning_points
+from suite.tuning.preflight import refused_runs
+from suite.tuning.ray_runner import run_all
+from suite.tuning.run_queue import JointQueue, Suggestion
+from suite.tuning.run_settings import RunSettings
+from suite.tuning.study import StudyQueue, point_config
+from suite.tuning.study_config import StudyConfig
+from suite.tuning.study_result import study_of
+from suite.tuning.trials import has_trials, some_point
+from suite.tuning.tune_config import UNITS, Entrant, TuneConfig
+from suite.tuning.tuning_folder import TuningFolder
+from suite.workflows.arguments import PathGiven, SweepGiven, TrackingGiven, WatcherGiven, checked
+from suite.workflows.pictures import attach_run_pictures, attach_study
+from suite.workflows.places import DATA, OUT, folder_named
+from suite.workflows.probe import probe
+from suite.workflows.progress import QUIET, Watcher, opened
+from suite.workflows.sweeping import FILE, changed_fields
+from suite.workflows.tracking import opened_tracking, say_waiting
+from suite.workflows.tunings import read_tuning
+from suite.yaml_files import load_yaml
+
+if TYPE_CHECKING:
+    from suite.tracking.delivery import Delivery
+
+
+class TuningInterrupted(KeyboardInterrupt):
+    """Ctrl-C came during a tuning; ``tuning`` is what was finished, which is stored and logged."""
+
+    def __init__(self, tuning: Tuning) -> None:
+        super().__init__()
+        self.tuning = tuning
+
+
+@checked
+def tune(
+    file: SweepGiven,
+    *,
+    resume: bool = False,
+    address: str | None = None,
+    out: PathGiven = OUT,
+    data_root: PathGiven = DATA,
+    device: str = "auto",
+    tracking: TrackingGiven | None = None,
+    watcher: WatcherGiven = QUIET,
+) -> Tuning:
+    """Tune every method on every benchmark with the same budget, then run the default and the chosen setting of each on fresh seeds
+    and orders.
+
+    Args:
+        file: the path of a tuning's file, or its fields, among them ``name``.
+        resume: go on with a tuning that was interrupted; one that is finished is shown.
+        address: of a Ray cluster; None = RAY_ADDRESS, else a local Ray.
+        out, data_root, device, tracking: as in ``run``.
+
+    Raises:
+        SuiteError: a mistake in the file, a tuning that exists or has changed or that another process carries out, before anything
+            is trained; no Ray; a full disk.
+        TuningInterrupted: Ctrl-C came; what was finished is kept.
+    """
+    config = tune_config(file)
+    run_settings = RunSettings(
+        folder_named(out),
+        folder_named(data_root),
+        device,
+        address,
+        config.resources,
+        config.concurrency,
+        carrier=config.carrier,
+        storage=config.storage,
+        selection=config.selection,
+    )
+    return run_tuning(config, run_settings, tracking, resume=resume, watcher=watcher)
+
+
+def tune_config(file: Path | str | Mapping[str, Any]) -> TuneConfig:
+    """The tuning that a file or its fields describe, and each of whose studies can make a trial.
+
+    Raises:
+        ConfigError: all problems of the file in one message.
+    """
+    if isinstance(file, Mapping):
+        fields, where = dict(file), "tune"
+    else:
+        fields, where = {"name": Path(file).stem, **load_yaml(Path(file))}, str(file)
+    try:
+        config = validate(TuneConfig, fields, where=where)
+        for entrant in config.entrants:
+            if entrant.study is not None:
+                point_config(entrant.study, some_point(entrant.study))
+            entrant.judged(entrant.run, config.judge.seeds)
+    except ConfigError as error:
+        named = str(error).startswith(f"{where}: ")
+        raise error if named else ConfigError(f"{where}: {error}") from None
+    return config
+
+
+def run_tuning(
+    config: TuneConfig, run_settings: RunSettings, tracking: str | None, *, resume: bool = False, watcher: Watcher = QUIET
+) -> Tuning:
+    """Carry out a tuning to its end.
+
+    Raises:
+        ConfigError: it exists and may not be continued, its file has changed, or it could not begin.
+        TuningInterrupted: Ctrl-C came.
+    """
+    out = run_settings.out.resolve()
+    folder, fields = TuningFolder(out, config.name), config.model_dump(mode="json")
+    _may_begin(config, folder, fields, out, resume=resume)
+    _require_able(config, run_settings, watcher)
+    RunMirror(run_settings.storage).require_writable()
+    if not resume:
+        _require_budget(config, run_settings, watcher)
+    with (
+        opened_tracking(tracking, run_settings.out, watcher) as delivery,
+        _undone_without_trials(config, folder, out, is_new=not resume),
+        folder.alone(config.name),
+        opened(ray_session(run_settings.address, config.resources), watcher, "starting Ray"),
+    ):
+        folder.begin(fields)
+        lanes = [_lane(entrant, config, folder, out) for entrant in config.entrants]
+        is_whole = _carried(config, lanes, run_settings, delivery, watcher)
+        _attach(lanes, folder, delivery, run_settings.out)
+        say_waiting(delivery.tracker, watcher)
+    tuning = read_tuning(config.name, out)
+    if not is_whole:
+        raise TuningInterrupted(tuning)
+    return tuning
+
+
+def _lane(entrant: Entrant, config: TuneConfig, folder: TuningFolder, out: Path) -> EntrantQueue:
+    """The queue of one method, with its study begun or gone on with."""
+    study = None
+    if entrant.study is not None:
+        place = out / "studies" / entrant.name
+        study = StudyQueue(entrant.study, place, RunStore(out))
+        atomic_write(place / FILE, yaml.safe_dump(entrant.study.model_dump(mode="json"), sort_keys=False).encode())
+    return EntrantQueue(entrant, study, folder, config.judge.seeds)
+
+
+def _carried(
+    config: TuneConfig, lanes: Sequence[EntrantQueue], run_settings: RunSettings, delivery: Delivery, watcher: Watcher
+) -> bool:
+    """Carry out all lanes on one Ray, a run of each in turn, with progress and tracking; True when it came to the end."""
+    studies = [(lane, lane.study) for lane in lanes if lane.study is not None]
+    with watcher.begin(f"tuning {config.name}", _runs(config)) as work:
+
+        def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
+            lane = lanes[run.lane]
+            note = lane.study.best_note() if lane.study and run.study else "judged"
+            work.done(sum(lane.runs_ended() for lane in lanes), f"{lane.entrant.benchmark} {lane.entrant.method}: {note}")
+
+        def on_record(view: ValidationView) -> None:
+            delivery.log_stored(view.run_id)
+
+        run_settings.on_record, run_settings.on_end = on_record, on_end
+        for _, study in studies:
+            delivery.log_study(study.config.name, study.config.model_dump(mode="json"))
+        try:
+            return run_all(JointQueue(lanes), run_settings)
+        finally:
+            for lane, study in studies:
+                delivery.end_study(study.config.name, finished=lane.is_searched)
+
+
+def _runs(config: TuneConfig) -> int | None:
+    """Trials and judging runs of the whole, at most; None where the budget is a time."""
+    if config.budget.trials is None:
+        return None
+    tuned = [entrant.study is not None for entrant in config.entrants]
+    judged = [len(entrant.orders or (None,)) * len(config.judge.seeds) for entrant in config.entrants]
+    return sum(tuned) * config.budget.trials + sum((1 + twice) * count for twice, count in zip(tuned, judged, strict=True))
+
+
+def _attach(lanes: Sequence[EntrantQueue], folder: TuningFolder, delivery: Delivery, out: Path) -> None:
+    """Pictures of every study and of the runs that judge."""
+    store = RunStore(out)
+    for lane in lanes:
+        if lane.study is not None:
+            attach_study(delivery, study_of(lane.study), out)
+        attach_run_pictures(delivery, store.records(folder.judged(lane.entrant.name).values()), out)
+
+
+def _may_begin(config: TuneConfig, folder: TuningFolder, fields: dict[str, Any], out: Path, *, resume: bool) -> None:
+    """Refuse to begin a tuning that exists, or one whose studies do, to resume one that does not, or one under another file."""
+    if not folder.exists:
+        if resume:
+            raise ConfigError(
+                f"tuning '{config.name}': nothing to resume below {out / 'tunings'}; leave out --resume to begin it."
+            )
+        taken = [one.name for one in config.entrants if one.study is not None and (out / "studies" / one.name).is_dir()]
+        if taken:
+            raise ConfigError(f"tuning '{config.name}': study '{taken[0]}' exists below {out / 'studies'}; rename the tuning.")
+        return
+    if not resume:
+        raise ConfigError(f"tuning '{config.name}' exists below {out / 'tunings'}; add --resume to go on, or rename it.")
+    if changed := changed_fields(folder.fields(), fields):
+        raise ConfigError(
+            f"tuning '{config.name}': the file has changed since it began: {'; '.join(changed)}; undo that, or rename the tuning to "
+            "begin anew (runs that are finished are reused)."
+        )
+
+
+def _require_able(config: TuneConfig, run_settings: RunSettings, watcher: Watcher) -> None:
+    """Refuse a tuning one of whose methods could not be judged or could make no trial; say when a part of a space could not.
+
+    Raises:
+        ConfigError: see ``trainables.preflight``; every reason once, with all that it holds for.
+    """
+    asked: list[tuple[Entrant, RunConfig, bool]] = []
+    for entrant in config.entrants:
+        asked += [(entrant, run, True) for run in entrant.judged(entrant.run, config.judge.seeds[:1])]
+        if entrant.study is not None:
+            asked += [(entrant, run, False) for run in spanning_points(entrant.study)]
+    asked.sort(key=lambda one: one[1].benchmark.model_dump_json())
+    with watcher.begin(f"tuning {config.name}: checking data, backbones and methods", None):
+        found = refused_runs([run for _, run, _ in asked], run_settings)
+    reasons: dict[str, list[str]] = {}
+    for one in found:
+        entrant, _, is_needed = asked[one.position]
+        points = [place for place, (other, _, judged) in enumerate(asked) if other is entrant and not judged]
+        if is_needed or {refusal.position for refusal in found} >= set(points):
+            reasons.setdefault(one.reason.rstrip("."), []).append(f"{entrant.benchmark} {entrant.method}")
+        else:
+            watcher.say(f"study '{entrant.name}': trials in a part of its space will fail: {one.reason}")
+    if reasons:
+        told = "; ".join(f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in reasons.items())
+        raise ConfigError(f"tuning '{config.name}': cannot begin: {told}.")
+    for entrant in config.entrants:
+        if entrant.study is not None and entrant.study.default_first and not entrant.study.first_points():
+            watcher.say(f"study '{entrant.name}': the default setting lies outside the space, so that no trial begins with it.")
+
+
+def _require_budget(config: TuneConfig, run_settings: RunSettings, watcher: Watcher) -> None:
+    """Refuse a budget of time that is used up before one trial; measured by a short probe, on this machine alone.
+
+    Raises:
+        ConfigError: with the seconds of one trial.
+    """
+    if config.budget.trials is not None or place_of(run_settings.address) is not None:
+        return
+    share = config.resources.gpus * config.resources.workers / 3600 if config.budget.gpu_hours is not None else 1.0
+    studies = [(entrant, entrant.study) for entrant in config.entrants if entrant.study is not None]
+    with watcher.begin("probes of one trial", len(studies)) as work:
+        for number, (entrant, study) in enumerate(studies):
+            work.done(number, f"{entrant.benchmark} {entrant.method}")
+            run = default_run(study)
+            seconds = probe(run, run_settings.data_root, run_settings.device, max(1, int(config.resources.cpus))).run_seconds
+            needed = seconds * len(config.search_seeds) * share
+            if needed > config.budget.amount:
+                unit = UNITS[config.budget.unit]
+                raise ConfigError(
+                    f"budget.{config.budget.unit}: one trial of {entrant.method} on {entrant.benchmark} takes about {needed:.3g} {unit}, every "
+                    f"study gets {config.budget.amount:g}; raise it or train shorter."
+                )
+
+
+def default_run(study: StudyConfig) -> RunConfig:
+    """The run of a study's default setting with its first seed."""
+    seed = (study.seeds or (0,))[0]
+    return validate(RunConfig, {**study.default_fields, "seed": seed}, where="run")
+
+
+@contextmanager
+def _undone_without_trials(config: TuneConfig, folder: TuningFolder, out: Path, *, is_new: bool) -> Iterator[None]:
+    """A new tuning that breaks off before its first run has not begun: nothing is left that the same command would trip over."""
+    try:
+        yield
+    except BaseException:
+        studies = [out / "studies" / entrant.name for entrant in config.entrants]
+        judged = any(folder.judged(entrant.name) for entrant in config.entrants)
+        if is_new and not judged and not any(has_trials(study) for study in studies):
+            for place in (folder.place, *studies):
+                shutil.rmtree(place, ignore_errors=True)
+        raise

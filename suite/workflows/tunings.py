@@ -1,0 +1,101 @@
+"""A tuning as it stands, read from its folder, its studies and the runs that judged it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from suite.config import validate
+from suite.errors import ConfigError
+from suite.leaderboard.runs import RunSet
+from suite.leaderboard.tuned import JudgedSetting, TrialState, TunedMethod, TunedTrial, Tuning
+from suite.runs.record import Record
+from suite.runs.store import RunStore
+from suite.tuning.finished_trials import StoredTrial, stored_trials
+from suite.tuning.space_changes import at, field_of
+from suite.tuning.study import HOUR
+from suite.tuning.tune_config import UNITS, Entrant, TuneConfig
+from suite.tuning.tuning_folder import Choice, TuningFolder
+
+
+def read_tuning(name: str, out: Path) -> Tuning:
+    """The tuning ``name`` below ``out``, finished or not.
+
+    Raises:
+        ConfigError: there is none.
+        DamagedRun: what was chosen has been changed since.
+    """
+    folder, store = TuningFolder(out, name), RunStore(out)
+    if not folder.exists:
+        raise ConfigError(f"tuning '{name}': there is none below {folder.place.parent}; 'codyra-suite tune' makes one.")
+    config = validate(TuneConfig, folder.fields(), where=str(folder.place))
+    methods = [_method(entrant, config, folder, store, out) for entrant in config.entrants]
+    records = [
+        record for one in methods for setting in (one.default, one.tuned) if setting is not None for record in setting.records
+    ]
+    found = {run_id: run for run_id in {record.run_id for record in records} if (run := store.open(run_id)) is not None}
+    runs = RunSet(records, {run_id: run.outcomes for run_id, run in found.items()})
+    return Tuning(
+        name=config.name,
+        methods=methods,
+        rule=config.selection,
+        unit=UNITS[config.budget.unit],  # type: ignore[arg-type]
+        seeds=config.judge.seeds,
+        orders={one.benchmark: [str(order) for order in one.orders] or [""] for one in config.entrants},
+        outcomes=runs.last_outcomes,
+    )
+
+
+def _method(entrant: Entrant, config: TuneConfig, folder: TuningFolder, store: RunStore, out: Path) -> TunedMethod:
+    judged = folder.judged(entrant.name)
+
+    def records(run: Mapping[str, Any]) -> list[Record]:
+        hashes = [one.config_hash() for one in entrant.judged(run, config.judge.seeds)]
+        return store.records(judged[content] for content in hashes if content in judged)
+
+    study = entrant.study
+    if study is None:
+        default = JudgedSetting({}, records(entrant.run))
+        return TunedMethod(entrant.benchmark, entrant.method, default, has_space=False, problem=_failed(default.records))
+    stored = stored_trials(study, out / "studies" / entrant.name)
+    searched = dict.fromkeys(field_of(name) for name in study.search_space().parameters)
+    default = JudgedSetting({field: at(study.default_fields, field) for field in searched}, records(entrant.run))
+    choice = folder.choice(entrant.name)
+    tuned = JudgedSetting(choice.values, records(choice.run)) if choice is not None and choice.run else None
+    return TunedMethod(
+        entrant.benchmark,
+        entrant.method,
+        default,
+        tuned,
+        trials=[_trial(trial) for trial in stored],
+        chosen=choice.trial if choice is not None else None,
+        budget=config.budget.amount,
+        spent=_spent(stored, config),
+        problem=_problem(choice, stored) or _failed([*default.records, *(tuned.records if tuned else [])]),
+    )
+
+
+def _trial(trial: StoredTrial) -> TunedTrial:
+    state: TrialState = trial.state  # type: ignore[assignment]  # those of Optuna but WAITING
+    return TunedTrial(trial.number, state, trial.score, trial.seconds, is_random=trial.is_random)
+
+
+def _spent(trials: Sequence[StoredTrial], config: TuneConfig) -> float:
+    """In the budget's unit."""
+    if config.budget.trials is not None:
+        return float(sum(trial.state != "RUNNING" for trial in trials))
+    seconds = sum(trial.seconds for trial in trials)
+    return seconds if config.budget.gpu_hours is None else seconds * config.resources.gpus * config.resources.workers / HOUR
+
+
+def _problem(choice: Choice | None, trials: Sequence[StoredTrial]) -> str:
+    """Why no setting was chosen although the study has ended."""
+    if choice is None or choice.run:
+        return ""
+    reasons = [trial.reason for trial in trials if trial.reason]
+    return f"no trial was learned to its end ({reasons[-1] if reasons else 'the budget was used up before'})"
+
+
+def _failed(records: Sequence[Record]) -> str:
+    return next((f"a judging run failed: {record.reason}" for record in records if record.status == "failed"), "")
