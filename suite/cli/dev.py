@@ -18,6 +18,7 @@ for command in (
     perf_speed.methods,
     perf.data,
     perf.sweep,
+    perf.driver,
     perf.stopping,
     perf.leaderboard,
     perf.forecast,

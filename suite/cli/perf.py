@@ -51,6 +51,26 @@ def sweep(
     )
 
 
+def driver(
+    trials: Annotated[int, typer.Option("--trials", min=10, help="Trials that the study grows to.")] = 1000,
+) -> None:
+    """What the driver spends on one trial of a study of 100, 1,000, 5,000 and so many trials, with random search and with TPE.
+
+    Examples:
+
+        codyra-suite dev perf driver
+
+        codyra-suite dev perf driver --trials 5000
+    """
+    from suite.measuring.driver import measure_driver
+
+    for cost in measure_driver(trials):
+        typer.echo(
+            f"{cost.trials:6,d} trials, {cost.sampler:6} {cost.milliseconds:6.0f} ms per trial, {cost.cpu_milliseconds:6.0f} ms of it computing, "
+            f"{cost.statements:.0f} SQL statements"
+        )
+
+
 def stopping(
     study: Annotated[str, typer.Argument(help="A study whose trials were all learned to the end.")],
     out: OutOption = OUT,

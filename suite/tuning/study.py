@@ -17,7 +17,7 @@ from suite.runs.validation_view import ValidationView
 from suite.tuning.objectives import Objective
 from suite.tuning.run_queue import Suggestion
 from suite.tuning.study_config import StudyConfig
-from suite.tuning.trials import DUPLICATE, MOST_REPEATS, TrialStore
+from suite.tuning.trials import MOST_REPEATS, TrialStore
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -54,6 +54,7 @@ class StudyQueue:
         self._bytes: dict[str, int] = {}
         self._open: dict[int, _OpenTrial] = {}
         self._twins: dict[int, list[int]] = {}
+        self._dropped: set[tuple[int, int]] = set()  # runs without checkpoints: a trial that was beaten never comes back
         self._queue: list[Suggestion] = list(self._unfinished())
         self._started = time.monotonic()
         for view in self.views.values():
@@ -104,7 +105,7 @@ class StudyQueue:
         twin = self.store.first_with(config.config_hash())
         if twin == number:
             return self._opened(number, config)
-        self.store.note(number, DUPLICATE, twin)
+        self.store.note_duplicate(number, twin)
         state, views, reason = self.store.fate(twin)
         if state in ("COMPLETE", "PRUNED", "FAIL"):
             self._tell(number, state, views, reason)  # type: ignore[arg-type]
@@ -225,10 +226,11 @@ class StudyQueue:
         if self._runs is None:
             return
         kept = {*self.store.front(), *self._open}
-        for (number, _), view in self.views.items():
-            if number not in kept:
-                self._runs.drop_checkpoints(view.run_id)
-                self._measure(view)
+        ended = [key for key in self.views if key[0] not in kept and key not in self._dropped]
+        for key in ended:
+            self._runs.drop_checkpoints(self.views[key].run_id)
+            self._measure(self.views[key])
+        self._dropped.update(ended)
 
 
 def point_config(config: StudyConfig, values: Mapping[str, Any]) -> RunConfig:

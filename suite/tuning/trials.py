@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
 from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from suite.config import RunConfig
@@ -20,25 +22,60 @@ from suite.tuning.objectives import Objective
 from suite.tuning.optuna_database import DATABASE, open_database
 from suite.tuning.space import Space, SpaceUnion
 from suite.tuning.study_config import StudyConfig
+from suite.tuning.study_storage import StudyStorage
 
 MOST_REPEATS = 25  # repeated suggestions in a row after which a space counts as exhausted
 CONTENT, CONFIG, VIEWS, REASON, DUPLICATE = "content", "config", "views", "reason", "duplicate_of"
 POINTS, POINT = "points", "point"  # of a study: all that it was given; of a trial: which of them it is
 
 
+@dataclass
+class _Tally:
+    """What is asked of all trials again and again, counted as they come.
+
+    Attributes:
+        first: content of a config -> the trial that had it first.
+        begun: trials that were given out and are not repetitions.
+        ended: those of them that are over.
+        best: value of the first objective.
+    """
+
+    is_maximized: bool
+    first: dict[str, int] = field(default_factory=dict)
+    begun: int = 0
+    ended: int = 0
+    best: float | None = None
+
+    def restore(self, trial: FrozenTrial) -> None:
+        """Count a trial that an earlier driver had."""
+        if (content := trial.user_attrs.get(CONTENT)) is not None:
+            self.first.setdefault(content, trial.number)
+        if DUPLICATE not in trial.user_attrs:
+            self.begun += trial.state is not TrialState.WAITING
+        self.end(trial)
+
+    def end(self, trial: FrozenTrial) -> None:
+        """Count a trial as it ended; one that has not is left for later."""
+        self.ended += trial.state.is_finished() and DUPLICATE not in trial.user_attrs
+        if trial.state is TrialState.COMPLETE:
+            better = max if self.is_maximized else min
+            value = float(trial.values[0])
+            self.best = value if self.best is None else better(self.best, value)
+
+
 class TrialStore:
-    """Trials of one study in ``<folder>/optuna.db``."""
+    """Trials of one study in ``<folder>/optuna.db``, asked for in memory: nothing here costs more as they become many."""
 
     def __init__(self, config: StudyConfig, space: Space | SpaceUnion, objectives: Sequence[Objective], folder: Path) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         folder.mkdir(parents=True, exist_ok=True)
         self._config, self._space = config, space
-        self._study = optuna.create_study(
-            study_name=config.name,
-            storage=open_database(folder),
-            directions=["maximize" if objective.maximize else "minimize" for objective in objectives],
-            load_if_exists=True,
-        )
+        directions = [StudyDirection.MAXIMIZE if objective.maximize else StudyDirection.MINIMIZE for objective in objectives]
+        self._storage = StudyStorage(open_database(folder), config.name, directions)
+        self._study = optuna.load_study(study_name=config.name, storage=self._storage)
+        self._tally = _Tally(self._study.directions[0] is StudyDirection.MAXIMIZE)
+        for trial in self.trials():
+            self._tally.restore(trial)
         make_sampler(config, space)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -67,9 +104,10 @@ class TrialStore:
         Every trial has a generator of its own, from the study's seed and the trial's number: a study that was killed and
         resumed draws what the undisturbed one draws, as far as its sampler does not learn from the order of results.
         """
-        trials = self.trials()
-        number = next((trial.number for trial in trials if trial.state is TrialState.WAITING), len(trials))
+        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        number = waiting[0].number if waiting else len(self.trials())
         self._study.sampler = make_sampler(self._config, self._space, number=number)
+        self._tally.begun += 1
         return self._study.ask()
 
     def again(self, number: int) -> Trial:
@@ -78,24 +116,34 @@ class TrialStore:
         return Trial(self._study, self._trial(number)._trial_id)
 
     def note_config(self, number: int, config: RunConfig) -> None:
-        self.note(number, CONTENT, config.config_hash())
-        self.note(number, CONFIG, json.dumps(config.resolved()))
+        """Write a trial whose parameters are drawn, with what they stand for; until then a killed driver leaves none."""
+        self._set(number, {CONTENT: config.config_hash(), CONFIG: json.dumps(config.resolved())})
+        self._tally.first.setdefault(config.config_hash(), number)
+        self._storage.write(number)
+
+    def note_duplicate(self, number: int, twin: int) -> None:
+        """Trial ``number`` has the content of ``twin``; noted once, however often a resumed driver finds out."""
+        if DUPLICATE in self._trial(number).user_attrs:
+            return
+        self._set(number, {DUPLICATE: twin})
+        self._tally.begun -= 1
+        self._storage.write(number)
 
     def note_views(self, number: int, views: Sequence[ValidationView]) -> None:
-        """What is known of the trial's runs, one per seed."""
-        self.note(number, VIEWS, json.dumps([view.as_dict() for view in views]))
-        self.note(number, "run_id", ",".join(view.run_id for view in views))
+        """What is known of the trial's runs, one per seed; written when the trial is told."""
+        texts = json.dumps([view.as_dict() for view in views])
+        self._set(number, {VIEWS: texts, "run_id": ",".join(view.run_id for view in views)})
 
     def constrain(self, number: int, violations: Mapping[str, float]) -> None:
-        """How far each constrained value lies outside its limits; above zero keeps the trial off the front."""
+        """How far each constrained value lies outside its limits; above zero keeps the trial off the front. Written when told."""
         trial = Trial(self._study, self._trial(number)._trial_id)
         for name, violation in violations.items():
             trial.set_constraint(name, violation)
 
-    def note(self, number: int, key: str, value: Any) -> None:
-        """A user attribute on a trial that is not ended yet."""
-        storage = self._study._storage
-        storage.set_trial_user_attr(self._trial(number)._trial_id, key, value)
+    def _set(self, number: int, attributes: Mapping[str, Any]) -> None:
+        """User attributes of a trial that has not ended, in memory."""
+        for key, value in attributes.items():
+            self._storage.set_trial_user_attr(self._trial(number)._trial_id, key, value)
 
     def tell(
         self,
@@ -109,8 +157,10 @@ class TrialStore:
         if self._trial(number).state.is_finished():
             return
         if reason is not None:
-            self.note(number, REASON, reason)
+            self._set(number, {REASON: reason})
         self._study.tell(number, values=values, state=TrialState[state])
+        self._storage.write(number)
+        self._tally.end(self._trial(number))
 
     def running(self) -> list[int]:
         """Trials that no one ended: their driver died."""
@@ -118,12 +168,11 @@ class TrialStore:
 
     def unique_trials(self) -> int:
         """Trials that were begun and are not repetitions."""
-        waiting = TrialState.WAITING
-        return sum(DUPLICATE not in trial.user_attrs and trial.state is not waiting for trial in self.trials())
+        return self._tally.begun
 
     def first_with(self, content: str) -> int:
         """The trial that first had this content, which some trial has."""
-        return next(trial.number for trial in self.trials() if trial.user_attrs.get(CONTENT) == content)
+        return self._tally.first[content]
 
     def config_of(self, number: int) -> dict[str, Any] | None:
         text = self._trial(number).user_attrs.get(CONFIG)
@@ -145,19 +194,17 @@ class TrialStore:
         return [trial.number for trial in self._study.best_trials if DUPLICATE not in trial.user_attrs]
 
     def ended_trials(self) -> int:
-        return sum(trial.state.is_finished() and DUPLICATE not in trial.user_attrs for trial in self.trials())
+        return self._tally.ended
 
     def best_value(self) -> float | None:
         """Best value of the first objective over complete trials."""
-        values = [trial.values[0] for trial in self.trials() if trial.state is TrialState.COMPLETE]
-        best = max if self._study.directions[0] == optuna.study.StudyDirection.MAXIMIZE else min
-        return best(values) if values else None
+        return self._tally.best
 
     def trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
     def _trial(self, number: int) -> FrozenTrial:
-        return self.trials()[number]
+        return self._storage.get_trial(self._storage.get_trial_id_from_study_id_trial_number(self._storage.study_id, number))
 
 
 def _views(trial: FrozenTrial) -> list[ValidationView]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from suite.tuning.preflight import refused_runs
 from suite.tuning.ray_runner import run_all
 from suite.tuning.run_queue import Suggestion
 from suite.tuning.run_settings import RunSettings
+from suite.tuning.sole_driver import sole_driver
 from suite.tuning.study import StudyQueue, point_config
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.study_result import Study, study_of
@@ -138,22 +140,31 @@ def run_study(
     """Carry out a study to its budget.
 
     Raises:
-        ConfigError: the study exists and may not be continued, or its file has changed.
+        ConfigError: the study exists and may not be continued, its file has changed, or another process carries it out.
         SweepInterrupted: Ctrl-C came.
     """
     folder, fields = run_settings.out.resolve() / "studies" / config.name, config.model_dump(mode="json")
-    _may_begin(config.name, folder / FILE, fields, resume=resume, accept_changes=accept_changes)
-    if resume:
-        _say_other_code(config.name, run_settings.out, watcher)
-    else:
-        earlier_points(config)
-    _require_able(config, run_settings, watcher)
+    may_begin = partial(_may_begin, config.name, folder / FILE, fields, resume=resume, accept_changes=accept_changes)
+    may_begin()
+    with sole_driver(folder, config.name):
+        may_begin()  # another driver may have begun the study before this one owned it
+        with _undone_without_trials(folder, is_new=not resume):
+            if resume:
+                _say_other_code(config.name, run_settings.out, watcher)
+            else:
+                earlier_points(config)
+            _require_able(config, run_settings, watcher)
+            return _driven(config, folder, run_settings, tracking, watcher)
+
+
+def _driven(config: StudyConfig, folder: Path, run_settings: RunSettings, tracking: str | None, watcher: Watcher) -> Study:
+    """The study carried out, logged and drawn."""
     RunMirror(run_settings.storage).require_writable()
+    fields = config.model_dump(mode="json")
     with opened_tracking(tracking, run_settings.out, watcher) as delivery:
         with (
             opened(ray_session(run_settings.address, config.resources), watcher, "starting Ray"),
             watcher.begin(f"study {config.name}", config.budget.trials) as work,
-            _undone_without_trials(folder, is_new=not resume),
         ):
             source = StudyQueue(config, folder, RunStore(run_settings.out.resolve()))
             atomic_write(folder / FILE, yaml.safe_dump(fields, sort_keys=False).encode())  # a study with a file had a database

@@ -1,0 +1,37 @@
+"""One driver per study: it holds the study's trials in memory, so a second one at the same time would not see what the first writes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from suite.errors import ConfigError
+
+LOCK = ".driver"
+
+
+@contextmanager
+def sole_driver(folder: Path, name: str) -> Iterator[None]:
+    """Own the study in ``folder``, which is made, until the end or until this process dies.
+
+    Raises:
+        ConfigError: another process owns it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read() or "another process"
+            raise ConfigError(
+                f"study '{name}': {owner} carries it out at the moment; wait for its end or stop it, then add --resume."
+            ) from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+        yield
