@@ -20,6 +20,7 @@ for command in (
     perf.sweep,
     perf.driver,
     perf.stopping,
+    perf.null,
     perf.leaderboard,
     perf.forecast,
     perf.faults,

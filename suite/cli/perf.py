@@ -90,6 +90,36 @@ def stopping(
     show_frame(replay_rules(out, study), f"study {study}, trials in their order, one after the other")
 
 
+def null(
+    tunings: Annotated[int, typer.Option("--tunings", min=20, help="Whole tunings to make up.")] = 1000,
+    methods: Annotated[int, typer.Option("--methods", min=2, max=20, help="Methods in each, all equal.")] = 6,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=20, help="Seeds that settings are judged with.")] = 3,
+    orders: Annotated[int, typer.Option("--orders", min=1, max=10, help="Orders of tasks that each seed is judged in.")] = 1,
+) -> None:
+    """Make up tunings of equal methods and count how often their table says that one is better; 1 as exit code above 6.5 %.
+
+    Outcomes are drawn example by example, the best trial is chosen by validation, and the real table and sentences judge the rest.
+
+    Examples:
+
+        codyra-suite dev perf null
+
+        codyra-suite dev perf null --tunings 200 --orders 2
+    """
+    from suite.measuring.null_tuning import ALLOWED, equal_methods, measure_null
+
+    said = measure_null(equal_methods(methods, seeds, orders), tunings)
+    for share, what in (
+        (said.better, "a method is said to be better than another, with tuned settings"),
+        (said.better_by_default, "the same of default settings"),
+        (said.changed, "tuning is said to have raised or lowered a method"),
+    ):
+        typer.echo(f"{100 * share:5.1f} % of {said.tunings} tunings: {what}")
+    typer.echo(f"{said.optimism:5.1f} points: mean optimism of selection")
+    if said.better > ALLOWED:
+        raise typer.Exit(1)
+
+
 def leaderboard(
     runs: Annotated[int, typer.Option("--runs", min=100, help="Made-up runs in a real MLflow database.")] = 500,
 ) -> None:

@@ -13,11 +13,15 @@ import yaml
 
 from suite.leaderboard.ledger import LEDGERS
 from suite.leaderboard.ranking import JUDGED_TOGETHER, board, row_labels
+from suite.leaderboard.report_cells import Cell, sortable
 from suite.leaderboard.report_pictures import MatrixView, Picture, matrix_view, stream_pictures, study_pictures
+from suite.leaderboard.report_tuning import tuning_views
 from suite.leaderboard.reproduction import RECOMPUTED, reproduction_frame
 from suite.leaderboard.runs import RunSet
 from suite.leaderboard.study_figures import flat_config, parameters_of, study_frame
 from suite.leaderboard.table import leaderboard_frame, shown_metrics, undefined_metrics, with_spread
+from suite.leaderboard.tests_told import marks_text, ranks_text
+from suite.leaderboard.tuned import Tuning
 from suite.runs.record import Record
 
 MEGABYTE = 1e6
@@ -50,14 +54,6 @@ LEDGER = (
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One table cell: what is shown, and what it is sorted by; an empty value stays last in both directions."""
-
-    text: str
-    value: float | str
-
-
-@dataclass(frozen=True)
 class Row:
     """A row of the leaderboard with what opens below the table: matrix, settings, which runs."""
 
@@ -72,7 +68,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """Rows that were judged on the same examples by the same rule."""
+    """Rows that were judged on the same examples by the same rule; ``tested`` says what the marks and the rank diagram test."""
 
     anchor: str
     title: str
@@ -82,6 +78,7 @@ class Section:
     columns: Sequence[str]
     rows: Sequence[Row]
     notes: Sequence[str]
+    tested: Sequence[str]
     pictures: Sequence[Picture]
     published: Sequence[Sequence[Cell]]
     remark: str
@@ -103,6 +100,7 @@ def report_html(
     importances: Mapping[str, pd.DataFrame],
     *,
     made: str,
+    tunings: Sequence[Tuning] = (),
     convention: str | None = None,
     selection_rule: str | None = None,
 ) -> str:
@@ -111,6 +109,7 @@ def report_html(
     Args:
         importances: study -> importance of its parameters, as ``suite.tuning.importance`` makes it.
         made: when and by what, for the page's foot.
+        tunings: finished or not; each benchmark of one has its table, closing sentences and pictures.
     """
     from jinja2 import Environment, select_autoescape
 
@@ -125,6 +124,7 @@ def report_html(
     sections = [_section(number, part, runs) for number, (_, part) in enumerate(frame.groupby(JUDGED_TOGETHER, sort=False))]
     return template.render(
         sections=sections,
+        tunings=tuning_views(tunings),
         studies=_studies(runs.records, frame, importances),
         environment=_environment(runs.records),
         counts=f"Runs: {len(runs.records)}, rows: {len(frame)}, streams: {len(sections)}",
@@ -159,10 +159,17 @@ def _section(number: int, part: pd.DataFrame, runs: RunSet) -> Section:
         rows=rows,
         notes=[f"{text}: {value}" for name, text in SAID_ONCE.items() if (value := _only(part[name]))]
         + ([f"undefined for these tasks: {', '.join(undefined)}"] if undefined else []),
+        tested=_tested(part, list(finished.values())),
         pictures=stream_pictures(part, finished, runs, metrics),
         published=_published(benchmark, [record for found in finished.values() for record in found]),
         remark=LEDGERS[benchmark].remark if benchmark in LEDGERS else "",
     )
+
+
+def _tested(part: pd.DataFrame, finished: Sequence[Sequence[Record]]) -> list[str]:
+    """What the marks of the table test, and the rank diagram where there is one."""
+    tasks = len(finished[0][0].tasks) if finished else 0
+    return [*filter(None, [marks_text(part)]), *([ranks_text(tasks)] if tasks > 1 and len(finished) > 2 else [])]
 
 
 def _columns_beside(part: pd.DataFrame) -> list[str]:
@@ -178,7 +185,7 @@ def _only(values: pd.Series) -> str:
 
 
 def _row(label: str, row: Mapping[Any, Any], metrics: Sequence[str], beside: Sequence[str], found: Sequence[Record]) -> Row:
-    cells = [Cell(with_spread(row[name], row[f"{name} std"]), _sortable(row[name])) for name in metrics]
+    cells = [Cell(with_spread(row[name], row[f"{name} std"]), sortable(row[name])) for name in metrics]
     cells += [_cell(row[name], BESIDE[name][1]) for name in beside]
     told = (
         f"Seeds {row['seeds']}; runs {str(row['runs']).replace(',', ', ')}; commit {row['commit'] or 'unknown'}."
@@ -214,10 +221,6 @@ def _setting(value: Any) -> Cell:
     """A hyperparameter with all its digits."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return Cell(f"{value:g}", float(value)) if is_number else Cell(str(value), str(value))
-
-
-def _sortable(value: float) -> float | str:
-    return "" if math.isnan(value) else float(value)
 
 
 def _settings(record: Record) -> str:

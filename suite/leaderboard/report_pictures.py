@@ -80,7 +80,7 @@ def stream_pictures(
     wanted: list[Drawing] = [
         ("plasticity against retention, one mark per row", lambda: tradeoff_figure(learned, title), len(learned) > 0),
         (
-            "mean ranks over tasks with their critical difference",
+            "mean ranks over tasks: rows joined by a bar are not separable by rank, which is not what the table's marks test",
             lambda: critical_difference_figure(contestants(part, known, runs.last_outcomes), title),
             len(finished) > 2,
         ),
@@ -88,7 +88,7 @@ def stream_pictures(
         (f"{last} against time and parameters", lambda: cost_figure(dated, last, title), len(dated) > 1),
         *_rank_drawings(few),
     ]
-    return _drawn(f"{title}: ", wanted)
+    return drawn(f"{title}: ", wanted)
 
 
 def _rank_drawings(rows: Mapping[str, Sequence[Record]]) -> list[Drawing]:
@@ -118,7 +118,7 @@ def _rank_drawings(rows: Mapping[str, Sequence[Record]]) -> list[Drawing]:
 def study_pictures(name: str, trials: Sequence[Record], importance: pd.DataFrame | None) -> list[Picture]:
     """Importance of a study's settings, its course, every setting against validation accuracy."""
     drawings = study_drawings(name, study_frame(trials, name), importance)
-    return _drawn(f"study {name}: ", [(STUDY_CAPTIONS[stem], draw, True) for stem, draw in drawings.items()])
+    return drawn(f"study {name}: ", [(STUDY_CAPTIONS[stem], draw, True) for stem, draw in drawings.items()])
 
 
 def matrix_view(records: Sequence[Record]) -> MatrixView:
@@ -139,7 +139,7 @@ def matrix_view(records: Sequence[Record]) -> MatrixView:
     return MatrixView(tasks, lines)
 
 
-def _drawn(before: str, wanted: Sequence[Drawing]) -> list[Picture]:
+def drawn(before: str, wanted: Sequence[Drawing]) -> list[Picture]:
     """The pictures whose rows allow them (not too few, judged on the same examples)."""
     found = []
     for text, draw, there in wanted:

@@ -169,7 +169,7 @@ def critical_difference_figure(rows: Sequence[Contestant], title: str) -> Figure
         axes.hlines(-0.25 - 0.22 * level, first - 0.05, last + 0.05, color=COLOURS[0], linewidth=3.0)
     axes.set_axis_off()
     axes.set_title(
-        f"{title}\nmean rank over {counted(len(rows[0].tasks), 'task')}, 1 = best; Friedman p {found.p:.2g}; bars: not separable at {LEVEL:.0%}",
+        f"{title}\nmean rank over {counted(len(rows[0].tasks), 'task')}, 1 = best; Friedman p {found.p:.2g}; bars: ranks not separable at {LEVEL:.0%}",
         fontsize=TEXT,
     )
     return figure

@@ -13,6 +13,7 @@ import pytest
 from suite.config import RunConfig
 from suite.leaderboard.report import report_html
 from suite.leaderboard.runs import RunSet
+from suite.measuring.null_tuning import World, made_up_tuning
 from suite.runs.record import Record
 from suite.yaml_files import load_yaml
 
@@ -53,7 +54,8 @@ def page_file(make_record: Callable[..., Record], tmp_path_factory: pytest.TempP
     )
     records.append(make_record(NASTY, 0, run_id="nasty", settings_hash="nasty", benchmark="other", study=NASTY, trial=0))
     file = tmp_path_factory.mktemp("page") / "report.html"
-    file.write_text(report_html(RunSet(records), {}, made="today"))
+    tuning = made_up_tuning(World({"codyra": 0.45, "lora": 0.5, NASTY: 0.3}, {"codyra": 0.3}, trials=4), 0)
+    file.write_text(report_html(RunSet(records), {}, made="today", tunings=[tuning]))
     return file
 
 

@@ -89,8 +89,8 @@ def test_two_methods() -> None:
 
 
 def test_a_tie_asks_for_more_seeds() -> None:
-    board = board_of(equal_methods(3, 3, 1, 0.0))
-    words = told(made_up_tuning(equal_methods(3, 3, 1, 0.0), 0))
+    board = board_of(equal_methods(3, 3, 1))
+    words = told(made_up_tuning(equal_methods(3, 3, 1), 0))
     first, second, third = board.rows["method"]
     assert words.startswith(f"On made-up no method is shown to be the best: {first} has the highest mean (zscl.last ")
     assert f"but {second} and {third} cannot be told from it (it is " in words
@@ -109,7 +109,7 @@ def test_one_seed_says_nothing_about_seeds() -> None:
 
 
 def test_orders_of_tasks_with_other_winners_are_told() -> None:
-    tuning = made_up_tuning(equal_methods(3, 2, 2, 0.0), 1)
+    tuning = made_up_tuning(equal_methods(3, 2, 2), 1)
     (board,) = tuned_boards(tuning)
     assert set(board.best_by_order) == {"1", "2"}
     differing = len(set(board.best_by_order.values())) > 1
@@ -208,7 +208,7 @@ def test_random_trials_alone_speak_for_the_space() -> None:
 
 def test_equal_methods_are_rarely_told_apart_and_others_are() -> None:
     """Thirty tunings: 1.5 false alarms are expected at most, seven or more come once in 1,500; a gain of 30 points is never missed."""
-    said = measure_null(replace(equal_methods(3, 3, 1, 0.0), trials=6), 30)
+    said = measure_null(replace(equal_methods(3, 3, 1), trials=6), 30)
     assert said.better * 30 < 7
     assert said.optimism > 1.0  # choosing the best of equal settings looks better than it is
     real = measure_null(replace(WINNER, trials=6), 5)

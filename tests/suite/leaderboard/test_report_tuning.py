@@ -1,0 +1,68 @@
+"""What the page says of tunings, and of what its marks and its rank diagram test."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from dataclasses import replace
+
+from suite.leaderboard.ranking import board
+from suite.leaderboard.report import report_html
+from suite.leaderboard.report_tuning import tuning_views
+from suite.leaderboard.runs import RunSet
+from suite.leaderboard.tests_told import marks_text, ranks_text
+from suite.leaderboard.tuned_table import tuned_boards
+from suite.leaderboard.tuned_words import closing
+from suite.measuring.null_tuning import World, made_up_tuning
+
+WORLD = World({"codyra": 0.45, "lora": 0.5, "zscl": 0.3}, {"codyra": 0.3}, trials=4)
+
+
+def test_a_tuning_has_its_table_its_sentences_and_two_pictures() -> None:
+    tuning = made_up_tuning(WORLD, 0)
+    (view,) = tuning_views([tuning])
+    (found,) = tuned_boards(tuning)
+    assert view.result == closing(tuning, found)
+    assert [row[0].text for row in view.rows] == list(found.rows["method"])
+    assert {len(row) for row in view.rows} == {len(view.heads)}
+    assert {len(row) for row in view.search} == {len(view.search_heads)}
+    first = dict(zip(view.heads, view.rows[0], strict=True))
+    assert first["tuned setting"].text.endswith(" ◆")
+    assert first["tuned setting"].value == found.rows["tuned"][0]
+    assert (first["runs"].text, first["trials"].text) == ("3, 3 of 3", "4 (4 finished)")
+    assert [picture.text.partition(": ")[2] for picture in view.pictures] == [
+        "order of methods by default and by tuned settings",
+        "validation score expected after so many trials, and the share of the space that is nearly as good",
+    ]
+
+
+def test_an_unfinished_tuning_has_no_pictures_of_what_is_missing() -> None:
+    tuning = made_up_tuning(WORLD, 0)
+    begun = replace(tuning, methods=[replace(one, tuned=None, trials=(), chosen=None) for one in tuning.methods])
+    (view,) = tuning_views([begun])
+    assert list(view.pictures) == list(view.search) == []
+    assert "nothing can be said yet" in view.result
+
+
+def test_the_page_says_what_marks_and_ranks_test(make_runs: Callable[..., RunSet]) -> None:
+    runs = make_runs({"good": 0.8, "bad": 0.5, "same": 0.8}, seeds=3)
+    page = html.unescape(report_html(runs, {}, made="today"))
+    assert "They speak for other examples and, by the 3 seeds that rows share, for other seeds." in page
+    assert ranks_text(3) in page
+    assert "The marks ask about means: best has the highest mean over tasks after the last one" in page
+    assert 'id="tunings"' not in page
+
+
+def test_one_seed_cannot_speak_about_seeds(make_runs: Callable[..., RunSet]) -> None:
+    text = marks_text(board(make_runs({"good": 0.8, "bad": 0.5})))
+    assert text.endswith("the marks speak for other examples of these tasks and say nothing about other seeds.")
+    more, one = make_runs({"good": 0.8, "bad": 0.5}, seeds=2), make_runs({"other": 0.6})
+    mixed = marks_text(board(RunSet([*more.records, *one.records], {**more.loaders, **one.loaders})))
+    assert mixed.endswith("for other seeds. Where fewer than two seeds are shared, they speak for other examples alone.")
+
+
+def test_without_marks_nothing_is_said_of_them(make_runs: Callable[..., RunSet]) -> None:
+    assert marks_text(board(make_runs({"alone": 0.8}))) == ""
+    page = report_html(make_runs({"alone": 0.8}), {}, made="today")
+    assert "The marks ask" not in page
+    assert "The rank diagram" not in page
