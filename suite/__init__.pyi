@@ -1,5 +1,7 @@
 from suite.workflows.comparing import compare as compare
 from suite.workflows.exporting import export as export
+from suite.workflows.papers import paper as paper
+from suite.workflows.papers import plan_paper as plan_paper
 from suite.workflows.planning import plan as plan
 from suite.workflows.repeating import repeat as repeat
 from suite.workflows.reporting import report as report

@@ -22,6 +22,7 @@ from suite.cli.demo import demo
 from suite.cli.dev import dev_app
 from suite.cli.leaderboard import leaderboard
 from suite.cli.listing import list_app
+from suite.cli.paper import paper
 from suite.cli.plan import plan
 from suite.cli.pretrain import pretrain_mini
 from suite.cli.report import report
@@ -68,6 +69,7 @@ app.command()(sweep)
 app.command()(tune)
 app.command()(submit)
 app.command()(plan)
+app.command()(paper)
 app.command()(leaderboard)
 app.command()(ranks)
 app.command()(significance)

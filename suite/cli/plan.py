@@ -59,6 +59,7 @@ def plan(
 
 
 def _show(plan: Plan) -> None:
+    from suite.cli.tables import duration_text
     from suite.tuning.forecast import packing
 
     config, found = plan.config, plan.forecast
@@ -70,9 +71,9 @@ def _show(plan: Plan) -> None:
         "trials": f"{found.trials}" + (f" x {seeds} seeds" if seeds > 1 else ""),
         "tasks per run": str(found.tasks),
         "trainable parameters": f"{low:,} to {high:,}" if low != high else f"{low:,}",
-        "one run": f"{_duration(mean)} ({_duration(least)} to {_duration(most)} over the space)",
+        "one run": f"{duration_text(mean)} ({duration_text(least)} to {duration_text(most)} over the space)",
         "runs at a time": str(found.at_a_time),
-        "wall clock": _duration(found.wall_seconds),
+        "wall clock": duration_text(found.wall_seconds),
         "CPU-hours": f"{found.cpu_hours:.2f}",
         "GPU-hours": f"{found.gpu_hours:.2f}" if config.resources.gpus else "none",
         "peak memory of a run": f"{found.peak_bytes / 2**30:.2f} GiB",
@@ -83,9 +84,3 @@ def _show(plan: Plan) -> None:
         typer.echo(f"{name:26}{value}")
     fields = ", ".join(f"{key}: {value:g}" for key, value in packing(config, found).items())
     typer.echo(f"{'packing':26}resources: {{{fields}}}")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -94,6 +94,13 @@ def print_line(text: str) -> None:
     Console().print(Text(text), soft_wrap=not sys.stdout.isatty())
 
 
+def duration_text(seconds: float) -> str:
+    """Seconds below two minutes, minutes below two hours, else hours."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def _arranged(sheet: Sheet, width: int | None) -> tuple[list[tuple[Sheet, _Layout]], list[str]]:
     """The table in one piece if it fits, perhaps with brief heads or without optional columns; else in several, for below each other.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,6 +112,11 @@ def published_values(benchmark: str) -> pd.DataFrame:
     chosen["grade"] = [known.grade(row["source"], row["method"]) for row in rows]
     chosen["doubt"] = [known.doubt(benchmark, row["backbone"], row["method"]) for row in rows]
     return chosen[columns].reset_index(drop=True)
+
+
+def order_of(value: Mapping[Any, Any]) -> str:
+    """The order of a row of ``published_values``; where none is printed, as with TRACE, the standard one."""
+    return str(value["order"]).split(" ")[0] or "1"
 
 
 def published_frame(benchmarks: Iterable[str]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from suite.leaderboard.ledger import BACKBONES, LEDGERS, published_values
+from suite.leaderboard.ledger import BACKBONES, LEDGERS, order_of, published_values
 from suite.leaderboard.protocols import SECOND_HAND, PublishedProtocol, protocol_of
 from suite.method_titles import outermost
 from suite.runs.record import Record
@@ -17,9 +17,9 @@ RECOMPUTED = ("zscl", "trace", "treelora")  # conventions that hold every metric
 INSIDE, OUTSIDE, NOT_ATTEMPTED = "inside tolerance", "outside tolerance", "not attempted"
 COLUMNS = (
     *("benchmark", "setting", "order", "backbone", "published method", "metric", "published", "grade"),
-    *("own", "n", "difference", "tolerance", "verdict", "why", "runs", "reason", "source"),
+    *("own", "own std", "n", "difference", "tolerance", "verdict", "why", "runs", "reason", "source"),
 )
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
 
 
 def reproduction_frame(frame: pd.DataFrame, records: Iterable[Record], benchmarks: Iterable[str]) -> pd.DataFrame:
@@ -35,11 +35,17 @@ def reproduction_frame(frame: pd.DataFrame, records: Iterable[Record], benchmark
     rows: list[dict[str, Any]] = []
     for benchmark in dict.fromkeys(benchmarks):
         here = [row for row in own if row["benchmark"] == benchmark and row["n"]]
-        rows += [_judged(benchmark, value, here, known) for value in published_values(benchmark).to_dict("records")]
+        rows += [judged(benchmark, value, here, known) for value in published_values(benchmark).to_dict("records")]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _judged(benchmark: str, value: Mapping[Any, Any], own: list[dict[str, Any]], known: Mapping[str, Record]) -> dict[str, Any]:
+def judged(benchmark: str, value: Row, own: list[dict[str, Any]], known: Mapping[str, Record]) -> dict[str, Any]:
+    """The row of ``reproduction_frame`` for one of ``published_values``, from the own rows that may stand for it.
+
+    Args:
+        own: rows of ``leaderboard_frame``.
+        known: run id -> record, of all their runs.
+    """
     protocol = protocol_of(benchmark, value["method"])
     row: dict[str, Any] = {
         **{key: value[key] for key in ("setting", "order", "backbone", "metric", "source", "grade")},
@@ -55,10 +61,12 @@ def _judged(benchmark: str, value: Mapping[Any, Any], own: list[dict[str, Any]],
     nearest, differences = _nearest(benchmark, value, protocol, own, known)
     if nearest is None:
         return row | {"why": "; ".join([*why, *(["no run here"] if protocol and not why else [])])}
-    row |= {"own": nearest[value["metric"]], "n": nearest["n"], "runs": nearest["runs"], "why": "; ".join([*why, *differences])}
+    metric = value["metric"]
+    row |= {"own": nearest[metric], "own std": nearest[f"{metric} std"], "n": nearest["n"], "runs": nearest["runs"]}
+    row["why"] = "; ".join([*why, *differences])
     if row["why"]:
         return row
-    difference = float(nearest[value["metric"]]) - float(value["value"])
+    difference = float(nearest[metric]) - float(value["value"])
     return row | {"difference": difference, "verdict": INSIDE if abs(difference) <= row["tolerance"] else OUTSIDE}
 
 
@@ -89,8 +97,7 @@ def _nearest(
 
 def _other_setting(benchmark: str, value: Row, record: Record, backbone: str) -> list[str]:
     """One clause per point in which the run's stream or backbone is not the published one."""
-    order = str(value["order"]).split(" ")[0] or "1"  # TRACE's files print no order: the standard one
-    wanted = {"order": order, **LEDGERS[benchmark].own}
+    wanted = {"order": order_of(value), **LEDGERS[benchmark].own}
     other = [
         f"{key} {record.setting.get(key)} (published {text})"
         for key, text in wanted.items()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from suite.counting import counted
 from suite.errors import SuiteError
 from suite.tuning.study_config import StudyConfig
+from trainables.resources import Resources
 
 HOUR, GIB = 3600.0, 2.0**30
 FIXED_SECONDS = 0.5  # of a trial beside its run, see dev perf sweep
@@ -69,6 +70,74 @@ class Forecast:
     disk_bytes: int
 
 
+@dataclass(frozen=True)
+class Bill:
+    """What a list of runs will cost on one machine, each learned to the end and none of them stored yet.
+
+    Attributes:
+        run_seconds: of one run of each kind, in the order of the kinds.
+    """
+
+    runs: int
+    run_seconds: tuple[float, ...]
+    at_a_time: int
+    wall_seconds: float
+    cpu_hours: float
+    gpu_hours: float
+    peak_bytes: int
+    disk_bytes: int
+
+
+def bill(probes: Sequence[Probed], each: int, resources: Resources, machine: Machine, concurrency: int | None = None) -> Bill:
+    """The bill of ``each`` runs of every kind that was probed, as many at a time as the resources and ``concurrency`` let go on.
+
+    Raises:
+        SuiteError: too few CPUs or GPUs for one run, or too little memory or disk.
+    """
+    at_a_time = _at_a_time(resources, machine, concurrency)
+    seconds = tuple(probe.run_seconds + FIXED_SECONDS for probe in probes)
+    total = sum(seconds) * each
+    peak = max(probe.device_bytes if resources.gpus else probe.host_bytes for probe in probes)
+    result = Bill(
+        runs=len(probes) * each,
+        run_seconds=seconds,
+        at_a_time=at_a_time,
+        wall_seconds=max(total / at_a_time, max(seconds)),
+        cpu_hours=total * resources.cpus / HOUR,
+        gpu_hours=total * resources.gpus / HOUR,
+        peak_bytes=peak,
+        disk_bytes=each * sum(run_bytes(probe) for probe in probes),
+    )
+    memory = machine.device_bytes if resources.gpus else machine.host_bytes
+    if peak > memory:
+        raise SuiteError(
+            f"plan: one run needs {peak / GIB:.2f} GiB, the {'device' if resources.gpus else 'host'} has {memory / GIB:.2f} GiB; lower "
+            "training.batch_size or set training.micro_batch_size."
+        )
+    if result.disk_bytes > machine.free_disk_bytes:
+        raise SuiteError(
+            f"plan: the runs' folders may take {result.disk_bytes / GIB:.1f} GiB, there are {machine.free_disk_bytes / GIB:.1f} GiB; free "
+            "space or name another folder as --out."
+        )
+    return result
+
+
+def _at_a_time(resources: Resources, machine: Machine, concurrency: int | None) -> int:
+    """Runs that go on at once.
+
+    Raises:
+        SuiteError: one asks for more than there is.
+    """
+    asked_cpus, asked_gpus = resources.workers * resources.cpus, resources.workers * resources.gpus
+    if machine.cpus < asked_cpus or machine.gpus < asked_gpus:
+        raise SuiteError(
+            f"plan: a run asks for {counted(asked_cpus, 'CPU')} and {counted(asked_gpus, 'GPU')}, there are {machine.cpus:g} and {machine.gpus:g}; lower "
+            "resources or add nodes."
+        )
+    by_gpu = [int(machine.gpus / asked_gpus + 1e-9)] if asked_gpus else []
+    return min([int(machine.cpus / asked_cpus + 1e-9), *by_gpu, *([concurrency] if concurrency else [])])
+
+
 def forecast(config: StudyConfig, probes: Sequence[Probed], machine: Machine) -> Forecast:
     """The bill.
 
@@ -77,13 +146,7 @@ def forecast(config: StudyConfig, probes: Sequence[Probed], machine: Machine) ->
     """
     resources, seeds = config.resources, len(config.seeds or (0,))
     asked_cpus, asked_gpus = resources.workers * resources.cpus, resources.workers * resources.gpus
-    if machine.cpus < asked_cpus or machine.gpus < asked_gpus:
-        raise SuiteError(
-            f"plan: a run asks for {counted(asked_cpus, 'CPU')} and {counted(asked_gpus, 'GPU')}, there are {machine.cpus:g} and {machine.gpus:g}; lower "
-            "resources or add nodes."
-        )
-    by_gpu = [int(machine.gpus / asked_gpus + 1e-9)] if asked_gpus else []
-    at_a_time = min([int(machine.cpus / asked_cpus + 1e-9), *by_gpu, *([config.concurrency] if config.concurrency else [])])
+    at_a_time = _at_a_time(resources, machine, config.concurrency)
     fixed = TRAIN_FIXED_SECONDS if config.carrier == "train" or resources.workers > 1 else FIXED_SECONDS
     seconds = sorted(probe.run_seconds + fixed for probe in probes)
     mean = sum(seconds) / len(seconds)

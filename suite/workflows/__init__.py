@@ -17,6 +17,8 @@ API: Mapping[str, str] = MappingProxyType(
         "sweep": "sweeping",
         "tune": "tuning",
         "plan": "planning",
+        "paper": "papers",
+        "plan_paper": "papers",
         "runs": "tables",
         "leaderboard": "tables",
         "reproduction": "tables",

@@ -75,14 +75,17 @@ def compare(
     from suite.tuning.run_settings import RunSettings
 
     run_settings = RunSettings(folder_named(out), folder_named(data_root), device, concurrency=concurrency)
-    able = _able(configs, run_settings, watcher, leaves_out=not is_named)
+    able, _ = able_runs(configs, run_settings, watcher, leaves_out=not is_named)
     return carry_runs(able, run_settings, tracking, title="comparing", watcher=watcher)
 
 
-def _able(
+def able_runs(
     configs: Sequence[RunConfig], run_settings: RunSettings, watcher: Watcher, *, leaves_out: bool
-) -> Sequence[RunConfig]:
-    """``configs``, or those whose methods the benchmarks have a use for when nobody named the methods.
+) -> tuple[Sequence[RunConfig], Mapping[int, str]]:
+    """Those of ``configs`` that can begin, and why each of the others is left out, by its place in ``configs``.
+
+    Args:
+        leaves_out: a method that the benchmark has no use for is left out, of which the watcher is told; else it is a mistake.
 
     Raises:
         ConfigError: some cannot begin; every reason once, with all runs that it holds for.
@@ -91,14 +94,14 @@ def _able(
 
     with watcher.begin("checking data, backbones and methods", None):
         found = refused_runs(configs, run_settings)
-    unfit = {one.position for one in found if leaves_out and one.is_unfit}
-    for reason in _failures([(configs[one.position].resolved(), one.reason) for one in found if one.position in unfit]):
+    unfit = {one.position: one.reason for one in found if leaves_out and one.is_unfit}
+    for reason in _failures([(configs[place].resolved(), why) for place, why in unfit.items()]):
         watcher.say(f"left out: {reason}")
     able = [config for position, config in enumerate(configs) if position not in unfit]
     refused = _failures([(configs[one.position].resolved(), one.reason) for one in found if one.position not in unfit])
     if refused or not able:
         raise ConfigError("; ".join(reason.rstrip(".") for reason in refused or ["no method fits the benchmarks"]) + ".")
-    return able
+    return able, unfit
 
 
 def carry_runs(

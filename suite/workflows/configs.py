@@ -80,12 +80,7 @@ def comparison(
         ConfigError: a setting of a method that is not compared; else as ``run_config`` says, in the words of a comparison.
     """
     configs, pairs = [], setting_pairs(settings)
-    for pair in pairs:
-        owner = pair.partition(".")[0]
-        if owner in METHODS and owner not in methods:
-            raise ConfigError(
-                f"{pair}: {owner} is not compared, {', '.join(methods)} are; name it too or leave the setting out."
-            )
+    require_compared(pairs, methods)
     for benchmark, method, seed in product(benchmarks, methods, seeds):
         try:
             own = settings_for(method, pairs)
@@ -93,6 +88,20 @@ def comparison(
         except ConfigError as error:
             raise ConfigError(in_its_words(method, str(error))) from None
     return configs
+
+
+def require_compared(settings: Sequence[str], methods: Sequence[str]) -> None:
+    """Refuse a setting that holds for one method alone, e.g. ``codyra.rank=8``, where that method is none of ``methods``.
+
+    Raises:
+        ConfigError: naming the setting and the methods.
+    """
+    for pair in settings:
+        owner = pair.partition(".")[0]
+        if owner in METHODS and owner not in methods:
+            raise ConfigError(
+                f"{pair}: {owner} is not compared, {', '.join(methods)} are; name it too or leave the setting out."
+            )
 
 
 def settings_for(method: str, settings: Sequence[str]) -> list[str]:

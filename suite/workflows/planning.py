@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +13,16 @@ import torch
 
 from suite.config import RunConfig
 from suite.method_titles import innermost, method_title
-from suite.tuning.forecast import Forecast, Machine, forecast
+from suite.tuning.forecast import Bill, Forecast, Machine, bill, forecast
 from suite.tuning.points import spanning_points
+from suite.tuning.run_settings import RunSettings
 from suite.tuning.study_config import StudyConfig
 from suite.workflows.arguments import Count, PathGiven, SweepGiven, WatcherGiven, checked
 from suite.workflows.places import DATA, OUT, folder_named
-from suite.workflows.probe import probe
-from suite.workflows.progress import QUIET
+from suite.workflows.probe import Probe, probe
+from suite.workflows.progress import QUIET, Watcher
 from suite.workflows.sweeping import sweep_config
+from trainables.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -55,23 +58,44 @@ def plan(
         SuiteError: a mistake in the file or the data, or a sweep that is impossible, with the numbers.
     """
     config = sweep_config(file, limit)
-    machine = _machine(address, folder_named(out), config)
+    machine = _machine(address, folder_named(out), config.resources)
     threads = max(1, int(config.resources.cpus))
     points = spanning_points(config)
-    probes = []
-    with watcher.begin("probes", len(points)) as work:
-        for number, point in enumerate(points):
-            work.done(number, _point_text(point))
-            probes.append(probe(point, folder_named(data_root), device, threads))
+    probes = _probed(points, [_point_text(point) for point in points], folder_named(data_root), device, threads, watcher)
     return Plan(config, forecast(config, probes, machine))
 
 
-def _machine(address: str | None, out: Path, config: StudyConfig) -> Machine:
+def bill_of_runs(
+    configs: Sequence[RunConfig], names: Sequence[str], each: int, run_settings: RunSettings, watcher: Watcher
+) -> Bill:
+    """The bill of ``each`` runs of every config on this machine, one of them probed; ``names`` are what the watcher is shown.
+
+    Raises:
+        SuiteError: as ``plan``.
+    """
+    resources = run_settings.resources
+    threads = max(1, int(resources.cpus))
+    probes = _probed(configs, names, run_settings.data_root, run_settings.device, threads, watcher)
+    return bill(probes, each, resources, _machine(None, run_settings.out, resources), run_settings.concurrency)
+
+
+def _probed(
+    configs: Sequence[RunConfig], names: Sequence[str], data_root: Path, device: str, threads: int, watcher: Watcher
+) -> list[Probe]:
+    found = []
+    with watcher.begin("probes", len(configs)) as work:
+        for number, (config, name) in enumerate(zip(configs, names, strict=True)):
+            work.done(number, name)
+            found.append(probe(config, data_root, device, threads))
+    return found
+
+
+def _machine(address: str | None, out: Path, resources: Resources) -> Machine:
     there = {"CPU": float(os.cpu_count() or 1), "GPU": float(torch.cuda.device_count())}
     if address is not None:
         from suite.tuning.cluster import cluster_resources
 
-        there = cluster_resources(address, config.resources)
+        there = cluster_resources(address, resources)
     existing = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
     memory = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else 0
     return Machine(

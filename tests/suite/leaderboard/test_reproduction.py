@@ -221,9 +221,9 @@ def test_second_hand_numbers_get_no_verdict_whatever_was_run(
 def test_rows_that_no_method_here_stands_for_are_listed_too(xtail_run: Callable[..., Record]) -> None:
     record = xtail_run(72.0)
     frame = reproduction_frame(leaderboard_frame([record], "zscl"), [record], ["xtail"])
-    others = frame[frame["published method"] == "MoRAM"]
+    others = frame[frame["published method"] == "LADA"]
     assert set(others["verdict"]) == {NOT_ATTEMPTED}
-    assert set(others["why"]) == {"no method here is the published one"}
+    assert set(others["why"]) == {"second-hand: no verdict; no method here is the published one"}
     assert others["own"].isna().all()
     assert len(frame) == len(published_values("xtail"))
     assert reproduction_frame(pd.DataFrame(), [], ["unknown"]).empty
