@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from suite.cli.options import DataOption, DeviceOption, OutOption, TrackingOption
 from suite.workflows.places import DATA, OUT
-
-if TYPE_CHECKING:
-    from suite.leaderboard.tuned import Tuning
 
 
 def tune(
@@ -47,7 +44,10 @@ def tune(
     with watcher.begin("loading libraries", None):
         from suite.workflows import tuning
 
-    with _shown_when_interrupted():
+    from suite.cli.tuned_board import print_tuning
+
+    typer.echo(tuning.outline(tuning.tune_config(file)))
+    with shown_when_interrupted():
         done = tuning.tune(
             file,
             resume=resume,
@@ -64,8 +64,9 @@ def tune(
 
 
 @contextmanager
-def _shown_when_interrupted() -> Iterator[None]:
+def shown_when_interrupted() -> Iterator[None]:
     """After Ctrl-C inside, show what was finished before the command ends."""
+    from suite.cli.tuned_board import print_tuning
     from suite.workflows.tuning import TuningInterrupted
 
     try:
@@ -73,10 +74,3 @@ def _shown_when_interrupted() -> Iterator[None]:
     except TuningInterrupted as end:
         print_tuning(end.tuning)
         raise
-
-
-def print_tuning(tuning: Tuning) -> None:
-    """The table of a tuning, as far as it has come."""
-    for one in tuning.methods:
-        counts = [len(setting.finished) if setting else 0 for setting in (one.default, one.tuned)]
-        typer.echo(f"{one.benchmark} {one.method}: {one.spent:g} of {one.budget:g} {tuning.unit}, judged {counts}")

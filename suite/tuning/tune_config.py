@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from suite.config import RunConfig, validate
+from suite.counting import counted
 from suite.errors import ConfigError
 from suite.method_titles import JOINED, method_title
 from suite.metrics.conventions import METRICS
@@ -69,6 +70,11 @@ class TuneBudget(Settings):
 
     def of_study(self) -> Budget:
         return Budget(**{"trials": NO_END, **self.model_dump(exclude_none=True)})
+
+
+def amount(budget: float, unit: str) -> str:
+    """A budget in words, ``unit`` being a value of ``UNITS``: ``12 trials``, ``90 seconds``, ``0.5 GPU-hours``."""
+    return counted(int(budget), "trial") if unit == UNITS["trials"] else f"{budget:g} {unit}"
 
 
 class Judge(Settings):

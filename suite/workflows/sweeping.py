@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from suite.config import RunConfig, apply_overrides, validate
 from suite.errors import ConfigError
@@ -259,7 +260,7 @@ def _may_begin(name: str, path: Path, fields: dict[str, Any], *, resume: bool, a
             f"study '{name}': {path.parent / DATABASE} with its trials is missing; put it back, or rename the study to begin anew "
             "(runs that are finished are reused)."
         )
-    before = load_yaml(path)
+    before = of_today(StudyConfig, load_yaml(path))
     fixed = changed_fields({key: before[key] for key in FIXED}, {key: fields[key] for key in FIXED})
     if fixed:
         raise ConfigError(
@@ -271,6 +272,14 @@ def _may_begin(name: str, path: Path, fields: dict[str, Any], *, resume: bool, a
             f"study '{name}': the sweep file has changed since it began: {'; '.join(changed)}; undo that, add --accept-changes, or "
             "rename the study."
         )
+
+
+def of_today(model: type[BaseModel], fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a kept file with the defaults of what was added to ``model`` since; as they are where it no longer takes them."""
+    try:
+        return validate(model, fields, where="kept file").model_dump(mode="json")
+    except ConfigError:
+        return fields
 
 
 def changed_fields(before: Any, after: Any, prefix: str = "") -> list[str]:

@@ -10,33 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from suite.config import RunConfig, validate
+from suite.config import validate
+from suite.counting import counted
 from suite.errors import ConfigError
 from suite.files import atomic_write
 from suite.leaderboard.tuned import Tuning
 from suite.runs.mirror import RunMirror
 from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView
-from suite.tuning.cluster import place_of, ray_session
+from suite.tuning.cluster import ray_session
 from suite.tuning.entrant_queue import EntrantQueue
-from suite.tuning.points import spanning_points
-from suite.tuning.preflight import refused_runs
 from suite.tuning.ray_runner import run_all
 from suite.tuning.run_queue import JointQueue, Suggestion
 from suite.tuning.run_settings import RunSettings
 from suite.tuning.study import StudyQueue, point_config
-from suite.tuning.study_config import StudyConfig
 from suite.tuning.study_result import study_of
 from suite.tuning.trials import has_trials, some_point
-from suite.tuning.tune_config import UNITS, Entrant, TuneConfig
+from suite.tuning.tune_config import UNITS, Entrant, TuneConfig, amount
 from suite.tuning.tuning_folder import TuningFolder
 from suite.workflows.arguments import PathGiven, SweepGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.pictures import attach_run_pictures, attach_study
 from suite.workflows.places import DATA, OUT, folder_named
-from suite.workflows.probe import probe
 from suite.workflows.progress import QUIET, Watcher, opened
-from suite.workflows.sweeping import FILE, changed_fields
+from suite.workflows.sweeping import FILE
 from suite.workflows.tracking import opened_tracking, say_waiting
+from suite.workflows.tuning_checks import may_begin, require_able, require_budget
 from suite.workflows.tunings import read_tuning
 from suite.yaml_files import load_yaml
 
@@ -115,6 +113,16 @@ def tune_config(file: Path | str | Mapping[str, Any]) -> TuneConfig:
     return config
 
 
+def outline(config: TuneConfig) -> str:
+    """What a tuning will do, in one line: its studies with their budget, and what settings are judged on."""
+    entrants = config.entrants
+    studies = sum(entrant.study is not None for entrant in entrants)
+    orders = {entrant.benchmark: ", ".join(map(str, entrant.orders)) for entrant in entrants if entrant.orders}
+    placed = "".join(f"; {benchmark} in order {names}" for benchmark, names in orders.items())
+    seeds = ", ".join(map(str, config.judge.seeds))
+    return f"tuning {config.name}: {counted(studies, 'study')} with {amount(config.budget.amount, UNITS[config.budget.unit])} each, then default and chosen settings on seeds {seeds}{placed}"
+
+
 def run_tuning(
     config: TuneConfig, run_settings: RunSettings, tracking: str | None, *, resume: bool = False, watcher: Watcher = QUIET
 ) -> Tuning:
@@ -126,11 +134,11 @@ def run_tuning(
     """
     out = run_settings.out.resolve()
     folder, fields = TuningFolder(out, config.name), config.model_dump(mode="json")
-    _may_begin(config, folder, fields, out, resume=resume)
-    _require_able(config, run_settings, watcher)
+    may_begin(config, folder, fields, out, resume=resume)
+    require_able(config, run_settings, watcher)
     RunMirror(run_settings.storage).require_writable()
     if not resume:
-        _require_budget(config, run_settings, watcher)
+        require_budget(config, run_settings, watcher)
     with (
         opened_tracking(tracking, run_settings.out, watcher) as delivery,
         _undone_without_trials(config, folder, out, is_new=not resume),
@@ -199,86 +207,6 @@ def _attach(lanes: Sequence[EntrantQueue], folder: TuningFolder, delivery: Deliv
         if lane.study is not None:
             attach_study(delivery, study_of(lane.study), out)
         attach_run_pictures(delivery, store.records(folder.judged(lane.entrant.name).values()), out)
-
-
-def _may_begin(config: TuneConfig, folder: TuningFolder, fields: dict[str, Any], out: Path, *, resume: bool) -> None:
-    """Refuse to begin a tuning that exists, or one whose studies do, to resume one that does not, or one under another file."""
-    if not folder.exists:
-        if resume:
-            raise ConfigError(
-                f"tuning '{config.name}': nothing to resume below {out / 'tunings'}; leave out --resume to begin it."
-            )
-        taken = [one.name for one in config.entrants if one.study is not None and (out / "studies" / one.name).is_dir()]
-        if taken:
-            raise ConfigError(f"tuning '{config.name}': study '{taken[0]}' exists below {out / 'studies'}; rename the tuning.")
-        return
-    if not resume:
-        raise ConfigError(f"tuning '{config.name}' exists below {out / 'tunings'}; add --resume to go on, or rename it.")
-    if changed := changed_fields(folder.fields(), fields):
-        raise ConfigError(
-            f"tuning '{config.name}': the file has changed since it began: {'; '.join(changed)}; undo that, or rename the tuning to "
-            "begin anew (runs that are finished are reused)."
-        )
-
-
-def _require_able(config: TuneConfig, run_settings: RunSettings, watcher: Watcher) -> None:
-    """Refuse a tuning one of whose methods could not be judged or could make no trial; say when a part of a space could not.
-
-    Raises:
-        ConfigError: see ``trainables.preflight``; every reason once, with all that it holds for.
-    """
-    asked: list[tuple[Entrant, RunConfig, bool]] = []
-    for entrant in config.entrants:
-        asked += [(entrant, run, True) for run in entrant.judged(entrant.run, config.judge.seeds[:1])]
-        if entrant.study is not None:
-            asked += [(entrant, run, False) for run in spanning_points(entrant.study)]
-    asked.sort(key=lambda one: one[1].benchmark.model_dump_json())
-    with watcher.begin(f"tuning {config.name}: checking data, backbones and methods", None):
-        found = refused_runs([run for _, run, _ in asked], run_settings)
-    reasons: dict[str, list[str]] = {}
-    for one in found:
-        entrant, _, is_needed = asked[one.position]
-        points = [place for place, (other, _, judged) in enumerate(asked) if other is entrant and not judged]
-        if is_needed or {refusal.position for refusal in found} >= set(points):
-            reasons.setdefault(one.reason.rstrip("."), []).append(f"{entrant.benchmark} {entrant.method}")
-        else:
-            watcher.say(f"study '{entrant.name}': trials in a part of its space will fail: {one.reason}")
-    if reasons:
-        told = "; ".join(f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in reasons.items())
-        raise ConfigError(f"tuning '{config.name}': cannot begin: {told}.")
-    for entrant in config.entrants:
-        if entrant.study is not None and entrant.study.default_first and not entrant.study.first_points():
-            watcher.say(f"study '{entrant.name}': the default setting lies outside the space, so that no trial begins with it.")
-
-
-def _require_budget(config: TuneConfig, run_settings: RunSettings, watcher: Watcher) -> None:
-    """Refuse a budget of time that is used up before one trial; measured by a short probe, on this machine alone.
-
-    Raises:
-        ConfigError: with the seconds of one trial.
-    """
-    if config.budget.trials is not None or place_of(run_settings.address) is not None:
-        return
-    share = config.resources.gpus * config.resources.workers / 3600 if config.budget.gpu_hours is not None else 1.0
-    studies = [(entrant, entrant.study) for entrant in config.entrants if entrant.study is not None]
-    with watcher.begin("probes of one trial", len(studies)) as work:
-        for number, (entrant, study) in enumerate(studies):
-            work.done(number, f"{entrant.benchmark} {entrant.method}")
-            run = default_run(study)
-            seconds = probe(run, run_settings.data_root, run_settings.device, max(1, int(config.resources.cpus))).run_seconds
-            needed = seconds * len(config.search_seeds) * share
-            if needed > config.budget.amount:
-                unit = UNITS[config.budget.unit]
-                raise ConfigError(
-                    f"budget.{config.budget.unit}: one trial of {entrant.method} on {entrant.benchmark} takes about {needed:.3g} {unit}, every "
-                    f"study gets {config.budget.amount:g}; raise it or train shorter."
-                )
-
-
-def default_run(study: StudyConfig) -> RunConfig:
-    """The run of a study's default setting with its first seed."""
-    seed = (study.seeds or (0,))[0]
-    return validate(RunConfig, {**study.default_fields, "seed": seed}, where="run")
 
 
 @contextmanager

@@ -1,0 +1,99 @@
+"""What a tuning is refused for before anything is trained: its place, its methods, its budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from suite.config import RunConfig, validate
+from suite.errors import ConfigError
+from suite.tuning.cluster import place_of
+from suite.tuning.points import spanning_points
+from suite.tuning.preflight import refused_runs
+from suite.tuning.run_settings import RunSettings
+from suite.tuning.study_config import StudyConfig
+from suite.tuning.tune_config import UNITS, Entrant, TuneConfig
+from suite.tuning.tuning_folder import TuningFolder
+from suite.workflows.probe import probe
+from suite.workflows.progress import Watcher
+from suite.workflows.sweeping import changed_fields, of_today
+
+
+def may_begin(config: TuneConfig, folder: TuningFolder, fields: dict[str, Any], out: Path, *, resume: bool) -> None:
+    """Refuse to begin a tuning that exists, or one whose studies do, to resume one that does not, or one under another file."""
+    if not folder.exists:
+        if resume:
+            raise ConfigError(
+                f"tuning '{config.name}': nothing to resume below {out / 'tunings'}; leave out --resume to begin it."
+            )
+        taken = [one.name for one in config.entrants if one.study is not None and (out / "studies" / one.name).is_dir()]
+        if taken:
+            raise ConfigError(f"tuning '{config.name}': study '{taken[0]}' exists below {out / 'studies'}; rename the tuning.")
+        return
+    if not resume:
+        raise ConfigError(f"tuning '{config.name}' exists below {out / 'tunings'}; add --resume to go on, or rename it.")
+    if changed := changed_fields(of_today(TuneConfig, folder.fields()), fields):
+        raise ConfigError(
+            f"tuning '{config.name}': the file has changed since it began: {'; '.join(changed)}; undo that, or rename the tuning to "
+            "begin anew (runs that are finished are reused)."
+        )
+
+
+def require_able(config: TuneConfig, run_settings: RunSettings, watcher: Watcher) -> None:
+    """Refuse a tuning one of whose methods could not be judged or could make no trial; say when a part of a space could not.
+
+    Raises:
+        ConfigError: see ``trainables.preflight``; every reason once, with all that it holds for.
+    """
+    asked: list[tuple[Entrant, RunConfig, bool]] = []
+    for entrant in config.entrants:
+        asked += [(entrant, run, True) for run in entrant.judged(entrant.run, config.judge.seeds[:1])]
+        if entrant.study is not None:
+            asked += [(entrant, run, False) for run in spanning_points(entrant.study)]
+    asked.sort(key=lambda one: one[1].benchmark.model_dump_json())
+    with watcher.begin(f"tuning {config.name}: checking data, backbones and methods", None):
+        found = refused_runs([run for _, run, _ in asked], run_settings)
+    reasons: dict[str, list[str]] = {}
+    for one in found:
+        entrant, _, is_needed = asked[one.position]
+        points = [place for place, (other, _, judged) in enumerate(asked) if other is entrant and not judged]
+        if is_needed or {refusal.position for refusal in found} >= set(points):
+            reasons.setdefault(one.reason.rstrip("."), []).append(f"{entrant.benchmark} {entrant.method}")
+        else:
+            watcher.say(f"study '{entrant.name}': trials in a part of its space will fail: {one.reason}")
+    if reasons:
+        told = "; ".join(f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in reasons.items())
+        raise ConfigError(f"tuning '{config.name}': cannot begin: {told}.")
+    for entrant in config.entrants:
+        if entrant.study is not None and entrant.study.default_first and not entrant.study.first_points():
+            watcher.say(f"study '{entrant.name}': the default setting lies outside the space, so that no trial begins with it.")
+
+
+def require_budget(config: TuneConfig, run_settings: RunSettings, watcher: Watcher) -> None:
+    """Refuse a budget of time that is used up before one trial; measured by a short probe, on this machine alone.
+
+    Raises:
+        ConfigError: with the seconds of one trial.
+    """
+    if config.budget.trials is not None or place_of(run_settings.address) is not None:
+        return
+    share = config.resources.gpus * config.resources.workers / 3600 if config.budget.gpu_hours is not None else 1.0
+    studies = [(entrant, entrant.study) for entrant in config.entrants if entrant.study is not None]
+    with watcher.begin("probes of one trial", len(studies)) as work:
+        for number, (entrant, study) in enumerate(studies):
+            work.done(number, f"{entrant.benchmark} {entrant.method}")
+            run = default_run(study)
+            seconds = probe(run, run_settings.data_root, run_settings.device, max(1, int(config.resources.cpus))).run_seconds
+            needed = seconds * len(config.search_seeds) * share
+            if needed > config.budget.amount:
+                unit = UNITS[config.budget.unit]
+                raise ConfigError(
+                    f"budget.{config.budget.unit}: one trial of {entrant.method} on {entrant.benchmark} takes about {needed:.3g} {unit}, every "
+                    f"study gets {config.budget.amount:g}; raise it or train shorter."
+                )
+
+
+def default_run(study: StudyConfig) -> RunConfig:
+    """The run of a study's default setting with its first seed."""
+    seed = (study.seeds or (0,))[0]
+    return validate(RunConfig, {**study.default_fields, "seed": seed}, where="run")
