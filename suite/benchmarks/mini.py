@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,12 +11,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from suite.benchmarks.stream import ImageTask, LabelSpace, Stream
-from suite.data.drawn_images import DOMAINS, draw_domain
+from suite.data.drawn_images import DOMAINS, class_names_of, draw_domain
 from suite.data.examples import ImageExamples, Split
 from suite.errors import require_known
 from suite.parts import BenchmarkConfig
 
-COUNTS: Mapping[Split, int] = MappingProxyType({"train": 64, "validation": 10, "test": 20})  # images per class
+SHOTS = 32
+HELD: Mapping[Split, int] = MappingProxyType({"validation": 80, "test": 160})  # images per domain, rounded up to whole classes
 METRICS = ("zscl.transfer", "zscl.average", "zscl.last", "codyra.forgetting", "gem.bwt")
 
 
@@ -30,10 +32,10 @@ class MiniConfig(BenchmarkConfig):
     """
 
     backbone: ClassVar[Mapping[str, Any]] = MappingProxyType({"name": "mini-clip"})
-    budget: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 100, "batch_size": 32, "lr": 3e-3})
+    budget: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 60, "batch_size": 32, "lr": 5e-4})
 
     order: Literal["I", "II"] = "I"
-    shots: Annotated[int, Field(ge=1, le=64)] = COUNTS["train"]
+    shots: Annotated[int, Field(ge=1, le=64)] = SHOTS
     domains: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     draw_seed: Annotated[int, Field(ge=0)] = 0
 
@@ -51,8 +53,9 @@ class MiniConfig(BenchmarkConfig):
         return Stream(self.name, tasks, protocol, METRICS, {"order": order, "shots": self.shots, "tasks": len(tasks)})
 
     def _task(self, name: str) -> ImageTask:
-        train, validation, test = (
-            draw_domain(name, split, self.shots if split == "train" else COUNTS[split], self.draw_seed) for split in COUNTS
+        train = draw_domain(name, "train", self.shots, self.draw_seed)
+        validation, test = (
+            draw_domain(name, split, math.ceil(HELD[split] / len(class_names_of(name))), self.draw_seed) for split in HELD
         )
         template = (train.template,)
         # No content: the pixels follow from code and from shipped scans whose checksum it knows, and may differ in a last bit

@@ -1,10 +1,10 @@
 """Eight small image domains that need no download: seven drawn by the code here, one of real handwritten digits.
 
-Every drawn domain has two variants. ``pretrain`` images are easy (upright, light ink on a dark ground, little noise);
-``train``, ``validation`` and ``test`` images are hard (turned, faded, any colours, noisy), so that what a model learns
-from the first transfers only in part to the others. The digits are the 8 x 8 scans of the UCI Optical Recognition of
-Handwritten Digits set (``digits/SOURCE.md``), cut into four fixed parts; they are never redrawn, only enlarged, and
-for pretraining also recoloured.
+156 classes in all, most of them pairs of a thing and a manner (a hollow circle, a coarse checkered texture). ``pretrain`` images
+come in every style from canonical to hard, ``train``, ``validation`` and ``test`` images in the harder half of that range (turned,
+faded, any colours, noisy), so that a model pretrained on the first need not learn a new style with the others. The digits are
+the 8 x 8 scans of the UCI Optical Recognition of Handwritten Digits set (``digits/SOURCE.md``), cut into four fixed parts; they
+are never redrawn, only enlarged, and for pretraining also recoloured.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ DrawnSplit = Literal["pretrain", "train", "validation", "test"]
 DRAWN_SPLITS: tuple[DrawnSplit, ...] = ("pretrain", "train", "validation", "test")
 POSE_NUMBERS = 16
 PAINT_NUMBERS = 16
-SWAPPED = 0.7  # share of task images with dark ink on a light ground, which pretraining never shows
+SWAPPED = 0.7  # share of hard images with dark ink on a light ground
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class Recipe:
     Attributes:
         draw: class name and sheet to a mask (n, 32, 32), or to colours (n, 3, 32, 32) where the class needs them.
         template: prompt with one ``{}`` that the benchmark uses.
-        easy, hard: range of the hardness of pretraining images and of task images.
+        pretraining, tasks: range of the hardness of pretraining images and of task images.
     """
 
     class_names: tuple[str, ...]
     template: str
     draw: Callable[[str, Sheet], Array]
-    easy: tuple[float, float] = (0.0, 0.3)
-    hard: tuple[float, float] = (0.3, 0.65)
+    pretraining: tuple[float, float] = (0.0, 0.65)
+    tasks: tuple[float, float] = (0.3, 0.65)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +80,12 @@ class DrawnDomain:
 
 
 RECIPES: dict[str, Recipe] = {
-    "shapes": Recipe(tuple(SHAPES), "a drawing of a {}.", draw_shape),
-    "textures": Recipe(tuple(TEXTURES), "a {} texture.", draw_texture),
+    "shapes": Recipe(SHAPES, "a drawing of a {}.", draw_shape),
+    "textures": Recipe(TEXTURES, "a {} texture.", draw_texture),
     "arrows": Recipe(tuple(ARROWS), "an arrow pointing {}.", draw_arrow),
     "letters": Recipe(tuple(LETTERS), "the {}.", draw_letter),
-    "curves": Recipe(tuple(CURVES), "a plot of a {} curve.", draw_curve),
-    "faces": Recipe(tuple(FACES), "a {} face.", draw_face),
+    "curves": Recipe(CURVES, "a {} chart.", draw_curve),
+    "faces": Recipe(FACES, "a {} face.", draw_face),
     "flags": Recipe(FLAGS, "the flag of {}.", draw_flag),
 }
 DIGITS = Path(__file__).parent / "digits" / "digits.npz"
@@ -146,7 +146,7 @@ def _require_domain(name: str) -> None:
 
 def _draw_class(name: str, split: DrawnSplit, label: int, count: int, seed: int) -> tuple[NDArray[np.uint8], list[str]]:
     recipe = RECIPES[name]
-    low, high = recipe.easy if split == "pretrain" else recipe.hard
+    low, high = recipe.pretraining if split == "pretrain" else recipe.tasks
     uniform, grain = _numbers(name, split, label, count, seed)
     hardness = np.float32(low) + np.float32(high - low) * uniform[:, -1, None, None]
     drawn = recipe.draw(recipe.class_names[label], Sheet(uniform[:, :POSE_NUMBERS], hardness))
@@ -226,6 +226,6 @@ def _draw_digit(name: str, split: DrawnSplit, label: int, count: int, seed: int)
         paper = 1 - _enlarged(scans[rows])[:, None].repeat(3, axis=1)
         return np.clip(paper * 255 + 0.5, 0, 255).astype(np.uint8), [f"digits/{row}" for row in rows.tolist()]
     uniform, grain = _numbers(name, split, label, count, seed)
-    paint = Sheet(uniform[:, POSE_NUMBERS:], 0.6 * uniform[:, -1, None, None])
+    paint = Sheet(uniform[:, POSE_NUMBERS:], 0.65 * uniform[:, -1, None, None])
     ids = [f"digits/{row}/repainted/{seed}/{index}" for index, row in enumerate(rows.tolist())]
     return _pixels(painted(_enlarged(scans[rows]), paint), paint, grain), ids

@@ -47,11 +47,11 @@ def _marbled(x: Array, y: Array, wobble: Array) -> Array:
     return np.sin(1.4 * x + 2.2 * np.sin(0.9 * y + 6 * wobble) + 1.5 * np.sin(1.7 * x + 1.1 * y))
 
 
-def _rayed(x: Array, y: Array, wobble: Array) -> Array:
-    return np.sin(8 * np.arctan2(y, x) + 6 * wobble)
+def _waved(x: Array, y: Array, wobble: Array) -> Array:
+    return np.sin(3.1 * (y + 0.5 * np.sin(1.6 * x)))
 
 
-TEXTURES: dict[str, Callable[[Array, Array, Array], Array]] = {
+PATTERNS: dict[str, Callable[[Array, Array, Array], Array]] = {
     "striped": _striped,
     "dotted": _dotted,
     "checkered": _checkered,
@@ -61,8 +61,10 @@ TEXTURES: dict[str, Callable[[Array, Array, Array], Array]] = {
     "rippled": _ripples,
     "bricked": _bricked,
     "marbled": _marbled,
-    "rayed": _rayed,
+    "waved": _waved,
 }
+PACES = {"fine": 5.4, "coarse": 2.4}  # repeats of the pattern
+TEXTURES: tuple[str, ...] = tuple(f"{pace} {pattern}" for pattern in PATTERNS for pace in PACES)
 
 
 def draw_texture(name: str, sheet: Sheet) -> Array:
@@ -70,8 +72,9 @@ def draw_texture(name: str, sheet: Sheet) -> Array:
     x, y = posed(sheet, turn=np.pi / 2, shift=0.5, shrink=0.0)
     bend = sheet.spread(4, 0.35)
     x, y = x + bend * np.sin(2.5 * y), y + bend * np.sin(2.5 * x + 1)
-    pace = 3.4 * np.exp(sheet.spread(5, 0.5))
-    wave = TEXTURES[name](x * pace, y * pace, sheet.number(6))
+    fineness, pattern = name.split()
+    pace = PACES[fineness] * np.exp(sheet.spread(5, 0.35))
+    wave = PATTERNS[pattern](x * pace, y * pace, sheet.number(6))
     return np.clip(0.5 + 1.2 * wave + sheet.spread(7, 0.4), 0, 1).astype(np.float32)
 
 
@@ -100,7 +103,7 @@ def _open_mouth(x: Array, y: Array) -> Array:
     return np.maximum(np.hypot(x, y + 0.15) - 0.42, y + 0.18)
 
 
-FACES: dict[str, Callable[[Array, Array], tuple[Array, ...]]] = {
+EXPRESSIONS: dict[str, Callable[[Array, Array], tuple[Array, ...]]] = {
     "happy": lambda x, y: (_eyes(x, y), _mouth(x, y, 0.8)),
     "sad": lambda x, y: (_eyes(x, y), _mouth(x, y, -0.8)),
     "bored": lambda x, y: (_eyes(x, y), _mouth(x, y, 0.0)),
@@ -111,19 +114,26 @@ FACES: dict[str, Callable[[Array, Array], tuple[Array, ...]]] = {
     "winking": lambda x, y: (_eye(x, y, -1), _eye(x, y, 1, shut=True), _mouth(x, y, 0.8)),
     "laughing": lambda x, y: (_eyes(x, y, shut=True), _open_mouth(x, y)),
 }
+BEARDED = "bearded"
+FACES: tuple[str, ...] = tuple(name for mood in EXPRESSIONS for name in (mood, f"{mood} {BEARDED}"))
 
 
 def draw_face(name: str, sheet: Sheet) -> Array:
     """Colour images (n, 3, 32, 32) in 0 to 1: dark features on a skin-coloured head; hard ones tilt, shrink and pale."""
     x, y = posed(sheet, turn=0.5, shift=0.25, shrink=0.25)
-    features = covered(np.minimum.reduce(FACES[name](x * np.exp(sheet.spread(4, 0.15)), y)))[:, None]
-    head = covered(np.hypot(x, y) - 0.85)[:, None]
+    mood, *beard = name.split()
+    features = covered(np.minimum.reduce(EXPRESSIONS[mood](x * np.exp(sheet.spread(4, 0.15)), y)))[:, None]
+    round_head = np.hypot(x, y) - 0.85
+    head = covered(round_head)[:, None]
+    chin = covered(np.maximum(round_head, y + 0.45 - 0.5 * x**2))[:, None] * bool(beard)
     tone = sheet.number(5)[:, None] * sheet.hardness[:, None]
     skin = _colour(1.0, 0.82, 0.3) * (1 - tone) + _colour(0.5, 0.3, 0.55) * tone
     backdrop = np.concatenate([sheet.number(column)[:, None] for column in (6, 7, 8)], axis=1)
     backdrop = 0.15 + 0.75 * backdrop * sheet.hardness[:, None]
     ink = 0.05 + 0.25 * sheet.number(9)[:, None] * sheet.hardness[:, None]
+    hair = _colour(0.45, 0.3, 0.15) * (1 - tone) + _colour(0.6, 0.6, 0.6) * tone
     image = backdrop * (1 - head) + skin * head
+    image = image * (1 - chin) + hair * chin
     return (image * (1 - features) + ink * features).astype(np.float32)
 
 
@@ -133,17 +143,32 @@ def _colour(red: float, green: float, blue: float) -> Array:
 
 RED, WHITE, BLUE = _colour(0.85, 0.1, 0.15), _colour(1, 1, 1), _colour(0.05, 0.2, 0.65)
 GREEN, YELLOW, BLACK = _colour(0.05, 0.55, 0.25), _colour(1, 0.82, 0.1), _colour(0.05, 0.05, 0.05)
+ORANGE = _colour(0.95, 0.5, 0.1)
 BANDS: dict[str, tuple[bool, tuple[Array, ...]]] = {  # (bands lie one above the other, colours from top or left)
     "france": (False, (BLUE, WHITE, RED)),
     "italy": (False, (GREEN, WHITE, RED)),
     "belgium": (False, (BLACK, YELLOW, RED)),
+    "ireland": (False, (GREEN, WHITE, ORANGE)),
+    "romania": (False, (BLUE, YELLOW, RED)),
+    "nigeria": (False, (GREEN, WHITE, GREEN)),
+    "mali": (False, (GREEN, YELLOW, RED)),
+    "guinea": (False, (RED, YELLOW, GREEN)),
+    "peru": (False, (RED, WHITE, RED)),
     "germany": (True, (BLACK, RED, YELLOW)),
     "netherlands": (True, (RED, WHITE, BLUE)),
     "austria": (True, (RED, WHITE, RED)),
     "poland": (True, (WHITE, RED)),
+    "russia": (True, (WHITE, BLUE, RED)),
+    "hungary": (True, (RED, WHITE, GREEN)),
+    "bulgaria": (True, (WHITE, GREEN, RED)),
+    "ukraine": (True, (BLUE, YELLOW)),
+    "estonia": (True, (BLUE, BLACK, WHITE)),
+    "lithuania": (True, (YELLOW, GREEN, RED)),
+    "gabon": (True, (GREEN, YELLOW, BLUE)),
 }
-CROSSES: dict[str, tuple[Array, Array]] = {"sweden": (BLUE, YELLOW), "denmark": (RED, WHITE)}
-FLAGS: tuple[str, ...] = (*BANDS, *CROSSES, "japan")
+CROSSES: dict[str, tuple[Array, Array]] = {"sweden": (BLUE, YELLOW), "denmark": (RED, WHITE), "finland": (WHITE, BLUE)}
+DISCS: dict[str, tuple[Array, Array]] = {"japan": (WHITE, RED), "bangladesh": (GREEN, RED), "palau": (BLUE, YELLOW)}
+FLAGS: tuple[str, ...] = (*BANDS, *CROSSES, *DISCS)
 
 
 def _cloth(name: str, x: Array, y: Array) -> Array:
@@ -158,7 +183,7 @@ def _cloth(name: str, x: Array, y: Array) -> Array:
         ground, cross = CROSSES[name]
         mask = covered(np.minimum(np.abs(x + 0.25), np.abs(y)) - 0.16)[:, None]
     else:
-        ground, cross = WHITE, RED
+        ground, cross = DISCS[name]
         mask = covered(np.hypot(x, y) - 0.5)[:, None]
     return ground * (1 - mask) + cross * mask
 

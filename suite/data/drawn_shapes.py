@@ -108,7 +108,7 @@ def _semicircle(x: Array, y: Array) -> Array:
     return np.maximum(np.hypot(x, y + 0.35) - 0.8, -y - 0.35)
 
 
-SHAPES: dict[str, Callable[[Array, Array], Array]] = {
+FIGURES: dict[str, Callable[[Array, Array], Array]] = {
     "circle": _circle,
     "triangle": lambda x, y: polygon(x, y, 3, 0.42),
     "square": lambda x, y: box(x, y, 0.58, 0.58),
@@ -120,24 +120,29 @@ SHAPES: dict[str, Callable[[Array, Array], Array]] = {
     "crescent": _crescent,
     "semicircle": _semicircle,
 }
+HOLLOW = "hollow"
+SHAPES: tuple[str, ...] = tuple(name for figure in FIGURES for name in (figure, f"{HOLLOW} {figure}"))
 
 
 def draw_shape(name: str, sheet: Sheet) -> Array:
-    """Mask (n, 32, 32) of a filled figure; hard ones are turned by up to half a right angle and stretched."""
+    """Mask (n, 32, 32) of a figure or its outline; hard ones are turned by up to half a right angle and stretched."""
     x, y = posed(sheet, turn=np.pi / 3)
     stretch = np.exp(sheet.spread(4, 0.25))
-    return covered(SHAPES[name](x * stretch, y / stretch))
+    *hollow, figure = name.split()
+    distance = FIGURES[figure](x * stretch, y / stretch)
+    return covered(np.abs(distance + 0.07) - 0.07 if hollow else distance)
 
 
-ARROWS: dict[str, float] = {
-    name: np.pi / 2 - index * np.pi / 4
-    for index, name in enumerate(("north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest"))
-}
+COMPASS = (
+    "north", "north northeast", "northeast", "east northeast", "east", "east southeast", "southeast", "south southeast",
+    "south", "south southwest", "southwest", "west southwest", "west", "west northwest", "northwest", "north northwest",
+)  # fmt: skip
+ARROWS: dict[str, float] = {name: np.pi / 2 - index * np.pi / 8 for index, name in enumerate(COMPASS)}
 
 
 def draw_arrow(name: str, sheet: Sheet) -> Array:
     """Mask of an arrow pointing to a point of the compass; hard ones are darts without shaft, bent off course."""
-    x, y = posed(sheet, turn=0.3, shift=0.35, shrink=0.35)
+    x, y = posed(sheet, turn=0.2, shift=0.35, shrink=0.35)
     x, y = x * np.cos(ARROWS[name]) + y * np.sin(ARROWS[name]), y * np.cos(ARROWS[name]) - x * np.sin(ARROWS[name])
     reach = sheet.number(4, 0.35, 0.55)
     head = np.maximum(x - 0.8, (x - 0.8) * 0.5 + np.abs(y) * sheet.number(5, 0.8, 1.2))
@@ -150,16 +155,32 @@ def draw_arrow(name: str, sheet: Sheet) -> Array:
 
 
 LETTERS: dict[str, str] = {
+    "letter a": ".###. #...# #...# ##### #...# #...# #...#",
     "letter b": "####. #...# #...# ####. #...# #...# ####.",
+    "letter c": ".###. #...# #.... #.... #.... #...# .###.",
+    "letter d": "####. #...# #...# #...# #...# #...# ####.",
     "letter e": "##### #.... #.... ####. #.... #.... #####",
     "letter f": "##### #.... #.... ####. #.... #.... #....",
+    "letter g": ".###. #...# #.... #.### #...# #...# .####",
     "letter h": "#...# #...# #...# ##### #...# #...# #...#",
+    "letter i": ".###. ..#.. ..#.. ..#.. ..#.. ..#.. .###.",
+    "letter j": "..### ...#. ...#. ...#. ...#. #..#. .##..",
     "letter k": "#...# #..#. #.#.. ##... #.#.. #..#. #...#",
+    "letter l": "#.... #.... #.... #.... #.... #.... #####",
     "letter m": "#...# ##.## #.#.# #.#.# #...# #...# #...#",
     "letter n": "#...# #...# ##..# #.#.# #..## #...# #...#",
+    "letter o": ".###. #...# #...# #...# #...# #...# .###.",
+    "letter p": "####. #...# #...# ####. #.... #.... #....",
+    "letter q": ".###. #...# #...# #...# #.#.# #..#. .##.#",
     "letter r": "####. #...# #...# ####. #.#.. #..#. #...#",
+    "letter s": ".#### #.... #.... .###. ....# ....# ####.",
     "letter t": "##### ..#.. ..#.. ..#.. ..#.. ..#.. ..#..",
+    "letter u": "#...# #...# #...# #...# #...# #...# .###.",
+    "letter v": "#...# #...# #...# #...# #...# .#.#. ..#..",
     "letter w": "#...# #...# #...# #.#.# #.#.# #.#.# .#.#.",
+    "letter x": "#...# #...# .#.#. ..#.. .#.#. #...# #...#",
+    "letter y": "#...# #...# .#.#. ..#.. ..#.. ..#.. ..#..",
+    "letter z": "##### ....# ...#. ..#.. .#... #.... #####",
 }
 
 
@@ -179,7 +200,7 @@ def draw_letter(name: str, sheet: Sheet) -> Array:
     return np.clip((ink - threshold) * 3 + 0.5, 0, 1).astype(np.float32)
 
 
-CURVES: dict[str, Callable[[Array, Array, Array], Array]] = {
+COURSES: dict[str, Callable[[Array, Array, Array], Array]] = {
     "rising": lambda x, pace, start: x,
     "falling": lambda x, pace, start: -x,
     "flat": lambda x, pace, start: 0.0 * x + 1.2 * (start - 0.5),
@@ -191,16 +212,19 @@ CURVES: dict[str, Callable[[Array, Array, Array], Array]] = {
     "soaring": lambda x, pace, start: 2 * np.exp((2.5 + 2 * pace) * (x - 1)) - 1,
     "saturating": lambda x, pace, start: 1 - 2 * np.exp(-(2.5 + 2 * pace) * (x + 1)),
 }
+CHARTS = ("line", "bar")
+CURVES: tuple[str, ...] = tuple(f"{course} {chart}" for course in COURSES for chart in CHARTS)
 
 
 def draw_curve(name: str, sheet: Sheet) -> Array:
-    """Mask of a plotted curve; easy ones are thin lines on axes, hard ones bars with ripples and no axes."""
+    """Mask of a plotted curve; easy ones lie on axes, hard ones have ripples and no axes."""
     x, y = canvas()
-    bars = sheet.number(8) < 1.5 * (sheet.hardness - 0.45)
+    course, chart = name.split()
+    bars = chart == "bar"
     width = sheet.number(9, 3, 5)
     x_shown = np.where(bars, (np.floor(x * width) + 0.5) / width, x)
     ripple = sheet.hardness * sheet.number(4, 0.05, 0.25) * np.sin(x_shown * sheet.number(5, 9, 25) + 6.3 * sheet.number(6))
-    height = CURVES[name](x_shown / 0.9, sheet.number(0), sheet.number(1)) * (0.75 - 0.35 * sheet.hardness * sheet.number(2))
+    height = COURSES[course](x_shown / 0.9, sheet.number(0), sheet.number(1)) * (0.75 - 0.35 * sheet.hardness * sheet.number(2))
     height = height + ripple + sheet.spread(3, 0.25)
     slope = np.abs(np.gradient(height, 2 / SIZE, axis=2))
     line = np.abs(y - height) / np.sqrt(1 + slope**2) - sheet.number(7, 0.06, 0.13)

@@ -6,29 +6,40 @@ import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from suite.config import RunConfig, validate
+from suite.config import RunConfig
 from suite.data.drawn_images import DOMAINS, class_names_of
 from suite.runs.record import Record
+from suite.workflows.configs import run_config
+from suite.workflows.demonstration import fitted
 from trainables.run import RunContext, execute
 
-# CoDyRA's threshold leaves the share of gates without signal that the release does.
-STEPS = 80
-METHODS: dict[str, dict[str, Any]] = {"lora": {}, "codyra": {"kappa_levels": 20, "kappa_max": 0.024}}
+SPACES = {"mini-mtil": "own classes", "mini-xtail": "all classes"}
+METHODS = ("lora", "codyra")
+RATES = (5e-4, 1e-3, 2e-3, 4e-3)
+SWEPT = ("lora", "olora", "replay", "wise-ft", "zscl")
 
 
 def mini_table(seeds: Sequence[int]) -> str:
-    """Markdown table over the domains of ``mini-mtil``, 80 steps of 32 images per task; means over ``seeds``, test accuracy in %."""
+    """Markdown table over the domains with the demo's settings; means over ``seeds``, test accuracy in %.
+
+    Zero-shot and fine-tuned alone (LoRA after one task, in a stream that begins with the domain) among the domain's own classes and
+    among those of all domains; the rest is ``mini-mtil``.
+    """
     with tempfile.TemporaryDirectory(prefix="codyra-mini-") as folder:
         run_context = RunContext(Path(folder), Path(folder), "cpu")
-        alone = {name: [_run("lora", seed, [name], run_context) for seed in seeds] for name in DOMAINS}
-        streams = {method: [_run(method, seed, list(DOMAINS), run_context) for seed in seeds] for method in METHODS}
-    head = ["domain", "chance", "zero-shot", "fine-tuned alone"]
+        alone = {
+            space: {name: [_alone(space, name, seed, run_context) for seed in seeds] for name in DOMAINS} for space in SPACES
+        }
+        streams = {method: [execute(_config("mini-mtil", method, seed), run_context) for seed in seeds] for method in METHODS}
+    head = ["domain", "classes"]
+    head += [f"{column}, {words}" for words in SPACES.values() for column in ("zero-shot", "fine-tuned alone")]
     head += [f"{method}: {column}" for method in METHODS for column in ("learned", "at the end", "forgotten")]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for task, name in enumerate(DOMAINS):
-        cells = [name, f"{100 / len(class_names_of(name)):.0f}", _cell(streams["lora"], 0, task), _cell(alone[name], 1, 0)]
+        cells = [name, str(len(class_names_of(name)))]
+        for space in SPACES:
+            cells += [_mean(_cells(alone[space][name], row, 0)) for row in (0, 1)]
         for method in METHODS:
             learned, last = _cells(streams[method], task + 1, task), _cells(streams[method], len(DOMAINS), task)
             lost = [before - after for before, after in zip(learned, last, strict=True)]
@@ -37,22 +48,34 @@ def mini_table(seeds: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
-def _run(method: str, seed: int, domains: list[str], run_context: RunContext) -> Record:
-    fields = {
-        "benchmark": {"name": "mini-mtil", "domains": domains},
-        "method": {"name": method, **METHODS[method]},
-        "training": {"steps": STEPS},
-        "seed": seed,
-    }
-    return execute(validate(RunConfig, fields, where="perf mini"), run_context)
+def _alone(space: str, name: str, seed: int, run_context: RunContext) -> Record:
+    """A stream that begins with the domain, stopped after it."""
+    order = [name, *(other for other in DOMAINS if other != name)]
+    config = _config(space, "lora", seed, f"benchmark.domains=[{', '.join(order if space == 'mini-xtail' else order[:1])}]")
+    return execute(config, run_context, lambda report: report.row < 1)
+
+
+def rate_table(seeds: Sequence[int]) -> str:
+    """Markdown table: accuracy after the last task of ``mini-xtail`` on validation data, by method and learning rate; means over ``seeds``."""
+    lines = ["| method | " + " | ".join(f"{rate:g}" for rate in RATES) + " |", "|---" * (len(RATES) + 1) + "|"]
+    with tempfile.TemporaryDirectory(prefix="codyra-mini-") as folder:
+        run_context = RunContext(Path(folder), Path(folder), "cpu")
+        for method in SWEPT:
+            cells = []
+            for rate in RATES:
+                configs = [_config("mini-xtail", method, seed, f"training.lr={rate}") for seed in seeds]
+                records = [execute(config, run_context) for config in configs]
+                cells.append(_mean([statistics.mean(value or 0.0 for value in record.validation[-1]) for record in records]))
+            lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _config(benchmark: str, method: str, seed: int, *settings: str) -> RunConfig:
+    return run_config(benchmark, method=method, seed=seed, settings=[*fitted(benchmark, method), *settings])
 
 
 def _cells(records: Sequence[Record], row: int, task: int) -> list[float]:
     return [float(record.test[row][task] or 0.0) for record in records]
-
-
-def _cell(records: Sequence[Record], row: int, task: int) -> str:
-    return _mean(_cells(records, row, task))
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -22,16 +22,24 @@ BENCHMARKS = ("mini-mtil", "mini-xtail", "mini-trace")
 STEPS = 60
 # 50 levels need more steps than the demo takes; this kappa_max leaves the share of gates without signal that the release does.
 FITTED = {"codyra": ["method.kappa_levels=20", "method.kappa_max=0.0325"]}
+# Learning rates of the image streams, from validation data: docs/mini.md has the sweep.
+IMAGE_RATES: dict[str, float] = {}
 
 
 def compare_methods(out: Path, tracking: str | None, watcher: Watcher) -> Comparison:
     """Every method of the demo on every embedded benchmark."""
     configs = [
-        run_config(benchmark, method=method, seed=0, settings=[f"training.steps={STEPS}", *FITTED.get(method, [])])
+        run_config(benchmark, method=method, seed=0, settings=fitted(benchmark, method))
         for benchmark in BENCHMARKS
         for method in METHODS
     ]
     return carry_runs(configs, _carriage(out), tracking, title="methods", watcher=watcher)
+
+
+def fitted(benchmark: str, method: str) -> list[str]:
+    """The demo's budget of a method, and what was fitted to it."""
+    rate = [f"training.lr={IMAGE_RATES[method]}"] if method in IMAGE_RATES and benchmark != "mini-trace" else []
+    return [f"training.steps={STEPS}", *rate, *FITTED.get(method, [])]
 
 
 def demo_study() -> StudyConfig:

@@ -6,18 +6,20 @@ import dataclasses
 import json
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from suite.backbones.class_prompts import ClassPrompts
 from suite.backbones.clip import MiniClipConfig
 from suite.backbones.clip_forward import QuickGelu, replace_quick_gelu
 from suite.backbones.clip_learner import ClipLearner
-from suite.backbones.mini_tokenizer import MiniTokenizer, vocabulary_of
+from suite.backbones.mini_tokenizer import MiniTokenizer, heard, vocabulary_of
 from suite.backbones.open_clip_network import load_open_clip
 from suite.backbones.pixels import random_resized_crop
 from suite.backbones.pretrain_clip import load_mini_clip
@@ -184,12 +186,25 @@ def test_templates_are_averaged_after_normalisation(mini_stream: Stream) -> None
 
 
 def test_tokenizer_ends_every_text_with_its_highest_id() -> None:
-    tokenizer = MiniTokenizer(vocabulary_of(["a red circle"]), 5)
-    tokens = tokenizer(["A red, circle!", "", "red circle a red circle red", "blue"])
-    assert tokens.shape == (4, 5)
+    tokenizer = MiniTokenizer(vocabulary_of(["a red circle"]), 12)
+    tokens = tokenizer(["A red, circle!", "", "red circle a red circle red " * 9, "blue"])
+    assert tokens.shape == (4, 12)
     assert torch.equal(tokens.max(dim=1).values, torch.full((4,), tokenizer.end))
-    assert tokens[1].tolist() == [1, tokenizer.end, 0, 0, 0]
-    assert tokens[3, 1] == 2
+    assert tokens[1].tolist() == [1, tokenizer.end, *[0] * 10]
+    assert torch.equal(tokens[2] != 0, torch.ones(12, dtype=torch.bool))
+    assert not torch.equal(tokens, tokenizer(["A red, circle!", "", "red circle a red circle red " * 9, "blue"], spelled=True))
+
+
+@hypothesis.given(st.text(max_size=30), st.text(max_size=30))
+@hypothesis.example("red circle", "redcircle")
+@hypothesis.example("re d", "red")
+@hypothesis.example("red1", "red 1")
+@hypothesis.example("red" * 40, "red" * 41)
+@hypothesis.example("x" * 300 + "a", "x" * 300 + "b")
+def test_texts_have_the_same_tokens_only_when_they_are_spoken_alike(one: str, other: str) -> None:
+    tokenizer = MiniTokenizer(vocabulary_of(["a red circle, d 1"]), 40)
+    first, second = tokenizer([one, other])
+    assert torch.equal(first, second) == (heard(one) == heard(other))
 
 
 def test_crop_is_driven_by_its_generator_alone() -> None:

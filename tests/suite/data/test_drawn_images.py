@@ -23,9 +23,9 @@ def test_the_shipped_digits_are_those_of_scikit_learn() -> None:
 
 
 def test_the_embedded_streams_are_what_they_were() -> None:
-    """Fingerprints of the time when the scans came out of scikit-learn."""
-    assert MiniMtilConfig().build(Path()).fingerprint().startswith("1d49e0dd55ab1aab")
-    assert MiniXtailConfig(order="II", shots=4).build(Path()).fingerprint().startswith("f9873e373fff0c52")
+    """Other fingerprints need new shipped weights (the drawings are what they were pretrained on) and change every result."""
+    assert MiniMtilConfig().build(Path()).fingerprint().startswith("134f4be11ba3beab")
+    assert MiniXtailConfig(order="II", shots=4).build(Path()).fingerprint().startswith("42f00b3260e06ca5")
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing"])
