@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from suite.cli.options import DataOption, DeviceOption, OutOption, TrackingOption
+from suite.cli.options import DataOption, DeviceOption, FileOption, OutOption, TrackingOption
 from suite.workflows.places import DATA, OUT
 
 
@@ -25,6 +25,9 @@ def tune(
     data_root: DataOption = DATA,
     device: DeviceOption = "auto",
     tracking: TrackingOption = None,
+    csv: FileOption = None,
+    markdown: FileOption = None,
+    latex: FileOption = None,
 ) -> None:
     """Compare methods fairly: tune each with the same budget, then judge default and tuned setting on fresh seeds and orders.
 
@@ -39,15 +42,18 @@ def tune(
         codyra-suite tune fair.yaml --resume
     """
     from suite.cli.progress import TerminalWatcher
+    from suite.files import printed_beside
 
+    files = {"csv": csv, "markdown": markdown, "latex": latex}
     watcher = TerminalWatcher()
     with watcher.begin("loading libraries", None):
         from suite.workflows import tuning
 
-    from suite.cli.tuned_board import print_tuning
+    from suite.cli.tuned import show_tuning
 
-    typer.echo(tuning.outline(tuning.tune_config(file)))
-    with shown_when_interrupted():
+    with printed_beside(*files.values()):
+        typer.echo(tuning.outline(tuning.tune_config(file)))
+    with shown_when_interrupted(files):
         done = tuning.tune(
             file,
             resume=resume,
@@ -58,19 +64,19 @@ def tune(
             tracking=tracking,
             watcher=watcher,
         )
-    print_tuning(done)
+    show_tuning(done, files)
     if not any(setting.finished for one in done.methods for setting in (one.default, one.tuned) if setting):
         raise typer.Exit(1)
 
 
 @contextmanager
-def shown_when_interrupted() -> Iterator[None]:
+def shown_when_interrupted(files: Mapping[str, Path | None]) -> Iterator[None]:
     """After Ctrl-C inside, show what was finished before the command ends."""
-    from suite.cli.tuned_board import print_tuning
+    from suite.cli.tuned import show_tuning
     from suite.workflows.tuning import TuningInterrupted
 
     try:
         yield
     except TuningInterrupted as end:
-        print_tuning(end.tuning)
+        show_tuning(end.tuning, files)
         raise

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from suite.cli.board import MARKS
+from suite.cli.board import MARKS, written
 from suite.cli.tables import Column, Sheet, print_line, print_sheet
 from suite.leaderboard.table import number_text, with_spread
 from suite.leaderboard.tuned import Tuning
 from suite.leaderboard.tuned_sensitivity import summary_frame
-from suite.leaderboard.tuned_table import TunedBoard, tuned_boards
+from suite.leaderboard.tuned_table import TunedBoard, tuned_boards, tuned_frame
 from suite.leaderboard.tuned_words import LEGEND, SENSITIVITY, closing
+from suite.tuning.tune_config import amount
 
 ELSEWHERE = "a wider terminal or --csv FILE shows them"
 Row = Mapping[Any, Any]
+
+
+def show_tuning(tuning: Tuning, files: Mapping[str, Path | None]) -> None:
+    """``print_tuning``, and its rows in the files that were asked for, by form."""
+    with written(tuned_frame(tuning), files):
+        print_tuning(tuning)
 
 
 def print_tuning(tuning: Tuning) -> None:
@@ -66,8 +74,10 @@ def tuning_sheet(tuning: Tuning, board: TunedBoard) -> Sheet:
         ]
         for row in rows
     ]
-    title = f"tuning {tuning.name} on {board.benchmark}: {metric + ' ' if metric else ''}in %, on runs that no trial has seen"
-    return Sheet(title, columns, cells, [LEGEND], elsewhere=ELSEWHERE)
+    title = f"tuning {tuning.name}: {board.benchmark}, {metric or 'nothing judged yet'} in %, judged on {_judges(rows[0])}"
+    budget = max(row["budget"] for row in rows)
+    notes = [f"budget of every study: {amount(budget, tuning.unit)}"] if budget else []
+    return Sheet(title, columns, cells, [*notes, LEGEND], elsewhere=ELSEWHERE)
 
 
 def sensitivity_sheet(benchmark: str, part: pd.DataFrame) -> Sheet:
@@ -100,6 +110,13 @@ def sensitivity_sheet(benchmark: str, part: pd.DataFrame) -> Sheet:
 
 def _value(row: Row, setting: str, standing: str) -> str:
     return with_spread(row[setting], row[f"{setting} std"]) + MARKS.get(row[standing], "")
+
+
+def _judges(row: Row) -> str:
+    """The seeds and orders of the judging runs, which no trial has seen."""
+    seeds, orders = (row[name].split(",") for name in ("seeds", "orders"))
+    of_seeds = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
+    return of_seeds + (f" in {'order' if len(orders) == 1 else 'orders'} {', '.join(orders)}" if row["orders"] else "")
 
 
 def _signed(value: float) -> str:

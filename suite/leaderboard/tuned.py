@@ -80,6 +80,11 @@ class TunedMethod:
     problem: str = ""
 
     @property
+    def records(self) -> list[Record]:
+        """The runs that judge its settings, in any state."""
+        return [record for setting in (self.default, self.tuned) if setting for record in setting.records]
+
+    @property
     def chosen_score(self) -> float | None:
         """The validation score that the chosen trial was chosen for."""
         return next((trial.score for trial in self.trials if trial.number == self.chosen), None)

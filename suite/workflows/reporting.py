@@ -16,6 +16,7 @@ from suite.workflows.importance import importances
 from suite.workflows.places import OUT, folder_named, output_file
 from suite.workflows.progress import QUIET
 from suite.workflows.tracking import say_unreadable, say_waiting
+from suite.workflows.tunings import shown_tunings
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def report(
     tracking: TrackingGiven | None = None,
     watcher: WatcherGiven = QUIET,
 ) -> Page:
-    """Write tables, pictures, winning settings, studies, published numbers and environment as one HTML file.
+    """Write tables, pictures, winning settings, tunings below ``out``, studies, published numbers and environment as one HTML file.
 
     Args:
         to: the file; ``-`` is standard output.
@@ -61,7 +62,10 @@ def report(
         tracking, {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, folder_named(out)
     )
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by codyra-suite {__version__}"
-    html = report_html(runs, importances(runs.records), made=made, convention=convention, selection_rule=selection)
+    tunings = shown_tunings(runs, folder_named(out), watcher)
+    html = report_html(
+        runs, importances(runs.records), made=made, tunings=tunings, convention=convention, selection_rule=selection
+    )
     say_unreadable(runs.unreadable, watcher)  # outcomes were read for the page
     write_output(file, html.encode())
     return Page(file, html, len(runs.records))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from suite.config import validate
-from suite.errors import ConfigError
+from suite.errors import ConfigError, SuiteError
 from suite.leaderboard.runs import RunSet
 from suite.leaderboard.tuned import JudgedSetting, TrialState, TunedMethod, TunedTrial, Tuning
 from suite.runs.record import Record
@@ -16,7 +17,8 @@ from suite.tuning.finished_trials import StoredTrial, stored_trials
 from suite.tuning.space_changes import at, field_of
 from suite.tuning.study import HOUR
 from suite.tuning.tune_config import UNITS, Entrant, TuneConfig
-from suite.tuning.tuning_folder import Choice, TuningFolder
+from suite.tuning.tuning_folder import Choice, TuningFolder, tuning_names
+from suite.workflows.progress import Watcher
 
 
 def read_tuning(name: str, out: Path) -> Tuning:
@@ -31,9 +33,7 @@ def read_tuning(name: str, out: Path) -> Tuning:
         raise ConfigError(f"tuning '{name}': there is none below {folder.place.parent}; 'codyra-suite tune' makes one.")
     config = validate(TuneConfig, folder.fields(), where=str(folder.place))
     methods = [_method(entrant, config, folder, store, out) for entrant in config.entrants]
-    records = [
-        record for one in methods for setting in (one.default, one.tuned) if setting is not None for record in setting.records
-    ]
+    records = [record for one in methods for record in one.records]
     found = {run_id: run for run_id in {record.run_id for record in records} if (run := store.open(run_id)) is not None}
     runs = RunSet(records, {run_id: run.outcomes for run_id, run in found.items()})
     return Tuning(
@@ -45,6 +45,25 @@ def read_tuning(name: str, out: Path) -> Tuning:
         orders={one.benchmark: [str(order) for order in one.orders] or [""] for one in config.entrants},
         outcomes=runs.last_outcomes,
     )
+
+
+def shown_tunings(runs: RunSet, out: Path, watcher: Watcher) -> list[Tuning]:
+    """The tunings below ``out``, by name, of whose judging runs some are among ``runs``: with the benchmarks that these are of.
+
+    Of a tuning that cannot be read the watcher is told.
+    """
+    shown = {record.run_id for record in runs.records}
+    found = []
+    for name in tuning_names(out):
+        try:
+            tuning = read_tuning(name, out)
+        except SuiteError as error:
+            watcher.say(f"left out: {error}")
+            continue
+        benchmarks = {one.benchmark for one in tuning.methods if any(record.run_id in shown for record in one.records)}
+        methods = [one for one in tuning.methods if one.benchmark in benchmarks]
+        found += [replace(tuning, methods=methods)] if methods else []
+    return found
 
 
 def _method(entrant: Entrant, config: TuneConfig, folder: TuningFolder, store: RunStore, out: Path) -> TunedMethod:
