@@ -30,6 +30,8 @@ class AGemConfig(GradientMemoryConfig):
         memory_batch: rows of the memory that a step looks at.
     """
 
+    knows_later_tasks = False
+    of_earlier_tasks = frozenset({"every", "memory_batch"})
     name: Literal["agem"] = "agem"
     memory_batch: Annotated[int, Field(ge=1)] = 32
 

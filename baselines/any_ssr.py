@@ -42,6 +42,7 @@ class AnySsrConfig(MethodConfig):
         ridge: strength of the penalty on V.
     """
 
+    knows_later_tasks = False
     name: Literal["any-ssr"] = "any-ssr"
     rank: Annotated[int, Field(ge=1, le=512)] = 8
     alpha: Annotated[float, Field(gt=0)] | None = 32.0

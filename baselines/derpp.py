@@ -42,6 +42,8 @@ class DerppConfig(WrapperConfig):
         top: log-probabilities stored per answer token; images have all their classes.
     """
 
+    knows_later_tasks = False
+    of_earlier_tasks = frozenset({"memory_share", "beta", "label_space"})
     name: Literal["derpp"] = "derpp"
     memory_size: Annotated[int, Field(ge=0)] = 500
     selection: Selection = "reservoir"

@@ -42,6 +42,7 @@ class DualPromptConfig(MethodConfig):
         start: on images, vectors begin uniform between -start and start; for texts they are random words.
     """
 
+    knows_later_tasks = False
     name: Literal["dualprompt"] = "dualprompt"
     general: Annotated[int, Field(ge=1, le=100)] = 5
     expert: Annotated[int, Field(ge=1, le=100)] = 5

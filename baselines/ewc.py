@@ -40,6 +40,7 @@ class EwcConfig(MethodConfig):
         fisher_examples: rows of each task that F is taken from, one forward and backward pass each; few, for a short budget.
     """
 
+    knows_later_tasks = False
     name: Literal["ewc"] = "ewc"
     rank: Annotated[int, Field(ge=1, le=512)] = 16
     alpha: Annotated[float, Field(gt=0)] | None = None

@@ -44,6 +44,7 @@ class EwcLoraConfig(MethodConfig):
         fisher_examples: rows of each task that F is taken from, one forward and backward pass each; few, for a short budget.
     """
 
+    knows_later_tasks = False
     name: Literal["ewclora"] = "ewclora"
     rank: Annotated[int, Field(ge=1, le=512)] = 10
     placement: Placement = Placement(weights=("k", "v"))

@@ -22,6 +22,7 @@ FROZEN = ("logit_scale",)
 class FinetuneConfig(MethodConfig):
     """Has no hyperparameters of its own; budget and learning rate are the run's."""
 
+    knows_later_tasks = False
     name: Literal["finetune"] = "finetune"
 
     def build(self) -> Finetune:

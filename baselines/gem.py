@@ -53,6 +53,8 @@ class GemConfig(GradientMemoryConfig):
         margin: least v, the paper's memory strength; above 0 a step that violates one memory is pulled towards all.
     """
 
+    knows_later_tasks = False
+    of_earlier_tasks = frozenset({"every", "margin"})
     name: Literal["gem"] = "gem"
     margin: Annotated[float, Field(ge=0)] = 0.0
 

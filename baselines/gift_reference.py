@@ -47,6 +47,7 @@ class GiftReferenceConfig(WrapperConfig):
         reference_share: pairs per step as a share of the current batch.
     """
 
+    knows_later_tasks = False
     name: Literal["gift-reference"] = "gift-reference"
     weight: Annotated[float, Field(ge=0)] = 1.0
     temperature: Annotated[float, Field(gt=0)] = 2.0

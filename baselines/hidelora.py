@@ -37,6 +37,7 @@ class HideLoraConfig(MethodConfig):
         history: ``tasks`` = contrast with the rows that earlier tasks ended with, ``release`` = with the current ones alone.
     """
 
+    knows_later_tasks = False
     name: Literal["hidelora"] = "hidelora"
     rank: Annotated[int, Field(ge=1, le=512)] = 8
     alpha: Annotated[float, Field(gt=0)] | None = 32.0

@@ -56,6 +56,7 @@ class IcarlConfig(MethodConfig):
         classifier: ``prompts`` = class names, ``nearest_mean`` = means of exemplars for learned classes; needs ``herding=class``.
     """
 
+    knows_later_tasks = False
     name: Literal["icarl"] = "icarl"
     rank: Annotated[int, Field(ge=1, le=512)] = 16
     placement: Placement = Placement(weights=("q", "k", "v", "o", "in", "out"))

@@ -29,6 +29,7 @@ from trainables.method import Method, MethodFacts, Need, TaskContext, tensor_byt
 class IclConfig(MethodConfig):
     """Hyperparameters: solved rows in front of every prompt."""
 
+    knows_later_tasks = False
     name: Literal["icl"] = "icl"
     demonstrations: Annotated[int, Field(ge=1, le=100)] = 6
 

@@ -23,6 +23,7 @@ from trainables.method import Step, TaskContext
 class JointConfig(MethodConfig):
     """Has no hyperparameters of its own; budget and learning rate are the run's."""
 
+    knows_later_tasks = False
     name: Literal["joint"] = "joint"
 
     def build(self) -> Joint:

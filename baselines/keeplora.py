@@ -46,6 +46,7 @@ class KeepLoraConfig(MethodConfig):
         feature_energy: share of what a task's inputs have beside that and beside earlier tasks' that later updates may not touch.
     """
 
+    knows_later_tasks = False
     name: Literal["keeplora"] = "keeplora"
     rank: Annotated[int, Field(ge=1, le=512)] = 16
     alpha: Annotated[float, Field(gt=0)] = 8.0

@@ -41,6 +41,7 @@ class L2PConfig(MethodConfig):
         start: on images, vectors begin uniform between -start and start (1 in the release); for texts they are random words.
     """
 
+    knows_later_tasks = False
     name: Literal["l2p"] = "l2p"
     pool: Annotated[int, Field(ge=1, le=1000)] = 10
     length: Annotated[int, Field(ge=1, le=100)] = 5

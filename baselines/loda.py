@@ -54,6 +54,7 @@ class LodaConfig(MethodConfig):
         rho: the longest move to where a half's gradient is taken; it is a length per tensor, so narrow networks need less.
     """
 
+    knows_later_tasks = False
     name: Literal["loda"] = "loda"
     rank: Annotated[int, Field(ge=1, le=512)] = 32
     placement: Placement = Placement(weights=("q", "k", "v"))

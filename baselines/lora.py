@@ -28,6 +28,7 @@ PAST = "past"
 class LoraConfig(MethodConfig):
     """Hyperparameters of fixed-rank LoRA; ``alpha`` null means a scale of 1, otherwise the scale is alpha / rank."""
 
+    knows_later_tasks = False
     name: Literal["lora"] = "lora"
     rank: Annotated[int, Field(ge=1, le=512)] = 16
     alpha: Annotated[float, Field(gt=0)] | None = None

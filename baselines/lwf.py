@@ -39,6 +39,7 @@ class LwfConfig(WrapperConfig):
         texts: whose text embeddings the student's images are compared with in D.
     """
 
+    knows_later_tasks = False
     name: Literal["lwf"] = "lwf"
     weight: Annotated[float, Field(ge=0)] = 1.0
     transposed_weight: Annotated[float, Field(ge=0)] = 1.0

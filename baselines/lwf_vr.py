@@ -24,6 +24,7 @@ from trainables.method import Need, TaskContext
 class LwfVrConfig(LwfConfig):
     """Hyperparameters; ``number`` texts of ``words`` words each, the rest as of ``lwf``."""
 
+    knows_later_tasks = False
     name: Literal["lwf-vr"] = "lwf-vr"  # type: ignore[assignment]
     number: Annotated[int, Field(ge=2, le=100_000)] = 1000
     words: Annotated[int, Field(ge=1)] = 10

@@ -44,6 +44,7 @@ class MoramConfig(MethodConfig):
         alpha: scale times rank; null means a scale of 1.
     """
 
+    knows_later_tasks = False
     name: Literal["moram"] = "moram"
     rank: Annotated[int, Field(ge=1, le=512)] = 16
     top: Annotated[int, Field(ge=1, le=4096)] | None = None

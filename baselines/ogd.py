@@ -44,6 +44,7 @@ class OgdConfig(MethodConfig):
         memory_gib: most that S may take at the end of the stream.
     """
 
+    knows_later_tasks = False
     name: Literal["ogd"] = "ogd"
     rank: Annotated[int, Field(ge=1, le=512)] = 4
     alpha: Annotated[float, Field(gt=0)] | None = None

@@ -34,6 +34,8 @@ class OLoraConfig(MethodConfig):
         lambda1, lambda2: as in the released T5 scripts of the four-task streams (``scripts/order_1.sh`` to ``order_3.sh``).
     """
 
+    knows_later_tasks = False
+    of_earlier_tasks = frozenset({"lambda1", "penalty"})
     name: Literal["olora"] = "olora"
     rank: Annotated[int, Field(ge=1, le=512)] = 16
     alpha: Annotated[float, Field(gt=0)] | None = None

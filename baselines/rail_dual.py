@@ -34,6 +34,7 @@ class RailDualConfig(MethodConfig):
         memory_gib: what the kernel of all training rows of the stream and its factor may take; a stream that needs more is refused.
     """
 
+    knows_later_tasks = False
     name: Literal["rail-dual"] = "rail-dual"
     kernel: Literal["gaussian", "linear"] = "gaussian"
     gamma: Annotated[float, Field(gt=0)] = 0.1

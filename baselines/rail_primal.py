@@ -38,6 +38,7 @@ class RailPrimalConfig(MethodConfig):
         memory_gib: what this state may take; a width that needs more is refused.
     """
 
+    knows_later_tasks = False
     name: Literal["rail-primal"] = "rail-primal"
     width: Annotated[int, Field(ge=1, le=65536)] | None = None
     expansion: Literal["relu", "none"] = "relu"

@@ -35,6 +35,8 @@ class ReplayConfig(WrapperConfig):
         label_space: classes a replayed image is judged among: its own task's, all seen ones, or ``protocol`` = as the stream.
     """
 
+    knows_later_tasks = False
+    of_earlier_tasks = frozenset({"memory_share", "weight", "label_space"})
     name: Literal["replay"] = "replay"
     memory_size: Annotated[int, Field(ge=0)] = 200
     selection: Selection = "reservoir"

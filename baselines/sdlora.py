@@ -43,6 +43,7 @@ class SdLoraConfig(MethodConfig):
         absorb: drop a new direction whose relative residual over the earlier ones of its slot is below this (LibContinual 9e-4).
     """
 
+    knows_later_tasks = False
     name: Literal["sdlora"] = "sdlora"
     rank: Annotated[int, Field(ge=1, le=512)] = 10
     placement: Placement = Placement(weights=("q", "v"))

@@ -30,6 +30,7 @@ from trainables.method import Step, TaskContext
 class SndConfig(ZsclConfig):
     """Hyperparameters as of ``zscl``; ``reach``: weight of the younger teacher per unit of distance, 0 is ``zscl``."""
 
+    knows_later_tasks = False
     name: Literal["snd"] = "snd"  # type: ignore[assignment]
     anchor: Annotated[float, Field(ge=0)] = 0.0
     every: Annotated[int, Field(ge=0)] | None = 0

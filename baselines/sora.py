@@ -45,6 +45,7 @@ class SoraConfig(MethodConfig):
         gate_lr_multiplier: learning rate of the gates as a multiple of the others'.
     """
 
+    knows_later_tasks = False
     name: Literal["sora"] = "sora"
     rank: Annotated[int, Field(ge=1, le=512)] = 8
     alpha: Annotated[float, Field(gt=0)] | None = 16.0

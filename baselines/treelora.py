@@ -47,6 +47,7 @@ class TreeLoraConfig(MethodConfig):
         variant: ``mean`` as described, ``release`` as coded.
     """
 
+    knows_later_tasks = False
     name: Literal["treelora"] = "treelora"
     rank: Annotated[int, Field(ge=1, le=512)] = 8
     alpha: Annotated[float, Field(gt=0)] | None = 32.0

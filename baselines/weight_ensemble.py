@@ -36,6 +36,7 @@ class WeightEnsembleConfig(WrapperConfig):
         every: F, steps between snapshots; null = a tenth of the task's steps (100 of 1000 in the release); 0 takes none and averages nothing.
     """
 
+    knows_later_tasks = False
     name: Literal["weight-ensemble"] = "weight-ensemble"
     every: Annotated[int, Field(ge=0)] | None = None
 

@@ -33,6 +33,7 @@ class WiseFtConfig(WrapperConfig):
         towards: ``previous`` = the network before the task, ``zero-shot`` = the pretrained one.
     """
 
+    knows_later_tasks = False
     name: Literal["wise-ft"] = "wise-ft"
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.8
     towards: Literal["previous", "zero-shot"] = "previous"

@@ -13,6 +13,7 @@ from trainables.method import Method, TaskContext
 class ZeroShotConfig(MethodConfig):
     """Has no hyperparameters."""
 
+    knows_later_tasks = False
     name: Literal["zero-shot"] = "zero-shot"
 
     def build(self) -> ZeroShot:

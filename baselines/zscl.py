@@ -50,6 +50,7 @@ class ZsclNoReferenceConfig(WrapperConfig):
         every: steps between the snapshots whose mean the network becomes; null = a tenth of the task's, 0 = none.
     """
 
+    knows_later_tasks = False
     name: Literal["zscl-no-reference"] = "zscl-no-reference"
     weight: Annotated[float, Field(ge=0)] = 1.0
     transposed_weight: Annotated[float, Field(ge=0)] = 1.0
@@ -75,6 +76,7 @@ class ZsclNoReferenceConfig(WrapperConfig):
 class ZsclConfig(ZsclNoReferenceConfig):
     """Hyperparameters as of ``zscl-no-reference``; ``reference_share``: pictures per step as a share of the current batch."""
 
+    knows_later_tasks = False
     name: Literal["zscl"] = "zscl"  # type: ignore[assignment]
     reference_share: Annotated[float, Field(gt=0, le=4)] = 1.0
 

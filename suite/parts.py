@@ -102,12 +102,31 @@ def _is_place(value: str | Path) -> bool:
 
 
 class MethodConfig(PartConfig):
-    """Base of all method configs: ranges in the types, ``build`` returns the method."""
+    """Base of all method configs: ranges in the types, ``build`` returns the method.
+
+    Attributes:
+        knows_later_tasks: what the method has learned after some tasks may depend on those that follow, on their number, names, classes
+            or rows. False only where it cannot: then streams that begin with the same tasks share what was learned of them.
+        of_earlier_tasks: fields that mean nothing in the first task, such as the weight of a term that needs an earlier one: runs that
+            differ in them alone share what was learned of it.
+    """
+
+    knows_later_tasks: ClassVar[bool] = True
+    of_earlier_tasks: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def has_ranks(cls) -> bool:
         """Whether its runs report effective ranks; overridden where that is not the same as having a field ``rank``."""
         return "rank" in cls.model_fields
+
+    def beginning(self, learned: Sequence[str]) -> dict[str, Any]:
+        """Of ``identity``, what decides the state after the tasks ``learned``, the first of a stream.
+
+        All of it, but for ``of_earlier_tasks`` where no task was learned before. A class whose fields matter from some other task on
+        overrides it.
+        """
+        without = self.of_earlier_tasks if len(learned) == 1 else frozenset()
+        return {key: value for key, value in self.identity().items() if key not in without}
 
     def degenerate_settings(self) -> Sequence[tuple[MethodConfig, Mapping[str, Any]]]:
         """Pairs (this config with what it adds switched off, another method as the fields of its config).
@@ -146,6 +165,7 @@ class BenchmarkConfig(PartConfig):
 
     Attributes:
         places: fields that say where the data lies. They are no part of a run's identity, the fingerprint covers what lies there.
+        chooses: fields that say which tasks there are and in which order, and change nothing in a task.
         backbone: default backbone of the benchmark, as config fields.
         budget: the benchmark's own training budget, as fields of ``TrainingConfig``.
         published_zero_shot: published zero-shot accuracy of the default backbone per task, or under ``mean`` over all tasks.
@@ -155,6 +175,7 @@ class BenchmarkConfig(PartConfig):
     """
 
     places: ClassVar[frozenset[str]] = frozenset()
+    chooses: ClassVar[frozenset[str]] = frozenset()
     backbone: ClassVar[Mapping[str, Any]] = {}
     budget: ClassVar[Mapping[str, Any]] = {}
     published_zero_shot: ClassVar[Mapping[str, float]] = {}

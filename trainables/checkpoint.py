@@ -1,4 +1,4 @@
-"""State at a task boundary, in two safetensors files per task: what was merged (kept) and the rest (only the last one kept).
+"""State at a task boundary, in two safetensors files per task: what was merged (kept) and the rest (see ``drop_state``).
 
 The backbone itself is never stored: W_0 plus the merged factors, applied in order, is the network bit for bit.
 """
@@ -25,11 +25,12 @@ from suite.runs.record import TaskResult
 from suite.runs.store import CHECKPOINTS
 from trainables.method import Method
 
+RUN_ID = "run_id"  # in the files' metadata
 Layout = dict[str, dict[str, Any]]  # <slot>/<branch> -> scale, enabled, dropout, names of trainable tensors, has a middle
 
 
 class Checkpoints:
-    """Files ``merged_<k>.safetensors`` for every finished task k (from 1) and ``state_<k>.safetensors`` for the last one.
+    """Files ``merged_<k>.safetensors`` for every finished task k (from 1) and ``state_<k>.safetensors`` for the last one, or for all.
 
     Args:
         folder: of the run.
@@ -58,6 +59,18 @@ class Checkpoints:
         tensors |= {f"random/{key}": value for key, value in random.state().items()}
         tensors |= {f"optimizer/{key}": value for key, value in optimizer.items()}
         return {**digests, "state": self._write(f"state_{row}", tensors, {"branches": json.dumps(layout)})}
+
+    def take(self, other: Checkpoints, result: TaskResult) -> dict[str, str]:
+        """Store the files of the row ``result`` of another run as this run's own and return their checksums.
+
+        Raises:
+            DamagedRun: they are not what they were, or gone.
+        """
+        digests = {}
+        for kind in ("merged", "state"):
+            tensors, metadata = other._read(f"{kind}_{result.row}", result.digests[kind])
+            digests[kind] = self._write(f"{kind}_{result.row}", tensors, {k: v for k, v in metadata.items() if k != RUN_ID})
+        return digests
 
     def drop_state(self, row: int) -> None:
         """Forget how to go on from after task ``row``: for when a record says that a later one is finished."""
@@ -100,7 +113,7 @@ class Checkpoints:
 
     def _write(self, name: str, tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
         ready = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-        data = save(ready, metadata={"run_id": self.run_id, **metadata})
+        data = save(ready, metadata={RUN_ID: self.run_id, **metadata})
         atomic_write(self._path(name), data)
         return hashlib.sha256(data).hexdigest()
 
@@ -120,8 +133,8 @@ class Checkpoints:
                 tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             raise DamagedRun(f"{path}: cannot be read ({error}); remove the run's folder to start it again.") from None
-        if metadata.get("run_id") != self.run_id:
-            raise DamagedRun(f"{path}: belongs to run {metadata.get('run_id')}, not {self.run_id}; remove the folder.")
+        if metadata.get(RUN_ID) != self.run_id:
+            raise DamagedRun(f"{path}: belongs to run {metadata.get(RUN_ID)}, not {self.run_id}; remove the folder.")
         return tensors, metadata
 
 

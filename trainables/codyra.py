@@ -46,6 +46,7 @@ class CodyraConfig(MethodConfig):
         kappa_times_lr: multiply the threshold by the step's learning rate, as a proximal step of an L1 penalty would.
     """
 
+    knows_later_tasks = False
     name: Literal["codyra"] = "codyra"
     rank: Annotated[int, Field(ge=1, le=512)] = 16
     placement: Placement = Placement(weights=("q", "k", "v", "o", "in", "out"))

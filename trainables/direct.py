@@ -83,6 +83,7 @@ def surroundings_of(config: dict[str, Any], carrier: str) -> RunContext:
         carrier=carrier,
         storage=config["storage"],
         attempt=config["attempt"],
+        sharing=config["sharing"],
     )
 
 

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-
-import torch
 
 from suite.backbones.text_embeddings import EmbedsTexts
 from suite.benchmarks.stream import Stream
 from suite.config import RunConfig
-from suite.data.examples import SPLITS
 from suite.errors import DamagedRun, SuiteError, TrainingDiverged, raised
 from suite.hardware import hardware
-from suite.hashing import text_hash
-from suite.runs.identity import outside_versions, run_code, run_id
+from suite.runs.beginnings import beginning_names
+from suite.runs.identity import run_id
 from suite.runs.mirror import RunMirror
 from suite.runs.outcomes import Key, Scores
-from suite.runs.provenance import commit_and_dirty, versions
+from suite.runs.provenance import versions
 from suite.runs.record import Cells, Record, Status
 from suite.runs.store import OpenRun, RunStore
 from trainables.assemble import assemble
 from trainables.checkpoint import Checkpoints
 from trainables.device import choose_device
 from trainables.faults import named_faults, with_its_package
+from trainables.new_record import new_record
 from trainables.precision import explained
 from trainables.row_zero import require_published, row_zero_folder, zero_shot_row
-from trainables.stream_trainer import EVALUATED, StepListener, StreamTrainer, TaskReport
+from trainables.shared_beginnings import Row, SharedBeginnings, taken_row
+from trainables.standing import StandingTrainer
+from trainables.stream_trainer import StepListener, StreamTrainer
 from trainables.worker_group import ALONE, WorkerGroup
 
 
@@ -42,6 +41,8 @@ class RunContext:
         storage: URI of a folder that the run's folder is mirrored to after every task and taken from where ``out`` lacks it.
         attempt: name under which the driver finds the run when this process dies (``RunStore.attempted``).
         say: is told what the caller should know meanwhile, such as whom the run waits for.
+        sharing: go on from what runs below ``out`` have learned that begin alike, and keep one state per task for them. A run of several
+            workers shares nothing.
     """
 
     out: Path
@@ -57,6 +58,7 @@ class RunContext:
     on_step: StepListener | None = None
     group: WorkerGroup = ALONE
     say: Callable[[str], None] | None = None
+    sharing: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class PreparedRun:
 
     config: RunConfig
     stream: Stream
+    fingerprint: str
     run_id: str
     store: RunStore
 
@@ -95,8 +98,8 @@ def prepare(config: RunConfig, run_context: RunContext) -> PreparedRun:
     """
     with named_faults(config):
         stream = config.benchmark.open(run_context.data_root)
-    name = run_id(config, stream.fingerprint())
-    return PreparedRun(config, stream, name, RunStore(run_context.out))
+    fingerprint = stream.fingerprint()
+    return PreparedRun(config, stream, fingerprint, run_id(config, fingerprint), RunStore(run_context.out))
 
 
 def execute(config: RunConfig, run_context: RunContext, listener: Listener = go_on) -> Record:
@@ -165,29 +168,27 @@ class _Run:
         self.store, self.folder = prepared.store, prepared.store.folder(prepared.run_id)
         self.checkpoints = Checkpoints(self.folder, prepared.run_id)
         self.mirror = RunMirror(run_context.storage)
+        self.device = choose_device(run_context.device)
+        self.shelf = row_zero_folder(prepared.config, prepared.fingerprint, self.device, run_context.out)
 
     def run_all(self, stored: OpenRun | None) -> Generator[Report, None, Record]:
         config, stream = self.prepared.config, self.prepared.stream
-        device = choose_device(self.run_context.device)
-        trainer = assemble(config, stream, device, self.run_context.on_step, self.run_context.group)
-        shared = row_zero_folder(config, stream.fingerprint(), device, self.run_context.out)
-        if isinstance(trainer.learner, EmbedsTexts):
-            trainer.learner.embeddings.shelf = shared
-        resumed = self._resumed(stored, trainer) if stored else None
-        self.record = resumed or self._begun(device, trainer.method.traits(), stored.record if stored else None)
-        start = self.record.tasks_done
+        self.standing = StandingTrainer(self._assembled, self.checkpoints)
+        self.shared = SharedBeginnings(self._names(), self.prepared.run_id, self.run_context.out, self.run_context.say)
+        resumed = self._resumed(stored) if stored else None
+        self.record = resumed or self._begun(stored.record if stored else None)
         try:
             if not self.record.test:
-                untouched = self.run_context.group.from_first(lambda: zero_shot_row(trainer, shared))
-                trainer.row_zero = untouched.outcomes
+                untouched = self.run_context.group.from_first(lambda: zero_shot_row(self.standing.trainer, self.shelf))
+                self.standing.trainer.row_zero = untouched.outcomes
                 if not self.run_context.accept_zero_shot:
                     require_published(config, untouched, stream.task_names)
-                self._note(untouched, {})
+                self._note(Row.measured(untouched, {}))
                 yield self._report(0)
-            for report in trainer.rows(start):
-                self._note(report, self._checkpoint(trainer, report))
-                if report.result.row < len(stream):
-                    yield self._report(report.result.row)
+            while (done := self.record.tasks_done) < len(stream):
+                self._learn(done + 1)
+                if done + 1 < len(stream):
+                    yield self._report(done + 1)
             self._end("finished")
             yield self._report(len(stream))
             return self.record
@@ -204,7 +205,33 @@ class _Run:
             self._broke(told := with_its_package(explained(error), config))
             raise told from (None if told is error else error)
 
-    def _resumed(self, found: OpenRun, trainer: StreamTrainer) -> Record | None:
+    def _assembled(self) -> StreamTrainer:
+        """A trainer over a fresh network."""
+        config, stream, group = self.prepared.config, self.prepared.stream, self.run_context.group
+        trainer = assemble(config, stream, self.device, self.run_context.on_step, group)
+        if isinstance(trainer.learner, EmbedsTexts):
+            trainer.learner.embeddings.shelf = self.shelf
+        return trainer
+
+    def _names(self) -> list[str]:
+        """Of the states that the run may share; none where nothing is shared, or nothing learned."""
+        trainer = self.standing.trainer
+        if not self.run_context.sharing or self.run_context.group.size > 1 or trainer.never_changes:
+            return []
+        machine = {**hardware(self.device), "device": self.device.type, "versions": versions()}
+        return beginning_names(self.prepared.config, self.prepared.stream, {**machine, "facts": trainer.learner.facts()})
+
+    def _learn(self, row: int) -> None:
+        """Take the state after ``row`` tasks from a run that has it, or make it."""
+        with self.shared.turn(row, self.record.results) as (known, note):
+            found = None if known is None else taken_row(known, row, self.standing, self.record.results)
+            if found is None:
+                report = self.standing.learn(row, self.record.results)
+                found = Row.measured(report, self.standing.store() if self.run_context.group.leads else {})
+            self._note(found)
+            note()
+
+    def _resumed(self, found: OpenRun) -> Record | None:
         """The stored record down to its last whole task; None when its outcomes or answers cannot be gone on with."""
         stored = found.record
         rows = stored.tasks_done
@@ -215,10 +242,7 @@ class _Run:
         except DamagedRun:
             return None
         self.texts = {key: value for key, value in texts.items() if int(key.split("/")[1]) <= rows}
-        if rows > 0:
-            trainer.optimizer_state = self.checkpoints.load(
-                stored.results[1 : rows + 1], trainer.journal, trainer.method, trainer.random
-            )
+        self.standing.bring(rows, stored.results)
         self.outcomes = {key: scores for key, scores in outcomes.items() if key[1] <= rows}
         kept = rows + 1 if stored.test else 0
         record = stored.model_copy(
@@ -234,32 +258,17 @@ class _Run:
             self.store.rewind(record)
         return record
 
-    def _begun(self, device: torch.device, traits: dict[str, bool | str], stored: Record | None) -> Record:
+    def _begun(self, stored: Record | None) -> Record:
         """A new record; of a ``stored`` one that cannot be gone on with, what studies know it by stays."""
         owner = stored or self.run_context
-        config, stream = self.prepared.config, self.prepared.stream
-        commit, dirty = commit_and_dirty()
-        self.store.begin(config, self.prepared.run_id)
-        return Record(
+        self.store.begin(self.prepared.config, self.prepared.run_id)
+        return new_record(
+            self.prepared.config,
+            self.prepared.stream,
             run_id=self.prepared.run_id,
-            config=config.resolved(),
-            config_hash=config.config_hash(),
-            settings_hash=config.settings_hash(),
-            data_fingerprint=stream.fingerprint(),
-            code_version=run_code(config),
-            commit=commit,
-            dirty=dirty,
-            versions={**versions(), **outside_versions(config)},
-            hardware=hardware(device),
-            benchmark=stream.name,
-            setting=stream.setting,
-            protocol=stream.protocol.value,
-            scoring=stream.scoring,
-            metrics=list(stream.metrics),
-            tasks=list(stream.task_names),
-            item_digests={s: [text_hash(getattr(t, s).ids)[:16] for t in stream.tasks] for s in SPLITS if s != "train"},
-            started_at=datetime.now(UTC),
-            traits=traits,
+            data_fingerprint=self.prepared.fingerprint,
+            hardware=hardware(self.device),
+            traits=self.standing.trainer.method.traits(),
             carrier=self.run_context.carrier,
             study=owner.study,
             trial=owner.trial,
@@ -267,34 +276,22 @@ class _Run:
             reused_by=stored.reused_by if stored else {},
         )
 
-    def _note(self, report: TaskReport, checkpoint: Mapping[str, str]) -> None:
-        """Put a row into record, outcomes and answers; ``checkpoint`` holds the checksums of its files."""
-        row = report.result.row
-        for split in EVALUATED:
-            for task, found in enumerate(report.outcomes[split]):
-                if found is None:
-                    continue
-                self.outcomes[(split, row, task)] = found.scores
-                if found.texts:
-                    self.texts[f"{split}/{row}/{task}"] = list(found.texts)
-        means = {s: [None if o is None else o.mean for o in report.outcomes[s]] for s in EVALUATED}
-        ties = sum(found.ties for found in report.outcomes["test"] if found)
-        result = report.result.model_copy(update={"facts": {**report.result.facts, "ties": ties}})
-        validation: Cells = [*self.record.validation, means["validation"]]
-        test: Cells = [*self.record.test, means["test"]]
-        update = {"validation": validation, "test": test, "results": [*self.record.results, result]}
+    def _note(self, found: Row) -> None:
+        """Put a row into record, outcomes and answers."""
+        row, results = found.result.row, self.record.results
+        name = self.shared.name(row, results) if row else None
+        result = found.result.model_copy(update={"beginning": name})
+        self.outcomes |= found.scores
+        self.texts |= found.texts
+        validation: Cells = [*self.record.validation, found.cells["validation"]]
+        test: Cells = [*self.record.test, found.cells["test"]]
+        update = {"validation": validation, "test": test, "results": [*results, result]}
         self.record = self.record.model_copy(update=update)
         if self.run_context.group.leads:
-            self.record = self.store.note_row(self.record, self.outcomes, self.texts, checkpoint)
-            self.checkpoints.drop_state(row - 1)
+            self.record = self.store.note_row(self.record, self.outcomes, self.texts, found.checkpoint)
+            if not self.shared.names:
+                self.checkpoints.drop_state(row - 1)
             self.mirror.push(self.folder)
-
-    def _checkpoint(self, trainer: StreamTrainer, report: TaskReport) -> dict[str, str]:
-        if not self.run_context.group.leads:
-            return {}
-        return self.checkpoints.save(
-            report.result.row, trainer.journal, trainer.method, trainer.random, trainer.optimizer_state
-        )
 
     def _report(self, row: int) -> Report:
         return Report(self.prepared.run_id, row, len(self.prepared.stream), self.record)

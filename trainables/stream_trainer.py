@@ -109,9 +109,16 @@ class StreamTrainer:
             TrainingDiverged: the loss became NaN or infinite.
         """
         for index in range(start, len(self.stream)):
-            yield self._task(index)
+            yield self.task(index)
 
-    def _task(self, index: int) -> TaskReport:
+    def judged_again(self, row: int) -> tuple[Scores, float]:
+        """Outcomes after ``row`` tasks of a network that was brought there from a checkpoint, and the seconds that they took."""
+        self.learner.begin_task(row - 1)
+        meter = CostMeter(self.learner.device)
+        return self._evaluate(meter, row), meter.evaluate_seconds
+
+    def task(self, index: int) -> TaskReport:
+        """Learn the task ``index`` on top of those before it, and judge what is known then; raises as ``rows``."""
         meter = CostMeter(self.learner.device)
         self.learner.begin_task(index)
         context = self.context(index)

@@ -42,6 +42,9 @@ class WrapperConfig(MethodConfig):
             return value
         return validated_part(METHODS, {"name": USUAL_INNER, **named_fields(value, where)}, where)
 
+    def beginning(self, learned: Sequence[str]) -> dict[str, Any]:
+        return {**super().beginning(learned), INNER: self.inner.beginning(learned)}
+
     @classmethod
     def has_ranks(cls) -> bool:
         return METHODS[USUAL_INNER].has_ranks()

@@ -31,6 +31,7 @@ class ImageFoldersConfig(BenchmarkConfig):
     """
 
     places: ClassVar[frozenset[str]] = frozenset({"folder"})
+    chooses: ClassVar[frozenset[str]] = frozenset({"domains"})
     backbone: ClassVar[Mapping[str, Any]] = {"name": "mini-clip"}
     budget: ClassVar[Mapping[str, Any]] = {"steps": 100, "batch_size": 32, "lr": 2e-3}
 

@@ -33,6 +33,7 @@ class MiniConfig(BenchmarkConfig):
 
     backbone: ClassVar[Mapping[str, Any]] = MappingProxyType({"name": "mini-clip"})
     budget: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 60, "batch_size": 32, "lr": 5e-4})
+    chooses: ClassVar[frozenset[str]] = frozenset({"order", "domains"})
 
     order: Literal["I", "II"] = "I"
     shots: Annotated[int, Field(ge=1, le=64)] = SHOTS

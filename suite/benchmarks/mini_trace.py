@@ -35,6 +35,7 @@ class MiniTraceConfig(BenchmarkConfig):
 
     backbone: ClassVar[Mapping[str, Any]] = MappingProxyType({"name": "mini-lm"})
     budget: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 100, "batch_size": 8, "lr": 4e-3})
+    chooses: ClassVar[frozenset[str]] = frozenset({"order", "tasks"})
 
     name: Literal["mini-trace"] = "mini-trace"
     order: Literal[1, 2] = 1

@@ -40,6 +40,7 @@ class PlannedImages(BenchmarkConfig):
     backbone: ClassVar[Mapping[str, Any]] = {"name": "open-clip", "model": "ViT-B-16-quickgelu", "pretrained": "openai"}
     budget: ClassVar[Mapping[str, Any]] = {"steps": 500, "batch_size": 64, "lr": 5e-4}
 
+    chooses: ClassVar[frozenset[str]] = frozenset({"order", "tasks"})
     tasks_field: ClassVar[str] = "benchmark.tasks"
     order: Literal["I", "II"] = "I"
     tasks: Annotated[tuple[str, ...], Field(min_length=1)] | None = None

@@ -58,6 +58,7 @@ class TextBenchmarkConfig(BenchmarkConfig):
     """
 
     places: ClassVar[frozenset[str]] = frozenset({"folder"})
+    chooses: ClassVar[frozenset[str]] = frozenset({"order", "tasks"})
 
     folder: str = "."
     tasks: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None

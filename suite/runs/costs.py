@@ -17,7 +17,8 @@ class RunCosts(NamedTuple):
         effective_rank: parts left per slot, mean over slots and then tasks; None for a method without ranks.
         no_signal_rank: the same as schedule and initialisation alone would leave it; None where rank is not learned.
         carried_bytes: most that was kept for later tasks beside the network's own weights.
-        wall_seconds: of all rows together.
+        wall_seconds: of all rows together, those that were taken from another run as that run measured them.
+        borrowed_seconds: part of it that other runs spent.
         peak_bytes: most memory, of the device where one was used, else of the process.
     """
 
@@ -26,6 +27,7 @@ class RunCosts(NamedTuple):
     no_signal_rank: float | None
     carried_bytes: int
     wall_seconds: float
+    borrowed_seconds: float
     peak_bytes: int
 
 
@@ -39,6 +41,7 @@ def run_costs(results: Sequence[TaskResult]) -> RunCosts:
         no_signal_rank=_mean([result.no_signal_rank for result in learned]),
         carried_bytes=max((result.costs.carried_bytes for result in learned), default=0),
         wall_seconds=sum(result.costs.wall_seconds for result in results),
+        borrowed_seconds=sum(result.costs.borrowed_seconds for result in results),
         peak_bytes=max(on_device or [result.costs.peak_bytes for result in results], default=0),
     )
 

@@ -22,7 +22,7 @@ from suite.method_titles import method_title
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 3  # 2: reused_by; 3: checksums of the record and of what its rows stand on
+SCHEMA_VERSION = 4  # 2: reused_by; 3: checksums of the record and of what its rows stand on; 4: beginnings, what was taken over
 RECORD = "record.json"
 Cells = list[list[float | None]]  # (rows measured so far, T); None where not measured
 SEAL, FIRST_SEALED = "checksum", 3
@@ -34,6 +34,7 @@ class TaskCosts(BaseModel):
 
     Attributes:
         wait_seconds: part of ``train_seconds`` in which steps waited for their batches; null where it was not measured.
+        borrowed_seconds: part of ``wall_seconds`` that another run spent, from whose state this one went on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +47,7 @@ class TaskCosts(BaseModel):
     peak_bytes: int
     device_peak_bytes: int | None
     wait_seconds: float | None = None
+    borrowed_seconds: float = 0.0
     trainable_parameters: int
     carried_bytes: int
 
@@ -61,6 +63,9 @@ class TaskResult(BaseModel):
         train_loss: mean task loss over the last tenth of the steps.
         digests: sha256 of what the row stands on: ``outcomes`` and ``answers`` by content, the checkpoint files ``merged`` and
             ``state`` byte by byte; empty in records of schema 2 and in those that have no such thing.
+        beginning: name of the state after the row (``suite.runs.beginnings``), equal for runs that have learned the same so far; null
+            where it is not known, as after a change of machine.
+        taken_from: run that learned the row; null = this one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +81,8 @@ class TaskResult(BaseModel):
     train_loss: float | None = None
     facts: dict[str, Any] = Field(default_factory=dict)
     digests: dict[str, str] = Field(default_factory=dict)
+    beginning: str | None = None
+    taken_from: str | None = None
 
 
 class Record(BaseModel):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
 
 from suite.config import CONFIG, RunConfig, write_config
 from suite.errors import ConfigError, DamagedRun
 from suite.runs.checks import require_answers, require_outcomes
 from suite.runs.generations import FILE, answers_digest, read_generations, write_generations
+from suite.runs.locking import locked, this_process, write_lock
 from suite.runs.outcomes import OUTCOMES, Key, Scores, outcomes_digest, read_outcomes, write_outcomes
 from suite.runs.record import RECORD, Record, Status, TaskResult, read_record, write_record
 
@@ -162,10 +159,8 @@ class RunStore:
             if say is not None:
                 say(f"run {run_id}: {owner} is at it; waiting for it to end, then its result is shown or gone on with.")
 
-        with _locked(folder, wait) as lock:
-            lock.truncate(0)
-            lock.write(f"{attempt}\nprocess {os.getpid()} on {socket.gethostname()}")
-            lock.flush()
+        with locked(folder / LOCK, wait) as lock:
+            write_lock(lock, attempt, this_process())
             try:
                 yield
             finally:
@@ -185,6 +180,12 @@ class RunStore:
     def size(self, run_id: str) -> int:
         """Bytes of all files of a run; 0 when it has none."""
         return sum(path.stat().st_size for path in self.folder(run_id).rglob("*") if path.is_file())
+
+    def spare_state_bytes(self, run_id: str) -> int:
+        """Bytes of the states that the run itself needs no more: all but the one after its last task."""
+        states = (self.folder(run_id) / CHECKPOINTS).glob("state_*.safetensors")
+        ordered = sorted(states, key=lambda path: int(path.stem.partition("_")[2]))
+        return sum(path.stat().st_size for path in ordered[:-1])
 
     def drop_checkpoints(self, run_id: str) -> None:
         """Forget a run's weights; record, outcomes and answers stay."""
@@ -258,43 +259,6 @@ class RunStore:
 
     def _ids(self) -> list[str]:
         return sorted(path.parent.name for path in self.place.glob(f"*/{RECORD}"))
-
-
-@contextmanager
-def _locked(folder: Path, wait: Callable[[str], None]) -> Iterator[TextIO]:
-    """The open, locked lock file of ``folder``; whoever had it before may have removed both in the meantime.
-
-    ``wait`` is told who owns it before it is waited for.
-    """
-    place = folder / LOCK
-    while True:
-        with suppress(
-            FileExistsError
-        ):  # removed while ``mkdir`` was looking at it; what is no folder is told when it is opened
-            folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = place.open("a+", encoding="utf-8")
-        except FileNotFoundError:
-            if folder.is_symlink():
-                raise
-            continue
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                wait(lock.read().partition("\n")[2] or "another process")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if _is_at(place, lock):
-                yield lock
-                return
-
-
-def _is_at(place: Path, file: TextIO) -> bool:
-    try:
-        return os.path.samestat(place.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
 
 
 def _remove_begun(folder: Path) -> None:

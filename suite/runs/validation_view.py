@@ -19,6 +19,7 @@ class ValidationView:
         rows: validation accuracy, row 0 = untouched backbone, (tasks done + 1, T).
         effective_rank: None for a method without ranks; this and the other costs as ``suite.runs.costs`` has them.
         steps: optimizer steps of each row, (tasks done + 1,); empty in what was stored before they were noted.
+        borrowed_seconds: as ``RunCosts``.
     """
 
     run_id: str
@@ -32,6 +33,7 @@ class ValidationView:
     wall_seconds: float
     peak_bytes: int
     steps: tuple[int, ...] = ()
+    borrowed_seconds: float = 0.0
 
     @property
     def tasks_done(self) -> int:
@@ -78,4 +80,5 @@ def validation_view(record: Record) -> ValidationView:
         wall_seconds=costs.wall_seconds,
         peak_bytes=costs.peak_bytes,
         steps=tuple(result.costs.steps for result in record.results),
+        borrowed_seconds=costs.borrowed_seconds,
     )

@@ -23,6 +23,7 @@ class RunSettings:
     Attributes:
         carrier: ``auto`` takes Ray Train for several workers, else the direct one.
         storage: URI that run folders are mirrored to.
+        sharing: runs that begin alike go on from each other's states (``RunContext``).
         selection: rule that the runs' records name for tables.
         driver: name of this driver among all that ever used ``out``.
         on_record: told of every stored run before the source is, so that a driver killed in between does both again: tracking.
@@ -41,6 +42,7 @@ class RunSettings:
     on_retry: Callable[[list[Suggestion], Resources], None] | None = None
     carrier: Literal["auto", "direct", "train"] = "auto"
     storage: str | None = None
+    sharing: bool = True
     selection: str | None = None
     driver: str = field(default_factory=lambda: uuid4().hex)
 

@@ -175,7 +175,8 @@ class StudyQueue:
             return "budget.wall_seconds"
         if budget.run_seconds is not None and self.run_seconds() > budget.run_seconds:
             return "budget.run_seconds"
-        if budget.gpu_hours is not None and self.run_seconds() * share / HOUR > budget.gpu_hours:
+        spent = self.run_seconds() - sum(view.borrowed_seconds for view in self.views.values())
+        if budget.gpu_hours is not None and spent * share / HOUR > budget.gpu_hours:
             return "budget.gpu_hours"
         if budget.disk_gib is not None and sum(self._bytes.values()) / GIB > budget.disk_gib:
             return "budget.disk_gib"

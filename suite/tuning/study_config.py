@@ -114,6 +114,7 @@ class StudyConfig(Settings):
         points: configurations to try first, dotted key -> value.
         carrier: ``direct`` = in Ray Tune's own reused process, ``train`` = Ray Train, ``auto`` = train for several workers.
         keep: ``front`` drops the checkpoints of trials that end off the front; records always stay.
+        sharing: trials that begin alike go on from each other's states, for which every run keeps one state per task.
         storage: pyarrow URI (s3://, gs://, file://) that run folders are mirrored to, for nodes without a shared folder.
     """
 
@@ -138,6 +139,7 @@ class StudyConfig(Settings):
     warm_start: WarmStart | None = None
     carrier: Literal["auto", "direct", "train"] = "auto"
     keep: Literal["everything", "front"] = "everything"
+    sharing: bool = True
     storage: str | None = None
 
     @field_validator("space")

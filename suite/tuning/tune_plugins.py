@@ -196,6 +196,7 @@ def _trial_settings(run: Suggestion, run_settings: RunSettings) -> dict[str, Any
         "attempt": run_settings.attempt(run),
         "selection": run_settings.selection,
         "storage": run_settings.storage,
+        "sharing": run_settings.sharing,
         "resources": run_settings.resources.model_dump(),
     }
 

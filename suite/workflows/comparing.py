@@ -14,6 +14,7 @@ from suite.workflows.arguments import Count, Names, Numbers, PathGiven, Settings
 from suite.workflows.configs import comparison, in_its_words
 from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.progress import QUIET, Watcher, opened
+from suite.workflows.sharing import say_shared
 from suite.workflows.tracking import opened_tracking, say_waiting
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def carry_runs(
             opened(ray_session(run_settings.address, run_settings.resources), watcher, "starting Ray"),
             watcher.begin(title, len(configs)) as work,
         ):
-            ended, stored = 0, set[str]()
+            ended, stored = 0, dict[str, ValidationView]()
 
             def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
                 nonlocal ended
@@ -131,11 +132,12 @@ def carry_runs(
                 work.done(ended)
 
             def on_record(view: ValidationView) -> None:
-                stored.add(view.run_id)
+                stored[view.run_id] = view
                 delivery.log_stored(view.run_id)
 
             run_settings.on_record, run_settings.on_end = on_record, on_end
             is_whole = run_all(source, run_settings)
+        say_shared(stored, store, watcher)
         say_waiting(delivery.tracker, watcher)
         attach_run_pictures(delivery, store.records(sorted(stored)), run_settings.out)
     if not is_whole:

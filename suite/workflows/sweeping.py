@@ -37,6 +37,7 @@ from suite.workflows.configs import limit_pair
 from suite.workflows.pictures import attach_study
 from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.progress import QUIET, Watcher, opened
+from suite.workflows.sharing import say_shared
 from suite.workflows.tracking import opened_tracking, say_waiting
 from suite.yaml_files import load_yaml
 from trainables.resources import Resources
@@ -89,6 +90,7 @@ def sweep(
         config.concurrency,
         carrier=config.carrier,
         storage=config.storage,
+        sharing=config.sharing,
         selection=config.selection,
     )
     return run_study(config, run_settings, tracking, resume=resume, accept_changes=accept_changes, watcher=watcher)
@@ -173,7 +175,10 @@ def _driven(config: StudyConfig, folder: Path, run_settings: RunSettings, tracki
             def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
                 work.done(source.store.ended_trials(), source.best_note())
 
+            views: dict[str, ValidationView] = {}
+
             def on_record(view: ValidationView) -> None:
+                views[view.run_id] = view
                 delivery.log_stored(view.run_id)
 
             run_settings.on_record, run_settings.on_end = on_record, on_end
@@ -186,6 +191,7 @@ def _driven(config: StudyConfig, folder: Path, run_settings: RunSettings, tracki
                 delivery.end_study(config.name, finished=is_whole)
         study = study_of(source)
         attach_study(delivery, study, run_settings.out)
+    say_shared(views, RunStore(run_settings.out), watcher)
     say_waiting(delivery.tracker, watcher)
     if not is_whole:
         raise SweepInterrupted(study)

@@ -138,7 +138,7 @@ def test_an_end_between_checkpoint_and_record_costs_one_task(
     assert rows == [2, 3]
     assert numbers(again) == numbers(whole)
     kept = {path.name for path in (run_context.out / "runs" / whole.run_id / "checkpoints").iterdir()}
-    assert kept == {"state_3.safetensors", *(f"merged_{row}.safetensors" for row in (1, 2, 3))}
+    assert kept == {f"{kind}_{row}.safetensors" for kind in ("merged", "state") for row in (1, 2, 3)}
 
 
 def test_an_interrupted_run_says_so_and_goes_on(make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
