@@ -175,8 +175,7 @@ class StudyQueue:
             return "budget.wall_seconds"
         if budget.run_seconds is not None and self.run_seconds() > budget.run_seconds:
             return "budget.run_seconds"
-        spent = self.run_seconds() - sum(view.borrowed_seconds for view in self.views.values())
-        if budget.gpu_hours is not None and spent * share / HOUR > budget.gpu_hours:
+        if budget.gpu_hours is not None and self._seconds_spent() * share / HOUR > budget.gpu_hours:
             return "budget.gpu_hours"
         if budget.disk_gib is not None and sum(self._bytes.values()) / GIB > budget.disk_gib:
             return "budget.disk_gib"
@@ -185,6 +184,10 @@ class StudyQueue:
     def run_seconds(self) -> float:
         """Of all runs of all trials together, every run by its own clock."""
         return sum(view.wall_seconds for view in self.views.values())
+
+    def _seconds_spent(self) -> float:
+        """``run_seconds`` without what runs took from others."""
+        return self.run_seconds() - sum(view.borrowed_seconds for view in self.views.values())
 
     def _see(self, run: Suggestion, view: ValidationView) -> None:
         self.views[run.trial, run.seed_index] = view

@@ -44,7 +44,7 @@ def texts(*tasks: str, **method: Any) -> RunConfig:
 
 def comparable(record: Record) -> dict[str, Any]:
     """All of a record but what says when, how long and from whom."""
-    fields = record.model_dump(mode="json", exclude={"started_at", "ended_at", "results"})
+    fields = record.model_dump(mode="json", exclude={"started_at", "ended_at", "commit", "dirty", "results"})
     fields["results"] = []
     for result in record.results:
         one = result.model_dump(mode="json", exclude={"taken_from", "costs"})
