@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+import pytest
 from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import equal
@@ -20,6 +21,20 @@ from trainables.assemble import assemble
 from trainables.checkpoint import Checkpoints
 from trainables.run import RunContext
 from trainables.standing import StandingTrainer
+
+
+class BeginningConformance:
+    """A part of ``suite.testing.methods.MethodConformance``, which has the fixtures."""
+
+    def test_what_it_says_of_beginnings_holds(self, case: Any, resumed: tuple[Record, RunContext], tmp_path: Path) -> None:
+        """Without later tasks, and with other values in ``of_earlier_tasks``, the first task ends in the same state bit for bit."""
+        method = case.config().method
+        if method.knows_later_tasks and not method.of_earlier_tasks:
+            pytest.skip("declared: whole streams alone begin alike")
+        found = first_state_differs(case.config(), resumed, tmp_path)
+        if found:
+            text = f"knows later tasks, or a field of its of_earlier_tasks, in the first task: {', '.join(found[:5])} differ"
+            pytest.fail(f"{case.owner}: {text}.", pytrace=False)
 
 
 def first_state_differs(config: Any, stored: tuple[Record, RunContext], folder: Path) -> list[str]:

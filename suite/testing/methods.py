@@ -26,7 +26,7 @@ from suite.parts import MethodConfig
 from suite.registry import METHODS
 from suite.runs.record import Record, TaskResult
 from suite.runs.store import RunStore
-from suite.testing.beginnings import first_state_differs
+from suite.testing.beginnings import BeginningConformance
 from suite.testing.reference_set import write_references
 from suite.testing.watched import CPU, Watched, merged_answers, plain_reports, said
 from trainables.assemble import assemble
@@ -81,7 +81,7 @@ class Case:
         return self.config().method.build()
 
 
-class MethodConformance:
+class MethodConformance(BeginningConformance):
     """Subclass it and name the methods; pytest finds the tests.
 
     Attributes:
@@ -205,15 +205,6 @@ class MethodConformance:
                         same = same and np.array_equal(kept, outcomes[(split, result.row, task)])
             text = f"does not resume: after task '{result.task}' a run that was stopped differs from one that was not"
             _require(case, same, f"{text}; keep what outlives a task in state(), modules() or context.random")
-
-    def test_what_it_says_of_beginnings_holds(self, case: Case, resumed: tuple[Record, RunContext], tmp_path: Path) -> None:
-        """Without later tasks, and with other values in ``of_earlier_tasks``, the first task ends in the same state bit for bit."""
-        method = case.config().method
-        if method.knows_later_tasks and not method.of_earlier_tasks:
-            pytest.skip("declared: whole streams alone begin alike")
-        differing = first_state_differs(case.config(), resumed, tmp_path)
-        text = f"knows later tasks or fields of its of_earlier_tasks in the first: {', '.join(differing[:5])} differ"
-        _require(case, not differing, text)
 
     def test_another_seed_is_another_run(self, case: Case, watched: Watched, tmp_path: Path) -> None:
         if not watched.trainer.random.generators:
