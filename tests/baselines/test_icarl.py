@@ -89,7 +89,7 @@ def test_the_teacher_is_an_earlier_network(make_trainer: Make, teacher: str) -> 
 
 def test_nearest_means(make_trainer: Make) -> None:
     """Means are those of the exemplars, and have a say where the nearest prompt is that of a learned class."""
-    trainer = make_trainer(IcarlConfig(rank=2, memory_size=30, herding="class", classifier="nearest_mean"))
+    trainer = make_trainer(IcarlConfig(rank=2, memory_size=60, herding="class", classifier="nearest_mean"))
     method = icarl(trainer)
     assert isinstance(method, NearestMeanIcarl)
     trainer.sample_steps(0, 2)

@@ -33,7 +33,7 @@ def test_benchmark_fills_backbone_and_budget() -> None:
     config = run_config("mini-xtail", method="lora", seed=None, settings=[])
     resolved = config.resolved()
     assert resolved["backbone"]["name"] == "mini-clip"
-    assert resolved["training"]["steps"] == 100
+    assert resolved["training"]["steps"] == 60
     assert resolved["method"]["placement"] == "qkvoinout"
 
 
