@@ -74,7 +74,8 @@ def tuning_sheet(tuning: Tuning, board: TunedBoard) -> Sheet:
         ]
         for row in rows
     ]
-    title = f"tuning {tuning.name}: {board.benchmark}, {metric or 'nothing judged yet'} in %, judged on {_judges(rows[0])}"
+    shown = f"{metric} in %" if metric else "nothing judged yet"
+    title = f"tuning {tuning.name}: {board.benchmark}, {shown}, judged on {_judges(rows[0])}"
     budget = max(row["budget"] for row in rows)
     notes = [f"budget of every study: {amount(budget, tuning.unit)}"] if budget else []
     return Sheet(title, columns, cells, [*notes, LEGEND], elsewhere=ELSEWHERE)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from suite.counting import counted
 from suite.errors import DataError
 from suite.leaderboard.comparison import LEVEL, Contestant, Difference, compare, contestant, corrected, pairwise_frame
 from suite.leaderboard.selection import RULES, headline, metric_value
@@ -122,8 +123,8 @@ def what_is_missing(one: TunedMethod, planned: int) -> str:
         return one.problem.rstrip(".")
     if one.has_space and one.tuned is None:
         ended = sum(trial.state != "RUNNING" for trial in one.trials)
-        return f"no setting is chosen yet, {ended} trials have ended"
-    counts = {name: len(found.finished) for name in SETTINGS if (found := judged(one, name))}
+        return f"no setting is chosen yet, {counted(ended, 'trial', 'has', 'have')} ended"
+    counts = {name: len(found.finished) for name, found in (("default", one.default), ("tuned", one.tuned)) if found}
     missing = [f"{count} of {planned} runs of its {name} setting" for name, count in counts.items() if count < planned]
     return " and ".join(missing) + " are finished" if missing else ""
 

@@ -141,7 +141,7 @@ def _other_winner(board: TunedBoard) -> str:
 def _costs(tuning: Tuning, board: TunedBoard) -> list[str]:
     """What it cost."""
     trials, searching, judging = (float(board.rows[name].sum()) for name in ("trials", "trial seconds", "judging seconds"))
-    if not trials and not judging:
+    if not searching and not judging:
         return []
     saved = f"; shared beginnings saved {_seconds(tuning.saved_seconds)}" if tuning.saved_seconds else ""
     return [
