@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from suite.cli import perf, perf_speed
+from suite.cli import perf, perf_mini, perf_speed
 
 dev_app = typer.Typer(no_args_is_help=True, help="For people who change this program: measure its speed and memory.")
 perf_app = typer.Typer(no_args_is_help=True, help="Measure speed and memory as ratios, side by side on this machine.")
@@ -24,7 +24,7 @@ for command in (
     perf.leaderboard,
     perf.forecast,
     perf.faults,
-    perf.mini,
+    perf_mini.mini,
     perf.text,
     perf.startup,
     perf.demo,

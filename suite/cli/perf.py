@@ -187,26 +187,6 @@ def faults(
         raise typer.Exit(1)
 
 
-def mini(
-    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, e.g. 0-2.")] = "0-2",
-    rates: Annotated[bool, typer.Option("--rates", help="Learning rates instead, on validation data.")] = False,
-) -> None:
-    """Each embedded image domain: zero-shot, fine-tuned alone, and what is left of it after the whole stream.
-
-    Examples:
-
-        codyra-suite dev perf mini
-
-        codyra-suite dev perf mini --seeds 0
-
-        codyra-suite dev perf mini --rates --seeds 0-1
-    """
-    from suite.cli.options import seed_list
-    from suite.measuring.mini import mini_table, rate_table
-
-    typer.echo((rate_table if rates else mini_table)(seed_list(seeds)))
-
-
 def text(
     benchmark: Annotated[str, typer.Option("--benchmark", help="A text benchmark.")] = "mini-trace",
     settings: SetOption = None,

@@ -9,8 +9,7 @@ import pandas as pd
 
 from suite.leaderboard.ledger import published_values
 from suite.leaderboard.recipes import PrintedRow
-from suite.leaderboard.reproduction import COLUMNS, judged
-from suite.leaderboard.table import leaderboard_frame
+from suite.leaderboard.reproduction import COLUMNS, judged, own_frame
 from suite.runs.record import Record
 
 NOT_HERE = "not implementable"
@@ -47,7 +46,7 @@ def _valued(
 ) -> dict[str, Any]:
     hashes = [config.config_hash() for config in printed.configs]
     records = [known[one] for one in hashes if one in known]
-    frame = leaderboard_frame(records, str(value["metric"]).partition(".")[0])
+    frame = own_frame(records)
     own = [{str(key): item for key, item in row.items()} for row in frame.to_dict("records") if row["n"]]
     row = judged(benchmark, value, own, {record.run_id: record for record in records})
     row |= {"order": printed.order, "method": printed.method}

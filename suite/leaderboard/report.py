@@ -16,10 +16,10 @@ from suite.leaderboard.ranking import JUDGED_TOGETHER, board, row_labels
 from suite.leaderboard.report_cells import Cell, sortable
 from suite.leaderboard.report_pictures import MatrixView, Picture, matrix_view, stream_pictures, study_pictures
 from suite.leaderboard.report_tuning import tuning_views
-from suite.leaderboard.reproduction import RECOMPUTED, reproduction_frame
+from suite.leaderboard.reproduction import own_frame, reproduction_frame
 from suite.leaderboard.runs import RunSet
 from suite.leaderboard.study_figures import flat_config, parameters_of, study_frame
-from suite.leaderboard.table import leaderboard_frame, shown_metrics, undefined_metrics, with_spread
+from suite.leaderboard.table import shown_metrics, undefined_metrics, with_spread
 from suite.leaderboard.tests_told import marks_text, ranks_text
 from suite.leaderboard.tuned import Tuning
 from suite.runs.record import Record
@@ -232,8 +232,7 @@ def _published(benchmark: str, records: Sequence[Record]) -> list[list[Cell]]:
     """The ledger's lines with the verdict on these runs, those that own runs speak to first."""
     if benchmark not in LEDGERS:
         return []
-    frames = [leaderboard_frame(records, name) for name in RECOMPUTED]
-    judged = reproduction_frame(pd.concat(frames, ignore_index=True), records, [benchmark])
+    judged = reproduction_frame(own_frame(records), records, [benchmark])
     judged = judged.rename(columns={"published method": "method"}).sort_values("own", na_position="last", kind="stable")
     return [[_cell(row[name]) for name in LEDGER] for row in judged[list(LEDGER)].fillna(math.nan).to_dict("records")]
 

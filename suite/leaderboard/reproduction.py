@@ -6,14 +6,16 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from suite.leaderboard.ledger import BACKBONES, LEDGERS, order_of, published_values
 from suite.leaderboard.protocols import SECOND_HAND, PublishedProtocol, protocol_of
+from suite.leaderboard.selection import metric_value
+from suite.leaderboard.table import leaderboard_frame
 from suite.method_titles import outermost
 from suite.runs.record import Record
 
-RECOMPUTED = ("zscl", "trace", "treelora")  # conventions that hold every metric of the ledger
 INSIDE, OUTSIDE, NOT_ATTEMPTED = "inside tolerance", "outside tolerance", "not attempted"
 COLUMNS = (
     *("benchmark", "setting", "order", "backbone", "published method", "metric", "published", "grade"),
@@ -39,11 +41,25 @@ def reproduction_frame(frame: pd.DataFrame, records: Iterable[Record], benchmark
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def own_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Rows of ``leaderboard_frame`` with every metric that is published for some benchmark, whatever convention it belongs to."""
+    known = {record.run_id: record for record in records}
+    frame = leaderboard_frame(known.values())
+    for name in sorted({metric for ledger in LEDGERS.values() for metric in ledger.metrics.values()}):
+        values = [
+            [metric_value(known[run], name) for run in str(runs).split(",")] if n else []
+            for runs, n in zip(frame["runs"], frame["n"], strict=True)
+        ]
+        frame[name] = [float(np.mean(one)) if one else math.nan for one in values]
+        frame[f"{name} std"] = [float(np.std(one, ddof=1)) if len(one) > 1 else math.nan for one in values]
+    return frame
+
+
 def judged(benchmark: str, value: Row, own: list[dict[str, Any]], known: Mapping[str, Record]) -> dict[str, Any]:
     """The row of ``reproduction_frame`` for one of ``published_values``, from the own rows that may stand for it.
 
     Args:
-        own: rows of ``leaderboard_frame``.
+        own: rows of ``own_frame``.
         known: run id -> record, of all their runs.
     """
     protocol = protocol_of(benchmark, value["method"])

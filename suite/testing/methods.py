@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 from suite.config import RunConfig, validate
+from suite.data.drawn_references import write_references
 from suite.parts import MethodConfig
 from suite.registry import METHODS
 from suite.runs.record import Record, TaskResult
 from suite.runs.store import RunStore
 from suite.testing.beginnings import BeginningConformance
-from suite.testing.reference_set import write_references
 from suite.testing.watched import CPU, Watched, merged_answers, plain_reports, said
 from trainables.assemble import assemble
 from trainables.checkpoint import Checkpoints, branch_tensors, module_tensors

@@ -113,18 +113,14 @@ def reproduction(
     Raises:
         SuiteError: nothing is published for the benchmark.
     """
-    import pandas as pd
-
-    from suite.leaderboard.reproduction import RECOMPUTED, reproduction_frame
-    from suite.leaderboard.table import leaderboard_frame
+    from suite.leaderboard.reproduction import own_frame, reproduction_frame
 
     say_waiting(tracker_for(tracking, folder_named(out)), watcher)
     if benchmark is not None and benchmark not in LEDGERS:
         raise ConfigError(f"leaderboard: no published numbers for '{benchmark}'; there are some for {', '.join(LEDGERS)}.")
     filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
     found = _shown_runs(tracking, filters, folder_named(out), is_optional=True)
-    frames = [leaderboard_frame(found.records, name) for name in RECOMPUTED]
-    return reproduction_frame(pd.concat(frames, ignore_index=True), found.records, [benchmark] if benchmark else list(LEDGERS))
+    return reproduction_frame(own_frame(found.records), found.records, [benchmark] if benchmark else list(LEDGERS))
 
 
 def named_runs(names: Sequence[str], filters: Mapping[str, str | None], out: Path, tracking: str | None) -> RunSet:

@@ -14,7 +14,7 @@ import pytest
 from suite.config import RunConfig, apply_overrides
 from suite.leaderboard.ledger import LEDGERS, published_values
 from suite.leaderboard.protocols import PublishedProtocol, flat, protocol_of, published_protocols
-from suite.leaderboard.reproduction import INSIDE, NOT_ATTEMPTED, OUTSIDE, reproduction_frame, reproduction_notes
+from suite.leaderboard.reproduction import INSIDE, NOT_ATTEMPTED, OUTSIDE, own_frame, reproduction_frame, reproduction_notes
 from suite.leaderboard.table import leaderboard_frame
 from suite.registry import METHODS
 from suite.runs.record import Record
@@ -180,6 +180,19 @@ def test_of_equally_near_rows_the_newest_is_judged_and_not_the_one_that_fits_bes
     )
     for records in ([fits, newest, other], [other, newest, fits]):
         assert set(page(*records)["runs"]) == {"newest"}
+
+
+def test_a_metric_that_is_in_no_convention_is_recomputed_too(make_record: Callable[..., Record]) -> None:
+    """The pages print TreeLoRA's forgetting, which no convention lists, so that no run ever stood beside it."""
+    rows = [[10.0, 10.0], [50.0, None], [40.0, 60.0]]
+    record = make_record(
+        "treelora", rows=rows, tasks=["t1", "t2"], benchmark="trace-500", setting={"order": 1, "scoring": "treelora"}
+    )
+    record.config["backbone"] = {"name": "causal-lm", "model": "meta-llama/Llama-2-7b-chat-hf"}
+    frame = reproduction_frame(own_frame([record]), [record], ["trace-500"])
+    near = frame[(frame["published method"] == "TreeLoRA") & frame["own"].notna()]
+    assert set(near["metric"]) == {"trace.op", "treelora.forgetting"}
+    assert set(near[near["metric"] == "treelora.forgetting"]["own"]) == {5.0}  # ten points lost of one task, over two
 
 
 @pytest.mark.parametrize(("benchmark", "scoring"), [("trace", "trace"), ("trace-500", "treelora")])
