@@ -47,12 +47,12 @@ def tune(
     files = {"csv": csv, "markdown": markdown, "latex": latex}
     watcher = TerminalWatcher()
     with watcher.begin("loading libraries", None):
-        from suite.workflows import tuning
+        from suite.workflows import tune_files, tuning
 
     from suite.cli.tuned import show_tuning
 
     with printed_beside(*files.values()):
-        typer.echo(tuning.outline(tuning.tune_config(file)))
+        typer.echo(tune_files.outline(tune_files.tune_config(file)))
     with shown_when_interrupted(files):
         done = tuning.tune(
             file,

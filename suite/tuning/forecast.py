@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -150,7 +151,7 @@ def forecast(config: StudyConfig, probes: Sequence[Probed], machine: Machine) ->
     fixed = TRAIN_FIXED_SECONDS if config.carrier == "train" or resources.workers > 1 else FIXED_SECONDS
     seconds = sorted(probe.run_seconds + fixed for probe in probes)
     mean = sum(seconds) / len(seconds)
-    trials = int(min(config.budget.trials, config.search_space().size()))
+    trials = min(int(min(config.budget.trials, config.search_space().size())), _paid(config, mean))
     runs = trials * seeds
     peak = max(probe.device_bytes if asked_gpus else probe.host_bytes for probe in probes)
     memory = machine.device_bytes if asked_gpus else machine.host_bytes
@@ -170,6 +171,16 @@ def forecast(config: StudyConfig, probes: Sequence[Probed], machine: Machine) ->
     )
     _refuse_impossible(config, result, machine, memory)
     return result
+
+
+def _paid(config: StudyConfig, run_seconds: float) -> int:
+    """Trials that a budget of summed time pays for, at least one; the last of them is begun before the budget is used up."""
+    budget, resources = config.budget, config.resources
+    bounds = [budget.run_seconds] if budget.run_seconds is not None else []
+    if budget.gpu_hours is not None:
+        bounds.append(budget.gpu_hours * HOUR / (resources.gpus * resources.workers))
+    trial = run_seconds * len(config.seeds or (0,))
+    return min([max(1, math.ceil(bound / trial)) for bound in bounds], default=config.budget.trials)
 
 
 def run_bytes(probe: Probed) -> int:
@@ -195,6 +206,10 @@ def _refuse_impossible(config: StudyConfig, found: Forecast, machine: Machine, m
     if budget.wall_seconds is not None and found.run_seconds[0] > budget.wall_seconds:
         raise SuiteError(
             f"plan: one run takes {found.run_seconds[0]:.0f} s, budget.wall_seconds is {budget.wall_seconds:g}; raise it or train shorter."
+        )
+    if budget.run_seconds is not None and found.run_seconds[0] > budget.run_seconds:
+        raise SuiteError(
+            f"plan: one run takes {found.run_seconds[0]:.0f} s, budget.run_seconds is {budget.run_seconds:g}; raise it or train shorter."
         )
     room = machine.free_disk_bytes if budget.disk_gib is None else min(machine.free_disk_bytes, int(budget.disk_gib * GIB))
     if found.disk_bytes > room:

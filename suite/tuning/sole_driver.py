@@ -1,4 +1,4 @@
-"""One driver per study: it holds the study's trials in memory, so a second one at the same time would not see what the first writes."""
+"""One driver per study or tuning: it holds the trials in memory, so a second one at the same time would not see what the first writes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from suite.errors import ConfigError
 
@@ -15,8 +16,8 @@ LOCK = ".driver"
 
 
 @contextmanager
-def sole_driver(folder: Path, name: str) -> Iterator[None]:
-    """Own the study in ``folder``, which is made, until the end or until this process dies.
+def sole_driver(folder: Path, name: str, kind: Literal["study", "tuning"] = "study") -> Iterator[None]:
+    """Own the study or tuning in ``folder``, which is made, until the end or until this process dies.
 
     Raises:
         ConfigError: another process owns it.
@@ -29,7 +30,7 @@ def sole_driver(folder: Path, name: str) -> Iterator[None]:
             lock.seek(0)
             owner = lock.read() or "another process"
             raise ConfigError(
-                f"study '{name}': {owner} carries it out at the moment; wait for its end or stop it, then add --resume."
+                f"{kind} '{name}': {owner} carries it out at the moment; wait for its end or stop it, then add --resume."
             ) from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}")

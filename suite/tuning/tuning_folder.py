@@ -1,25 +1,20 @@
-"""The folder of a tuning, ``<out>/tunings/<name>``: its file, who carries it out, what was chosen, and which runs judged it."""
+"""The folder of a tuning, ``<out>/tunings/<name>``: its file, what was chosen, and which runs judged it."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from suite.errors import ConfigError
 from suite.files import atomic_write, read_json
 from suite.runs.record import opened, sealed
 from suite.yaml_files import load_yaml
 
-FILE, LOCK, CHOSEN, JUDGED = "tune.yaml", ".lock", "chosen", "judged"
+FILE, CHOSEN, JUDGED = "tune.yaml", "chosen", "judged"
 REMEDY = "put back a copy of the tuning's folder, or rename the tuning to begin anew (runs that are finished are reused)"
 
 
@@ -49,27 +44,6 @@ class TuningFolder:
     @property
     def exists(self) -> bool:
         return (self.place / FILE).is_file()
-
-    @contextmanager
-    def alone(self, name: str) -> Iterator[None]:
-        """Carry the tuning out as the only process.
-
-        Raises:
-            ConfigError: another process does.
-        """
-        self.place.mkdir(parents=True, exist_ok=True)
-        with (self.place / LOCK).open("a+", encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                raise ConfigError(
-                    f"tuning '{name}': {lock.read() or 'another process'} is carrying it out; wait for it to end, or end it and add --resume."
-                ) from None
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-            lock.flush()
-            yield
 
     def fields(self) -> dict[str, Any]:
         """The file that the tuning began with, resolved."""

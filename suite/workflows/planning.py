@@ -1,27 +1,32 @@
-"""The bill of a sweep before it is run."""
+"""The bill of a sweep or of a tuning before it is run."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
 
 from suite.config import RunConfig
+from suite.errors import SuiteError
 from suite.method_titles import innermost, method_title
-from suite.tuning.forecast import Bill, Forecast, Machine, bill, forecast
+from suite.tuning.forecast import GIB, HOUR, Bill, Forecast, Machine, as_json, bill, forecast
 from suite.tuning.points import spanning_points
 from suite.tuning.run_settings import RunSettings
 from suite.tuning.study_config import StudyConfig
+from suite.tuning.tune_config import TuneConfig
 from suite.workflows.arguments import Count, PathGiven, SweepGiven, WatcherGiven, checked
 from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.probe import Probe, probe
 from suite.workflows.progress import QUIET, Watcher
 from suite.workflows.sweeping import sweep_config
+from suite.workflows.tune_files import tune_config
+from suite.yaml_files import load_yaml
 from trainables.resources import Resources
 
 
@@ -31,6 +36,28 @@ class Plan:
 
     config: StudyConfig
     forecast: Forecast
+
+
+@dataclass(frozen=True)
+class TuningPlan:
+    """A tuning and what it will cost: the trials of every study and the runs that judge, all of them on one cluster.
+
+    Attributes:
+        studies: name of an entrant with a study -> the bill of its trials.
+        judged: name of an entrant -> runs that judge its settings, at most: the chosen setting may be the default one.
+        judging_seconds: of those runs together, each as long as the mean run of its study; methods without a study count nothing.
+    """
+
+    config: TuneConfig
+    studies: Mapping[str, Forecast]
+    judged: Mapping[str, int]
+    judging_seconds: float
+    at_a_time: int
+    wall_seconds: float
+    cpu_hours: float
+    gpu_hours: float
+    peak_bytes: int
+    disk_bytes: int
 
 
 @checked
@@ -43,26 +70,85 @@ def plan(
     data_root: PathGiven = DATA,
     device: str = "auto",
     watcher: WatcherGiven = QUIET,
-) -> Plan:
-    """Trials, time, memory and disk of a sweep, from a short measured probe of real steps and evaluations on this machine.
+) -> Plan | TuningPlan:
+    """Trials, time, memory and disk of a sweep or of a tuning, from a short measured probe of real steps and evaluations on this machine.
 
     Every probe is a process of its own that is spawned, so that a script that calls this needs ``if __name__ == "__main__":``.
 
     Args:
-        file: the path of a sweep file, or its fields.
+        file: the path of a sweep file or of a tuning's file, or its fields.
         address: the Ray cluster whose CPUs and GPUs count; None = this machine's.
-        limit: rows per split and task at most, in the place of the file's ``run.benchmark.limit``.
+        limit: rows per split and task at most, in the place of the file's own ``limit``.
         out, data_root, device: as in ``run``.
 
     Raises:
         SuiteError: a mistake in the file or the data, or a sweep that is impossible, with the numbers.
     """
+    if is_tuning(file):
+        tuning = tune_config(file, limit)
+        machine = _machine(address, folder_named(out), tuning.resources)
+        studies = {
+            one.name: _forecast(one.study, machine, folder_named(data_root), device, watcher)
+            for one in tuning.entrants
+            if one.study is not None
+        }
+        return _whole(tuning, studies, machine)
     config = sweep_config(file, limit)
     machine = _machine(address, folder_named(out), config.resources)
-    threads = max(1, int(config.resources.cpus))
+    return Plan(config, _forecast(config, machine, folder_named(data_root), device, watcher))
+
+
+def is_tuning(file: Path | str | Mapping[str, Any]) -> bool:
+    """Whether these are the fields of a tuning and not of a sweep."""
+    return "benchmarks" in (file if isinstance(file, Mapping) else load_yaml(Path(file)))
+
+
+def _forecast(config: StudyConfig, machine: Machine, data_root: Path, device: str, watcher: Watcher) -> Forecast:
     points = spanning_points(config)
-    probes = _probed(points, [_point_text(point) for point in points], folder_named(data_root), device, threads, watcher)
-    return Plan(config, forecast(config, probes, machine))
+    names = [_point_text(point) for point in points]
+    probes = _probed(points, names, data_root, device, max(1, int(config.resources.cpus)), watcher)
+    return forecast(config, probes, machine)
+
+
+def _whole(config: TuneConfig, studies: Mapping[str, Forecast], machine: Machine) -> TuningPlan:
+    """The bill of all studies and of the runs that judge.
+
+    Raises:
+        SuiteError: their folders do not fit the disk.
+    """
+    judged, seconds, disk = {}, 0.0, 0.0
+    for one in config.entrants:
+        found = studies.get(one.name)
+        judged[one.name] = len(one.orders or (None,)) * len(config.judge.seeds) * (1 if found is None else 2)
+        if found is not None:
+            seconds += judged[one.name] * found.run_seconds[1]
+            disk += found.disk_bytes / found.runs * (found.runs + judged[one.name])
+    if disk > machine.free_disk_bytes:
+        raise SuiteError(
+            f"plan: the runs' folders may take {disk / GIB:.1f} GiB, there are {machine.free_disk_bytes / GIB:.1f} GiB; free space or name "
+            "another folder as --out."
+        )
+    searching = sum(found.run_seconds[1] * found.runs for found in studies.values())
+    hours, resources = (searching + seconds) / HOUR, config.resources
+    at_a_time = min((found.at_a_time for found in studies.values()), default=1)
+    return TuningPlan(
+        config,
+        studies,
+        judged,
+        judging_seconds=seconds,
+        at_a_time=at_a_time,
+        wall_seconds=(searching + seconds) / at_a_time,
+        cpu_hours=hours * resources.workers * resources.cpus,
+        gpu_hours=hours * resources.workers * resources.gpus,
+        peak_bytes=max((found.peak_bytes for found in studies.values()), default=0),
+        disk_bytes=int(disk),
+    )
+
+
+def tuning_as_json(plan: TuningPlan) -> dict[str, Any]:
+    """Plain numbers with units in the names."""
+    numbers = {key: value for key, value in plan.__dict__.items() if key not in ("config", "studies")}
+    return {"studies": {name: as_json(found) for name, found in plan.studies.items()}, **numbers}
 
 
 def bill_of_runs(

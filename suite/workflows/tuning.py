@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
-from suite.config import validate
-from suite.counting import counted
-from suite.errors import ConfigError
 from suite.files import atomic_write
 from suite.leaderboard.tuned import Tuning
 from suite.runs.mirror import RunMirror
@@ -23,10 +20,11 @@ from suite.tuning.entrant_queue import EntrantQueue
 from suite.tuning.ray_runner import run_all
 from suite.tuning.run_queue import JointQueue, Suggestion
 from suite.tuning.run_settings import RunSettings
-from suite.tuning.study import StudyQueue, point_config
+from suite.tuning.sole_driver import sole_driver
+from suite.tuning.study import StudyQueue
 from suite.tuning.study_result import study_of
-from suite.tuning.trials import has_trials, some_point
-from suite.tuning.tune_config import UNITS, Entrant, TuneConfig, amount
+from suite.tuning.trials import has_trials
+from suite.tuning.tune_config import Entrant, TuneConfig
 from suite.tuning.tuning_folder import TuningFolder
 from suite.workflows.arguments import PathGiven, SweepGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.pictures import attach_run_pictures, attach_study
@@ -34,9 +32,9 @@ from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.progress import QUIET, Watcher, opened
 from suite.workflows.sweeping import FILE
 from suite.workflows.tracking import opened_tracking, say_waiting
+from suite.workflows.tune_files import tune_config
 from suite.workflows.tuning_checks import may_begin, require_able, require_budget
 from suite.workflows.tunings import read_tuning
-from suite.yaml_files import load_yaml
 
 if TYPE_CHECKING:
     from suite.tracking.delivery import Delivery
@@ -91,38 +89,6 @@ def tune(
     return run_tuning(config, run_settings, tracking, resume=resume, watcher=watcher)
 
 
-def tune_config(file: Path | str | Mapping[str, Any]) -> TuneConfig:
-    """The tuning that a file or its fields describe, and each of whose studies can make a trial.
-
-    Raises:
-        ConfigError: all problems of the file in one message.
-    """
-    if isinstance(file, Mapping):
-        fields, where = dict(file), "tune"
-    else:
-        fields, where = {"name": Path(file).stem, **load_yaml(Path(file))}, str(file)
-    try:
-        config = validate(TuneConfig, fields, where=where)
-        for entrant in config.entrants:
-            if entrant.study is not None:
-                point_config(entrant.study, some_point(entrant.study))
-            entrant.judged(entrant.run, config.judge.seeds)
-    except ConfigError as error:
-        named = str(error).startswith(f"{where}: ")
-        raise error if named else ConfigError(f"{where}: {error}") from None
-    return config
-
-
-def outline(config: TuneConfig) -> str:
-    """What a tuning will do, in one line: its studies with their budget, and what settings are judged on."""
-    entrants = config.entrants
-    studies = sum(entrant.study is not None for entrant in entrants)
-    orders = {entrant.benchmark: ", ".join(map(str, entrant.orders)) for entrant in entrants if entrant.orders}
-    placed = "".join(f"; {benchmark} in order {names}" for benchmark, names in orders.items())
-    seeds = ", ".join(map(str, config.judge.seeds))
-    return f"tuning {config.name}: {counted(studies, 'study')} with {amount(config.budget.amount, UNITS[config.budget.unit])} each, then default and chosen settings on seeds {seeds}{placed}"
-
-
 def run_tuning(
     config: TuneConfig, run_settings: RunSettings, tracking: str | None, *, resume: bool = False, watcher: Watcher = QUIET
 ) -> Tuning:
@@ -141,10 +107,15 @@ def run_tuning(
         require_budget(config, run_settings, watcher)
     with (
         opened_tracking(tracking, run_settings.out, watcher) as delivery,
+        sole_driver(folder.place, config.name, "tuning"),
         _undone_without_trials(config, folder, out, is_new=not resume),
-        folder.alone(config.name),
         opened(ray_session(run_settings.address, config.resources), watcher, "starting Ray"),
+        ExitStack() as stack,
     ):
+        may_begin(config, folder, fields, out, resume=resume)  # another process may have begun it in the meantime
+        for entrant in config.entrants:
+            if entrant.study is not None:
+                stack.enter_context(sole_driver(out / "studies" / entrant.name, entrant.name))
         folder.begin(fields)
         lanes = [_lane(entrant, config, folder, out) for entrant in config.entrants]
         is_whole = _carried(config, lanes, run_settings, delivery, watcher)

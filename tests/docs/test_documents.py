@@ -17,6 +17,7 @@ from PIL import Image
 from suite.cli.main import app
 from suite.config import RunConfig, validate
 from suite.tuning.study_config import StudyConfig
+from suite.tuning.tune_config import TuneConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
@@ -104,6 +105,8 @@ def test_sweep_files_are_valid(name: str) -> None:
         if isinstance(fields, dict) and "space" in fields:
             study = validate(StudyConfig, {"name": "document", **fields}, where=name)
             validate(RunConfig, study.run, where=name)
+        if isinstance(fields, dict) and "benchmarks" in fields:
+            assert validate(TuneConfig, fields, where=name).entrants
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -132,6 +135,10 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sweep["run"]["benchmark"] = {"name": sweep["run"]["benchmark"], "domains": ["shapes", "digits"], "shots": 4}
     sweep["budget"]["trials"] = 2
     (folder / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    tuned = yaml.safe_load((REPOSITORY / "suite" / "workflows" / "examples" / "fair.yaml").read_text(encoding="utf-8"))
+    short = {"benchmarks": [sweep["run"]["benchmark"]], "methods": ["zero-shot", "lora"], "budget": {"trials": 1}}
+    short |= {"settings": {"training": {"steps": 2, "batch_size": 8}}, "judge": {"seeds": [1]}}
+    (folder / "fair.yaml").write_text(yaml.safe_dump(tuned | short))
     pixels = np.random.default_rng(0)
     for domain, split, kind, index in np.ndindex(2, 2, 2, 5):
         path = folder / "my-images" / f"domain{domain}" / ("train", "test")[split] / f"class {kind}" / f"{index}.png"

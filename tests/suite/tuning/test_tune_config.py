@@ -11,7 +11,7 @@ from suite.errors import ConfigError
 from suite.registry import METHODS, SPACES
 from suite.tuning.space_changes import LEARNING_RATE
 from suite.tuning.tune_config import TuneConfig
-from suite.workflows.tuning import tune_config
+from suite.workflows.tune_files import tune_config
 
 TUNE: dict[str, Any] = {
     "name": "fair",

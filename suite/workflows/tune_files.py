@@ -1,0 +1,54 @@
+"""The file of a tuning, read and proved before anything is done, and in one line what it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from suite.config import validate
+from suite.counting import counted
+from suite.errors import ConfigError
+from suite.parts import named_fields
+from suite.tuning.study import point_config
+from suite.tuning.trials import some_point
+from suite.tuning.tune_config import UNITS, TuneConfig, amount
+from suite.yaml_files import load_yaml
+
+
+def tune_config(file: Path | str | Mapping[str, Any], limit: int | None = None) -> TuneConfig:
+    """The tuning that a file or its fields describe, and each of whose studies can make a trial.
+
+    Args:
+        limit: of every benchmark, in the place of the file's own; None = as the file has it.
+
+    Raises:
+        ConfigError: all problems of the file in one message.
+    """
+    if isinstance(file, Mapping):
+        fields, where = dict(file), "tune"
+    else:
+        fields, where = {"name": Path(file).stem, **load_yaml(Path(file))}, str(file)
+    benchmarks = fields.get("benchmarks")
+    if limit is not None and isinstance(benchmarks, list):
+        fields["benchmarks"] = [{**named_fields(one, "benchmarks"), "limit": limit} for one in benchmarks]
+    try:
+        config = validate(TuneConfig, fields, where=where)
+        for entrant in config.entrants:
+            if entrant.study is not None:
+                point_config(entrant.study, some_point(entrant.study))
+            entrant.judged(entrant.run, config.judge.seeds)
+    except ConfigError as error:
+        named = str(error).startswith(f"{where}: ")
+        raise error if named else ConfigError(f"{where}: {error}") from None
+    return config
+
+
+def outline(config: TuneConfig) -> str:
+    """What a tuning will do, in one line: its studies with their budget, and what settings are judged on."""
+    entrants = config.entrants
+    studies = sum(entrant.study is not None for entrant in entrants)
+    orders = {entrant.benchmark: ", ".join(map(str, entrant.orders)) for entrant in entrants if entrant.orders}
+    placed = "".join(f"; {benchmark} in order {names}" for benchmark, names in orders.items())
+    seeds = ", ".join(map(str, config.judge.seeds))
+    return f"tuning {config.name}: {counted(studies, 'study')} with {amount(config.budget.amount, UNITS[config.budget.unit])} each, then default and chosen settings on seeds {seeds}{placed}"

@@ -1,0 +1,204 @@
+"""A real small tuning: what it judges on, what it keeps, that it is carried out once, and that it survives a killed driver."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from suite.errors import ConfigError, DamagedRun
+from suite.leaderboard.tuned import Tuning
+from suite.runs.record import read_record
+from suite.runs.store import RunStore
+from suite.runs.validation_view import validation_view
+from suite.tuning.run_queue import RunQueue, Suggestion
+from suite.tuning.run_settings import RunSettings
+from suite.tuning.sole_driver import sole_driver
+from suite.workflows.planning import TuningPlan, plan
+from suite.workflows.tuning import tune
+from suite.workflows.tunings import read_tuning
+from trainables.run import Report, RunContext, execute
+
+FAIR: dict[str, Any] = {
+    "name": "fair",
+    "benchmarks": [{"name": "mini-mtil", "domains": ["shapes", "digits"], "shots": 4}],
+    "methods": ["zero-shot", "lora", {"name": "codyra", "kappa_levels": 2}],
+    "spaces": {"codyra": "codyra-quick"},
+    "settings": {"training": {"steps": 4, "batch_size": 8}},
+    "budget": {"trials": 2},
+    "judge": {"seeds": [1]},
+}
+
+
+def carried_here(source: RunQueue, run_settings: RunSettings) -> bool:
+    """What ``run_all`` does without Ray: one run after the other, trained in this process."""
+    store = RunStore(run_settings.out)
+    while isinstance(run := source.suggest(), Suggestion):
+        where = RunContext(run_settings.out, run_settings.data_root, "cpu", run.study, run.trial, run_settings.selection)
+
+        def listen(report: Report, run: Suggestion = run) -> bool:
+            return source.may_go_on(run, validation_view(report.record))
+
+        view = validation_view(execute(run.config, where, listen))
+        assert run_settings.on_record is not None and run_settings.on_end is not None
+        run_settings.on_record(view)
+        source.ended(run, view, None)
+        run_settings.on_end(run, view, None)
+        assert store.open(view.run_id) is not None
+    return True
+
+
+@pytest.fixture(scope="module")
+def without_ray() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("suite.workflows.tuning.run_all", carried_here)
+        patch.setattr("suite.workflows.tuning.ray_session", lambda *_: nullcontext())
+        yield
+
+
+@pytest.fixture(scope="module")
+def fair(without_ray: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tuning]:
+    """Carried without a Ray, which the slow tests have."""
+    out = tmp_path_factory.mktemp("fair")
+    return out, tune(FAIR, out=out, tracking="none")
+
+
+def stamps(out: Path) -> dict[Path, int]:
+    """When every record and every choice below ``out`` was written."""
+    return {path: path.stat().st_mtime_ns for path in (*out.glob("runs/*/record.json"), *out.glob("tunings/*/chosen/*"))}
+
+
+def facts(tuning: Tuning) -> list[object]:
+    """What the table is made from, as far as it does not depend on the clock."""
+    return [
+        (
+            one.method,
+            one.chosen,
+            [(trial.number, trial.state, trial.score) for trial in one.trials],
+            [[record.run_id for record in setting.records] if setting else None for setting in (one.default, one.tuned)],
+        )
+        for one in tuning.methods
+    ]
+
+
+def test_settings_are_judged_on_what_no_trial_used(fair: tuple[Path, Tuning]) -> None:
+    out, tuning = fair
+    by_method = {one.method: one for one in tuning.methods}
+    assert list(by_method) == ["zero-shot", "lora", "codyra"]
+    records = [read_record(path) for path in out.glob("runs/*/record.json")]
+    searched = {record.run_id for record in records if record.study is not None}
+    for one in tuning.methods:
+        settings = [setting for setting in (one.default, one.tuned) if setting]
+        assert len(settings) == (2 if one.has_space else 1) and not one.problem
+        for setting in settings:
+            assert [record.config["seed"] for record in setting.finished] == [1]
+            assert not searched & {record.run_id for record in setting.records}
+    assert {record.config["seed"] for record in records if record.run_id in searched} == {0}
+    assert not by_method["zero-shot"].has_space and by_method["zero-shot"].tuned is None
+
+
+def test_what_is_chosen_is_the_best_on_validation_and_what_is_judged(fair: tuple[Path, Tuning]) -> None:
+    out, tuning = fair
+    for one in tuning.methods[1:]:
+        assert (one.budget, one.spent, len(one.trials)) == (2, 2, 2)
+        scores = {trial.number: trial.score for trial in one.trials}
+        assert one.chosen is not None and scores[one.chosen] == max(score for score in scores.values() if score is not None)
+        assert "training.lr" in one.default.values and one.tuned is not None
+        (record,) = one.tuned.records
+        assert record.config["training"]["lr"] == one.tuned.values["training.lr"]
+        assert [trial.is_random for trial in one.trials] == [False, True]  # the default setting comes first
+    assert {path.name for path in (out / "studies").iterdir()} == {"fair.mini-mtil.lora", "fair.mini-mtil.codyra"}
+
+
+def test_it_is_carried_out_once(fair: tuple[Path, Tuning]) -> None:
+    out, tuning = fair
+    before = stamps(out)
+    with pytest.raises(ConfigError, match="tuning 'fair' exists below .*; add --resume"):
+        tune(FAIR, out=out, tracking="none")
+    with pytest.raises(ConfigError, match="the file has changed since it began: budget.trials: 2 -> 3; undo that"):
+        tune({**FAIR, "budget": {"trials": 3}}, resume=True, out=out, tracking="none")
+    with pytest.raises(ConfigError, match="tuning 'other': nothing to resume"):
+        tune({**FAIR, "name": "other"}, resume=True, out=out, tracking="none")
+    with (
+        sole_driver(out / "tunings" / "fair", "fair", "tuning"),
+        pytest.raises(ConfigError, match=f"tuning 'fair': process {os.getpid()} on .* carries it out"),
+    ):
+        tune(FAIR, resume=True, out=out, tracking="none")
+    assert facts(tune(FAIR, resume=True, out=out, tracking="none")) == facts(tuning)
+    assert stamps(out) == before
+
+
+def test_a_changed_choice_is_named(fair: tuple[Path, Tuning], tmp_path: Path) -> None:
+    out, _ = fair
+    shutil.copytree(out, tmp_path / "copy")
+    choice = tmp_path / "copy" / "tunings" / "fair" / "chosen" / "fair.mini-mtil.lora.json"
+    choice.write_text(choice.read_text().replace('"trial": ', '"trial": 1'))
+    with pytest.raises(DamagedRun, match=r"fair.mini-mtil.lora.json: has changed since it was written"):
+        read_tuning("fair", tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"methods": ["rail-dual"], "benchmarks": [{"name": "mini-trace", "tasks": ["FOMC"]}]},
+            "tuning 'fair': cannot begin: mini-trace rail-dual: ",
+        ),
+        ({"methods": [{"name": "codyra", "kappa_levels": 50}]}, "cannot begin: mini-mtil codyra: .* leave no room for 50"),
+    ],
+)
+def test_what_cannot_begin_leaves_nothing(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(Exception, match=message) as told:
+        tune({**FAIR, "spaces": {}, **fields}, out=tmp_path / "out", tracking="none")
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "out" / "tunings").exists() or not any((tmp_path / "out" / "tunings").iterdir())
+
+
+@pytest.mark.slow
+def test_a_killed_driver_costs_no_more_than_tasks(fair: tuple[Path, Tuning], tmp_path: Path) -> None:
+    """SIGKILL in the middle, then --resume: the same choices, the same runs, each trained once."""
+    (tmp_path / "fair.yaml").write_text(yaml.safe_dump(FAIR))
+    command = [sys.executable, "-m", "suite.cli.main", "tune", "fair.yaml", "--tracking", "none"]
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True)
+    out = tmp_path / "codyra-runs"
+    while process.poll() is None and not any(out.glob("tunings/fair/chosen/*.json")):
+        time.sleep(0.05)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    half = read_tuning("fair", out)  # a table of what is finished
+    assert any(one.chosen is None or not one.tuned or not one.tuned.finished for one in half.methods[1:])
+    before = {path: stamp for path, stamp in stamps(out).items() if "chosen" in str(path) or is_finished(path)}
+    done = subprocess.run([*command, "--resume"], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    assert "Next: judge with at least 3 seeds" in done.stdout
+    assert {path: stamps(out)[path] for path in before} == before
+    assert facts(read_tuning("fair", out)) == facts(fair[1])
+
+
+def is_finished(record: Path) -> bool:
+    return read_record(record).status == "finished"
+
+
+@pytest.mark.slow
+def test_typed_on_a_terminal_it_fits_and_can_be_planned(tmp_path: Path, terminal: ModuleType) -> None:
+    (tmp_path / "fair.yaml").write_text(yaml.safe_dump({**FAIR, "methods": ["zero-shot", "lora"], "spaces": {}}))
+    found = plan(tmp_path / "fair.yaml", out=tmp_path)
+    assert isinstance(found, TuningPlan)
+    assert found.judged == {"fair.mini-mtil.zero-shot": 1, "fair.mini-mtil.lora": 2}
+    shown = terminal.run_in_terminal(terminal.suite("tune", "fair.yaml"), tmp_path)
+    shown.require_whole()
+    assert "tuning fair: 1 study with 2 trials each" in " ".join(shown.lines)
+    again = terminal.run_in_terminal(terminal.suite("tune", "fair.yaml"), tmp_path)
+    assert again.code == 2 and "Traceback" not in again.text and "add --resume" in " ".join(again.lines)
