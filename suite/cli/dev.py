@@ -20,6 +20,7 @@ for command in (
     perf.sweep,
     perf.driver,
     perf.stopping,
+    perf.sharing,
     perf.null,
     perf.leaderboard,
     perf.forecast,

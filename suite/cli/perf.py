@@ -120,6 +120,39 @@ def null(
         raise typer.Exit(1)
 
 
+def sharing(
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps per task.")] = 20,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds; 16 runs each.")] = 4,
+) -> None:
+    """What runs that begin alike save each other in a sweep, and what looking for them costs where there are none.
+
+    Exit code 1 if a run differs from the same run without sharing.
+
+    Examples:
+
+        codyra-suite dev perf sharing
+
+        codyra-suite dev perf sharing --steps 60 --seeds 1
+    """
+    from suite.cli.progress import TerminalWatcher
+    from suite.measuring.sharing import measure_sharing, sharing_sweep
+
+    configs = sharing_sweep(steps, seeds)
+    with TerminalWatcher().begin("sharing", 2 * len(configs)) as work:
+        done = iter(range(1, 2 * len(configs) + 1))
+        found = measure_sharing(configs, lambda number: work.done(next(done)))
+    alone, shared = found.training
+    typer.echo(
+        f"{found.runs} runs: {alone:.1f} s of training without sharing, {shared:.1f} s with it: {found.share:.0%} saved; "
+        f"{found.differing} of {found.runs} runs differ; spare states take {found.spare_bytes / 1e6:.1f} MB"
+    )
+    typer.echo(
+        f"looking where nobody begins alike: {found.look_ms:.1f} ms per run, {found.slower:.2%} of its {found.alone_seconds:.1f} s"
+    )
+    if found.differing:
+        raise typer.Exit(1)
+
+
 def leaderboard(
     runs: Annotated[int, typer.Option("--runs", min=100, help="Made-up runs in a real MLflow database.")] = 500,
 ) -> None:

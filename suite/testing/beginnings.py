@@ -49,6 +49,8 @@ def first_state_differs(config: Any, stored: tuple[Record, RunContext], folder: 
         stream = replace(stream, tasks=stream.tasks[:1])
     changed = config.model_copy(update={"method": method})
     standing = StandingTrainer(lambda: assemble(changed, stream, CPU), Checkpoints(folder, record.run_id))
+    if standing.trainer.never_changes:
+        return []
     standing.learn(1, [])
     standing.store()
     differing = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -17,7 +18,20 @@ from suite.config import RunConfig, validate
 from suite.runs.costs import run_costs
 from suite.runs.record import Record
 from suite.runs.store import RunStore
+from suite.runs.validation_view import validation_view
+from suite.workflows.sharing import say_shared
 from trainables.run import RunContext, execute, go_on
+
+
+class Told(list[str]):
+    """A watcher that keeps what it is told."""
+
+    def say(self, sentence: str) -> None:
+        self.append(sentence)
+
+    def begin(self, title: str, total: int | None) -> Any:
+        raise AssertionError(title)
+
 
 TIMES = (
     "wall_seconds",
@@ -188,3 +202,8 @@ def test_a_first_run_that_stops_leaves_the_rest_to_the_second(tmp_path: Path) ->
     assert taken(record) == [stopped.run_id, None, None]
     resumed = execute(first, place)
     assert taken(resumed) == [None, record.run_id, None]
+    said = Told()
+    say_shared({found.run_id: validation_view(found) for found in (record, resumed)}, RunStore(place.out), said)
+    assert re.fullmatch(
+        r"sharing: 2 of 2 runs went on .* saved \d+ of \d+ seconds; the states kept for that take 0.\d MB.", said[0]
+    )
