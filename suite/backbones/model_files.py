@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from suite.hashing import files_hash
+from suite.backbones.lm_gguf import gguf_file
+from suite.hashing import file_hash, files_hash
 
 LOADED = (".json", ".safetensors", ".model", ".txt", ".jinja", ".tiktoken")  # weights, config, tokenizer
 
 
 def model_content(model: str) -> str:
-    """Hash over the files in a local folder, wherever it lies and however it is spelled; a hub id with its revision.
+    """Hash over a GGUF file or the files in a local folder, wherever it lies and however it is spelled; a hub id with its revision.
 
     A revision is the one in the cache, else the hub's own, of which the config alone is fetched; without either the hub id.
     """
+    if (file := gguf_file(model)) is not None:
+        return file_hash(file)
     folder = Path(model).expanduser()
     if folder.is_dir():
         found = (path for path in folder.iterdir() if path.suffix in LOADED and not path.name.startswith("."))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from suite.backbones.lm_config import LanguageModelConfig
 from suite.benchmarks.stream import LabelSpace, Stream, TextTask
 from suite.counting import counted
 from suite.data.examples import SPLITS
-from suite.data.text import Tokenizer
-from suite.errors import ConfigError
+from suite.data.text import Tokenizer, in_chat_template
+from suite.errors import ConfigError, library_reason
+
+PROBE = "What is asked?"
 
 
 def require_prompts(stream: Stream, backbone: str) -> str:
@@ -58,6 +61,27 @@ def require_tokens(tokenizer: Tokenizer, network: Any, stream: Stream, backbone:
                 f"{where}'s added token '{token}' has the number {outside[token]}, the model's embedding has {rows} rows, and task "
                 f"'{found}' uses it; remove the token from the tokenizer, or use a model that has learned it."
             )
+
+
+def require_template(tokenizer: Tokenizer, config: LanguageModelConfig) -> None:
+    """Refuse ``chat_template`` with a tokenizer that has none, or one that does not hold what it is given.
+
+    Raises:
+        ConfigError: one sentence with what helps.
+    """
+    if not config.chat_template:
+        return
+    remedy = "leave it out, or name an instruction-tuned model"
+    if not getattr(tokenizer, "chat_template", None):
+        raise ConfigError(f"backbone.chat_template: the model of backbone '{config.name}' has no chat template; {remedy}.")
+    try:
+        text = in_chat_template(tokenizer, PROBE)
+    except Exception as error:  # a template is a program of others: it raises what it likes
+        raise ConfigError(
+            f"backbone.chat_template: the model's template cannot lay out a user's message ({library_reason(error)}); {remedy}."
+        ) from None
+    if PROBE not in text:
+        raise ConfigError(f"backbone.chat_template: the model's template leaves a user's message out; {remedy}.")
 
 
 def embedding_rows(network: Any) -> int:

@@ -51,9 +51,16 @@ def decode_answers(tokenizer: Tokenizer, ids: Sequence[Sequence[int]]) -> list[s
     return texts
 
 
+def in_chat_template(tokenizer: Tokenizer, prompt: str) -> str:
+    """``prompt`` as a user's message in the tokenizer's own template, up to where the answer begins."""
+    message = [{"role": "user", "content": prompt}]
+    text: str = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+    return text
+
+
 @dataclass(frozen=True)
 class TextEncoder:
-    """Turns texts into ids, without special tokens in the text and without any template.
+    """Turns texts into ids, without special tokens in the text.
 
     Attributes:
         prompt_window: most prompt tokens, the begin token included; longer prompts lose their beginning.
@@ -61,15 +68,19 @@ class TextEncoder:
         boundary: ``exact`` supervises the tokens that hold answer characters and cuts prompt and answer each to its
             window; ``release`` counts the tokens of the answer tokenised alone (off by one for many tokenizers) and
             cuts the joint row to the sum of both windows.
+        chat: prompts stand in the tokenizer's own template, which has a begin token of its own where it wants one; it is part of
+            the prompt that the window cuts.
     """
 
     tokenizer: Tokenizer
     prompt_window: int
     answer_window: int
     boundary: Boundary = "exact"
+    chat: bool = False
 
     def training_rows(self, prompts: Sequence[str], answers: Sequence[str]) -> list[TokenRow]:
         """Token rows of glued prompts and answers."""
+        prompts = self._as_given(prompts)
         joint = self.tokenizer(
             [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)],
             add_special_tokens=False,
@@ -85,7 +96,7 @@ class TextEncoder:
 
     def prompt_rows(self, prompts: Sequence[str]) -> list[PromptRow]:
         """Prompts as they are given to the model when it has to answer."""
-        encoded = self.tokenizer(list(prompts), add_special_tokens=False, verbose=False)["input_ids"]
+        encoded = self.tokenizer(self._as_given(prompts), add_special_tokens=False, verbose=False)["input_ids"]
         return [PromptRow(np.array(self._prompt(ids)), len(ids) > self.prompt_window) for ids in encoded]
 
     def answer_lengths(self, answers: Sequence[str]) -> list[int]:
@@ -99,9 +110,17 @@ class TextEncoder:
         given = [ids[:end] for ids, end in zip(encoded, until, strict=True)]
         return decode_answers(self.tokenizer, given)
 
+    def _as_given(self, prompts: Sequence[str]) -> list[str]:
+        """The texts that the model reads: prompts bare, or each in the template up to where the answer begins."""
+        return [in_chat_template(self.tokenizer, prompt) for prompt in prompts] if self.chat else list(prompts)
+
+    @property
+    def _begin(self) -> int | None:
+        return None if self.chat else self.tokenizer.bos_token_id
+
     def _prompt(self, ids: list[int]) -> list[int]:
         """The last ``prompt_window`` ids, with the begin token where there is room for it."""
-        begin = self.tokenizer.bos_token_id
+        begin = self._begin
         if len(ids) < self.prompt_window and begin is not None:
             return [begin, *ids]
         return ids[-self.prompt_window :]
@@ -131,8 +150,8 @@ class TextEncoder:
         row = ids[-most:]
         if len(row) < most:
             row = [*row, self.tokenizer.eos_token_id]
-        if len(row) < most and self.tokenizer.bos_token_id is not None:
-            row = [self.tokenizer.bos_token_id, *row]
+        if len(row) < most and self._begin is not None:
+            row = [self._begin, *row]
         supervised = min(answer_length, most)
         supervised += supervised < most
         return TokenRow(np.array(row), min(supervised, len(row)), prompt_cut=len(ids) > most, answer_cut=answer_length > most)

@@ -176,8 +176,9 @@ def budget_text(training: Mapping[str, Any]) -> str:
 
 
 def backbone_text(backbone: Mapping[str, Any]) -> str:
-    """Name, model and weights of a backbone's config, as the table shows them."""
-    parts = (backbone.get(key) for key in ("name", "model", "pretrained"))
+    """Name, model and weights of a backbone's config, and whether prompts stand in its template, as the table shows them."""
+    template = "chat template" if backbone.get("chat_template") else None
+    parts = (*(backbone.get(key) for key in ("name", "model", "pretrained")), template)
     return " ".join(str(part) for part in parts if part is not None)
 
 
