@@ -12,14 +12,14 @@ from pydantic import Field, field_validator
 from suite.benchmarks.stream import LabelSpace, Stream, TextTask
 from suite.benchmarks.text_tasks import summary_metrics
 from suite.benchmarks.trace import ORDERS, RECIPES
-from suite.data.drawn_text import DRAWERS, draw_rows
+from suite.data.drawn_text import FRAMES, draw_rows
 from suite.data.examples import Split
 from suite.data.prompt_files import examples_of
 from suite.errors import require_known
 from suite.parts import BenchmarkConfig
 from suite.randomness import numpy_generator
 
-COUNTS: Mapping[Split, int] = MappingProxyType({"train": 96, "validation": 12, "test": 24})
+COUNTS: Mapping[Split, int] = MappingProxyType({"train": 160, "validation": 24, "test": 48})
 MAX_NEW_TOKENS = 16
 
 
@@ -34,7 +34,7 @@ class MiniTraceConfig(BenchmarkConfig):
     """
 
     backbone: ClassVar[Mapping[str, Any]] = MappingProxyType({"name": "mini-lm"})
-    budget: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 100, "batch_size": 8, "lr": 4e-3})
+    budget: ClassVar[Mapping[str, Any]] = MappingProxyType({"steps": 100, "batch_size": 8, "lr": 2e-3})
     chooses: ClassVar[frozenset[str]] = frozenset({"order", "tasks"})
 
     name: Literal["mini-trace"] = "mini-trace"
@@ -46,7 +46,7 @@ class MiniTraceConfig(BenchmarkConfig):
     @field_validator("tasks")
     @classmethod
     def _has_the_tasks(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        require_known("task of mini-trace", names or (), DRAWERS, where="benchmark.tasks")
+        require_known("task of mini-trace", names or (), FRAMES, where="benchmark.tasks")
         return names
 
     def build(self, data_root: Path) -> Stream:
@@ -64,7 +64,7 @@ class MiniTraceConfig(BenchmarkConfig):
 
 def drawn_task(name: str, draw_seed: int) -> TextTask:
     """All splits of one drawn task; their prompts are distinct."""
-    rows = draw_rows(name, sum(COUNTS.values()), numpy_generator("mini-trace", name, draw_seed), "stream")
+    rows = draw_rows(name, sum(COUNTS.values()), numpy_generator("mini-trace", name, draw_seed))
     splits, start = {}, 0
     for split, count in COUNTS.items():
         splits[split] = examples_of(name, split, rows[start : start + count])

@@ -22,8 +22,9 @@ BENCHMARKS = ("mini-mtil", "mini-xtail", "mini-trace")
 STEPS = 60
 # 50 levels need more steps than the demo takes; this kappa_max leaves the share of gates without signal that the release does.
 FITTED = {"codyra": ["method.kappa_levels=20", "method.kappa_max=0.031"]}
-# Learning rates on the image streams where another than the benchmark's is best on validation data: docs/mini.md has the sweep.
+# Learning rates where another than the benchmark's is best on validation data: docs/mini.md has the sweeps.
 IMAGE_RATES = {"olora": 1e-3, "replay": 1e-3, "codyra": 2e-3}
+TEXT_RATES = {"lora": 1e-3}
 
 
 def compare_methods(out: Path, tracking: str | None, watcher: Watcher) -> Comparison:
@@ -38,7 +39,8 @@ def compare_methods(out: Path, tracking: str | None, watcher: Watcher) -> Compar
 
 def fitted(benchmark: str, method: str) -> list[str]:
     """The demo's budget of a method, and what was fitted to it."""
-    rate = [f"training.lr={IMAGE_RATES[method]}"] if method in IMAGE_RATES and benchmark != "mini-trace" else []
+    rates = TEXT_RATES if benchmark == "mini-trace" else IMAGE_RATES
+    rate = [f"training.lr={rates[method]}"] if method in rates else []
     return [f"training.steps={STEPS}", *rate, *FITTED.get(method, [])]
 
 

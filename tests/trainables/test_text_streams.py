@@ -97,9 +97,9 @@ def test_every_method_runs_on_text_and_resumes_bit_for_bit(method: str, tmp_path
 
 
 def test_fine_tuning_learns_and_sequential_lora_forgets(tmp_path: Path) -> None:
-    """On the first three tasks of mini-trace at its own budget: zero-shot below the diagonal, the last row below both."""
-    fields = {"benchmark": {"name": "mini-trace", "tasks": ["Py150", "NumGLUE-cm", "20Minuten"]}, "method": "lora"}
+    """On mini-trace at its own budget: two tasks are learned, and ScienceQA's kind of answer takes the first one's place."""
+    fields = {"benchmark": {"name": "mini-trace", "tasks": ["FOMC", "NumGLUE-cm", "ScienceQA"]}, "method": "lora"}
     test = run(fields, tmp_path, Path()).test
-    for task in range(3):
+    for task in range(2):
         assert test[task + 1][task] > test[0][task] + 10  # type: ignore[operator]
     assert test[-1][0] < test[1][0] - 10  # type: ignore[operator]

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from suite.backbones.lm_network import MINI_LM, load_causal_lm
+from suite.benchmarks.mini_trace import COUNTS
 from suite.benchmarks.text_scores import score
-from suite.data.drawn_text import DRAWERS, GERMAN_WORDS, STANCE_VERBS, draw_rows, draw_text
+from suite.data.drawn_text import FRAMES, STANCE_VERBS, draw_rows
 
+ROWS = sum(COUNTS.values())
 PREFIXES = {
     "C-STANCE": "判断以下文本对指定对象的态度，选择一项：A.支持，B.反对，C.中立。输出A，B或者C。\n文本：\n",
     "FOMC": "What is the monetary policy stance for the following text? A. dovish, B. hawkish, C. neutral. "
@@ -25,51 +27,35 @@ SUFFIXES = dict(
 )
 
 
-@pytest.mark.parametrize("task", DRAWERS)
+@pytest.mark.parametrize("task", FRAMES)
 def test_rows_have_traces_own_frame_and_do_not_repeat(task: str) -> None:
     """Prefixes and suffixes of the real prompts, as verified on the released files."""
-    rows = draw_rows(task, 132, np.random.default_rng(0), "stream")
-    assert len({prompt for prompt, _ in rows}) == 132
+    rows = draw_rows(task, ROWS, np.random.default_rng(0))
+    assert len({prompt for prompt, _ in rows}) == ROWS
     assert all(prompt.startswith(PREFIXES[task]) and prompt.endswith(SUFFIXES[task]) for prompt, _ in rows)
-    assert rows == draw_rows(task, 132, np.random.default_rng(0), "stream")
-    assert rows != draw_rows(task, 132, np.random.default_rng(1), "stream")
+    assert rows == draw_rows(task, ROWS, np.random.default_rng(0))
+    assert rows != draw_rows(task, ROWS, np.random.default_rng(1))
 
 
-@pytest.mark.parametrize("task", DRAWERS)
+@pytest.mark.parametrize("task", FRAMES)
 def test_rows_are_short_and_survive_the_tokenizer(task: str) -> None:
     tokenizer = load_causal_lm(str(MINI_LM))[1]
-    for prompt, answer in draw_rows(task, 60, np.random.default_rng(0), "stream"):
+    for prompt, answer in draw_rows(task, 60, np.random.default_rng(0)):
         ids = tokenizer(prompt + answer, add_special_tokens=False)["input_ids"]
         assert len(ids) <= 64
         assert tokenizer.decode(ids) == prompt + answer
 
 
-def test_pretraining_has_not_met_half_of_the_words() -> None:
-    generator = np.random.default_rng(0)
-    stance = "".join(prompt for prompt, _ in draw_rows("C-STANCE", 500, generator, "pretraining"))
-    assert {verb in stance for verb in STANCE_VERBS["A"][:3]} == {True}
-    assert {verb in stance for verb in STANCE_VERBS["A"][3:]} == {False}
-    german = "".join(answer for _, answer in draw_rows("20Minuten", 500, generator, "pretraining"))
-    assert [f" {easy} " in german for _, easy in GERMAN_WORDS] == [True] * 4 + [False] * 4
-
-
 def test_answers_are_right() -> None:
     """Spot checks of the rules against the texts themselves."""
-    for prompt, answer in draw_rows("NumGLUE-ds", 100, np.random.default_rng(2), "stream"):
+    for prompt, answer in draw_rows("NumGLUE-ds", 100, np.random.default_rng(2)):
         first, second = (int(word) for word in prompt.split() if word.isdigit())
         assert int(answer) == (first + second if "joined" in prompt else first - second)
-    for prompt, answer in draw_rows("ScienceQA", 50, np.random.default_rng(2), "stream"):
+    for prompt, answer in draw_rows("ScienceQA", 50, np.random.default_rng(2)):
         animal = answer.split("\n")[1].split()[1]
         assert f"{answer[0]}. {animal}\n" in prompt
         assert score("letter", "strict", answer, answer, prompt) == 100.0
-    for prompt, answer in draw_rows("C-STANCE", 50, np.random.default_rng(2), "stream"):
+    for prompt, answer in draw_rows("C-STANCE", 50, np.random.default_rng(2)):
         clauses, asked = prompt.split("文本：\n")[1].split("。\n对象：\n")
         clause = next(part for part in clauses.split("，") if part.endswith(asked.split("\n")[0]))
         assert any(verb in clause for verb in STANCE_VERBS[answer])
-
-
-def test_plain_text_is_never_solved() -> None:
-    texts = {draw_text(np.random.default_rng(seed)) for seed in range(200)}
-    assert any(text.endswith("Stance:") for text in texts)
-    assert any(text.endswith(" is a bird.") for text in texts)
-    assert not any(text.endswith(("Stance:A", "Stance:B", "Stance:C")) for text in texts)

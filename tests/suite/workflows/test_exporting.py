@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from suite.benchmarks.mini_trace import COUNTS
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError
 from suite.workflows.exporting import export
@@ -55,4 +56,4 @@ def test_a_stopped_text_run_is_judged_on_what_it_learned(tmp_path: Path) -> None
     record = execute(config, RunContext(tmp_path, tmp_path, "cpu"), lambda report: report.row < 1)
     assert record.tasks_done == 1
     exported = export(record.run_id, "hf", tmp_path, out=tmp_path, data_root=tmp_path, device="cpu")
-    assert (exported.differing, exported.examples) == (0, 24)
+    assert (exported.differing, exported.examples) == (0, COUNTS["test"])

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from suite.benchmarks.mini_trace import COUNTS
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError, DataError
 from suite.runs.outcomes import read_outcomes
@@ -99,7 +100,7 @@ def test_exported_language_models_answer_the_same(format: str, trained: tuple[Re
     record, out = trained
     exported = export(record.run_id, format, tmp_path, out=out, data_root=out, device="cpu")
     assert exported.differing == 0
-    assert exported.examples == 48
+    assert exported.examples == 2 * COUNTS["test"]
     assert all(file.exists() for file in exported.files)
 
 
