@@ -23,6 +23,7 @@ for command in (
     perf.sharing,
     perf.null,
     perf.leaderboard,
+    perf.significance,
     perf.forecast,
     perf.faults,
     perf_mini.mini,

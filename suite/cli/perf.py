@@ -168,6 +168,27 @@ def leaderboard(
         typer.echo(f"{value:8.2f} {unit:4} {what}")
 
 
+def significance(
+    rows: Annotated[str, typer.Option("--rows", help="Rows of the tables, separated by commas.")] = "100,1000",
+) -> None:
+    """Paired tests of all pairs of a table's rows and their ranks over tasks, on made-up outcomes.
+
+    Examples:
+
+        codyra-suite dev perf significance
+
+        codyra-suite dev perf significance --rows 100
+    """
+    from suite.errors import ConfigError
+    from suite.measuring.significance import measure_significance
+
+    sizes = [int(word) if word.strip().isdecimal() else 0 for word in rows.split(",")]
+    if min(sizes) < 3:
+        raise ConfigError(f"--rows: '{rows}' is no list of whole numbers from 3 on; give one such as 100,1000.")
+    for cost in measure_significance(sizes):
+        typer.echo(f"{cost.rows:6,d} rows: {cost.pairs:6.1f} s for all pairs, {cost.ranks:6.1f} s for the ranks")
+
+
 def forecast(device: DeviceOption = "auto") -> None:
     """Forecasts of 'codyra-suite plan' against real runs of the embedded benchmarks: time and peak memory.
 

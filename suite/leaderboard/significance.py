@@ -45,7 +45,7 @@ def rank_table(rows: Sequence[Contestant]) -> tuple[pd.DataFrame, str]:
     The sentence beside it gives Friedman's p and the critical difference.
     """
     found = ranks_over_tasks(rows)
-    columns = {"mean rank": found.mean_ranks, "p against first": found.pairwise_p[found.mean_ranks.argmin()]}
+    columns = {"mean rank": found.mean_ranks, "p against first": found.p_against_first}
     frame = pd.DataFrame({"row": [row.label for row in rows], **columns}).sort_values("mean rank", ignore_index=True)
     note = f"Friedman p {found.p:.3g} over {counted(len(rows[0].tasks), 'task')}, critical difference {found.critical_difference:.2f} ({LEVEL:.0%})"
     return frame, note

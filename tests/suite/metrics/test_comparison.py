@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scikit_posthocs import posthoc_nemenyi_friedman
 from scipy.stats import chi2
 
 from suite.errors import SuiteError
@@ -57,14 +58,15 @@ def test_friedman_on_the_example_of_the_source() -> None:
     assert 0.0 < ranks.p < chi2.sf(9.28, 3) < 0.05  # SciPy corrects for ties, which only raises the statistic
 
 
-def test_pairwise_p_values_and_critical_difference_agree() -> None:
+def test_p_values_against_the_first_and_critical_difference_agree() -> None:
     scores = np.random.default_rng(0).normal([0, 1, 2, 0.2], 0.5, size=(11, 4))
     ranks = friedman(scores, LEVEL)
-    np.testing.assert_allclose(np.diag(ranks.pairwise_p), 1.0)
-    for i in range(4):
-        for j in range(i):
-            apart = abs(ranks.mean_ranks[i] - ranks.mean_ranks[j]) > ranks.critical_difference
-            assert apart == (ranks.pairwise_p[i, j] < LEVEL) == (ranks.pairwise_p[j, i] < LEVEL)
+    first = int(ranks.mean_ranks.argmin())
+    pairwise = np.asarray(posthoc_nemenyi_friedman(scores))
+    np.testing.assert_allclose(ranks.p_against_first, pairwise[first], rtol=1e-12)
+    apart = ranks.mean_ranks - ranks.mean_ranks[first] > ranks.critical_difference
+    assert (apart == (ranks.p_against_first < LEVEL)).all()
+    assert 0 < apart.sum() < 3
 
 
 def test_the_largest_score_ranks_first() -> None:
@@ -75,7 +77,7 @@ def test_ties_everywhere_mean_no_difference() -> None:
     ranks = friedman(np.full((4, 3), 70.0), LEVEL)
     assert ranks.p == 1.0
     assert ranks.mean_ranks.tolist() == [2.0, 2.0, 2.0]
-    assert (ranks.pairwise_p == 1.0).all()
+    assert (ranks.p_against_first == 1.0).all()
 
 
 def test_scores_equal_but_for_rounding_are_ties() -> None:
