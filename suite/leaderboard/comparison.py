@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from suite.counting import counted
 from suite.errors import DataError
-from suite.leaderboard.paired import PairedTests, by_seed, crossed, paired_tests, two_sided
+from suite.leaderboard.paired import PairedTests, Repeat, by_seed, crossed, paired_tests, two_sided
 from suite.metrics.comparison import FriedmanRanks, friedman
 from suite.metrics.statistics import holm
 from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Record
 
 Vector = NDArray[np.float64]
-Repeat = tuple[int, tuple[str, ...]]
 LEVEL = 0.05
 RESAMPLES = 10_000
 

@@ -7,9 +7,9 @@ order as for one pair, and the bootstrap draws its resamples once for all rows (
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,20 @@ from numpy.typing import NDArray
 from suite.metrics.statistics import CHUNK_CELLS, mcnemar_p, percentile_bounds, resampled_means
 from suite.randomness import numpy_generator
 
-if TYPE_CHECKING:
-    from suite.leaderboard.comparison import Contestant, Repeat
-
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
-Vectors = dict[tuple[int, tuple["Repeat", ...]], int]  # (row, the runs whose mean it is) -> its place among the resampled
+Repeat = tuple[int, tuple[str, ...]]
+Vectors = dict[tuple[int, tuple[Repeat, ...]], int]  # (row, the runs whose mean it is) -> its place among the resampled
+
+
+class Row(Protocol):
+    """What is tested: the scores of each run, (seed, order of tasks), as arrays per task; ``suite.leaderboard.comparison.Contestant``."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]: ...
+
+    @property
+    def scores(self) -> Mapping[Repeat, Sequence[Array]]: ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class PairedTests:
         return found
 
 
-def paired_tests(rows: Sequence[Contestant], level: float, resamples: int) -> PairedTests:
+def paired_tests(rows: Sequence[Row], level: float, resamples: int) -> PairedTests:
     """Every pair of rows, which were judged on the same examples."""
     pairs = len(rows) * (len(rows) - 1) // 2
     found = PairedTests(
@@ -90,7 +98,7 @@ def _unknown(pairs: int) -> Array:
     return np.full(pairs, math.nan)
 
 
-def _blocks(rows: Sequence[Contestant]) -> Iterator[tuple[int, list[int], tuple[Repeat, ...]]]:
+def _blocks(rows: Sequence[Row]) -> Iterator[tuple[int, list[int], tuple[Repeat, ...]]]:
     """A row, later ones that share the same runs with it, and those runs; never more differences at once than ``CHUNK_CELLS``."""
     for first, row in enumerate(rows):
         groups: dict[tuple[Repeat, ...], list[int]] = {}
@@ -103,7 +111,7 @@ def _blocks(rows: Sequence[Contestant]) -> Iterator[tuple[int, list[int], tuple[
                 yield first, others[start : start + per_block], shared
 
 
-def by_seed(first: Contestant, others: Sequence[Contestant], shared: Sequence[Repeat]) -> list[Array]:
+def by_seed(first: Row, others: Sequence[Row], shared: Sequence[Repeat]) -> list[Array]:
     """Differences per task, (others, seeds, examples), mean over a seed's orders; of the rows' means when no run is shared."""
     tasks = range(len(first.tasks))
     if not shared:
@@ -121,7 +129,7 @@ def by_seed(first: Contestant, others: Sequence[Contestant], shared: Sequence[Re
     ]
 
 
-def _over_runs(row: Contestant, task: int) -> Array:
+def _over_runs(row: Row, task: int) -> Array:
     return np.asarray(np.mean([tasks[task] for tasks in row.scores.values()], axis=0))
 
 
@@ -181,7 +189,7 @@ def _quantile(freedom: Array, level: float) -> Array:
 
 def _count_discordant(
     found: PairedTests,
-    rows: Sequence[Contestant],
+    rows: Sequence[Row],
     first: int,
     others: list[int],
     run: Repeat,
@@ -195,11 +203,11 @@ def _count_discordant(
     found.only_second[at[binary]] = sum((task[binary, 0] < 0.0).sum(axis=1) for task in differences)
 
 
-def _is_binary(row: Contestant, run: Repeat) -> bool:
+def _is_binary(row: Row, run: Repeat) -> bool:
     return all(((task == 0.0) | (task == 100.0)).all() for task in row.scores[run])
 
 
-def _resampled(rows: Sequence[Contestant], vectors: Vectors, resamples: int) -> Array:
+def _resampled(rows: Sequence[Row], vectors: Vectors, resamples: int) -> Array:
     """Resample means of the rows' means over the named runs (over all of them where none is), in the order of ``vectors``."""
     tasks = range(len(rows[0].tasks))
     scores = [
