@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 from suite.errors import ConfigError
+from suite.runs.locking import this_process
 
 LOCK = ".driver"
 
@@ -33,6 +32,6 @@ def sole_driver(folder: Path, name: str, kind: Literal["study", "tuning"] = "stu
                 f"{kind} '{name}': {owner} carries it out at the moment; wait for its end or stop it, then add --resume."
             ) from None
         lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+        lock.write(this_process())
         lock.flush()
         yield

@@ -149,14 +149,14 @@ def run_study(
     folder, fields = run_settings.out.resolve() / "studies" / config.name, config.model_dump(mode="json")
     may_begin = partial(_may_begin, config.name, folder / FILE, fields, resume=resume, accept_changes=accept_changes)
     may_begin()
+    if not resume:
+        earlier_points(config)
+    _require_able(config, run_settings, watcher)
     with sole_driver(folder, config.name):
         may_begin()  # another driver may have begun the study before this one owned it
         with _undone_without_trials(folder, is_new=not resume):
             if resume:
                 _say_other_code(config.name, run_settings.out, watcher)
-            else:
-                earlier_points(config)
-            _require_able(config, run_settings, watcher)
             return _driven(config, folder, run_settings, tracking, watcher)
 
 

@@ -82,14 +82,15 @@ def test_a_comparison_and_a_sweep_are_refused_before_anything_is_trained(tmp_pat
 
 def test_methods_that_nobody_named_are_left_out_where_they_do_not_fit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from suite.tuning.run_settings import RunSettings
-    from suite.workflows.comparing import _able
+    from suite.workflows.comparing import able_runs
 
     configs = [config_of({"benchmark": TEXT, "method": name}) for name in ("rail-primal", "lora")]
     run_settings = RunSettings(tmp_path, tmp_path)
-    assert list(_able(configs, run_settings, QUIET, leaves_out=True)) == configs[1:]
+    able, left_out = able_runs(configs, run_settings, QUIET, leaves_out=True)
+    assert list(able) == configs[1:] and "needs a CLIP" in left_out[0]
     assert "left out: mini-trace rail-primal seed 0: method: 'rail-primal' needs a CLIP" in caplog.text
     with pytest.raises(ConfigError, match="'rail-primal' needs a CLIP"):
-        _able(configs, run_settings, QUIET, leaves_out=False)
+        able_runs(configs, run_settings, QUIET, leaves_out=False)
 
 
 def test_a_rank_that_no_layer_has_is_refused_before_anything_is_trained(tmp_path: Path) -> None:

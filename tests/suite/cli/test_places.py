@@ -94,7 +94,7 @@ def test_every_place_that_is_written_goes_through_the_same_check() -> None:
             found = getattr(option, "type_descriptor", None)
             if found is not None and found.annotation is Path and found.parameter_info.parser is None:
                 unchecked.add((name, option.name))
-    read = {("sweep", "file"), ("submit", "file"), ("plan", "file"), ("data verify", "manifest")}
+    read = {("sweep", "file"), ("submit", "file"), ("plan", "file"), ("tune", "file"), ("data verify", "manifest")}
     assert unchecked - read == {("dev perf demo", "folder")}
 
 

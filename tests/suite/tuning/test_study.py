@@ -322,7 +322,7 @@ def test_values_of_a_space_are_told_from_others() -> None:
         ({"objective": []}, "nearest: 'objectives'"),
         (
             {"budget": {"trails": 3}},
-            r"budget.trails: unknown key; allowed are disk_gib, gpu_hours, trials, wall_seconds \(nearest: 'trials'\)",
+            r"budget.trails: unknown key; allowed are disk_gib, gpu_hours, run_seconds, trials, wall_seconds \(nearest: 'trials'\)",
         ),
         ({"stopping": {"grace": 3}}, "nearest: 'grace_tasks'"),
         ({"constraints": {"zscl.last": {"mst": 3}}}, "allowed are least, most"),
