@@ -16,8 +16,8 @@ from trainables.run import RunContext, execute
 
 SPACES = {"mini-mtil": "own classes", "mini-xtail": "all classes"}
 METHODS = ("lora", "codyra")
-RATES = (2.5e-4, 5e-4, 1e-3, 2e-3)
-SWEPT = ("lora", "olora", "codyra", "replay")
+RATES = (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3)
+SWEPT = ("lora", "olora", "codyra", "replay", "wise-ft")
 
 
 def mini_table(seeds: Sequence[int]) -> str:
