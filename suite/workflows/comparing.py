@@ -124,7 +124,8 @@ def carry_runs(
             opened(ray_session(run_settings.address, run_settings.resources), watcher, "starting Ray"),
             watcher.begin(title, len(configs)) as work,
         ):
-            ended, stored = 0, dict[str, ValidationView]()
+            ended = 0
+            stored: dict[str, ValidationView] = {}
 
             def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
                 nonlocal ended
