@@ -138,7 +138,7 @@ def carry_runs(
 
             run_settings.on_record, run_settings.on_end = on_record, on_end
             is_whole = run_all(source, run_settings)
-        say_shared(stored, store, watcher)
+        say_shared(stored, store, watcher, is_optional=False)
         say_waiting(delivery.tracker, watcher)
         attach_run_pictures(delivery, store.records(sorted(stored)), run_settings.out)
     if not is_whole:

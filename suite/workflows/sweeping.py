@@ -191,7 +191,7 @@ def _driven(config: StudyConfig, folder: Path, run_settings: RunSettings, tracki
                 delivery.end_study(config.name, finished=is_whole)
         study = study_of(source)
         attach_study(delivery, study, run_settings.out)
-    say_shared(views, RunStore(run_settings.out), watcher)
+    say_shared(views, RunStore(run_settings.out), watcher, is_optional=True)
     say_waiting(delivery.tracker, watcher)
     if not is_whole:
         raise SweepInterrupted(study)

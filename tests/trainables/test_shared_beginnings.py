@@ -203,7 +203,9 @@ def test_a_first_run_that_stops_leaves_the_rest_to_the_second(tmp_path: Path) ->
     resumed = execute(first, place)
     assert taken(resumed) == [None, record.run_id, None]
     said = Told()
-    say_shared({found.run_id: validation_view(found) for found in (record, resumed)}, RunStore(place.out), said)
+    say_shared(
+        {found.run_id: validation_view(found) for found in (record, resumed)}, RunStore(place.out), said, is_optional=True
+    )
     assert re.fullmatch(
         r"sharing: 2 of 2 runs went on .* saved \d+ of \d+ seconds; the states kept for that take 0.\d MB.", said[0]
     )
