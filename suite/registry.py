@@ -118,7 +118,9 @@ BACKBONES: Registry[type[BackboneConfig]] = Registry(
         "mini-clip": Entry("suite.backbones.clip:MiniClipConfig", "shipped CLIP of 0.6 million parameters"),
         "open-clip": Entry("suite.backbones.clip:OpenClipConfig", "any open_clip model by name and pretrained tag"),
         "mini-lm": Entry("suite.backbones.causal_lm:MiniLMConfig", "shipped Llama of under half a million parameters"),
-        "causal-lm": Entry("suite.backbones.causal_lm:CausalLMConfig", "any transformers causal LM, hub id or folder"),
+        "causal-lm": Entry(
+            "suite.backbones.causal_lm:CausalLMConfig", "any transformers causal LM: hub id, folder or .gguf file"
+        ),
     },
     are_named=True,
 )

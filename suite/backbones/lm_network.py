@@ -124,7 +124,7 @@ def _from_cache_or_hub(model: str, load: Callable[[str, Mapping[str, Any]], Load
         require_readable(file)
         folder, local = file.parent, {**local, "gguf_file": file.name}
     if not folder.is_dir() and (folder.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1):
-        raise ConfigError(f"backbone.model: '{model}' is not a folder; give one with {needed}, or a hub id.")
+        raise ConfigError(f"backbone.model: '{model}' is not a folder; give one with {needed}, a .gguf file, or a hub id.")
     try:
         try:
             return load(str(folder) if folder.is_dir() else model, local)
@@ -136,8 +136,8 @@ def _from_cache_or_hub(model: str, load: Callable[[str, Mapping[str, Any]], Load
         raise
     except Exception as error:  # files from elsewhere make the libraries that read them raise anything
         raise ConfigError(
-            f"backbone.model: '{model}' cannot be loaded ({library_reason(error)}); give a hub id that is cached or reachable, or "
-            f"a folder with {needed} of a class that transformers has (code in a folder is never run)."
+            f"backbone.model: '{model}' cannot be loaded ({library_reason(error)}); give a hub id that is cached or reachable, a "
+            f".gguf file, or a folder with {needed} of a class that transformers has (code in a folder is never run)."
         ) from None
 
 

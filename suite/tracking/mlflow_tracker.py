@@ -6,7 +6,6 @@ changes nothing.
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite import __version__
+from suite.runs.locking import locked
 from suite.runs.record import RECORD, Record
 from suite.runs.store import RunStore
 from suite.tracking.mlflow_client import EXPERIMENT, connect, experiment_id, is_away, quiet_mlflow, quoted, reason_of
@@ -173,10 +173,11 @@ class MlflowTracker(Tracker):
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Two drivers with one output folder must not both create what neither finds."""
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        with locked(self._lock, lambda owner: None):
+            try:
+                yield
+            finally:
+                self._lock.unlink(missing_ok=True)
 
     @property
     def client(self) -> MlflowClient:

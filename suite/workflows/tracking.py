@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from suite.files import make_folder
 from suite.proxies import without_password
 from suite.runs.store import RunStore
+from suite.tracking.spool import PLACE as SPOOL
 from suite.tracking.spool import Spool
 
 if TYPE_CHECKING:
@@ -25,23 +26,23 @@ SHOWN = 3
 def opened_tracking(tracking: str | None, out: Path, watcher: Watcher) -> Iterator[Delivery]:
     """The way to the tracker, tried out. A server that does not answer is said at once, not at the end.
 
-    The output folder is made first: what is wrong with it is no fault of a tracker that keeps its notes there. One that was made for
-    nothing, because the command was refused, is removed again.
+    The output folder is made first: what is wrong with it is no fault of a tracker that keeps its notes there. What was made for
+    nothing, because the command was refused, is removed again: this folder, and the one for notes in it.
 
     Raises:
         DataError: ``out`` cannot hold results.
         ConfigError: there is no such tracker, or it can never take a record as it is.
     """
-    made = [place for place in (out, *out.parents) if not place.exists()]
+    notes = out / SPOOL
+    made = [place for place in (notes, RunStore(out).place, out, *out.parents) if not place.exists()]
     make_folder(out, "name a folder that you may write with --out")
     try:
         with _opened(tracking, out, watcher) as delivery:
             yield delivery
     finally:
-        with suppress(OSError):  # the first that is not empty
-            for place in (RunStore(out).place, *made) if made else ():
-                if place.exists():
-                    place.rmdir()
+        for place in (*(sorted(notes.rglob("*"), reverse=True) if notes in made else ()), *made):
+            with suppress(OSError):  # it is not there, or something is in it
+                place.rmdir()
 
 
 def _opened(tracking: str | None, out: Path, watcher: Watcher) -> Delivery:

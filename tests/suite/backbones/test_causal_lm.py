@@ -352,7 +352,7 @@ def test_code_in_a_folder_is_never_run_and_nothing_is_asked(
 
 
 def test_path_that_is_not_there_is_not_looked_for_on_the_hub(stream: Stream, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is not a folder; give one with config.json"):
+    with pytest.raises(ConfigError, match=r"is not a folder; give one with config\.json, .*, a \.gguf file, or a hub id"):
         build(stream, CausalLMConfig(model=str(tmp_path / "absent")))
 
 

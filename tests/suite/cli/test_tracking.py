@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from suite.cli.main import app
-from suite.errors import ConfigError
+from suite.errors import ConfigError, DataError
 from suite.tracking.mlflow_reader import read_runs
 
 NOBODY = "http://127.0.0.1:9"
@@ -54,6 +54,14 @@ def test_a_database_that_cannot_be_used_costs_no_training(uri: str, reason: str)
     assert not Path("codyra-runs/runs").exists()
 
 
+def require_refusal_leaves_no_folder(database: str) -> None:
+    """Of a command whose data are not there, which is found out after MLflow made its database."""
+    before = {*Path().iterdir()}
+    done = call("run", "mtil", "--method", "zero-shot", "--out", "deep/out", "--device", "cpu", "--tracking", database)
+    assert isinstance(done.exception, DataError), done.exception
+    assert {*Path().iterdir()} - before == {Path("mlflow.db")}
+
+
 def test_a_server_that_is_away_is_said_and_what_waits_is_delivered(database: str) -> None:
     done = call(*QUICK, "--tracking", NOBODY)
     before, after = done.stderr.strip().splitlines()
@@ -71,6 +79,7 @@ def test_a_server_that_is_away_is_said_and_what_waits_is_delivered(database: str
     (spool / "folder.json").mkdir()
     (spool / "studies").mkdir()
     (spool / "studies" / "night.json").write_text("[1]")
+    require_refusal_leaves_no_folder(database)
     done = call(*QUICK, "--tracking", database)
     assert (done.exit_code, done.stderr) == (0, "")
     (stored,) = read_runs(database)
