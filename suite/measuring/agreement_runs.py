@@ -15,6 +15,7 @@ from suite.data.drawn_references import write_references
 from suite.errors import SuiteError, require_known
 from suite.leaderboard.selection import metric_value
 from suite.measuring.agreement import PAIRINGS, Agreement, Pairing, PrintedScore, agreement, printed_scores
+from suite.measuring.rate_grid import RateGrid, validation_score
 from suite.runs.costs import run_costs
 from suite.runs.record import Record
 from suite.tuning.run_settings import RunSettings
@@ -25,11 +26,8 @@ from suite.workflows.places import DATA
 from suite.workflows.planning import bill_of_runs
 from suite.workflows.progress import Watcher
 
-FACTOR = 3.0  # between neighbouring learning rates
-FIRST_GRID, LARGEST_GRID = (
-    3,
-    5,
-)  # rates per method: its own and one on each side; further ones while the best is an end of the grid
+FIRST_GRID = 3  # rates per method: its own and one on each side; further ones while the best is an end of the grid
+GRID = RateGrid(factor=3.0, largest=5)
 TUNING_SEED = 1000  # of the runs that choose; the runs that are compared take others
 REFERENCES, PER_CLASS = "references", 4
 PROBED = "lora"
@@ -137,7 +135,7 @@ def _tuned(cells: Mapping[Key, Cell], carried: _Carried) -> tuple[dict[Key, floa
     for (key, cell), record in zip(cells.items(), first, strict=True):
         if record is None or any(result.costs.steps for result in record.results):
             tried[key] = {cell.config(TUNING_SEED).training.lr: record}
-    while wanted := [(key, rate) for key, runs in tried.items() for rate in _next_rates(_values(cells[key], runs))]:
+    while wanted := [(key, rate) for key, runs in tried.items() for rate in GRID.next_rates(_values(cells[key], runs))]:
         found = carried.carry([cells[key].config(TUNING_SEED, rate) for key, rate in wanted], "tuning")
         for (key, rate), record in zip(wanted, found, strict=True):
             tried[key][rate] = record
@@ -152,26 +150,7 @@ def _tuned(cells: Mapping[Key, Cell], carried: _Carried) -> tuple[dict[Key, floa
 
 def _values(cell: Cell, runs: Mapping[float, Record | None]) -> dict[float, float]:
     """Validation score of every learning rate; a run that has none is worse than any."""
-    found = {}
-    for rate, record in runs.items():
-        value = math.nan if record is None else metric_value(record, cell.pairing.metric, "validation")
-        found[rate] = -math.inf if math.isnan(value) else value
-    return found
-
-
-def _next_rates(values: Mapping[float, float]) -> list[float]:
-    """Learning rates to try next to those of ``values``: both neighbours of the first, then one beyond the end that is best so far."""
-    low, high = min(values), max(values)
-    if len(values) == 1:
-        return [_rounded(low / FACTOR), _rounded(high * FACTOR)]
-    best = max(values, key=values.__getitem__)
-    if len(values) == LARGEST_GRID or low < best < high:
-        return []
-    return [_rounded(low / FACTOR) if best == low else _rounded(high * FACTOR)]
-
-
-def _rounded(rate: float) -> float:
-    return float(f"{rate:.3g}")
+    return {rate: validation_score(record, cell.pairing.metric) for rate, record in runs.items()}
 
 
 def _first_forecast(cells: Sequence[Cell], carried: _Carried) -> str:

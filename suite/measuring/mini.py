@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from suite.config import RunConfig
 from suite.data.drawn_images import DOMAINS, class_names_of
+from suite.measuring.mini_rates import mean_text
 from suite.runs.record import Record
 from suite.workflows.configs import run_config
 from suite.workflows.demonstration import fitted
@@ -16,8 +16,6 @@ from trainables.run import RunContext, execute
 
 SPACES = {"mini-mtil": "own classes", "mini-xtail": "all classes"}
 METHODS = ("lora", "codyra")
-RATES = (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3)
-SWEPT = ("lora", "olora", "codyra", "replay", "wise-ft")
 
 
 def mini_table(seeds: Sequence[int]) -> str:
@@ -39,11 +37,11 @@ def mini_table(seeds: Sequence[int]) -> str:
     for task, name in enumerate(DOMAINS):
         cells = [name, str(len(class_names_of(name)))]
         for space in SPACES:
-            cells += [_mean(_cells(alone[space][name], row, 0)) for row in (0, 1)]
+            cells += [mean_text(_cells(alone[space][name], row, 0)) for row in (0, 1)]
         for method in METHODS:
             learned, last = _cells(streams[method], task + 1, task), _cells(streams[method], len(DOMAINS), task)
             lost = [before - after for before, after in zip(learned, last, strict=True)]
-            cells += [_mean(learned), _mean(last), _mean(lost)]
+            cells += [mean_text(learned), mean_text(last), mean_text(lost)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -55,29 +53,9 @@ def _alone(space: str, name: str, seed: int, run_context: RunContext) -> Record:
     return execute(config, run_context, lambda report: report.row < 1)
 
 
-def rate_table(seeds: Sequence[int]) -> str:
-    """Markdown table: accuracy after the last task of ``mini-xtail`` on validation data, by method and learning rate; means over ``seeds``."""
-    lines = ["| method | " + " | ".join(f"{rate:g}" for rate in RATES) + " |", "|---" * (len(RATES) + 1) + "|"]
-    with tempfile.TemporaryDirectory(prefix="codyra-mini-") as folder:
-        run_context = RunContext(Path(folder), Path(folder), "cpu")
-        for method in SWEPT:
-            cells = []
-            for rate in RATES:
-                configs = [_config("mini-xtail", method, seed, f"training.lr={rate}") for seed in seeds]
-                records = [execute(config, run_context) for config in configs]
-                cells.append(_mean([statistics.mean(value or 0.0 for value in record.validation[-1]) for record in records]))
-            lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def _config(benchmark: str, method: str, seed: int, *settings: str) -> RunConfig:
     return run_config(benchmark, method=method, seed=seed, settings=[*fitted(benchmark, method), *settings])
 
 
 def _cells(records: Sequence[Record], row: int, task: int) -> list[float]:
     return [float(record.test[row][task] or 0.0) for record in records]
-
-
-def _mean(values: Sequence[float]) -> str:
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{spread}"

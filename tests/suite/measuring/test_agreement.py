@@ -10,7 +10,7 @@ import pytest
 
 from suite.errors import SuiteError
 from suite.measuring.agreement import PAIRINGS, Pairing, agreement, printed_scores, tau_text
-from suite.measuring.agreement_runs import LARGEST_GRID, TUNING_SEED, Asked, Cell, _next_rates, measure_agreement
+from suite.measuring.agreement_runs import TUNING_SEED, Asked, Cell, measure_agreement
 from suite.workflows.progress import QUIET
 
 BY_MINI = {pairing.mini: pairing for pairing in PAIRINGS}
@@ -73,16 +73,6 @@ def test_one_seed_has_no_interval_and_a_tie_no_tau() -> None:
     tied = agreement(XTAIL, scores, {"codyra": [1.0, 1.0], "lora": [1.0, 1.0]}, {})
     assert tau_text(tied.every) == "not defined (2 methods, one order is a tie)"
     assert tau_text(tied.without) == "not defined (1 method)"
-
-
-def test_learning_rates_go_on_beyond_the_end_that_is_best() -> None:
-    assert _next_rates({3e-4: 50.0}) == [1e-4, 9e-4]
-    assert _next_rates({1e-4: 40.0, 3e-4: 50.0, 9e-4: 45.0}) == []
-    assert _next_rates({1e-4: 60.0, 3e-4: 50.0, 9e-4: -math.inf}) == [pytest.approx(3.33e-5)]
-    rates = {1e-4: 1e-4}
-    while wanted := _next_rates(rates):
-        rates |= {rate: rate for rate in wanted}  # larger is better without end
-    assert len(rates) == LARGEST_GRID and max(rates) == pytest.approx(2.7e-3)
 
 
 @pytest.mark.parametrize(
