@@ -10,6 +10,7 @@ import torch
 from suite.backbones.causal_learner import CausalLearner
 from suite.benchmarks.text_scores import score
 from suite.config import RunConfig, validate
+from suite.leaderboard.selection import metric_value
 from suite.runs.generations import read_generations
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record, read_record
@@ -99,10 +100,14 @@ def test_every_method_runs_on_text_and_resumes_bit_for_bit(method: str, tmp_path
     assert (whole.test[0] == whole.test[-1]) == (method == "zero-shot")
 
 
-def test_fine_tuning_learns_and_sequential_lora_forgets(tmp_path: Path) -> None:
-    """On mini-trace at its own budget: two tasks are learned, and ScienceQA's kind of answer takes the first one's place."""
-    fields = {"benchmark": {"name": "mini-trace", "tasks": ["FOMC", "NumGLUE-cm", "ScienceQA"]}, "method": "lora"}
-    test = run(fields, tmp_path, Path()).test
-    for task in range(2):
-        assert test[task + 1][task] > test[0][task] + 10  # type: ignore[operator]
-    assert test[-1][0] < test[1][0] - 10  # type: ignore[operator]
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_fine_tuning_learns_sequential_lora_forgets_and_replay_brings_it_back(tmp_path: Path) -> None:
+    """The whole of mini-trace as it comes; the bounds are the criteria in docs/mini.md, which were fixed before it was measured."""
+    lora, replay = (run({"benchmark": "mini-trace", "method": method}, tmp_path, Path()) for method in ("lora", "replay"))
+    for record in (lora, replay):
+        untouched = sum(value or 0.0 for value in record.test[0]) / len(record.tasks)
+        assert metric_value(record, "learning_accuracy") > untouched + 15
+        assert metric_value(record, "trace.op") > untouched
+    assert metric_value(lora, "trace.bwt") < -5
+    assert metric_value(replay, "trace.bwt") > metric_value(lora, "trace.bwt") + 5
