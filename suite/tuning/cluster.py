@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -18,11 +19,12 @@ ANSWER_SECONDS = 10.0
 
 
 @contextmanager
-def ray_session(address: str | None, resources: Resources) -> Iterator[int]:
-    """Connect or start, yield how many runs fit at a time, disconnect or stop. Inside another session: use that one.
+def ray_session(address: str | None, resources: Resources) -> Iterator[None]:
+    """Connect or start, disconnect or stop. Inside another session: use that one.
 
     Raises:
-        SuiteError: nobody answers at the address, a local Ray cannot start, or the cluster can never fit one run; said at once.
+        SuiteError: nobody answers at the address, or a Ray on this machine cannot start or can never fit one run; said at once. Of
+            a cluster nobody knows that: nodes may join.
     """
     _quiet()
     place = place_of(address)
@@ -35,18 +37,22 @@ def place_of(address: str | None) -> str | None:
     return address or os.environ.get("RAY_ADDRESS")
 
 
-def _connected(place: str | None, resources: Resources) -> Iterator[int]:
+def _connected(place: str | None, resources: Resources) -> Iterator[None]:
     import ray
 
     if ray.is_initialized():
-        yield _fitting(ray.cluster_resources(), resources)
+        if not place:
+            _require_room(resources)
+        yield
         return
     if place:
         _connect(place)
     else:
         local_ray.start()
     try:
-        yield _fitting(ray.cluster_resources(), resources)
+        if not place:
+            _require_room(resources)
+        yield
     finally:
         if place:
             ray.shutdown()
@@ -80,10 +86,15 @@ def _require_somebody(place: str) -> None:
 
 
 def cluster_resources(address: str, resources: Resources) -> dict[str, float]:
-    """CPUs and GPUs of the Ray at ``address``; refuses what it can never fit, as ``ray_session``."""
+    """CPUs and GPUs of the Ray at ``address``.
+
+    Raises:
+        SuiteError: nobody answers, or no run fits on the nodes that are there now.
+    """
     with ray_session(address, resources):
         import ray
 
+        _require_room(resources)
         found: dict[str, float] = ray.cluster_resources()
         return found
 
@@ -105,16 +116,48 @@ def token_shown() -> Iterator[None]:
         del os.environ["RAY_AUTH_MODE"]
 
 
-def _fitting(there: dict[str, float], resources: Resources) -> int:
-    cpus, gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
-    asked_cpus, asked_gpus = resources.workers * resources.cpus, resources.workers * resources.gpus
-    if cpus < asked_cpus or gpus < asked_gpus:
-        raise SuiteError(
-            f"resources: a run asks for {counted(asked_cpus, 'CPU')} and {counted(asked_gpus, 'GPU')}, the cluster has {cpus:g} and "
-            f"{gpus:g}; lower resources or add nodes."
-        )
-    by_gpu = [int(gpus / asked_gpus + 1e-9)] if asked_gpus else []
-    return min([int(cpus / asked_cpus + 1e-9), *by_gpu])
+def fitting_runs(resources: Resources) -> int:
+    """Runs that the nodes which are there now carry at a time, were nobody else on them. Workers of one run may be on several nodes."""
+    import ray
+
+    workers = sum(_fitting_workers(node["Resources"], resources) for node in ray.nodes() if node["Alive"])
+    return workers // resources.workers
+
+
+def _fitting_workers(node: dict[str, float], resources: Resources) -> int:
+    asked = [("CPU", resources.cpus), *([("GPU", resources.gpus)] if resources.gpus else [])]
+    return min(int(node.get(kind, 0.0) / each + 1e-9) for kind, each in asked)
+
+
+def missing_room(resources: Resources) -> str:
+    """What a run asks for beside what the cluster has, for a cluster on which none fits."""
+    import ray
+
+    there = ray.cluster_resources()
+    cpus, gpus = resources.workers * resources.cpus, resources.workers * resources.gpus
+    return (
+        f"resources: a run asks for {counted(cpus, 'CPU')} and {counted(gpus, 'GPU')}, the cluster has {there.get('CPU', 0.0):g} and "
+        f"{there.get('GPU', 0.0):g}"
+    )
+
+
+def _require_room(resources: Resources) -> None:
+    if not fitting_runs(resources):
+        raise SuiteError(f"{missing_room(resources)}; lower resources or add nodes.")
+
+
+def has_autoscaler() -> bool:
+    """Whether something starts nodes for runs that wait: Ray's autoscaler, in either of its versions, or KubeRay's.
+
+    Ray reports on every cluster. Only where an autoscaler made the nodes they have the types of its configuration; the others are named
+    after themselves.
+    """
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    if _internal_kv_get("__autoscaler_v2_enabled", namespace="__autoscaler") == b"1":
+        return True
+    report = json.loads(_internal_kv_get("__autoscaling_status") or b"{}").get("autoscaler_report") or {}
+    return any(not kind.startswith("node_") for kind in report.get("active_nodes") or ())
 
 
 def _quiet() -> None:
@@ -127,6 +170,7 @@ def _quiet() -> None:
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
         "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+        "TUNE_MAX_PENDING_TRIALS_PG": "1000000",  # QueueSearcher decides how many wait
     }.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray").setLevel(logging.ERROR)

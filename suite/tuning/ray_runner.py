@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 def run_all(source: RunQueue, run_settings: RunSettings) -> bool:
     """Run until the source is finished; Ctrl-C ends running trials after storing what they finished. True when it came to the end.
 
-    A run that ran out of memory is carried once more, after all others, with a larger share.
+    As many go on at a time as fit on the nodes that are there at that time. A run that ran out of memory is carried once more, after all others, with a larger share.
 
     Raises:
         SuiteError: no Ray or a small one, a full disk, missing data, an undefined objective; what is finished is stored.
     """
-    with _plain_disk_errors(), ray_session(run_settings.address, run_settings.resources) as fitting:
-        bridge = _fit(source, run_settings, fitting, run_settings.resources.larger())
+    with _plain_disk_errors(), ray_session(run_settings.address, run_settings.resources):
+        bridge = _fit(source, run_settings, run_settings.resources.larger())
         larger = run_settings.resources.larger()
         if bridge.too_large and larger is not None and bridge.halted is None and bridge.exhausted:
             if run_settings.on_retry:
                 run_settings.on_retry(bridge.too_large, larger)
             again = replace(run_settings, resources=larger)
-            with ray_session(run_settings.address, larger) as fitting:
-                bridge = _fit(_Again(source, bridge.too_large), again, fitting, None)
+            with ray_session(run_settings.address, larger):
+                bridge = _fit(_Again(source, bridge.too_large), again, None)
     if bridge.halted is not None:
         raise SuiteError(bridge.halted)
     return bridge.exhausted
@@ -77,7 +77,7 @@ class _Again:
         self.source.ended(run, view, reason)
 
 
-def _fit(source: RunQueue, run_settings: RunSettings, fitting: int, larger: Resources | None) -> Bridge:
+def _fit(source: RunQueue, run_settings: RunSettings, larger: Resources | None) -> Bridge:
     from ray import tune
 
     from suite.tuning.tune_plugins import Bridge, Ears, QueueSearcher, TaskScheduler
@@ -90,7 +90,6 @@ def _fit(source: RunQueue, run_settings: RunSettings, fitting: int, larger: Reso
                 search_alg=QueueSearcher(bridge),
                 scheduler=TaskScheduler(bridge),
                 num_samples=-1,
-                max_concurrent_trials=min(fitting, run_settings.concurrency or fitting),
                 reuse_actors=True,
                 trial_name_creator=_plain_name,
                 trial_dirname_creator=_plain_name,

@@ -19,6 +19,7 @@ from suite.errors import SuiteError
 from suite.runs.mirror import RunMirror
 from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView, validation_view
+from suite.tuning.places import Places
 from suite.tuning.run_queue import RunQueue, Suggestion, left_behind
 from suite.tuning.run_settings import FULL_DISK, RunSettings
 from trainables.crashes import ran_out_of_memory, read_crash
@@ -35,6 +36,7 @@ class Bridge:
     """What the three plug-ins share, and what they found out. It never leaves the driver's process.
 
     Attributes:
+        places: how many runs may be out at a time.
         larger: what a run that ran out of memory gets in the next round; None when there is none.
         runs: Tune's trial id -> what was given out under it and is not over.
         again: runs to give out once more, because their worker died.
@@ -48,6 +50,7 @@ class Bridge:
     def __init__(self, source: RunQueue, run_settings: RunSettings, larger: Resources | None) -> None:
         self.source = source
         self.run_settings = run_settings
+        self.places = Places(run_settings)
         self.larger = larger
         self.runs: dict[str, Suggestion] = {}
         self.again: list[Suggestion] = []
@@ -94,7 +97,7 @@ class Bridge:
 
 
 class QueueSearcher(Searcher):
-    """Gives out what the source suggests, and first of all what a dead worker left."""
+    """Gives out what the source suggests while there are places, and first of all what a dead worker left."""
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()
@@ -104,6 +107,8 @@ class QueueSearcher(Searcher):
         bridge = self.bridge
         found: Suggestion | Literal["finished", "wait"] = "finished"
         if not bridge.halted:
+            if len(bridge.runs) >= bridge.places.most():
+                return None
             with bridge.halting():
                 found = bridge.again.pop() if bridge.again else bridge.source.suggest()
         if isinstance(found, str):

@@ -209,6 +209,7 @@ def _require_able(config: StudyConfig, run_settings: RunSettings, watcher: Watch
             f"study '{config.name}': {field} is searched without {', '.join(map(str, values))}, which this backbone does not have."
         )
     points = spanning_points(config)
+    run_settings.on_wait = watcher.say
     with watcher.begin(f"study {config.name}: checking data, backbone and method", None):
         found = refused_runs(points, run_settings)
     reasons = list(dict.fromkeys(one.reason for one in found))

@@ -51,6 +51,7 @@ def require_able(config: TuneConfig, run_settings: RunSettings, watcher: Watcher
         if entrant.study is not None:
             asked += [(entrant, run, False) for run in spanning_points(entrant.study)]
     asked.sort(key=lambda one: one[1].benchmark.model_dump_json())
+    run_settings.on_wait = watcher.say
     with watcher.begin(f"tuning {config.name}: checking data, backbones and methods", None):
         found = refused_runs([run for _, run, _ in asked], run_settings)
     reasons: dict[str, list[str]] = {}
