@@ -78,7 +78,7 @@ for node in "${nodes[@]:1}"; do
   ray_on "$node" --address="$RAY_ADDRESS"
 done
 
-# The sweep counts the machines once, when it begins: all of them have to be there.
+# Machines may join during a sweep, but these are paid for: one that does not join at all ends the job here.
 joined=0
 timeout 600 "$bin/python" - "${#nodes[@]}" <<'PYTHON' || joined=$?
 import sys, time, ray

@@ -7,17 +7,14 @@ back from Optuna, MLflow and the records, and compared with an undisturbed sweep
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ import psutil
 import yaml
 
 from suite.errors import SuiteError
+from suite.measuring.ray_nodes import RayNodes
 from suite.runs.record import RECORD, Record
 from suite.runs.store import RunStore
 
@@ -41,8 +39,7 @@ SWEEP: dict[str, Any] = {
     "budget": {"trials": 6},
 }
 KINDS = ("driver", "worker", "node")
-WORKER_NAMES = ("ray::StreamTrainable", "ray::ResourceTrainable")
-START_SECONDS, PATIENCE_SECONDS = 60, 300
+PATIENCE_SECONDS = 300
 
 
 @dataclass
@@ -69,7 +66,11 @@ def inject_faults(kills: int, seed: int, say: Callable[[str], None]) -> Harm:
     moments = random.Random(seed)
     harm = Harm()
     turn = 0
-    with tempfile.TemporaryDirectory(prefix="codyra-faults-") as scratch, _Cluster(Path(scratch)) as cluster:
+    with (
+        tempfile.TemporaryDirectory(prefix="codyra-faults-") as scratch,
+        RayNodes(Path(scratch), ["--num-cpus", "1"]) as cluster,
+    ):
+        cluster.join(1)  # the one that is killed
         while harm.kills.total() < kills:
             folder = Path(scratch) / f"round{turn}"
             folder.mkdir()
@@ -83,7 +84,7 @@ def inject_faults(kills: int, seed: int, say: Callable[[str], None]) -> Harm:
 
 
 def _disturbed(
-    file: Path, cluster: _Cluster, kills: int, moments: random.Random, harm: Harm, say: Callable[[str], None]
+    file: Path, cluster: RayNodes, kills: int, moments: random.Random, harm: Harm, say: Callable[[str], None]
 ) -> None:
     finished: dict[str, int] = {}
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -106,16 +107,17 @@ def _disturbed(
     harm.lost += sum(after.get(name) != stamp for name, stamp in finished.items())
 
 
-def _kill(kind: str, driver: subprocess.Popen[bytes], cluster: _Cluster, moments: random.Random) -> bool:
+def _kill(kind: str, driver: subprocess.Popen[bytes], cluster: RayNodes, moments: random.Random) -> bool:
     """SIGKILL one process of the kind; False when there is none at the moment."""
     if kind == "driver":
         driver.kill()
         driver.wait()
         return True
     if kind == "node":
-        cluster.replace_second_node()
+        cluster.nodes.pop().kill()
+        cluster.join(1)
         return True
-    workers = cluster.workers()
+    workers = cluster.trials()
     if not workers:
         return False
     with suppress(psutil.NoSuchProcess):
@@ -146,7 +148,7 @@ def _count(folder: Path, reference: dict[str, Any], harm: Harm) -> None:
     )
 
 
-def _undisturbed(file: Path, cluster: _Cluster) -> dict[str, Any]:
+def _undisturbed(file: Path, cluster: RayNodes) -> dict[str, Any]:
     process = _sweep(file, cluster.address, "calm", "calm.db", resume=False)
     if process.wait(timeout=PATIENCE_SECONDS):
         raise SuiteError(f"faults: the undisturbed sweep of {file} failed with code {process.returncode}.")
@@ -185,87 +187,3 @@ def _sweep(file: Path, address: str, out: str, database: str, *, resume: bool) -
     command += ["--tracking", f"sqlite:///{file.parent / database}", *(["--resume"] if resume else [])]
     with (file.parent / "drivers.log").open("ab") as log:
         return subprocess.Popen(command, cwd=file.parent, stdout=log, stderr=log, start_new_session=True)
-
-
-class _Cluster:
-    """A head and a second node with one CPU each, separate processes on loopback; only the second node is killed."""
-
-    def __init__(self, scratch: Path) -> None:
-        self.scratch = scratch
-        self.address = f"127.0.0.1:{_free_port()}"
-        self._nodes: list[subprocess.Popen[bytes]] = []
-
-    def __enter__(self) -> _Cluster:
-        port = self.address.rpartition(":")[2]
-        self._nodes.append(self._start("--head", "--port", port, "--num-cpus", "1", "--include-dashboard=false"))
-        self._wait_for_head(int(port))
-        self._nodes.append(self._second_node())
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        for node in reversed(self._nodes):
-            _kill_group(node)
-
-    def replace_second_node(self) -> None:
-        """SIGKILL every process of the second node and start another one."""
-        _kill_group(self._nodes.pop())
-        self._nodes.append(self._second_node())
-
-    def workers(self) -> list[psutil.Process]:
-        """Processes of this cluster that train."""
-        return [process for process in self._descendants() if _title(process).startswith(WORKER_NAMES)]
-
-    def _descendants(self) -> Iterator[psutil.Process]:
-        for node in self._nodes:
-            with suppress(psutil.NoSuchProcess):
-                yield from psutil.Process(node.pid).children(recursive=True)
-
-    def _second_node(self) -> subprocess.Popen[bytes]:
-        return self._start("--address", self.address, "--num-cpus", "1")
-
-    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        ray = Path(sys.executable).parent / "ray"
-        environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
-        environment.pop("RAY_ADDRESS", None)
-        common = ["--node-ip-address", "127.0.0.1", "--object-store-memory", str(100 * 2**20), "--block"]
-        with (self.scratch / f"node{time.monotonic_ns()}.log").open("wb") as log:
-            command = [str(ray), "start", *arguments, *common]
-            return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
-
-    def _wait_for_head(self, port: int) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-                return
-            time.sleep(0.2)
-        raise SuiteError(f"faults: Ray's head did not answer at {self.address} within {START_SECONDS} s; see ray start.")
-
-
-def _kill_group(node: subprocess.Popen[bytes]) -> None:
-    """SIGKILL a node with all its processes, wherever they moved."""
-    with suppress(psutil.NoSuchProcess):
-        for process in psutil.Process(node.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-    with suppress(ProcessLookupError):
-        os.killpg(node.pid, signal.SIGKILL)
-    node.wait()
-
-
-def _title(process: psutil.Process) -> str:
-    with suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""
-
-
-@contextmanager
-def _listening() -> Iterator[socket.socket]:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        yield server
-
-
-def _free_port() -> int:
-    with _listening() as server:
-        port: int = server.getsockname()[1]
-        return port

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,6 +17,7 @@ from suite.tuning import local_ray
 from trainables.resources import Resources
 
 ANSWER_SECONDS = 10.0
+OWN_TYPE = re.compile("node_[0-9a-f]{56}")  # of a node that no autoscaler started
 
 
 @contextmanager
@@ -135,10 +137,10 @@ def missing_room(resources: Resources) -> str:
 
     there = ray.cluster_resources()
     cpus, gpus = resources.workers * resources.cpus, resources.workers * resources.gpus
-    return (
-        f"resources: a run asks for {counted(cpus, 'CPU')} and {counted(gpus, 'GPU')}, the cluster has {there.get('CPU', 0.0):g} and "
-        f"{there.get('GPU', 0.0):g}"
-    )
+    has_cpus, has_gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
+    in_parts = " on nodes too small for it" if cpus <= has_cpus and gpus <= has_gpus else ""
+    asked = f"{counted(cpus, 'CPU')} and {counted(gpus, 'GPU')}"
+    return f"resources: a run asks for {asked}, the cluster has {has_cpus:g} and {has_gpus:g}{in_parts}"
 
 
 def _require_room(resources: Resources) -> None:
@@ -149,15 +151,14 @@ def _require_room(resources: Resources) -> None:
 def has_autoscaler() -> bool:
     """Whether something starts nodes for runs that wait: Ray's autoscaler, in either of its versions, or KubeRay's.
 
-    Ray reports on every cluster. Only where an autoscaler made the nodes they have the types of its configuration; the others are named
-    after themselves.
+    Ray reports on every cluster. Nodes have the types of the autoscaler's configuration; where there is none, each is a type of its own.
     """
     from ray.experimental.internal_kv import _internal_kv_get
 
     if _internal_kv_get("__autoscaler_v2_enabled", namespace="__autoscaler") == b"1":
         return True
     report = json.loads(_internal_kv_get("__autoscaling_status") or b"{}").get("autoscaler_report") or {}
-    return any(not kind.startswith("node_") for kind in report.get("active_nodes") or ())
+    return any(not OWN_TYPE.fullmatch(kind) for kind in report.get("active_nodes") or ())
 
 
 def _quiet() -> None:

@@ -28,8 +28,11 @@ from trainables.resources import Resources
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
-RETRIES = 2  # a run whose worker or node died is given out again this many times without a task finished in between
-STARTS = 20  # the same for workers that died before they began: their node went, or the environment is broken
+RETRIES = 2  # a run whose worker died is given out again this many times without a task finished in between
+# The same where a run has most likely no part in it: its node went, as spot machines do, or the worker died before it began.
+BLAMELESS_RETRIES = 20
+# In Ray's words; the last one is what it says before it has noticed that a machine went without a word.
+NODE_LEFT = ("its node has died", "the node it was running on is dead", "actor is temporarily unavailable")
 
 
 class Bridge:
@@ -40,7 +43,7 @@ class Bridge:
         larger: what a run that ran out of memory gets in the next round; None when there is none.
         runs: Tune's trial id -> what was given out under it and is not over.
         again: runs to give out once more, because their worker died.
-        deaths: (a run's key, had it begun) -> deaths since its last finished task.
+        deaths: (a run's key, may it have a part in it) -> deaths since its last finished task.
         views: Tune's trial id -> the last thing heard of its run.
         too_large: runs that ran out of memory and may be tried again.
         halted: why no run can go on; unfinished ones stay as they are, for ``--resume``.
@@ -145,8 +148,8 @@ class TaskScheduler(FIFOScheduler):
         run = bridge.runs.get(trial.trial_id)
         if run is None:
             return str(TrialScheduler.STOP)
-        for begun in (False, True):
-            bridge.deaths.pop((run.key, begun), None)
+        for has_part in (False, True):
+            bridge.deaths.pop((run.key, has_part), None)
         with bridge.halting():
             if view.status == "running" and not bridge.source.may_go_on(run, view):
                 bridge.end(trial, None, stopped=True)
@@ -177,13 +180,15 @@ class Ears(Callback):
             bridge.end(trial, error)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Trial, **info: Any) -> None:
-        bridge, crash = self.bridge, read_crash(_error_text(trial))
+        bridge, text = self.bridge, _error_text(trial)
+        crash = read_crash(text)
         run = bridge.runs.get(trial.trial_id)
         if run is None:
             return  # it was told to stop before its process went
-        key = run.key, crash.began
+        has_part = crash.began and not any(sign in text for sign in NODE_LEFT)
+        key = run.key, has_part
         bridge.deaths[key] += 1
-        if crash.is_bug or crash.is_memory or bridge.deaths[key] > (RETRIES if crash.began else STARTS):
+        if crash.is_bug or crash.is_memory or bridge.deaths[key] > (RETRIES if has_part else BLAMELESS_RETRIES):
             bridge.end(trial, crash.reason)
         else:
             bridge.again.append(bridge.runs.pop(trial.trial_id))

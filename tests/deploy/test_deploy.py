@@ -37,9 +37,9 @@ TO_SET = {
             "activeDeadlineSeconds",
             "image",
             "claimName",
-            "replicas",
-            "minReplicas",
             "maxReplicas",
+            "nodeSelector",
+            "tolerations",
             "limits",
             "requests",
         ),
@@ -72,7 +72,7 @@ def test_what_only_the_user_knows_is_marked(name: str) -> None:
     marked = lines_to_set(name)
     named = [re.match(r"(?:#SBATCH --|##SBATCH --|[ -]*)([\w-]+)", line) for line in marked]
     assert {match[1] for match in named if match} == TO_SET[name]
-    example = re.compile(r"192\.0\.2\.|registry\.example|(replicas|claimName|limits|requests|ssh_\w+): ")
+    example = re.compile(r"192\.0\.2\.|registry\.example|(maxReplicas|gke-spot|claimName|limits|requests|ssh_\w+): ")
     assert not [line for line in (DEPLOY / name).read_text().splitlines() if example.search(line) and line not in marked]
 
 
@@ -323,7 +323,8 @@ def test_the_pods_fit_together(repository: Path) -> None:
     lock = (repository / "requirements.lock").read_text()
     assert f"ray=={rayjob()['spec']['rayClusterSpec']['rayVersion']}\n" in lock
     workers = rayjob()["spec"]["rayClusterSpec"]["workerGroupSpecs"]
-    assert all(group["replicas"] == group["minReplicas"] == group["maxReplicas"] for group in workers)
+    assert all(group["replicas"] == group["minReplicas"] == 0 < group["maxReplicas"] for group in workers)
+    assert rayjob()["spec"]["rayClusterSpec"]["enableInTreeAutoscaling"]  # nobody else would start the first machine
 
 
 def test_the_rayjobs_entrypoint_is_a_sweep_into_the_shared_volume(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from trainables.run import RunContext, execute
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[int]:
-    with ray_session(None, Resources()) as fitting:
-        yield fitting
+def ray() -> Iterator[None]:
+    with ray_session(None, Resources()):
+        yield
 
 
 class Stopping(ListQueue):
@@ -32,7 +32,7 @@ class Stopping(ListQueue):
 
 
 @pytest.mark.slow
-def test_one_worker_equals_the_direct_carrier(ray: int, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+def test_one_worker_equals_the_direct_carrier(ray: None, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     config = make_config("codyra")
     direct = execute(config, RunContext(tmp_path / "direct", tmp_path, "cpu"))
     source = ListQueue([config])
@@ -45,7 +45,7 @@ def test_one_worker_equals_the_direct_carrier(ray: int, make_config: Callable[..
 
 @pytest.mark.slow
 def test_two_workers_are_stopped_after_a_task_and_go_on_later(
-    ray: int, make_config: Callable[..., RunConfig], tmp_path: Path
+    ray: None, make_config: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
     config = make_config("lora")
     run_settings = RunSettings(tmp_path, tmp_path, "cpu", resources=Resources(workers=2))

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from suite.config import RunConfig
 from suite.errors import ConfigError, SuiteError
 from suite.runs.record import read_record
 from suite.tracking.mlflow_reader import read_runs
-from suite.tuning.cluster import ray_session
+from suite.tuning.cluster import fitting_runs, has_autoscaler, ray_session
+from suite.tuning.places import Places
 from suite.tuning.preflight import refused_runs
 from suite.tuning.run_settings import RunSettings
 from suite.workflows.comparing import carry_runs
@@ -37,13 +39,13 @@ budget: {trials: 4}
 
 
 @pytest.fixture(scope="module")
-def ray() -> object:
-    with ray_session(None, Resources()) as fitting:
-        yield fitting
+def ray() -> Iterator[None]:
+    with ray_session(None, Resources()):
+        yield
 
 
 @pytest.mark.slow
-def test_a_comparison_is_carried_out_once(ray: object, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+def test_a_comparison_is_carried_out_once(ray: None, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     configs = [make_config(name) for name in ("zero-shot", "lora")] + [make_config("lora", training={"steps": 60, "lr": 1e9})]
     run_settings = RunSettings(tmp_path / "out", tmp_path, "cpu")
@@ -59,7 +61,7 @@ def test_a_comparison_is_carried_out_once(ray: object, make_config: Callable[...
 
 
 @pytest.mark.slow
-def test_a_study_ends_in_optuna_records_and_mlflow_alike(ray: object, tmp_path: Path) -> None:
+def test_a_study_ends_in_optuna_records_and_mlflow_alike(ray: None, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     file = tmp_path / "night.yaml"
     file.write_text(SWEEP)
@@ -84,7 +86,7 @@ def test_a_study_ends_in_optuna_records_and_mlflow_alike(ray: object, tmp_path: 
 
 
 @pytest.mark.slow
-def test_stopped_trials_are_pruned_everywhere_and_never_on_the_front(ray: object, tmp_path: Path) -> None:
+def test_stopped_trials_are_pruned_everywhere_and_never_on_the_front(ray: None, tmp_path: Path) -> None:
     """Stock Ray with Optuna tells a stopped trial COMPLETE and puts it on the front."""
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     file = tmp_path / "early.yaml"
@@ -107,9 +109,33 @@ def test_stopped_trials_are_pruned_everywhere_and_never_on_the_front(ray: object
             assert record.tasks_done < 3
 
 
-def test_more_than_the_cluster_has_is_said_at_once(ray: object) -> None:
+def test_more_than_the_cluster_has_is_said_at_once(ray: None) -> None:
     with pytest.raises(SuiteError, match="asks for 1000 CPUs"), ray_session(None, Resources(cpus=1000)):
         pass
+
+
+def test_places_are_counted_by_node(ray: None) -> None:
+    cores = os.cpu_count() or 1
+    shares = {Resources(): cores, Resources(cpus=0.5): 2 * cores, Resources(workers=cores): 1, Resources(workers=cores + 1): 0}
+    assert {share: fitting_runs(share) for share in shares} == shares
+    assert fitting_runs(Resources(gpus=1)) <= fitting_runs(Resources(gpus=0.5))
+    assert not has_autoscaler()
+
+
+def test_one_run_is_given_out_to_a_cluster_that_has_no_room_yet(ray: None, tmp_path: Path) -> None:
+    said: list[str] = []
+    run_settings = RunSettings(tmp_path, tmp_path, address="auto", resources=Resources(cpus=1000), on_wait=said.append)
+    places = Places(run_settings)
+    assert [places.most(), places.most()] == [1, 1]
+    (sentence,) = said
+    assert "asks for 1000 CPUs and 0 GPUs, the cluster has" in sentence and sentence.endswith("; waiting for nodes that fit.")
+
+
+@pytest.mark.parametrize("address", [None, "auto"])
+def test_concurrency_bounds_what_is_given_out(ray: None, address: str | None, tmp_path: Path) -> None:
+    run_settings = RunSettings(tmp_path, tmp_path, address=address, resources=Resources(cpus=0.5))
+    assert Places(run_settings).most() == 2 * (os.cpu_count() or 1)
+    assert Places(replace(run_settings, concurrency=1)).most() == 1
 
 
 @pytest.mark.slow
@@ -155,7 +181,7 @@ def finished_runs(folder: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_a_cluster_is_asked_what_it_would_refuse(ray: object, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+def test_a_cluster_is_asked_what_it_would_refuse(ray: None, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     configs = [make_config("lora"), make_config("codyra", kappa_levels=9)]
     (found,) = refused_runs(configs, RunSettings(tmp_path / "out", tmp_path, "cpu", address="auto"))
     assert (found.position, found.is_unfit) == (1, False)

@@ -16,9 +16,9 @@ from trainables.resources import Resources
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[int]:
-    with ray_session(None, Resources()) as fitting:
-        yield fitting
+def ray() -> Iterator[None]:
+    with ray_session(None, Resources()):
+        yield
 
 
 def carried(config: RunConfig, gib: float, out: Path) -> tuple[ListQueue, list[tuple[int, float | None]], list[str]]:
@@ -34,7 +34,7 @@ def carried(config: RunConfig, gib: float, out: Path) -> tuple[ListQueue, list[t
 
 
 @pytest.mark.slow
-def test_twice_the_share_is_tried_once(ray: int, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
+def test_twice_the_share_is_tried_once(ray: None, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     """A batch of 64 takes between 0.2 and 0.4 GiB here."""
     config = make_config("lora", training={"steps": 4, "batch_size": 64})
     source, retried, ends = carried(config, 0.1, tmp_path / "small")
