@@ -6,7 +6,6 @@ import sys
 import time
 from types import TracebackType
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
@@ -29,7 +28,7 @@ class TerminalWatcher:
     def say(self, sentence: str) -> None:
         if sentence not in self._said:
             self._said.add(sentence)
-            typer.echo(sentence, err=True)
+            sys.stderr.write(f"{sentence}\n")  # a bar that is shown takes its place; typer.echo would write into the bar
 
 
 class WorkProgress:

@@ -22,7 +22,7 @@ from suite.tuning.ray_runner import run_all
 from suite.tuning.run_queue import ListQueue, Suggestion
 from suite.tuning.run_settings import RunSettings
 
-PATIENCE_SECONDS = 400
+PATIENCE_SECONDS = 600
 FAKE_HEAD_NODE_ID = 51 * "f" + "00000"  # as Ray's fake nodes have it
 SWEEP: dict[str, Any] = {
     "name": "growing",
@@ -35,7 +35,7 @@ SWEEP: dict[str, Any] = {
     "sampler": "random",
     "budget": {"trials": 4},
 }
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @contextmanager
