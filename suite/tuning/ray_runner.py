@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from suite.errors import SuiteError
 from suite.runs.validation_view import ValidationView
 from suite.tuning.cluster import ray_session
+from suite.tuning.places import Places
 from suite.tuning.run_queue import RunQueue, Suggestion
 from suite.tuning.run_settings import FULL_DISK, RunSettings
 from trainables.resources import Resources
@@ -82,7 +83,7 @@ def _fit(source: RunQueue, run_settings: RunSettings, larger: Resources | None) 
 
     from suite.tuning.tune_plugins import Bridge, Ears, QueueSearcher, TaskScheduler
 
-    bridge = Bridge(source, run_settings, larger)
+    bridge = Bridge(source, run_settings, larger, Places(run_settings).most)
     with tempfile.TemporaryDirectory(prefix="codyra-tune-") as scratch:
         tuner = tune.Tuner(
             _trainable(run_settings),

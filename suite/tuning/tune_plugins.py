@@ -6,7 +6,7 @@ Tune pickles all three, so they must hold nothing of the driver. They share a ``
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +19,6 @@ from suite.errors import SuiteError
 from suite.runs.mirror import RunMirror
 from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView, validation_view
-from suite.tuning.places import Places
 from suite.tuning.run_queue import RunQueue, Suggestion, left_behind
 from suite.tuning.run_settings import FULL_DISK, RunSettings
 from trainables.crashes import ran_out_of_memory, read_crash
@@ -39,7 +38,7 @@ class Bridge:
     """What the three plug-ins share, and what they found out. It never leaves the driver's process.
 
     Attributes:
-        places: how many runs may be out at a time.
+        most: how many runs may be out now.
         larger: what a run that ran out of memory gets in the next round; None when there is none.
         runs: Tune's trial id -> what was given out under it and is not over.
         again: runs to give out once more, because their worker died.
@@ -50,10 +49,10 @@ class Bridge:
         exhausted: the source had nothing more and no run was going on; False at the end means that Ctrl-C came before.
     """
 
-    def __init__(self, source: RunQueue, run_settings: RunSettings, larger: Resources | None) -> None:
+    def __init__(self, source: RunQueue, run_settings: RunSettings, larger: Resources | None, most: Callable[[], int]) -> None:
         self.source = source
         self.run_settings = run_settings
-        self.places = Places(run_settings)
+        self.most = most
         self.larger = larger
         self.runs: dict[str, Suggestion] = {}
         self.again: list[Suggestion] = []
@@ -110,7 +109,7 @@ class QueueSearcher(Searcher):
         bridge = self.bridge
         found: Suggestion | Literal["finished", "wait"] = "finished"
         if not bridge.halted:
-            if len(bridge.runs) >= bridge.places.most():
+            if len(bridge.runs) >= bridge.most():
                 return None
             with bridge.halting():
                 found = bridge.again.pop() if bridge.again else bridge.source.suggest()

@@ -40,7 +40,7 @@ def event(name: str, found: ValidationView | None = None, **result: Any) -> Any:
 
 
 def carried(source: StudyQueue, out: Path, *names: str, larger: Resources | None = None, **hooks: Any) -> Bridge:
-    bridge = Bridge(source, RunSettings(out, out, **hooks), larger)
+    bridge = Bridge(source, RunSettings(out, out, **hooks), larger, lambda: 100)
     for name in names:
         assert isinstance(QueueSearcher(bridge).suggest(name), dict)
     return bridge
@@ -150,3 +150,32 @@ def test_what_tune_pickles_holds_nothing_of_the_driver(tmp_path: Path) -> None:
         copy = cloudpickle.loads(cloudpickle.dumps(plugin))
         assert copy.bridge is None
         assert plugin.bridge is bridge
+
+
+def test_no_more_runs_are_given_out_than_there_are_places(tmp_path: Path) -> None:
+    """Nodes join and leave: what counts is how many places there are at that moment."""
+    bridge = carried(study(tmp_path, budget={"trials": 9}), tmp_path)
+    given = []
+    for places in (1, 1, 3, 3, 2):
+        bridge.most = lambda places=places: places  # type: ignore[misc]
+        given.append(QueueSearcher(bridge).suggest(f"{len(given)}") is not None)
+    assert given == [True, False, True, True, False]
+
+
+# What Ray 2.60 said of trials whose node got SIGTERM, and SIGKILL before anybody had noticed; and of a worker that was killed alone.
+LEFT = "The actor died because its node has died. Node Id: 33fa\n\tthe actor's node was preempted: Node received SIGTERM; draining before shutdown."
+GONE = "The actor 0aa2 is unavailable: The actor is temporarily unavailable: RpcError: RPC error: Socket closed rpc_code: 14."
+KILLED = "The actor died unexpectedly before finishing this task.\nThe actor is dead because its worker process has died."
+
+
+@pytest.mark.parametrize(("said", "retries"), [(LEFT, 20), (GONE, 20), (KILLED, 2)])
+def test_a_run_is_not_blamed_for_nodes_that_leave(said: str, retries: int, tmp_path: Path) -> None:
+    error = tmp_path / "error.txt"
+    error.write_text(f"Failure # 1 (occurred at 2026-11-29_18-31-37)\n{said}\n")
+    bridge = carried(study(tmp_path / "study", budget={"trials": 1}), tmp_path, "0")
+    deaths = 0
+    while bridge.runs:
+        Ears(bridge).on_trial_error(0, [], SimpleNamespace(trial_id=str(deaths), error_file=str(error)))
+        deaths += 1
+        QueueSearcher(bridge).suggest(str(deaths))
+    assert deaths == retries + 1
