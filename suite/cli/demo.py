@@ -19,7 +19,7 @@ def demo(
     ] = Path("leaderboard.csv"),
     tracking: TrackingOption = None,
 ) -> None:
-    """Five methods on the embedded streams, a 12-trial CoDyRA study, and the leaderboard of it all; no download.
+    """Five methods on embedded streams, a study of CoDyRA, four methods tuned alike, and the tables of it all; no download.
 
     Run again it reuses what is finished.
 
@@ -32,25 +32,19 @@ def demo(
     from suite.cli.board import print_frame
     from suite.cli.front import print_front, printed_when_interrupted
     from suite.cli.progress import TerminalWatcher
+    from suite.cli.tune import shown_when_interrupted
+    from suite.cli.tuned import print_tuning
     from suite.errors import SuiteError
     from suite.leaderboard.export import write_frame
-    from suite.tuning.cluster import ray_session
-    from suite.workflows import demonstration, tables
-    from trainables.resources import Resources
+    from suite.workflows.demonstration import COMPARED, demonstrate
 
     start, watcher = time.perf_counter(), TerminalWatcher()
-    methods, benchmarks = len(demonstration.METHODS), ", ".join(demonstration.BENCHMARKS)
-    typer.echo(f"1/3  {methods} methods on {benchmarks}, {demonstration.STEPS} steps per task")
-    with ray_session(None, Resources()), printed_when_interrupted():
-        compared = demonstration.compare_methods(out, tracking, watcher)
-        trials = demonstration.demo_study().budget.trials
-        typer.echo(f"2/3  study of CoDyRA: {trials} trials over sparsity strength and placement")
-        print_front(demonstration.search(out, tracking, watcher))
-    typer.echo("3/3  leaderboard")
-    frame = tables.leaderboard(out=out, tracking=tracking, watcher=watcher)
-    print_frame(frame, None)
-    write_frame(frame, "csv", csv)
-    picture = demonstration.draw(out)
-    typer.echo(f"table: {csv}   picture: {picture}   runs: {out}   {time.perf_counter() - start:.0f} s")
-    if compared.failures:
-        raise SuiteError("demo: " + "; ".join(compared.failures))
+    with printed_when_interrupted(), shown_when_interrupted({}):
+        done = demonstrate(out, tracking, watcher)
+    print_front(done.study)
+    print_frame(done.board[done.board["benchmark"].isin(COMPARED)], None)
+    write_frame(done.board, "csv", csv)
+    typer.echo(f"all runs: {csv}   picture: {done.picture}   folder: {out}   {time.perf_counter() - start:.0f} s\n")
+    print_tuning(done.tuning)
+    if done.failures:
+        raise SuiteError("demo: " + "; ".join(done.failures))

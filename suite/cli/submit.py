@@ -1,4 +1,4 @@
-"""Command ``submit``: a sweep as a job on a Ray cluster elsewhere."""
+"""Command ``submit``: a sweep or a tuning as a job on a Ray cluster elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from suite.cli.options import ChangesOption, ResumeOption
 
 
 def submit(
-    file: Annotated[Path, typer.Argument(help="Sweep file (YAML).")],
+    file: Annotated[Path, typer.Argument(help="File of a sweep or of a tuning (YAML).")],
     address: Annotated[str, typer.Option("--address", help="The cluster's dashboard, http://HEAD:8265.")],
     resume: ResumeOption = False,
     accept_changes: ChangesOption = False,
@@ -42,15 +42,17 @@ def submit(
     ] = False,
     no_follow: Annotated[bool, typer.Option("--no-follow", help="Return as soon as the job is handed over.")] = False,
 ) -> None:
-    """Hand a sweep to a Ray cluster as a job, follow its log, exit with its exit code.
+    """Hand a sweep or a tuning to a Ray cluster as a job, follow its log, exit with its exit code.
 
-    The code of this installation, the outside packages that the sweep uses and the sweep file travel along; nothing else does. Ctrl-C leaves the job running.
+    The code of this installation, the outside packages that it uses and its file travel along; nothing else does. Ctrl-C leaves the job running.
 
     Examples:
 
         codyra-suite submit sweep.yaml --address http://127.0.0.1:8265 --out /shared/codyra-runs
 
         codyra-suite submit sweep.yaml --address http://127.0.0.1:8265 --resume --no-env --no-follow
+
+        codyra-suite submit fair.yaml --address http://127.0.0.1:8265 --out /shared/codyra-runs
     """
     from suite.cli.progress import TerminalWatcher
     from suite.workflows import submitting

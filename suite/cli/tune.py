@@ -18,6 +18,10 @@ def tune(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a tuning that was interrupted, or show one that is finished.")
     ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", help="Try it out: at most N rows per split and task, as a tuning of its own."),
+    ] = None,
     address: Annotated[
         str | None, typer.Option("--address", help="Ray address; default RAY_ADDRESS, else a local Ray.")
     ] = None,
@@ -37,6 +41,8 @@ def tune(
 
         codyra-suite plan fair.yaml
 
+        codyra-suite tune fair.yaml --limit 8
+
         codyra-suite tune fair.yaml
 
         codyra-suite tune fair.yaml --resume
@@ -52,11 +58,12 @@ def tune(
     from suite.cli.tuned import show_tuning
 
     with printed_beside(*files.values()):
-        typer.echo(tune_files.outline(tune_files.tune_config(file)))
+        typer.echo(tune_files.outline(tune_files.tune_config(file, limit)))
     with shown_when_interrupted(files):
         done = tuning.tune(
             file,
             resume=resume,
+            limit=limit,
             address=address,
             out=out,
             data_root=data_root,

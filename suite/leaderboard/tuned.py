@@ -25,6 +25,7 @@ class TunedTrial:
         score: what the tuning's selection rule chooses by, in points, larger is better, mean over the trial's seeds; None for
             a trial that was not learned to its end.
         seconds: wall time of all its runs.
+        borrowed_seconds: part of it that was not spent: the runs went on from what others with equal beginnings had learned.
         is_random: drawn from the whole space without looking at earlier trials, as a random sampler draws and TPE begins;
             False for points given by hand (the default setting too) and for those that a sampler aimed at.
     """
@@ -34,6 +35,7 @@ class TunedTrial:
     score: float | None
     seconds: float
     is_random: bool = False
+    borrowed_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,6 @@ class Tuning:
         seeds, orders: that settings are judged on, as planned. Every setting is judged on each seed in each order; a benchmark
             without named orders has the one ``""``.
         outcomes: scores after a record's last task, as ``RunSet.last_outcomes`` gives them.
-        saved_seconds: training that was not repeated because runs with equal beginnings shared it.
     """
 
     name: str
@@ -111,7 +112,6 @@ class Tuning:
     seeds: Sequence[int]
     orders: Mapping[str, Sequence[str]]
     outcomes: Callable[[Record], Mapping[Key, Scores]] = field(repr=False)
-    saved_seconds: float = 0.0
 
     @property
     def benchmarks(self) -> list[str]:

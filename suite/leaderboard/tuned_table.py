@@ -29,7 +29,7 @@ COLUMNS = (
     *("benchmark", "method", "metric", "default", "default std", "default n", "default standing", "default p vs best", "default rank"),
     *("tuned", "tuned std", "tuned n", "standing", "p vs best", "rank", "gain", "gain low", "gain high", "gain p", "over"),
     *("planned", "seeds", "orders", "chosen score", "optimism", "trials", "finished trials", "budget", "spent", "unit"),
-    *("trial seconds", "judging seconds", "settings", "unfinished"),
+    *("trial seconds", "judging seconds", "saved seconds", "settings", "unfinished"),
 )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def _row(tuning: Tuning, one: TunedMethod) -> dict[str, Any]:
         row[f"{setting} n"] = len(values)
     scores = [RULES[tuning.rule][0](record) for record in one.tuned.finished] if one.tuned else []
     chosen = math.nan if one.chosen_score is None else one.chosen_score
-    every = {record.run_id: record for found in (one.default, one.tuned) if found for record in found.records}
+    every = {record.run_id: run_costs(record.results) for record in one.records}
     return row | {
         **{"benchmark": one.benchmark, "method": one.method, "metric": headline(finished[0].metrics) if finished else ""},
         **{"default standing": "", "standing": "", "over": "", "planned": tuning.planned(one.benchmark)},
@@ -111,7 +111,10 @@ def _row(tuning: Tuning, one: TunedMethod) -> dict[str, Any]:
         **{"trials": len(one.trials), "finished trials": sum(trial.score is not None for trial in one.trials)},
         **{"budget": one.budget, "spent": one.spent, "unit": tuning.unit},
         "trial seconds": math.fsum(trial.seconds for trial in one.trials),
-        "judging seconds": math.fsum(run_costs(record.results).wall_seconds for record in every.values()),
+        "judging seconds": math.fsum(costs.wall_seconds for costs in every.values()),
+        "saved seconds": math.fsum(
+            [*(trial.borrowed_seconds for trial in one.trials), *(costs.borrowed_seconds for costs in every.values())]
+        ),
         "settings": ", ".join(f"{name}={value}" for name, value in one.tuned.values.items()) if one.tuned else "",
         "unfinished": what_is_missing(one, tuning.planned(one.benchmark)),
     }

@@ -29,7 +29,7 @@ FEW_SEEDS = 3  # with fewer an interval over seeds is so wide that it hides 20 p
 def closing(tuning: Tuning, board: TunedBoard) -> str:
     """The closing sentences of one benchmark of a tuning, the first one being the result."""
     rows = [row for row in board.rows.to_dict("records") if not math.isnan(row["tuned"])]
-    told = [*_standing(board, rows), *_seeds(rows), *_orders(board), *_changes(board), *_costs(tuning, board)]
+    told = [*_standing(board, rows), *_seeds(rows), *_orders(board), *_changes(board), *_costs(board)]
     return " ".join([*told, _next(tuning, board, rows)])
 
 
@@ -138,14 +138,15 @@ def _other_winner(board: TunedBoard) -> str:
     return f"With default settings {by_default[0]} has the highest mean."
 
 
-def _costs(tuning: Tuning, board: TunedBoard) -> list[str]:
+def _costs(board: TunedBoard) -> list[str]:
     """What it cost."""
-    trials, searching, judging = (float(board.rows[name].sum()) for name in ("trials", "trial seconds", "judging seconds"))
+    columns = ("trials", "trial seconds", "judging seconds", "saved seconds")
+    trials, searching, judging, saved = (float(board.rows[name].sum()) for name in columns)
     if not searching and not judging:
         return []
-    saved = f"; shared beginnings saved {_seconds(tuning.saved_seconds)}" if tuning.saved_seconds else ""
+    less = f"; shared beginnings saved {_seconds(saved)} of that" if saved else ""
     return [
-        f"It cost {counted(int(trials), 'trial')} and {_seconds(searching + judging)} of runs, {_seconds(judging)} of them judging{saved}."
+        f"It cost {counted(int(trials), 'trial')} and {_seconds(searching + judging)} of runs, {_seconds(judging)} of them judging{less}."
     ]
 
 

@@ -26,6 +26,7 @@ class StoredTrial:
         state: Optuna's: COMPLETE, PRUNED, FAIL, or RUNNING for one that nobody ended.
         score: what the study's rule chooses by; None for a trial that is not complete.
         seconds: of its runs.
+        borrowed_seconds: part of them that other runs spent, from whose states they went on.
         is_random: drawn from the whole space without looking at others; points that were given are not.
         reason: why it was not learned to its end.
     """
@@ -34,6 +35,7 @@ class StoredTrial:
     state: str
     score: float | None
     seconds: float
+    borrowed_seconds: float
     is_random: bool
     reason: str | None
 
@@ -56,6 +58,7 @@ def stored_trials(config: StudyConfig, folder: Path) -> list[StoredTrial]:
                 trial.state.name,
                 trial_score(views, config.selection, config.objectives[0]) if is_complete else None,
                 sum(view.wall_seconds for view in views),
+                sum(view.borrowed_seconds for view in views),
                 is_drawn and POINT not in trial.user_attrs,
                 trial.user_attrs.get(REASON),
             )

@@ -1,4 +1,4 @@
-"""Outside packages that a sweep uses, as files that can travel with it: their own files and the entries that name them."""
+"""Outside packages that a sweep or a tuning uses, as files that can travel with it: their own files and the entries that name them."""
 
 from __future__ import annotations
 
@@ -15,26 +15,43 @@ from suite.registry import BACKBONES, BENCHMARKS, METHODS, SPACES
 from suite.runs.import_closure import PACKAGES, closure
 from suite.runs.provenance import ROOT
 from suite.tuning.study_config import StudyConfig
+from suite.tuning.tune_config import TuneConfig
 from suite.tuning.working_folder import package_files
 
+Named = tuple[Mapping[str, Entry], str | None]  # a table and a name in it
 
-def outside_entries(study: StudyConfig) -> list[Entry]:
-    """Rows of outside packages among the study's spaces, their methods, its benchmark and backbone, its text scores and objectives."""
+
+def outside_entries(asked: StudyConfig | TuneConfig) -> list[Entry]:
+    """Rows of outside packages among spaces, methods, benchmarks, backbones, text scores and objectives, each once."""
+    if isinstance(asked, TuneConfig):
+        named = [part for one in asked.entrants for part in (_of_study(one.study) if one.study else _of_run(one.run))]
+    else:
+        named = _of_study(asked)
+    found = [table[name] for table, name in named if name is not None and name in table]
+    return list(dict.fromkeys(entry for entry in found if entry.package is not None))
+
+
+def _of_study(study: StudyConfig) -> list[Named]:
     spaces = [study.space] if isinstance(study.space, str) else list(study.space)
-    benchmark = _name(study.run.get("benchmark"))
-    default = BENCHMARKS[benchmark].backbone if benchmark is not None and benchmark in BENCHMARKS else None
-    backbone = _name(study.run.get("backbone")) or _name(default)
-    used: list[tuple[Mapping[str, Entry], str | None]] = [
+    return [
         *((SPACES.entries, space) for space in spaces),
         *((METHODS.entries, SPACES[space].method) for space in spaces),
-        *((METHODS.entries, name) for fields in (study.run.get("method"), *study.methods.values()) for name in _inside(fields)),
-        (BENCHMARKS.entries, benchmark),
-        (BACKBONES.entries, backbone),
-        *((TEXT_SCORES.entries, _name(score)) for score in _scores(study.run.get("benchmark"))),
+        *((METHODS.entries, name) for fields in study.methods.values() for name in _inside(fields)),
+        *_of_run(study.run),
         *((METRICS.entries, objective) for objective in study.objectives),
     ]
-    found = [table[name] for table, name in used if name is not None and name in table]
-    return [entry for entry in found if entry.package is not None]
+
+
+def _of_run(run: Mapping[str, Any]) -> list[Named]:
+    """What the fields of a run name; the benchmark's own backbone where they name none."""
+    benchmark = _name(run.get("benchmark"))
+    default = BENCHMARKS[benchmark].backbone if benchmark is not None and benchmark in BENCHMARKS else None
+    return [
+        *((METHODS.entries, name) for name in (_name(run.get("method")), *_inside(run.get("method")))),
+        (BENCHMARKS.entries, benchmark),
+        (BACKBONES.entries, _name(run.get("backbone")) or _name(default)),
+        *((TEXT_SCORES.entries, _name(score)) for score in _scores(run.get("benchmark"))),
+    ]
 
 
 def outside_files(entries: Iterable[Entry]) -> dict[str, Path | bytes]:

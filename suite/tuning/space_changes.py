@@ -17,10 +17,14 @@ def field_of(name: str) -> str:
 
 
 def with_learning_rate(space: Space, limits: tuple[float, float]) -> Space:
-    """``space`` and, where it has none, the learning rate between two limits, uniform in its logarithm."""
-    if any(field_of(name) == LEARNING_RATE for name in space.parameters):
-        return space
-    return replace(space, parameters={**space.parameters, LEARNING_RATE: LogUniform(*limits)})
+    """``space`` with the learning rate between two limits, uniform in its logarithm, in the place of its own if it has one."""
+    others = {name: parameter for name, parameter in space.parameters.items() if field_of(name) != LEARNING_RATE}
+    return replace(space, parameters={**others, LEARNING_RATE: LogUniform(*limits)})
+
+
+def has_learning_rate(space: Space) -> bool:
+    """Whether the space searches the learning rate by itself."""
+    return any(field_of(name) == LEARNING_RATE for name in space.parameters)
 
 
 def without_fixed(space: Space, fixed: Mapping[str, Any]) -> Space:

@@ -103,7 +103,7 @@ class StudyConfig(Settings):
         space: name of a search space, or several: then the study searches over their methods too.
         methods: with several spaces, fixed fields per method.
         fixed: dotted fields that are not searched although the space has them; they keep the value that ``run`` names.
-        learning_rate: limits between which ``training.lr`` is searched where the space has none; null: it is not added.
+        learning_rate: limits between which ``training.lr`` is searched, whatever the space says of it; null: as the space has it.
         default_first: the first trial is the setting that ``run`` describes by itself; choices of the space that lack its values
             get them, and where a range does not hold them there is no such trial.
         seeds: every trial is learned with each of these, one after the other; objectives are means over them. None: the

@@ -19,7 +19,8 @@ from suite.metrics.conventions import METRICS
 from suite.parts import BenchmarkConfig, named_fields, part_class
 from suite.registry import BENCHMARKS, METHODS, SPACES
 from suite.settings import Settings
-from suite.tuning.space_changes import LEARNING_RATE
+from suite.tuning.space import Space
+from suite.tuning.space_changes import LEARNING_RATE, has_learning_rate
 from suite.tuning.stopping import StoppingConfig
 from suite.tuning.study_config import Budget, FolderName, LearningRates, Sampler, StudyConfig
 from trainables.faults import built_method
@@ -32,6 +33,7 @@ Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
 Order = str | int
 Orders = Annotated[tuple[Order, ...], Field(min_length=1)]
 Parts = Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
+RATES = (1e-5, 5e-3)  # of a method whose space has no learning rate
 NO_END = 100_000  # trials; of a study whose budget is a time
 NAMED_TASKS = ("tasks", "domains")  # fields that name the tasks themselves, in their order
 OWN_PARTS = ("benchmark", "method", "seed")  # of a run, which a tuning has in other fields
@@ -129,7 +131,8 @@ class TuneConfig(Settings):
         settings: fields of every run beside benchmark, method and seed; fixed as well, but for ``training.lr``, which is where
             the default setting begins.
         spaces: method -> name of its search space, where that is not the one with the method's name.
-        learning_rate: limits of ``training.lr`` for methods that take steps and whose space has none.
+        learning_rate: limits of ``training.lr`` for all methods that take steps; null: those of a method's space, and ``RATES`` where it
+            has none.
         budget: of every study.
         objective: metric on validation data that the studies search for.
         selection: rule that chooses a study's trial, see ``suite.leaderboard.selection``.
@@ -142,7 +145,7 @@ class TuneConfig(Settings):
     methods: Parts
     settings: dict[str, Any] = Field(default_factory=dict)
     spaces: dict[str, str] = Field(default_factory=dict)
-    learning_rate: LearningRates = (1e-5, 5e-3)
+    learning_rate: LearningRates | None = None
     budget: TuneBudget
     objective: str = "zscl.last"
     selection: Literal["two-phase", "current-task", "first-task"] = "two-phase"
@@ -263,7 +266,7 @@ class TuneConfig(Settings):
             "run": dict(run),
             "space": space,
             "fixed": [key for key in fixed if key in known] or None,
-            "learning_rate": self.learning_rate if takes_steps(config) else None,
+            "learning_rate": self._rates(SPACES[space]) if takes_steps(config) else None,
             "default_first": self.sampler != "grid",
             "seeds": self.search_seeds,
             "objectives": [self.objective],
@@ -271,6 +274,10 @@ class TuneConfig(Settings):
             **{key: getattr(self, key) for key in SHARED},
         }
         return validate(StudyConfig, fields, where="study")
+
+    def _rates(self, space: Space) -> tuple[float, float] | None:
+        """Limits of the learning rate that a study adds to ``space``, or puts in the place of its own."""
+        return self.learning_rate or (None if has_learning_rate(space) else RATES)
 
 
 SHARED = ("selection", "stopping", "sampler", "sampler_seed", "resources", "concurrency", "carrier", "storage")

@@ -1,4 +1,4 @@
-"""What travels to a cluster with a job: the packages' own files, the sweep file, the pinned environment; nothing else.
+"""What travels to a cluster with a job: the packages' own files, the file of the sweep or tuning, the pinned environment; nothing else.
 
 Ray uploads a job's working folder whole. It is therefore put together file by file in a fresh folder, so that environments,
 results, data and git history beside the packages cannot slip in.
@@ -42,20 +42,20 @@ def package_files(root: Path = ROOT, packages: Sequence[str] = PACKAGES) -> dict
 
 def build_working_folder(
     folder: Path,
-    sweep: tuple[str, Path],
+    asked: tuple[str, Path],
     outside: Mapping[str, Path | bytes] = MappingProxyType({}),
     *,
     root: Path = ROOT,
     most_bytes: int = MOST_BYTES,
 ) -> int:
-    """Copy what a job needs, the sweep file under its new name and files of ``outside`` packages, into the empty ``folder``.
+    """Copy what a job needs, the file of the sweep or tuning under its new name and files of ``outside`` packages, into the empty ``folder``.
 
     Returns the number of bytes.
 
     Raises:
         ConfigError: it would be larger than ``most_bytes``; the largest files are named, nothing is copied.
     """
-    files: dict[str, Path | bytes] = {**outside, **package_files(root), sweep[0]: sweep[1]}
+    files: dict[str, Path | bytes] = {**outside, **package_files(root), asked[0]: asked[1]}
     sizes = {name: len(file) if isinstance(file, bytes) else file.stat().st_size for name, file in files.items()}
     total = sum(sizes.values())
     if total > most_bytes:

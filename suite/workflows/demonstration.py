@@ -1,24 +1,42 @@
-"""The parts of ``demo``: a comparison, a study and one picture, small enough for a laptop without data."""
+"""What ``demo`` does: a comparison, a study, a tuning and the table of them all, small enough for a laptop without data."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from suite.counting import counted
+from suite.errors import ConfigError
 from suite.leaderboard.figure_style import save_figure
 from suite.leaderboard.figures import accuracy_matrix_figure
-from suite.runs.store import RunStore
+from suite.leaderboard.tuned import Tuning
+from suite.tuning.cluster import ray_session
 from suite.tuning.run_settings import RunSettings
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.study_result import Study
+from suite.tuning.tune_config import TuneConfig
+from suite.tuning.tuning_folder import TuningFolder
 from suite.workflows.comparing import Comparison, carry_runs
 from suite.workflows.configs import run_config
 from suite.workflows.places import DATA
 from suite.workflows.progress import Watcher
-from suite.workflows.sweeping import FILE, read_sweep, run_study
+from suite.workflows.sweeping import FILE, changed_fields, of_today, read_sweep, run_study
+from suite.workflows.tables import leaderboard
+from suite.workflows.tune_files import outline, tune_config
+from suite.workflows.tuning import run_tuning
+from trainables.resources import Resources
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from suite.config import RunConfig
 
 METHODS = ("zero-shot", "lora", "codyra", "olora", "replay")
-BENCHMARKS = ("mini-mtil", "mini-xtail", "mini-trace")
+COMPARED = ("mini-mtil", "mini-trace")  # at one setting per method; mini-xtail is what the tuning is on
 STEPS = 60
 # 50 levels need more steps than the demo takes; this kappa_max leaves the share of gates without signal that the release does.
 FITTED = {"codyra": ["method.kappa_levels=20", "method.kappa_max=0.031"]}
@@ -27,14 +45,61 @@ IMAGE_RATES = {"olora": 1e-3, "replay": 1e-3, "codyra": 2e-3}
 TEXT_RATES = {"lora": 1e-3}
 
 
-def compare_methods(out: Path, tracking: str | None, watcher: Watcher) -> Comparison:
-    """Every method of the demo on every embedded benchmark."""
-    configs = [
+@dataclass(frozen=True)
+class Demonstration:
+    """What the demo came to.
+
+    Attributes:
+        compared: every method on the benchmarks in ``COMPARED``.
+        study: of CoDyRA.
+        tuning: of four methods on the first tasks of mini-xtail.
+        board: the leaderboard of all of these runs.
+        picture: accuracy matrix of CoDyRA on mini-xtail with its tuned setting, or its default one where none was chosen; a PNG file.
+    """
+
+    compared: Comparison
+    study: Study
+    tuning: Tuning
+    board: pd.DataFrame
+    picture: Path
+
+    @property
+    def failures(self) -> list[str]:
+        """One sentence for each run or method that failed."""
+        return [
+            *self.compared.failures,
+            *(f"{one.benchmark} {one.method}: {one.problem}" for one in self.tuning.methods if one.problem),
+        ]
+
+
+def demonstrate(out: Path, tracking: str | None, watcher: Watcher) -> Demonstration:
+    """Carry the demo out, or go on with it; what is finished is reused.
+
+    Raises:
+        SuiteError: ``out`` holds the tuning of another version's demo; no Ray; a full disk.
+        SweepInterrupted, TuningInterrupted, KeyboardInterrupt: Ctrl-C came; what was finished is kept.
+    """
+    study, (tuning, goes_on) = _demo_study(), _demo_tuning(out)
+    run_settings = RunSettings(out, DATA, "cpu")
+    with ray_session(None, Resources()):
+        watcher.say(f"1/4  {counted(len(METHODS), 'method')} on {' and '.join(COMPARED)}, {STEPS} steps per task")
+        compared = carry_runs(_compared_runs(), run_settings, tracking, title="methods", watcher=watcher)
+        watcher.say(f"2/4  study of CoDyRA: {study.budget.trials} trials over sparsity strength and placement")
+        has_begun = (out / "studies" / study.name / FILE).is_file()
+        searched = run_study(study, run_settings, tracking, resume=has_begun, accept_changes=True, watcher=watcher)
+        watcher.say(f"3/4  {outline(tuning)}")
+        tuned = run_tuning(tuning, run_settings, tracking, resume=goes_on, watcher=watcher)
+    watcher.say("4/4  leaderboard")
+    board = leaderboard(out=out, tracking=tracking, watcher=watcher)
+    return Demonstration(compared, searched, tuned, board, _draw(tuned, out))
+
+
+def _compared_runs() -> list[RunConfig]:
+    return [
         run_config(benchmark, method=method, seed=0, settings=fitted(benchmark, method))
-        for benchmark in BENCHMARKS
+        for benchmark in COMPARED
         for method in METHODS
     ]
-    return carry_runs(configs, _carriage(out), tracking, title="methods", watcher=watcher)
 
 
 def fitted(benchmark: str, method: str) -> list[str]:
@@ -44,25 +109,31 @@ def fitted(benchmark: str, method: str) -> list[str]:
     return [f"training.steps={STEPS}", *rate, *FITTED.get(method, [])]
 
 
-def demo_study() -> StudyConfig:
-    """The demo's study of CoDyRA."""
-    with as_file(files("suite.workflows") / "examples" / "demo_sweep.yaml") as path:
+def _demo_study() -> StudyConfig:
+    with _example("demo_sweep.yaml") as path:
         return read_sweep(path)
 
 
-def search(out: Path, tracking: str | None, watcher: Watcher) -> Study:
-    """Carry the demo's study out, or go on with it."""
-    config = demo_study()
-    has_begun = (out / "studies" / config.name / FILE).is_file()
-    return run_study(config, _carriage(out), tracking, resume=has_begun, accept_changes=True, watcher=watcher)
+def _demo_tuning(out: Path) -> tuple[TuneConfig, bool]:
+    """The demo's tuning, and whether it has begun below ``out``.
+
+    Raises:
+        ConfigError: another version of the suite has begun it, with other settings.
+    """
+    with _example("demo_tune.yaml") as path:
+        config = tune_config(path)
+    folder = TuningFolder(out.resolve(), config.name)
+    if folder.exists and changed_fields(of_today(TuneConfig, folder.fields()), config.model_dump(mode="json")):
+        raise ConfigError(f"demo: {folder.place} is the tuning of another version's demo; name another folder: --out FOLDER.")
+    return config, folder.exists
 
 
-def _carriage(out: Path) -> RunSettings:
-    return RunSettings(out, DATA, "cpu")
+@contextmanager
+def _example(name: str) -> Iterator[Path]:
+    with as_file(files("suite.workflows") / "examples" / name) as path:
+        yield path
 
 
-def draw(out: Path) -> Path:
-    """Accuracy matrix of CoDyRA on mini-xtail."""
-    records = (run.record for run in RunStore(out).all().runs)
-    chosen = next(r for r in records if r.benchmark == "mini-xtail" and r.method == "codyra")
-    return save_figure(accuracy_matrix_figure(chosen), out / "figures" / "accuracy_matrix")[1]
+def _draw(tuning: Tuning, out: Path) -> Path:
+    codyra = next(one for one in tuning.methods if one.method == "codyra")
+    return save_figure(accuracy_matrix_figure(codyra.records[-1]), out / "figures" / "accuracy_matrix")[1]

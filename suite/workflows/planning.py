@@ -25,8 +25,7 @@ from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.probe import Probe, probe
 from suite.workflows.progress import QUIET, Watcher
 from suite.workflows.sweeping import sweep_config
-from suite.workflows.tune_files import tune_config
-from suite.yaml_files import load_yaml
+from suite.workflows.tune_files import is_tuning, tune_config
 from trainables.resources import Resources
 
 
@@ -96,11 +95,6 @@ def plan(
     config = sweep_config(file, limit)
     machine = _machine(address, folder_named(out), config.resources)
     return Plan(config, _forecast(config, machine, folder_named(data_root), device, watcher))
-
-
-def is_tuning(file: Path | str | Mapping[str, Any]) -> bool:
-    """Whether these are the fields of a tuning and not of a sweep."""
-    return "benchmarks" in (file if isinstance(file, Mapping) else load_yaml(Path(file)))
 
 
 def _forecast(config: StudyConfig, machine: Machine, data_root: Path, device: str, watcher: Watcher) -> Forecast:

@@ -1,4 +1,4 @@
-"""Hand a sweep to a Ray cluster elsewhere, as a job."""
+"""Hand a sweep or a tuning to a Ray cluster elsewhere, as a job."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from suite.tracking.trackers import tracker_entry, tracker_for
 from suite.tuning import submission
 from suite.tuning.outside_packages import outside_entries, outside_files
 from suite.tuning.study_config import StudyConfig
+from suite.tuning.tune_config import TuneConfig
 from suite.tuning.working_folder import build_working_folder, runtime_environment
 from suite.workflows.places import folder_named
 from suite.workflows.progress import QUIET, Watcher
 from suite.workflows.sweeping import read_sweep
+from suite.workflows.tune_files import is_tuning, tune_config
 
 # All that reaches a job without being asked for; nothing is taken over from the environment here.
 VARIABLES = {"COLUMNS": "140", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -39,12 +41,12 @@ def submit(
     follow: bool = True,
     watcher: Watcher = QUIET,
 ) -> int:
-    """Submit a sweep file with the code of this installation, follow the job's log, and return the job's exit code.
+    """Submit the file of a sweep or of a tuning with the code of this installation, follow the job's log, and return the job's exit code.
 
     Args:
-        file: the sweep file.
+        file: of the sweep or the tuning.
         address: the cluster's dashboard, ``http://HEAD:8265``.
-        resume, accept_changes: as in ``suite.workflows.sweeping.sweep``.
+        resume, accept_changes: as in ``suite.workflows.sweeping.sweep``; the file of a tuning may not change.
         out, data_root, tracking: as the job's nodes see them; None = the defaults there.
         variables: ``NAME=VALUE`` for the job's processes; everybody who sees the dashboard sees them.
         python: the cluster's Python that has the suite's libraries.
@@ -58,10 +60,12 @@ def submit(
     for place in (out, data_root):
         if place is not None:
             folder_named(place)
-    study = read_sweep(file)
-    _check_places(study, file, tracking)
+    asked = tune_config(file) if is_tuning(file) else read_sweep(file)
+    if accept_changes and isinstance(asked, TuneConfig):
+        raise ConfigError(f"--accept-changes: '{file}' is a tuning, whose file may not change once it has begun; leave it out.")
+    _check_places(asked, file, tracking)
     environment = {**VARIABLES, **_read_variables(variables)}
-    named = f"{study.name}.yaml"  # a file that names no study is one by its own name, on the cluster too
+    named = f"{asked.name}.yaml"  # without a field ``name`` it is the file's name, on the cluster too
     given = {"--out": out, "--data-root": data_root, "--tracking": tracking}
     flags = {"--resume": resume, "--accept-changes": accept_changes}
     entry = [python, "-m", "suite.cli.entry", named, *(f"{key}={value}" for key, value in given.items() if value)]
@@ -70,10 +74,10 @@ def submit(
         working, runtime = Path(scratch) / "job", Path(scratch) / "runtime_env.yaml"
         working.mkdir()
         tracker = tracker_entry(tracking) if tracking else None
-        outside = [*outside_entries(study), *([tracker] if tracker is not None and tracker.package else [])]
+        outside = [*outside_entries(asked), *([tracker] if tracker is not None and tracker.package else [])]
         size = build_working_folder(working, (named, file), outside_files(outside))
         runtime_environment(runtime, environment, pinned=not own_environment)
-        job = submission.Job(submission.check_address(address), f"codyra-{study.name}-{secrets.token_hex(4)}")
+        job = submission.Job(submission.check_address(address), f"codyra-{asked.name}-{secrets.token_hex(4)}")
         command = job.submit_command(working, runtime, entry, wait=follow)
         source = "of the cluster" if own_environment else "from requirements.lock"
         for owner in sorted({entry.owner for entry in outside}):
@@ -85,12 +89,11 @@ def submit(
             return CTRL_C_CODE
 
 
-def _check_places(study: StudyConfig, file: Path, tracking: str | None) -> None:
+def _check_places(asked: StudyConfig | TuneConfig, file: Path, tracking: str | None) -> None:
     """Refuse places that mean something else on the cluster, or vanish there with the job's working folder."""
-    if study.warm_start is not None and not study.warm_start.study.is_absolute():
-        raise ConfigError(
-            f"{file}: warm_start.study: '{study.warm_start.study}' is relative; give the folder's full path on the cluster."
-        )
+    start = asked.warm_start if isinstance(asked, StudyConfig) else None
+    if start is not None and not start.study.is_absolute():
+        raise ConfigError(f"{file}: warm_start.study: '{start.study}' is relative; give the folder's full path on the cluster.")
     place = None if tracking is None else tracker_for(tracking, Path()).local_place(tracking)
     if tracking and place is not None and not place.is_absolute():
         raise ConfigError(

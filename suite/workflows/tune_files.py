@@ -20,7 +20,8 @@ def tune_config(file: Path | str | Mapping[str, Any], limit: int | None = None) 
     """The tuning that a file or its fields describe, and each of whose studies can make a trial.
 
     Args:
-        limit: of every benchmark, in the place of the file's own; None = as the file has it.
+        limit: of every benchmark, in the place of the file's own; the tuning is then another one, ``<name>-limit-<limit>``. None = as
+            the file has it.
 
     Raises:
         ConfigError: all problems of the file in one message.
@@ -29,11 +30,8 @@ def tune_config(file: Path | str | Mapping[str, Any], limit: int | None = None) 
         fields, where = dict(file), "tune"
     else:
         fields, where = {"name": Path(file).stem, **load_yaml(Path(file))}, str(file)
-    benchmarks = fields.get("benchmarks")
-    if limit is not None and isinstance(benchmarks, list):
-        fields["benchmarks"] = [{**named_fields(one, "benchmarks"), "limit": limit} for one in benchmarks]
     try:
-        config = validate(TuneConfig, fields, where=where)
+        config = validate(TuneConfig, _with_limit(fields, limit), where=where)
         for entrant in config.entrants:
             if entrant.study is not None:
                 point_config(entrant.study, some_point(entrant.study))
@@ -42,6 +40,24 @@ def tune_config(file: Path | str | Mapping[str, Any], limit: int | None = None) 
         named = str(error).startswith(f"{where}: ")
         raise error if named else ConfigError(f"{where}: {error}") from None
     return config
+
+
+def is_tuning(file: Path | str | Mapping[str, Any]) -> bool:
+    """Whether these are the fields of a tuning and not of a sweep.
+
+    Raises:
+        ConfigError: there is no such file, or it holds no fields.
+    """
+    return "benchmarks" in (file if isinstance(file, Mapping) else load_yaml(Path(file)))
+
+
+def _with_limit(fields: Mapping[str, Any], limit: int | None) -> dict[str, Any]:
+    """The fields of a tuning with fewer rows; what is no tuning's stays as it is and is refused with its other faults."""
+    benchmarks, name = fields.get("benchmarks"), fields.get("name")
+    if limit is None or not isinstance(benchmarks, list | tuple) or not isinstance(name, str):
+        return dict(fields)
+    limited = [{**named_fields(one, "benchmarks"), "limit": limit} for one in benchmarks]
+    return {**fields, "name": f"{name}-limit-{limit}", "benchmarks": limited}
 
 
 def outline(config: TuneConfig) -> str:

@@ -26,7 +26,7 @@ from suite.tuning.study_result import study_of
 from suite.tuning.trials import has_trials
 from suite.tuning.tune_config import Entrant, TuneConfig
 from suite.tuning.tuning_folder import TuningFolder
-from suite.workflows.arguments import PathGiven, SweepGiven, TrackingGiven, WatcherGiven, checked
+from suite.workflows.arguments import Count, PathGiven, SweepGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.pictures import attach_run_pictures, attach_study
 from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.progress import QUIET, Watcher, opened
@@ -53,6 +53,7 @@ def tune(
     file: SweepGiven,
     *,
     resume: bool = False,
+    limit: Count | None = None,
     address: str | None = None,
     out: PathGiven = OUT,
     data_root: PathGiven = DATA,
@@ -66,6 +67,7 @@ def tune(
     Args:
         file: the path of a tuning's file, or its fields, among them ``name``.
         resume: go on with a tuning that was interrupted; one that is finished is shown.
+        limit: rows per split and task at most: data and weights are tried in a tuning of its own, ``<name>-limit-<limit>``.
         address: of a Ray cluster; None = RAY_ADDRESS, else a local Ray.
         out, data_root, device, tracking: as in ``run``.
 
@@ -74,7 +76,7 @@ def tune(
             is trained; no Ray; a full disk.
         TuningInterrupted: Ctrl-C came; what was finished is kept.
     """
-    config = tune_config(file)
+    config = tune_config(file, limit)
     run_settings = RunSettings(
         folder_named(out),
         folder_named(data_root),

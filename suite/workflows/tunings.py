@@ -97,7 +97,7 @@ def _method(entrant: Entrant, config: TuneConfig, folder: TuningFolder, store: R
 
 def _trial(trial: StoredTrial) -> TunedTrial:
     state: TrialState = trial.state  # type: ignore[assignment]  # those of Optuna but WAITING
-    return TunedTrial(trial.number, state, trial.score, trial.seconds, is_random=trial.is_random)
+    return TunedTrial(trial.number, state, trial.score, trial.seconds, trial.is_random, trial.borrowed_seconds)
 
 
 def _spent(trials: Sequence[StoredTrial], config: TuneConfig) -> float:

@@ -22,7 +22,7 @@ import typer
 import yaml
 
 from suite import __version__
-from suite.cli.entry import sweep_arguments
+from suite.cli.entry import command_arguments
 from suite.cli.main import app
 from suite.runs.record import read_record
 from suite.tuning.working_folder import package_files
@@ -333,7 +333,7 @@ def test_the_rayjobs_entrypoint_is_a_sweep_into_the_shared_volume(tmp_path: Path
     places = [mount["mountPath"] for mount in pods()[0]["containers"][0]["volumeMounts"]]
     assert rest[0].startswith(f"{places[1]}/")
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(SWEEP))
-    arguments = sweep_arguments([str(tmp_path / "sweep.yaml"), *rest[1:]], tmp_path)
+    arguments = command_arguments([str(tmp_path / "sweep.yaml"), *rest[1:]], tmp_path)
     assert all(arguments[arguments.index(option) + 1].startswith(f"{places[0]}/") for option in ("--out", "--data-root"))
     command = typer.main.get_command(app)
     context = command.make_context("codyra-suite", list(arguments))

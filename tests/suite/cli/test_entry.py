@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from suite.cli.entry import sweep_arguments
+from suite.cli.entry import command_arguments
+from suite.tuning.tuning_folder import TuningFolder
 
 HOME = Path("/home/someone")
 
@@ -18,7 +19,7 @@ def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def options(*given: str) -> dict[str, str]:
-    arguments = sweep_arguments(given, HOME)
+    arguments = command_arguments(given, HOME)
     assert arguments[:2] == ["sweep", "night.yaml"]
     return {key: arguments[arguments.index(key) + 1] for key in ("--out", "--data-root", "--tracking")}
 
@@ -42,23 +43,35 @@ def test_full_paths_and_variables_are_kept(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_clusters_ray_is_used_and_the_rest_goes_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = sweep_arguments(["--", "night.yaml", "--resume", "--device", "cuda"], HOME)
+    arguments = command_arguments(["--", "night.yaml", "--resume", "--device", "cuda"], HOME)
     assert arguments[-5:] == ["--address", "auto", "--resume", "--device", "cuda"]
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    assert "--address" not in sweep_arguments(["night.yaml"], HOME)
+    assert "--address" not in command_arguments(["night.yaml"], HOME)
 
 
 def test_a_wrong_file_is_left_to_the_command(tmp_path: Path) -> None:
     """It says what is wrong in one sentence; here it would be a traceback in a job's log."""
     (tmp_path / "night.yaml").write_text("space: lora\n")
-    assert "--resume" not in sweep_arguments([str(tmp_path / "night.yaml"), "--go-on"], tmp_path)
+    assert "--resume" not in command_arguments([str(tmp_path / "night.yaml"), "--go-on"], tmp_path)
+
+
+def test_the_file_of_a_tuning_is_tuned_and_gone_on_with(tmp_path: Path) -> None:
+    file = tmp_path / "fair.yaml"
+    file.write_text("benchmarks: [mini-mtil]\nmethods: [zero-shot, lora]\nbudget: {trials: 1}\n")
+    given = [str(file), "--go-on", "--out=runs"]
+    first = command_arguments(given, tmp_path)
+    assert first[:2] == ["tune", str(file)] and "--resume" not in first
+    TuningFolder(tmp_path / "runs", "fair").begin({})
+    assert "--resume" in command_arguments(given, tmp_path)
+    file.write_text("benchmarks: [mini-mtil]\n")
+    assert command_arguments(given, tmp_path)[0] == "tune"  # which says what is wrong
 
 
 def test_go_on_resumes_a_study_that_has_begun(tmp_path: Path) -> None:
     file = tmp_path / "night.yaml"
     file.write_text("run: {benchmark: mini-mtil, method: lora}\nspace: lora\n")
     given = [str(file), "--go-on", "--out=runs"]
-    assert "--resume" not in sweep_arguments(given, tmp_path)
+    assert "--resume" not in command_arguments(given, tmp_path)
     (tmp_path / "runs" / "studies" / "night").mkdir(parents=True)
     (tmp_path / "runs" / "studies" / "night" / "sweep.yaml").write_text("")
-    assert "--resume" in sweep_arguments(given, tmp_path)
+    assert "--resume" in command_arguments(given, tmp_path)

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from suite.cli.main import app
 from suite.errors import ConfigError
 from suite.runs.record import read_record
+from suite.workflows.tunings import read_tuning
 
 TOKEN = "0123456789abcdef" * 4
 BIN = Path(sys.executable).parent
@@ -36,6 +37,14 @@ SWEEP: dict[str, Any] = {
     "sampler": "random",
     "budget": {"trials": 2},
     "concurrency": 1,
+}
+
+TUNE: dict[str, Any] = {
+    "benchmarks": [{"name": "mini-mtil", "domains": ["shapes", "digits"], "shots": 4}],
+    "methods": ["zero-shot", "lora"],
+    "settings": {"training": {"steps": 2, "batch_size": 8}},
+    "budget": {"trials": 1},
+    "judge": {"seeds": [1]},
 }
 
 
@@ -232,6 +241,38 @@ def test_mistakes_are_said_before_anybody_is_asked(
     done = CliRunner().invoke(app, ["submit", str(sweep_file(tmp_path, "far", **fields)), *options])
     assert isinstance(done.exception, ConfigError)
     assert message in str(done.exception) and "\n" not in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "message"),
+    [
+        ({"judge": {"seeds": [0]}}, [], "judge.seeds: 0 is in search_seeds"),
+        ({}, ["--accept-changes"], "fair.yaml' is a tuning, whose file may not change once it has begun; leave it out."),
+        ({}, ["--tracking", "sqlite:///mlflow.db"], "is a relative place, lost with the job"),
+    ],
+)
+def test_mistakes_in_a_tuning_are_said_too(fields: dict[str, Any], options: list[str], message: str, tmp_path: Path) -> None:
+    file = tmp_path / "fair.yaml"
+    file.write_text(yaml.safe_dump({**TUNE, **fields}))
+    done = CliRunner().invoke(app, ["submit", str(file), "--address", "http://127.0.0.1:9", *options])
+    assert isinstance(done.exception, ConfigError)
+    assert message in str(done.exception) and "\n" not in str(done.exception)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_tuning_runs_as_a_job(dashboard: str, tmp_path: Path) -> None:
+    file, out = tmp_path / "fair.yaml", tmp_path / "out"
+    file.write_text(yaml.safe_dump(TUNE))
+    code, output = submit(file, "--address", dashboard, "--no-env", "--out", out, folder=tmp_path)
+    assert code == 0, output
+    assert "Next: judge with at least 3 seeds" in output
+    tuning = read_tuning("fair", out)
+    assert [
+        setting.finished for one in tuning.methods for setting in (one.default, one.tuned) if setting and not setting.finished
+    ] == []
+    code, output = submit(file, "--address", dashboard, "--no-env", "--out", out, "--resume", folder=tmp_path)
+    assert code == 0 and "Next: judge with at least 3 seeds" in output
 
 
 def test_an_address_that_nobody_answers_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:

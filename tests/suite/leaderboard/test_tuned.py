@@ -45,7 +45,11 @@ def test_optimism_and_gain_by_hand(make_record: Callable[..., Record]) -> None:
 
     before = JudgedSetting({"training.lr": 1e-3}, [run(7, 50.0, 40.0), run(8, 50.0, 42.0)])
     after = JudgedSetting({"training.lr": 3e-4}, [run(7, 60.0, 44.0), run(8, 66.0, 48.0)])
-    trials = [TunedTrial(0, "COMPLETE", 50.0, 2.0), TunedTrial(1, "COMPLETE", 70.0, 3.5), TunedTrial(2, "PRUNED", None, 1.0)]
+    trials = [
+        TunedTrial(0, "COMPLETE", 50.0, 2.0),
+        TunedTrial(1, "COMPLETE", 70.0, 3.5, borrowed_seconds=1.5),
+        TunedTrial(2, "PRUNED", None, 1.0, borrowed_seconds=0.5),
+    ]
     one = TunedMethod("b", "lora", before, after, True, trials, chosen=1, budget=3, spent=3)
 
     def outcomes(record: Record) -> dict[tuple[str, int, int], np.ndarray]:
@@ -57,6 +61,7 @@ def test_optimism_and_gain_by_hand(make_record: Callable[..., Record]) -> None:
     assert (row["default"], row["tuned"], row["gain"]) == pytest.approx((41.0, 46.0, 5.0))
     assert (row["trials"], row["finished trials"], row["trial seconds"]) == (3, 2, 6.5)
     assert row["judging seconds"] == pytest.approx(4 * 4 * 2.0)  # four runs of four rows of two seconds
+    assert row["saved seconds"] == 2.0
     assert row["gain low"] < 5.0 < row["gain high"]
 
 

@@ -9,8 +9,9 @@ import pytest
 from suite.config import validate
 from suite.errors import ConfigError
 from suite.registry import METHODS, SPACES
+from suite.tuning.space import LogUniform
 from suite.tuning.space_changes import LEARNING_RATE
-from suite.tuning.tune_config import TuneConfig
+from suite.tuning.tune_config import RATES, TuneConfig
 from suite.workflows.tune_files import tune_config
 
 TUNE: dict[str, Any] = {
@@ -69,6 +70,30 @@ def test_a_mistake_is_one_sentence(fields: dict[str, Any], message: str) -> None
     with pytest.raises(ConfigError, match=message) as told:
         tune_config({**TUNE, **fields})
     assert "\n" not in str(told.value) and str(told.value).startswith("tune: ")
+
+
+def test_with_fewer_rows_it_is_another_tuning() -> None:
+    config = tune_config({**TUNE, "benchmarks": ["mini-xtail", {"name": "mini-mtil", "limit": 99}]}, limit=8)
+    assert config.name == "fair-limit-8"
+    assert {one.judged(one.run, [1])[0].benchmark.limit for one in config.entrants} == {8}
+    for fields, limit, message in (
+        ({}, 0, "benchmark.limit: input should be greater than or equal to 1"),
+        ({"benchmarks": [7]}, 8, "7 is neither a name nor a mapping"),
+        ({"benchmarks": "mini-xtail"}, 8, "benchmarks: takes a list"),
+    ):
+        with pytest.raises(ConfigError, match=message) as told:
+            tune_config({**TUNE, **fields}, limit)
+        assert "\n" not in str(told.value) and str(told.value).startswith("tune: ")
+
+
+def test_limits_of_the_learning_rate_hold_for_every_method() -> None:
+    own = {one.method: one.study for one in tune_config(TUNE).entrants}
+    given = {one.method: one.study for one in tune_config({**TUNE, "learning_rate": [2e-4, 3e-3]}).entrants}
+    for method in ("lora", "replay + codyra"):
+        before, after = own[method], given[method]
+        assert before is not None and after is not None
+        assert before.search_space().parameters[LEARNING_RATE] == LogUniform(*RATES)
+        assert after.search_space().parameters == {**before.search_space().parameters, LEARNING_RATE: LogUniform(2e-4, 3e-3)}
 
 
 def test_what_every_method_searches_and_is_judged_on() -> None:

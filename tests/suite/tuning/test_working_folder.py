@@ -17,6 +17,7 @@ from suite.runs.provenance import commit_and_dirty
 from suite.tracking.trackers import tracker_entry
 from suite.tuning.outside_packages import outside_entries, outside_files
 from suite.tuning.study_config import StudyConfig
+from suite.tuning.tune_config import TuneConfig
 from suite.tuning.working_folder import LOCK, PACKAGES, build_working_folder, package_files, runtime_environment
 
 BIG = b"x" * 2**20
@@ -114,6 +115,8 @@ def test_outside_packages_of_a_sweep_travel_and_are_found_there(
     assert done.stdout.split("\n")[0] == "damped_lora.method package 'damped-lora 1.0'"
     plain = StudyConfig.model_validate({"name": "s", "run": {"benchmark": "mini-mtil"}, "space": "lora"})
     assert outside_entries(plain) == []
+    fields = {"name": "t", "benchmarks": ["bars-and-corners"], "methods": ["lora", "damped-lora"], "budget": {"trials": 1}}
+    assert set(outside_entries(TuneConfig.model_validate(fields))) == set(outside_entries(study))
 
 
 def test_outside_objectives_text_scores_and_trackers_travel_too(installed: Callable[[dict[str, str]], Path]) -> None:

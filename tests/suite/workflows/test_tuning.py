@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import shutil
 import signal
@@ -14,11 +15,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from suite.cli.main import app
 from suite.errors import ConfigError, DamagedRun
+from suite.leaderboard.runs import stored_runs
 from suite.leaderboard.tuned import Tuning
+from suite.leaderboard.tuned_table import tuned_boards
+from suite.leaderboard.tuned_words import closing
+from suite.runs.costs import run_costs
 from suite.runs.record import read_record
 from suite.runs.store import RunStore
 from suite.runs.validation_view import validation_view
@@ -26,16 +34,23 @@ from suite.tuning.run_queue import RunQueue, Suggestion
 from suite.tuning.run_settings import RunSettings
 from suite.tuning.sole_driver import sole_driver
 from suite.workflows.planning import TuningPlan, plan
+from suite.workflows.progress import Quiet
+from suite.workflows.reporting import report
 from suite.workflows.tuning import tune
-from suite.workflows.tunings import read_tuning
+from suite.workflows.tunings import read_tuning, shown_tunings
 from trainables.run import Report, RunContext, execute
 
 FAIR: dict[str, Any] = {
     "name": "fair",
     "benchmarks": [{"name": "mini-mtil", "domains": ["shapes", "digits"], "shots": 4}],
-    "methods": ["zero-shot", "lora", {"name": "codyra", "kappa_levels": 2}],
+    # All of LoRA but the learning rate is fixed, and that of the first task too: its runs share what they learn there.
+    "methods": [
+        "zero-shot",
+        {"name": "lora", "rank": 4, "alpha": 4, "dropout": 0.0, "placement": "qkvo", "between": "merge"},
+        {"name": "codyra", "kappa_levels": 2},
+    ],
     "spaces": {"codyra": "codyra-quick"},
-    "settings": {"training": {"steps": 4, "batch_size": 8}},
+    "settings": {"training": {"steps": 4, "batch_size": 8, "per_task": {"shapes": {"lr": 1e-3}}}},
     "budget": {"trials": 2},
     "judge": {"seeds": [1]},
 }
@@ -72,6 +87,16 @@ def fair(without_ray: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     """Carried without a Ray, which the slow tests have."""
     out = tmp_path_factory.mktemp("fair")
     return out, tune(FAIR, out=out, tracking="none")
+
+
+class Told(Quiet):
+    """A watcher that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        self.said.append(sentence)
 
 
 def stamps(out: Path) -> dict[Path, int]:
@@ -146,6 +171,50 @@ def test_a_changed_choice_is_named(fair: tuple[Path, Tuning], tmp_path: Path) ->
     choice.write_text(choice.read_text().replace('"trial": ', '"trial": 1'))
     with pytest.raises(DamagedRun, match=r"fair.mini-mtil.lora.json: has changed since it was written"):
         read_tuning("fair", tmp_path / "copy")
+
+
+def test_what_shared_beginnings_saved_is_counted_and_said(fair: tuple[Path, Tuning]) -> None:
+    """Both trials of LoRA, and default and chosen setting on the judging seed, learn the first task alike."""
+    out, tuning = fair
+    (board,) = tuned_boards(tuning)
+    saved = dict(zip(board.rows["method"], board.rows["saved seconds"], strict=True))
+    borrowed = [run_costs(read_record(path).results).borrowed_seconds for path in out.glob("runs/*/record.json")]
+    assert sum(seconds > 0 for seconds in borrowed) == 1 + (tuning.methods[1].chosen == 1)
+    assert saved["lora"] == pytest.approx(sum(borrowed)) and saved["codyra"] == saved["zero-shot"] == 0
+    assert f"of them judging; shared beginnings saved {saved['lora']:.0f} s of that." in closing(tuning, board)
+
+
+def test_a_finished_one_is_shown_again_and_written_in_three_forms(fair: tuple[Path, Tuning], tmp_path: Path) -> None:
+    out, tuning = fair
+    (tmp_path / "fair.yaml").write_text(yaml.safe_dump(FAIR))
+    forms = [f"--{form}={tmp_path / 'table'}.{form}" for form in ("csv", "markdown", "latex")]
+    words = ["tune", str(tmp_path / "fair.yaml"), "--resume", "--out", str(out), "--tracking", "none", *forms]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    (board,) = tuned_boards(tuning)
+    assert done.stdout.endswith(f"{closing(tuning, board)}\n")
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert table["method"].tolist() == board.rows["method"].tolist()
+    assert table["tuned"].tolist() == pytest.approx(board.rows["tuned"].tolist())
+    for form in ("markdown", "latex"):
+        text = (tmp_path / f"table.{form}").read_text()
+        assert all(method in text for method in board.rows["method"])
+
+
+def test_the_page_shows_the_tunings_whose_runs_are_on_it(fair: tuple[Path, Tuning], tmp_path: Path) -> None:
+    out, tuning = fair
+    shutil.copytree(out / "tunings" / "fair", tmp_path / "out" / "tunings" / "broken")
+    for folder in ("runs", "studies", "tunings"):
+        shutil.copytree(out / folder, tmp_path / "out" / folder, dirs_exist_ok=True)
+    (tmp_path / "out" / "tunings" / "broken" / "tune.yaml").write_text("name: broken\nmethods: 3\n")
+    told = Told()
+    found = shown_tunings(stored_runs({}, tmp_path / "out"), tmp_path / "out", told)
+    assert [one.name for one in found] == ["fair"]
+    assert [sentence.startswith(f"left out: {tmp_path / 'out' / 'tunings' / 'broken'}: ") for sentence in told.said] == [True]
+    assert shown_tunings(stored_runs({"study": "fair.mini-mtil.lora"}, out), out, told) == []  # what a study ran judges nothing
+    page = report(tmp_path / "page.html", method="zero-shot", out=out, tracking="none").html
+    (board,) = tuned_boards(tuning)
+    assert closing(tuning, board) in html.unescape(page)
 
 
 @pytest.mark.parametrize(
