@@ -39,7 +39,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PIP) --quiet install --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup ## Five methods on two streams, a 12-trial study, the leaderboard: at most 5 minutes, no download.
+demo: setup ## Five methods on two streams, a study, four methods tuned alike on a third, the tables: at most 5 minutes, no download.
 	@$(BIN)/codyra-suite demo
 
 test: setup ## The tests: at most 10 minutes on 2 cores.

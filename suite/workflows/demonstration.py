@@ -79,7 +79,7 @@ def demonstrate(out: Path, tracking: str | None, watcher: Watcher) -> Demonstrat
         SuiteError: ``out`` holds the tuning of another version's demo; no Ray; a full disk.
         SweepInterrupted, TuningInterrupted, KeyboardInterrupt: Ctrl-C came; what was finished is kept.
     """
-    study, (tuning, goes_on) = _demo_study(), _demo_tuning(out)
+    study, (tuning, goes_on) = _demo_study(), demo_tuning(out)
     run_settings = RunSettings(out, DATA, "cpu")
     with ray_session(None, Resources()):
         watcher.say(f"1/4  {counted(len(METHODS), 'method')} on {' and '.join(COMPARED)}, {STEPS} steps per task")
@@ -114,7 +114,7 @@ def _demo_study() -> StudyConfig:
         return read_sweep(path)
 
 
-def _demo_tuning(out: Path) -> tuple[TuneConfig, bool]:
+def demo_tuning(out: Path) -> tuple[TuneConfig, bool]:
     """The demo's tuning, and whether it has begun below ``out``.
 
     Raises:

@@ -111,8 +111,12 @@ def test_comparisons_and_studies_run_to_their_tables(width: int, tmp_path: Path,
 def test_the_demo_ends_with_its_tables(tmp_path: Path, terminal: ModuleType) -> None:
     shown = terminal.run_in_terminal(terminal.suite("demo"), tmp_path, seconds=880)
     shown.require_whole()
-    for benchmark in ("mini-mtil", "mini-xtail", "mini-trace"):
-        assert any(line.startswith(f"{benchmark} (") for line in shown.lines), benchmark
+    for title in ("mini-mtil (", "mini-trace (", "tuning demo: mini-xtail, "):
+        assert any(line.startswith(title) for line in shown.lines), title
     for method in ("zero-shot", "lora", "codyra", "olora", "replay"):
         assert len(re.findall(rf"^{method}\b.* \d", shown.text, flags=re.MULTILINE)) >= 3, method
     assert "◆" in shown.text and "trials: " in shown.text
+    end = " ".join(
+        " ".join(shown.lines).rpartition("On mini-xtail ")[2].split()
+    )  # whether tuning helped, on the stream of the table above
+    assert re.search(r"\bTuning (raised|lowered|changed) ", end) and "Next: judge with at least 3 seeds." in end
