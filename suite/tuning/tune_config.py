@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,9 +16,10 @@ from suite.counting import counted
 from suite.errors import ConfigError
 from suite.method_titles import JOINED, method_title
 from suite.metrics.conventions import METRICS
-from suite.parts import BenchmarkConfig, named_fields, part_class
+from suite.parts import named_fields, part_class
 from suite.registry import BENCHMARKS, METHODS, SPACES
 from suite.settings import Settings
+from suite.tuning.judging_orders import Order, judging_orders
 from suite.tuning.space import Space
 from suite.tuning.space_changes import LEARNING_RATE, has_learning_rate
 from suite.tuning.stopping import StoppingConfig
@@ -30,12 +31,10 @@ from trainables.wrapper import Wrapper
 
 Seed = Annotated[int, Field(ge=0)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
-Order = str | int
 Orders = Annotated[tuple[Order, ...], Field(min_length=1)]
 Parts = Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
 RATES = (1e-5, 5e-3)  # of a method whose space has no learning rate
 NO_END = 100_000  # trials; of a study whose budget is a time
-NAMED_TASKS = ("tasks", "domains")  # fields that name the tasks themselves, in their order
 OWN_PARTS = ("benchmark", "method", "seed")  # of a run, which a tuning has in other fields
 UNITS = {"trials": "trials", "run_seconds": "seconds", "gpu_hours": "GPU-hours"}
 
@@ -281,36 +280,6 @@ class TuneConfig(Settings):
 
 
 SHARED = ("selection", "stopping", "sampler", "sampler_seed", "resources", "concurrency", "carrier", "storage")
-
-
-def judging_orders(
-    benchmark: BenchmarkConfig, wanted: Sequence[Order] | Mapping[str, Sequence[Order]] | None
-) -> tuple[Order, ...]:
-    """The orders that runs on ``benchmark`` are judged in, as its config names them.
-
-    Raises:
-        ConfigError: one that the benchmark does not have, or the one that its trials use.
-    """
-    own = type(benchmark).model_fields.get("order")
-    named = next((field for field in NAMED_TASKS if getattr(benchmark, field, None) is not None), None)
-    there: tuple[Order, ...] = () if own is None or named else get_args(own.annotation)
-    searched = getattr(benchmark, "order", None)
-    asked = wanted.get(benchmark.name) if isinstance(wanted, Mapping) else wanted
-    if asked is None:
-        return tuple(order for order in there if order != searched)
-    by_text = {str(order): order for order in there}
-    if missing := [str(order) for order in asked if str(order) not in by_text]:
-        has = f"has the orders {', '.join(by_text)}" if there else "has no orders"
-        reason = f" (its tasks stand in the order of {named})" if named else ""
-        raise ConfigError(f"judge.orders: '{missing[0]}': benchmark '{benchmark.name}' {has}{reason}; leave it out.")
-    if str(searched) in map(str, asked):
-        raise ConfigError(
-            f"judge.orders: '{searched}' is the order of the trials on '{benchmark.name}'; judge in others, or search in another one: "
-            f"benchmarks: [{{name: {benchmark.name}, order: ...}}]."
-        )
-    if twice := [order for order, count in Counter(map(str, asked)).items() if count > 1]:
-        raise ConfigError(f"judge.orders: '{twice[0]}' is named twice; name it once.")
-    return tuple(by_text[str(order)] for order in asked)
 
 
 def takes_steps(config: RunConfig) -> bool:
