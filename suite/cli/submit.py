@@ -50,9 +50,7 @@ def submit(
 
         codyra-suite submit sweep.yaml --address http://127.0.0.1:8265 --out /shared/codyra-runs
 
-        codyra-suite submit sweep.yaml --address http://127.0.0.1:8265 --resume --no-env --no-follow
-
-        codyra-suite submit fair.yaml --address http://127.0.0.1:8265 --out /shared/codyra-runs
+        codyra-suite submit fair.yaml --address http://127.0.0.1:8265 --resume --no-env --no-follow
     """
     from suite.cli.progress import TerminalWatcher
     from suite.workflows import submitting

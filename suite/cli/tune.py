@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.options import DataOption, DeviceOption, FileOption, OutOption, TrackingOption
+from suite.cli.options import DataOption, DeviceOption, FileOption, LimitOption, OutOption, TrackingOption
 from suite.workflows.places import DATA, OUT
 
 
@@ -18,10 +18,7 @@ def tune(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a tuning that was interrupted, or show one that is finished.")
     ] = False,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", metavar="N", help="Try it out: at most N rows per split and task, as a tuning of its own."),
-    ] = None,
+    limit: LimitOption = None,
     address: Annotated[
         str | None, typer.Option("--address", help="Ray address; default RAY_ADDRESS, else a local Ray.")
     ] = None,

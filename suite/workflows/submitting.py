@@ -60,9 +60,7 @@ def submit(
     for place in (out, data_root):
         if place is not None:
             folder_named(place)
-    asked = tune_config(file) if is_tuning(file) else read_sweep(file)
-    if accept_changes and isinstance(asked, TuneConfig):
-        raise ConfigError(f"--accept-changes: '{file}' is a tuning, whose file may not change once it has begun; leave it out.")
+    asked = _asked(file, accept_changes=accept_changes)
     _check_places(asked, file, tracking)
     environment = {**VARIABLES, **_read_variables(variables)}
     named = f"{asked.name}.yaml"  # without a field ``name`` it is the file's name, on the cluster too
@@ -87,6 +85,14 @@ def submit(
             return submission.submit(job, command, watcher.say, follow=follow)
         except KeyboardInterrupt:
             return CTRL_C_CODE
+
+
+def _asked(file: Path, *, accept_changes: bool) -> StudyConfig | TuneConfig:
+    if not is_tuning(file):
+        return read_sweep(file)
+    if accept_changes:
+        raise ConfigError(f"--accept-changes: '{file}' is a tuning, whose file may not change once it has begun; leave it out.")
+    return tune_config(file)
 
 
 def _check_places(asked: StudyConfig | TuneConfig, file: Path, tracking: str | None) -> None:
