@@ -19,6 +19,7 @@ for command in (
     perf.data,
     perf.sweep,
     perf.driver,
+    perf.history,
     perf.stopping,
     perf.sharing,
     perf.null,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -53,6 +53,9 @@ def sweep(
 
 def driver(
     trials: Annotated[int, typer.Option("--trials", min=10, help="Trials that the study grows to.")] = 1000,
+    stopping: Annotated[
+        Literal["none", "median", "halving"], typer.Option("--stopping", help="Rule by which trials are stopped.")
+    ] = "none",
 ) -> None:
     """What the driver spends on one trial of a study of 100, 1,000, 5,000 and so many trials, with random search and with TPE.
 
@@ -60,14 +63,36 @@ def driver(
 
         codyra-suite dev perf driver
 
-        codyra-suite dev perf driver --trials 5000
+        codyra-suite dev perf driver --trials 5000 --stopping halving
     """
     from suite.measuring.driver import measure_driver
 
-    for cost in measure_driver(trials):
+    for cost in measure_driver(trials, stopping):
         typer.echo(
             f"{cost.trials:6,d} trials, {cost.sampler:6} {cost.milliseconds:6.0f} ms per trial, {cost.cpu_milliseconds:6.0f} ms of it computing, "
             f"{cost.statements:.0f} SQL statements"
+        )
+
+
+def history(
+    trials: Annotated[int, typer.Option("--trials", min=100, help="Of each search.")] = 1500,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Searches of each function and kind.")] = 3,
+    most: Annotated[int, typer.Option("--most", min=20, help="Trials that TPE sees of more.")] = 500,
+) -> None:
+    """What TPE finds of two known functions when it sees all trials, and when it sees as many as in a long study.
+
+    Examples:
+
+        codyra-suite dev perf history
+
+        codyra-suite dev perf history --trials 600 --most 120
+    """
+    from suite.measuring.sampler_history import measure_history
+
+    for found in measure_history(trials, seeds, most):
+        typer.echo(
+            f"{found.function:10} seed {found.seed}, TPE sees {found.shown:>5}: {found.regret:.4f} from the optimum, "
+            f"{found.milliseconds:4.0f} ms per trial at the end"
         )
 
 
@@ -123,8 +148,11 @@ def null(
 def sharing(
     steps: Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps per task.")] = 20,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds; 16 runs each.")] = 4,
+    pairs: Annotated[
+        int, typer.Option("--pairs", min=1, help="Pairs of runs that share nothing, with and without sharing.")
+    ] = 8,
 ) -> None:
-    """What runs that begin alike save each other in a sweep, and what looking for them costs where there are none.
+    """What runs that begin alike save each other in a sweep, and what sharing costs where none do.
 
     Exit code 1 if a run differs from the same run without sharing.
 
@@ -132,22 +160,25 @@ def sharing(
 
         codyra-suite dev perf sharing
 
-        codyra-suite dev perf sharing --steps 60 --seeds 1
+        codyra-suite dev perf sharing --steps 1 --pairs 4
     """
+    from itertools import count
+
     from suite.cli.progress import TerminalWatcher
     from suite.measuring.sharing import measure_sharing, sharing_sweep
 
     configs = sharing_sweep(steps, seeds)
-    with TerminalWatcher().begin("sharing", 2 * len(configs)) as work:
-        done = iter(range(1, 2 * len(configs) + 1))
-        found = measure_sharing(configs, lambda number: work.done(next(done)))
+    with TerminalWatcher().begin("sharing", 2 * (len(configs) + pairs)) as work:
+        done = count(1)
+        found = measure_sharing(configs, pairs, lambda: work.done(next(done)))
     alone, shared = found.training
     typer.echo(
         f"{found.runs} runs: {alone:.1f} s of training without sharing, {shared:.1f} s with it: {found.share:.0%} saved; "
         f"{found.differing} of {found.runs} runs differ; spare states take {found.spare_bytes / 1e6:.1f} MB"
     )
     typer.echo(
-        f"looking where nobody begins alike: {found.look_ms:.1f} ms per run, {found.slower:.2%} of its {found.alone_seconds:.1f} s"
+        f"where nobody begins alike, sharing costs {found.slower:.1%} of a run's processor seconds (median of {len(found.overheads)} pairs, "
+        f"{min(found.overheads):.1%} to {max(found.overheads):.1%})"
     )
     if found.differing:
         raise typer.Exit(1)
@@ -155,13 +186,25 @@ def sharing(
 
 def leaderboard(
     runs: Annotated[int, typer.Option("--runs", min=100, help="Made-up runs in a real MLflow database.")] = 500,
+    others: Annotated[
+        int | None,
+        typer.Option("--others", min=0, help="Instead: whole commands that leave --runs among so many more runs."),
+    ] = None,
 ) -> None:
     """Reading runs from MLflow, tables in all formats, another convention, the page, the size of stored outcomes.
 
     Examples:
 
         codyra-suite dev perf leaderboard
+
+        codyra-suite dev perf leaderboard --runs 1000 --others 19000
     """
+    if others is not None:
+        from suite.measuring.tracked_board import measure_commands
+
+        for cost in measure_commands(runs, others):
+            typer.echo(f"{cost.cpu_seconds:6.1f} s of computing: leaderboard {cost.typed}\n         {cost.said}")
+        return
     from suite.measuring.leaderboard import measure_board
 
     for what, value, unit in measure_board(runs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,20 +10,12 @@ from pathlib import Path
 from suite.counting import counted
 from suite.errors import ConfigError, DamagedRun, DataError, nearest
 from suite.runs.outcomes import Key, Scores
-from suite.runs.record import Record, setting_text
+from suite.runs.record import Record
 from suite.runs.store import RunStore
-from suite.tracking.tracker import RunFolders, Tracker
+from suite.tracking.tracker import RunFields, RunFolders, Tracker
 from suite.tracking.trackers import tracker_faults, tracker_for
 
 Loader = Callable[[int | None], Mapping[Key, Scores]]
-# Option of the command line -> what it is compared with: in the setting the text must occur, of the studies one must be it.
-FILTERS: Mapping[str, Callable[[Record], str | list[str]]] = {
-    "benchmark": lambda record: record.benchmark,
-    "method": lambda record: record.method,
-    "study": lambda record: list(record.trials),
-    "setting": lambda record: setting_text(record.setting),
-}
-ASKED_OF_TRACKER = ("benchmark", "method")  # a tracker may select by these itself
 
 
 @dataclass(frozen=True)
@@ -73,7 +65,7 @@ def stored_runs(filters: Mapping[str, str | None], out: Path) -> RunSet:
 
 
 def load_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path) -> RunSet:
-    """The runs that match ``filters`` (names as in ``FILTERS``; None = not filtered).
+    """The runs that match ``filters`` (``benchmark``, ``method``, ``study``, ``setting``; None = not filtered).
 
     Args:
         tracking: URI of a tracker, None for the default one. A tracker that holds no records reads those below ``out``.
@@ -88,35 +80,24 @@ def load_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path
 
 
 def _kept(tracker: Tracker, given: Mapping[str, str], *, where: str, nothing: str | None = None) -> RunSet:
-    runs = _runs(tracker, {name: value for name, value in given.items() if name in ASKED_OF_TRACKER})
-    kept = [record for record in runs.records if all(_matches(record, name, value) for name, value in given.items())]
+    runs = _runs(tracker, given)
+    kept = [record for record in runs.records if RunFields.of(record).match(given)]
     if kept:
         return RunSet(kept, runs.loaders, runs.unreadable)
-    every = _runs(tracker, {})
-    everything = every.records
-    if not everything and every.unreadable:
+    if not runs.records and runs.unreadable:
         raise DataError(
-            f"{where}: none of the {counted(len(every.unreadable), 'run')} here can be read; the first one: {every.unreadable[0]}"
+            f"{where}: none of the {counted(len(runs.unreadable), 'run')} here can be read; the first one: {runs.unreadable[0]}"
         )
+    everything = list(tracker.read_fields())
     if not everything:
         raise ConfigError(f"{where}: {nothing or tracker.nothing_stored}.")
-    alone = {name: sum(_matches(record, name, value) for record in everything) for name, value in given.items()}
+    alone = {name: sum(fields.match({name: value}) for fields in everything) for name, value in given.items()}
     shown = " and ".join(f"{name} = '{value}'" for name, value in given.items())
     counts = ", ".join(f"{name} alone leaves {count}" for name, count in alone.items())
-    near = [found for name, value in given.items() if not alone[name] and (found := nearest(value, _values(everything, name)))]
+    known = {name: {text for fields in everything for text in fields.values(name)} for name in given}
+    near = [found for name, value in given.items() if not alone[name] and (found := nearest(value, known[name]))]
     hint = f" (nearest: {', '.join(map(repr, near))})" if near else ""
     raise ConfigError(f"{where}: no run matches {shown} ({counts} of {len(everything)}); leave a filter out{hint}.")
-
-
-def _values(records: Sequence[Record], name: str) -> set[str]:
-    """What a filter could have asked for."""
-    found = [FILTERS[name](record) for record in records]
-    return {text for value in found for text in ([value] if isinstance(value, str) else value)}
-
-
-def _matches(record: Record, name: str, value: str) -> bool:
-    found = FILTERS[name](record)
-    return value in found if name in ("setting", "study") else value == found
 
 
 def _runs(tracker: Tracker, fields: Mapping[str, str]) -> RunSet:

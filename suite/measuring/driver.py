@@ -52,23 +52,27 @@ class StatementCount:
     statements: int = 0
 
 
-def measure_driver(trials: int) -> Iterator[DriverCost]:
-    """One study grown with the random sampler; at every mark, and at the end, a copy of it goes on with TPE."""
+def measure_driver(trials: int, stopping: str) -> Iterator[DriverCost]:
+    """One study grown with the random sampler; at every mark, and at the end, a copy of it goes on with TPE.
+
+    Args:
+        stopping: the rule by which trials are stopped.
+    """
     with tempfile.TemporaryDirectory(prefix="codyra-driver-") as scratch:
         folder = Path(scratch) / "random"
-        source, done = _study(folder, "random"), 0
+        source, done = _study(folder, "random", stopping), 0
         for mark in (*(mark for mark in MARKS if mark < trials), trials):
             end_trials(source, mark - done)
             done = mark + WINDOW
             yield _measured(source, "random", mark)
             copied = Path(scratch) / f"tpe-{mark}"
             shutil.copytree(folder, copied)
-            yield _measured(_study(copied, "tpe"), "tpe", mark)
+            yield _measured(_study(copied, "tpe", stopping), "tpe", mark)
 
 
-def _study(folder: Path, sampler: str) -> StudyQueue:
-    budget = {"trials": 10**9}
-    return StudyQueue(validate(StudyConfig, {**STUDY, "sampler": sampler, "budget": budget}, where="perf driver"), folder)
+def _study(folder: Path, sampler: str, stopping: str) -> StudyQueue:
+    fields = {"sampler": sampler, "budget": {"trials": 10**9}, "stopping": {"rule": stopping}}
+    return StudyQueue(validate(StudyConfig, {**STUDY, **fields}, where="perf driver"), folder)
 
 
 def _measured(source: StudyQueue, sampler: str, trials: int) -> DriverCost:
@@ -87,8 +91,11 @@ def end_trials(source: StudyQueue, trials: int) -> None:
             raise AssertionError(f"the made-up study says '{run}'")
         rows = numpy_generator("perf driver", run.trial).uniform(20, 90, (len(TASKS) + 1, len(TASKS))).round(2).tolist()
         for done in range(1, len(TASKS)):
-            source.may_go_on(run, _view(run, "running", rows[: done + 1]))
-        source.ended(run, _view(run, "finished", rows), None)
+            if not source.may_go_on(run, _view(run, "running", rows[: done + 1])):
+                source.ended(run, _view(run, "stopped", rows[: done + 1]), None)
+                break
+        else:
+            source.ended(run, _view(run, "finished", rows), None)
         source.store.ended_trials()
         source.best_note()
 

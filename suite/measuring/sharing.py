@@ -9,18 +9,12 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 
 from suite.config import RunConfig, validate
-from suite.hardware import hardware
-from suite.runs.beginnings import Beginnings, beginning_names
-from suite.runs.costs import run_costs
-from suite.runs.provenance import versions
 from suite.runs.record import Record
 from suite.runs.store import RunStore
-from trainables.device import choose_device
 from trainables.run import RunContext, execute
 
 ORDERS = (
@@ -30,7 +24,7 @@ ORDERS = (
     ("shapes", "digits", "arrows"),
 )
 LAST_RATES = (1e-4, 3e-4, 1e-3, 3e-3)  # learning rates of the third task
-LOOKS = 25
+FIRST_UNSHARED = 1000  # seed of the runs that share nothing
 
 
 @dataclass(frozen=True)
@@ -41,16 +35,15 @@ class Saved:
         training: seconds of training of all runs without sharing, and those spent with it.
         differing: runs whose matrices, outcomes or update norms are not the same with and without.
         spare_bytes: of the states that are kept for other runs.
-        look_ms: milliseconds per run of naming its beginnings, finding that nobody has them, and noting its own; median.
-        alone_seconds: wall seconds of a run without sharing; median.
+        overheads: of pairs of runs that share nothing, with and without sharing, in turns: processor seconds with over those without,
+            minus one.
     """
 
     runs: int
     training: tuple[float, float]
     differing: int
     spare_bytes: int
-    look_ms: float
-    alone_seconds: float
+    overheads: tuple[float, ...]
 
     @property
     def share(self) -> float:
@@ -59,8 +52,8 @@ class Saved:
 
     @property
     def slower(self) -> float:
-        """Of a run that shares nothing, by what looking costs."""
-        return self.look_ms / 1000 / self.alone_seconds
+        """Of a run that shares nothing, by what sharing costs; median of the pairs."""
+        return median(self.overheads)
 
 
 def sharing_sweep(steps: int, seeds: int = 4) -> list[RunConfig]:
@@ -80,8 +73,8 @@ def sharing_sweep(steps: int, seeds: int = 4) -> list[RunConfig]:
     ]
 
 
-def measure_sharing(configs: Sequence[RunConfig], on_run: Callable[[int], None]) -> Saved:
-    """Learn ``configs`` twice, in fresh folders; ``on_run`` is told after each run."""
+def measure_sharing(configs: Sequence[RunConfig], pairs: int, on_run: Callable[[], None]) -> Saved:
+    """Learn ``configs`` twice, in fresh folders, then ``pairs`` runs that begin unlike each other; ``on_run`` is told after each run."""
     with tempfile.TemporaryDirectory(prefix="codyra-perf-") as scratch:
         alone, shared = (
             RunContext(Path(scratch) / name, Path(scratch), "cpu", sharing=name == "shared") for name in ("alone", "shared")
@@ -93,16 +86,15 @@ def measure_sharing(configs: Sequence[RunConfig], on_run: Callable[[int], None])
             (_training(apart), _training(together)),
             sum(_differs(one, other, alone, shared) for one, other in zip(apart, together, strict=True)),
             sum(store.spare_state_bytes(record.run_id) for record in together),
-            median(_look(configs[0], alone, Path(scratch) / f"look-{turn}") for turn in range(LOOKS)) * 1000,
-            median(run_costs(record.results).wall_seconds for record in apart),
+            tuple(_overhead(configs[0], pair, Path(scratch) / "pairs", on_run) for pair in range(pairs)),
         )
 
 
-def _learned(configs: Sequence[RunConfig], run_context: RunContext, on_run: Callable[[int], None]) -> list[Record]:
+def _learned(configs: Sequence[RunConfig], run_context: RunContext, on_run: Callable[[], None]) -> list[Record]:
     found = []
-    for number, config in enumerate(configs):
+    for config in configs:
         found.append(execute(config, run_context))
-        on_run(number)
+        on_run()
     return found
 
 
@@ -119,15 +111,14 @@ def _differs(one: Record, other: Record, alone: RunContext, shared: RunContext) 
     return not same or numbers[0] != numbers[1] or (one.validation, one.test) != (other.validation, other.test)
 
 
-def _look(config: RunConfig, run_context: RunContext, out: Path) -> float:
-    """Seconds of all that a run does for sharing where nobody shares, its data and network at hand."""
-    stream = config.benchmark.open(run_context.data_root)
-    begun = time.perf_counter()
-    device = choose_device("cpu")
-    machine: dict[str, Any] = {**hardware(device), "device": device.type, "versions": versions()}
-    index = Beginnings(out)
-    for name in beginning_names(config, stream, machine):
-        if index.known(name) is None:
-            with index.turn(name, lambda owner: None) as turn:
-                turn.note("0" * 16)
-    return time.perf_counter() - begun
+def _overhead(config: RunConfig, pair: int, folder: Path, on_run: Callable[[], None]) -> float:
+    """Of a run with a seed of its own, which nobody shares; every other pair begins with sharing."""
+    seconds = {}
+    one = config.model_copy(update={"seed": FIRST_UNSHARED + pair})
+    for sharing in (False, True) if pair % 2 else (True, False):
+        run_context = RunContext(folder / str(sharing), folder, "cpu", sharing=sharing)
+        begun = time.process_time()
+        execute(one, run_context)
+        seconds[sharing] = time.process_time() - begun
+        on_run()
+    return seconds[True] / seconds[False] - 1

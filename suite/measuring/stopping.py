@@ -14,7 +14,7 @@ from suite.runs.record import Record
 from suite.runs.validation_view import ValidationView, validation_view
 from suite.tuning.hypervolume import hypervolume, maximised
 from suite.tuning.objectives import Objective
-from suite.tuning.stopping import StoppingConfig
+from suite.tuning.stopping import Reached, StoppingConfig
 
 ORDERS = 10
 
@@ -100,16 +100,16 @@ def replay(
 
 def _ends(views: Sequence[ValidationView], rule: StoppingConfig, order: Iterable[int]) -> NDArray[np.int64]:
     """Tasks that each trial would have finished, (trials,), had they come in this order."""
-    seen: dict[int, ValidationView] = {}
+    seen = Reached(rule)
     ends = np.zeros(len(views), dtype=np.int64)
     for trial in order:
         view = views[trial]
         end = len(view.tasks)
         for done in range(1, len(view.tasks)):
             so_far = replace(view, rows=view.rows[: done + 1], status="running")
-            if rule.should_stop(so_far, seen):
+            if rule.should_stop(so_far, trial, seen):
                 end = done
                 break
         ends[trial] = end
-        seen[trial] = replace(view, rows=view.rows[: end + 1])
+        seen.see(trial, 0, replace(view, rows=view.rows[: end + 1]))
     return ends

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "codyra-suite"
-STORED = "codyra.stored"  # tag: status and tasks done of what was logged last; set when all of it is there
 QUIET = ("mlflow", "alembic", "sqlalchemy", "mlflow.store.db.utils", "alembic.runtime.migration", "urllib3.connectionpool")
 # MLflow would wait two minutes for an answer and try seven times; delivery has its own patience, and looks whether a run was
 # created before it creates it once more, which a blind repetition does not.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from suite.runs.record import Record, setting_text
 from suite.tracking.keys import config_fields
 from suite.tracking.run_metrics import points
+from suite.tracking.tracker import RunFields
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 STUDY = "codyra.study"
 STORED = "codyra.stored"  # status and tasks done of what was logged last
 LONGEST_PARAM, LONGEST_TAG = 500, 5000  # characters; what is cut off stands in record.json and config.yaml
+CUT = "..."  # at the end of a tag that is not whole
+BENCHMARK, METHOD, SETTING, STUDY_NAME, REUSED_BY = "benchmark", "method", "setting", f"{STUDY}.name", f"{STUDY}.reused_by"
+ASKED = (BENCHMARK, METHOD, SETTING, STUDY_NAME, REUSED_BY)  # what runs are asked for by
+Condition = tuple[str, Literal["=", "ILIKE"], str]  # tag, comparison of MLflow, text or pattern
 
 
 def metrics(record: Record, first_row: int) -> list[Metric]:
@@ -33,12 +39,12 @@ def millis(record: Record, *, end: bool = False) -> int:
 def run_tags(record: Record) -> dict[str, str]:
     """What a run is found by in MLflow's own pages."""
     return {
-        "benchmark": record.benchmark,
-        "method": record.method,
-        "setting": setting_text(record.setting)[:LONGEST_TAG],
+        BENCHMARK: record.benchmark,
+        METHOD: record.method,
+        SETTING: _tag(setting_text(record.setting)),
         "seed": str(record.config["seed"]),
         "status": record.status,
-        "reason": (record.reason or "")[:LONGEST_TAG],
+        "reason": _tag(record.reason or ""),
         "config_hash": record.config_hash,
         "settings_hash": record.settings_hash,
         "data_fingerprint": record.data_fingerprint,
@@ -57,10 +63,33 @@ def study_tags(record: Record, parent: str | None) -> dict[str, str]:
     """
     tags = {"mlflow.parentRunId": parent} if parent else {}
     if record.study is not None:
-        tags |= {STUDY + ".name": record.study, "trial": str(record.trial)}
+        tags |= {STUDY_NAME: record.study, "trial": str(record.trial)}
     if record.reused_by:
-        tags |= {STUDY + ".reused_by": ",".join(record.reused_by)[:LONGEST_TAG]}
+        tags |= {REUSED_BY: _tag(",".join(record.reused_by))}
     return tags
+
+
+def fields_of(tags: Mapping[str, str]) -> RunFields | None:
+    """What a run with these tags can be asked for by; None of one that was never logged whole."""
+    if BENCHMARK not in tags or METHOD not in tags:
+        return None
+    studies = [tags.get(STUDY_NAME, ""), *tags.get(REUSED_BY, "").split(",")]
+    return RunFields(tags[BENCHMARK], tags[METHOD], tags.get(SETTING, ""), tuple(filter(None, studies)))
+
+
+def conditions(name: str, value: str) -> list[Condition]:
+    """At least one of these holds for every run whose field ``name`` of ``RunFields`` matches ``value``, and maybe for others."""
+    if name not in ("study", "setting"):
+        return [(name, "=", value)]
+    # Other characters mean something in a pattern of one database or another; an underscore stands for any.
+    within = f"%{re.sub(r'[^A-Za-z0-9 ,.:()+-]', '_', value)}%"
+    tag = SETTING if name == "setting" else REUSED_BY
+    whole: list[Condition] = [(STUDY_NAME, "=", value)] if name == "study" else []
+    return [*whole, (tag, "ILIKE", within), (tag, "ILIKE", f"%{CUT}")]
+
+
+def _tag(text: str) -> str:
+    return text if len(text) <= LONGEST_TAG else text[: LONGEST_TAG - len(CUT)] + CUT
 
 
 def flat_params(config: Mapping[str, Any]) -> dict[str, str]:

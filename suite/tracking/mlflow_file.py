@@ -7,14 +7,24 @@ equals MLflow's own; a file that is not as expected gives none, and MLflow is as
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
+from suite.tracking.mlflow_entries import STORED, Condition
 from suite.tracking.mlflow_place import ARTIFACTS, artifact_place
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A run of MLflow: its id, where its artifacts are, and whether all of it was logged."""
+
+    run_id: str
+    artifact_uri: str
+    is_stored: bool
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,44 @@ class MlflowFile:
         except sqlite3.Error:
             return None
         return str(found[0]) if found else None
+
+    def runs(self, asked: Sequence[Sequence[Condition]]) -> list[FoundRun] | None:
+        """The runs for which of each list of conditions at least one holds, newest first; None: ask MLflow."""
+        wheres: list[str] = []
+        values: list[str] = []
+        for alternatives in asked:
+            tests = " OR ".join(f"(key = ? AND value {'LIKE' if how == 'ILIKE' else how} ?)" for _, how, _ in alternatives)
+            wheres.append(f"AND run_uuid IN (SELECT run_uuid FROM tags WHERE {tests})")
+            values += [part for tag, _, text in alternatives for part in (tag, text)]
+        try:
+            with self._opened() as connection:
+                found = connection.execute(
+                    "SELECT run_uuid, artifact_uri, EXISTS (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND key = ?) FROM runs "
+                    "JOIN experiments USING (experiment_id) WHERE experiments.name = ? AND runs.lifecycle_stage = 'active' "
+                    f"{' '.join(wheres)} ORDER BY start_time DESC, run_uuid",
+                    (STORED, self.experiment, *values),
+                ).fetchall()
+        except sqlite3.Error:
+            return None
+        return [FoundRun(str(run), str(uri), bool(is_stored)) for run, uri, is_stored in found]
+
+    def tags(self, keys: Sequence[str], kind: Condition) -> list[dict[str, str]] | None:
+        """Of every run whose tag is as ``kind`` says its tags of these ``keys``; None: ask MLflow."""
+        marks = ", ".join("?" * len(keys))
+        try:
+            with self._opened() as connection:
+                found = connection.execute(
+                    f"SELECT run_uuid, key, value FROM tags WHERE key IN ({marks}) AND run_uuid IN (SELECT run_uuid FROM tags JOIN runs "
+                    "USING (run_uuid) JOIN experiments USING (experiment_id) WHERE key = ? AND value = ? AND "
+                    "runs.lifecycle_stage = 'active' AND experiments.name = ?)",
+                    (*keys, kind[0], kind[2], self.experiment),
+                ).fetchall()
+        except sqlite3.Error:
+            return None
+        runs: dict[str, dict[str, str]] = {}
+        for run, key, value in found:
+            runs.setdefault(run, {})[key] = value
+        return list(runs.values())
 
     def artifacts(self, run: str) -> Path:
         """Where the artifacts of a run lie as long as nobody moved them."""

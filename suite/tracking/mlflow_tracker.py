@@ -20,9 +20,9 @@ from suite.tracking.mlflow_client import EXPERIMENT, connect, experiment_id, is_
 from suite.tracking.mlflow_entries import STORED, STUDY, flat_params, metrics, millis, run_tags, study_tags
 from suite.tracking.mlflow_file import MlflowFile
 from suite.tracking.mlflow_place import database_file, named_file, require_place
-from suite.tracking.mlflow_reader import read_runs
+from suite.tracking.mlflow_reader import read_fields, read_runs
 from suite.tracking.spool import Spool
-from suite.tracking.tracker import Target, TrackedRun, Tracker
+from suite.tracking.tracker import RunFields, Target, TrackedRun, Tracker
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -127,6 +127,9 @@ class MlflowTracker(Tracker):
 
     def read_runs(self, fields: Mapping[str, str], unreadable: list[str]) -> Iterator[TrackedRun]:
         return read_runs(self.uri, filters=fields, unreadable=unreadable)
+
+    def read_fields(self) -> Iterator[RunFields]:
+        return read_fields(self.uri)
 
     @property
     def nothing_stored(self) -> str:

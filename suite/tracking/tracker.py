@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from suite.errors import ConfigError
+from suite.runs.record import Record, setting_text
 from suite.runs.store import RunStore
 
 if TYPE_CHECKING:
     from suite.runs.outcomes import Key, Scores
-    from suite.runs.record import Record
 
 
 class TrackedRun(Protocol):
@@ -34,6 +34,28 @@ class TrackedRun(Protocol):
             DamagedRun: they are not what the record was made from.
         """
         ...
+
+
+@dataclass(frozen=True)
+class RunFields:
+    """What runs are asked for by, of one run: ``setting`` as tables show it, ``studies`` that it is a trial of."""
+
+    benchmark: str
+    method: str
+    setting: str
+    studies: tuple[str, ...]
+
+    @classmethod
+    def of(cls, record: Record) -> RunFields:
+        return cls(record.benchmark, record.method, setting_text(record.setting), tuple(record.trials))
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """What the field ``name`` (``benchmark``, ``method``, ``study`` or ``setting``) could be asked for."""
+        return self.studies if name == "study" else (str(getattr(self, name)),)
+
+    def match(self, asked: Mapping[str, str]) -> bool:
+        """Whether every field that is asked for has its value; the text of a setting need only occur in it."""
+        return all(value in (self.setting if name == "setting" else self.values(name)) for name, value in asked.items())
 
 
 @dataclass(frozen=True)
@@ -108,7 +130,8 @@ class Tracker(ABC):
         """Every stored run, each once, for tables. A tracker that cannot give back whole records leaves this to the run folders.
 
         Args:
-            fields: ``benchmark`` and ``method`` as far as they are asked for. Runs that do not match may be left out.
+            fields: as far as they are asked for ``benchmark``, ``method``, ``study`` and ``setting``, as ``RunFields.match`` reads
+                them. Runs that do not match may be left out.
             unreadable: takes a sentence for every run that is stored and cannot be read.
 
         Raises:
@@ -117,6 +140,10 @@ class Tracker(ABC):
         listing = RunStore(self.out).all()
         unreadable += listing.damaged
         yield from listing.runs
+
+    def read_fields(self) -> Iterator[RunFields]:
+        """Of every stored run what it can be asked for by; read to say why a question found nothing."""
+        return (RunFields.of(run.record) for run in self.read_runs({}, []))
 
     @property
     def nothing_stored(self) -> str:

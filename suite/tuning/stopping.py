@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Mapping
-from itertools import pairwise
-from typing import Annotated, Any, Literal
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, takewhile
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -47,22 +47,26 @@ class StoppingConfig(Settings):
             )
         return self
 
-    def should_stop(self, view: ValidationView, others: Mapping[Any, ValidationView]) -> bool:
-        """True if the trial behind ``view`` is to end after its last finished task."""
+    def should_stop(self, view: ValidationView, trial: int, reached: Reached) -> bool:
+        """True if the run behind ``view``, of this ``trial``, is to end after its last finished task."""
         done = view.tasks_done
-        if self.rule == "none" or done < self.grace_tasks or done >= len(view.tasks):
+        if done not in self.judged_after(len(view.tasks)):
             return False
-        if self.rule == "halving" and done not in self.rungs_of(len(view.tasks)):
-            return False
-        there = [other for other in others.values() if other.tasks_done >= done]
+        own = view.learned_mean(done)
         if self.rule == "median":
-            rivals = [other.learned_mean(done) for other in there]
-            return len(rivals) >= self.least_trials and view.learned_mean(done) < statistics.median(rivals) - self.margin
-        own, steps = view.learned_mean(done), view.steps_taken(done)
+            rivals, middle = reached.median_of_others(done, trial)
+            return rivals >= self.least_trials and own < middle - self.margin
         # Where steps are searched, nobody is held against trials that took more of them.
-        rivals = [other.learned_mean(done) for other in there if other.steps_taken(done) <= steps]
-        better = sum(value > own + self.margin for value in rivals)
-        return len(rivals) >= self.least_trials and better >= math.ceil((len(rivals) + 1) / self.reduction)
+        rivals, better = reached.others_above(own + self.margin, done, trial, view.steps_taken(done))
+        return rivals >= self.least_trials and better >= math.ceil((rivals + 1) / self.reduction)
+
+    def judged_after(self, tasks: int) -> Sequence[int]:
+        """After which tasks of a stream of so many a trial is compared."""
+        if self.rule == "none":
+            return ()
+        if self.rule == "median":
+            return range(self.grace_tasks, tasks)
+        return [rung for rung in self.rungs_of(tasks) if rung < tasks]
 
     def rungs_of(self, tasks: int) -> tuple[int, ...]:
         """After which tasks of a stream of so many ``halving`` ranks the trials."""
@@ -73,3 +77,77 @@ class StoppingConfig(Settings):
             found.append(round(rung))
             rung = max(rung * self.reduction, rung + 1)
         return tuple(found)
+
+
+class Reached:
+    """What all runs of a study had reached after each task that ``rule`` compares them after, in order of size.
+
+    Kept so as the runs go on: to tell of a task, and to compare a run after it, costs no more as they become many.
+    """
+
+    def __init__(self, rule: StoppingConfig) -> None:
+        self._rule = rule
+        self._found: dict[int, dict[int, list[_Mean]]] = {}  # trial -> seed index -> what its run has reached
+        self._ranked: dict[
+            int, dict[int, list[tuple[float, int, int]]]
+        ] = {}  # tasks done -> steps -> (mean, trial, seed index)
+
+    def see(self, trial: int, seed_index: int, view: ValidationView) -> None:
+        """Take note of a run; what was known of it before is replaced."""
+        before = self._found.setdefault(trial, {}).get(seed_index, [])
+        now = list(self._means(view))
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, now, strict=False)))
+        for gone in before[same:]:
+            ranked = self._ranked[gone.done][gone.steps]
+            del ranked[bisect_left(ranked, (gone.mean, trial, seed_index))]
+        for new in now[same:]:
+            insort(self._ranked.setdefault(new.done, {}).setdefault(new.steps, []), (new.mean, trial, seed_index))
+        self._found[trial][seed_index] = now
+
+    def _means(self, view: ValidationView) -> Iterator[_Mean]:
+        """After each task that others may be compared after, where anything was measured."""
+        for done in self._rule.judged_after(view.tasks_done + 1):
+            if any(value is not None for value in view.rows[done][:done]):
+                yield _Mean(done, view.steps_taken(done) if self._rule.rule == "halving" else 0, view.learned_mean(done))
+
+    def median_of_others(self, done: int, trial: int) -> tuple[int, float]:
+        """How many runs of other trials have come so far, and the median of their means; NaN of none."""
+        ranked = self._ranked.get(done, {}).get(0, [])
+        own = sorted(bisect_left(ranked, (mean, trial, seed_index)) for seed_index, mean in self._own(done, trial))
+        others = len(ranked) - len(own)
+        if not others:
+            return 0, math.nan
+
+        def at(place: int) -> float:
+            for taken in own:
+                place += taken <= place
+            return ranked[place][0]
+
+        return others, at(others // 2) if others % 2 else (at(others // 2 - 1) + at(others // 2)) / 2
+
+    def others_above(self, value: float, done: int, trial: int, steps: int) -> tuple[int, int]:
+        """How many runs of other trials have come so far in at most so many steps, and how many of their means lie above ``value``."""
+        rivals = above = 0
+        for taken, ranked in self._ranked.get(done, {}).items():
+            if taken <= steps:
+                rivals += len(ranked)
+                above += len(ranked) - bisect_right(ranked, (value, math.inf))
+        for found in self._found.get(trial, {}).values():
+            for mean in found:
+                if mean.done == done and mean.steps <= steps:
+                    rivals -= 1
+                    above -= mean.mean > value
+        return rivals, above
+
+    def _own(self, done: int, trial: int) -> Iterator[tuple[int, float]]:
+        """Seed index and mean of the trial's own runs that have come so far."""
+        for seed_index, found in self._found.get(trial, {}).items():
+            yield from ((seed_index, mean.mean) for mean in found if mean.done == done)
+
+
+class _Mean(NamedTuple):
+    """The mean accuracy over the tasks learned after ``done`` of them, which took so many steps together (0 where they do not count)."""
+
+    done: int
+    steps: int
+    mean: float

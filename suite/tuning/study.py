@@ -16,6 +16,7 @@ from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView
 from suite.tuning.objectives import Objective
 from suite.tuning.run_queue import Suggestion
+from suite.tuning.stopping import Reached
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.trials import MOST_REPEATS, TrialStore
 
@@ -49,16 +50,19 @@ class StudyQueue:
         self.objectives = [Objective(name) for name in config.objectives]
         self.space = config.search_space()
         self.store = TrialStore(config, self.space, self.objectives, folder)
-        self.views: dict[tuple[int, int], ValidationView] = self.store.views()
+        self.views: dict[tuple[int, int], ValidationView] = {}
+        self._reached = Reached(config.stopping)
+        self._seconds = self._borrowed = 0.0  # of all runs
         self._runs = runs
         self._bytes: dict[str, int] = {}
+        self._bytes_in_all = 0
         self._open: dict[int, _OpenTrial] = {}
         self._twins: dict[int, list[int]] = {}
         self._dropped: set[tuple[int, int]] = set()  # runs without checkpoints: a trial that was beaten never comes back
         self._queue: list[Suggestion] = list(self._unfinished())
         self._started = time.monotonic()
-        for view in self.views.values():
-            self._measure(view)
+        for (trial, seed_index), view in self.store.views().items():
+            self._see(trial, seed_index, view)
 
     def suggest(self) -> Suggestion | Literal["finished", "wait"]:
         while self._queue:
@@ -138,16 +142,15 @@ class StudyQueue:
     def may_go_on(self, run: Suggestion, view: ValidationView) -> bool:
         """As ``RunQueue`` says; raises SuiteError before much is trained when an objective will have no value."""
         self._require_defined(view)
-        self._see(run, view)
+        self._see(run.trial, run.seed_index, view)
         if run.trial not in self._open or self.spent() is not None:
             return False
-        others = {key: other for key, other in self.views.items() if key[0] != run.trial}
-        return not self.config.stopping.should_stop(view, others)
+        return not self.config.stopping.should_stop(view, run.trial, self._reached)
 
     def ended(self, run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
         if view is not None:
             self._require_defined(view)  # a run that was found finished was never asked whether it may go on
-            self._see(run, view)
+            self._see(run.trial, run.seed_index, view)
         trial = self._open.get(run.trial)
         if trial is None:
             return
@@ -177,25 +180,31 @@ class StudyQueue:
             return "budget.run_seconds"
         if budget.gpu_hours is not None and self._seconds_spent() * share / HOUR > budget.gpu_hours:
             return "budget.gpu_hours"
-        if budget.disk_gib is not None and sum(self._bytes.values()) / GIB > budget.disk_gib:
+        if budget.disk_gib is not None and self._bytes_in_all / GIB > budget.disk_gib:
             return "budget.disk_gib"
         return None
 
     def run_seconds(self) -> float:
         """Of all runs of all trials together, every run by its own clock."""
-        return sum(view.wall_seconds for view in self.views.values())
+        return self._seconds
 
     def _seconds_spent(self) -> float:
         """``run_seconds`` without what runs took from others."""
-        return self.run_seconds() - sum(view.borrowed_seconds for view in self.views.values())
+        return self._seconds - self._borrowed
 
-    def _see(self, run: Suggestion, view: ValidationView) -> None:
-        self.views[run.trial, run.seed_index] = view
+    def _see(self, trial: int, seed_index: int, view: ValidationView) -> None:
+        before = self.views.get((trial, seed_index))
+        self.views[trial, seed_index] = view
+        self._reached.see(trial, seed_index, view)
+        self._seconds += view.wall_seconds - (before.wall_seconds if before else 0.0)
+        self._borrowed += view.borrowed_seconds - (before.borrowed_seconds if before else 0.0)
         self._measure(view)
 
     def _measure(self, view: ValidationView) -> None:
         if self._runs is not None and self.config.budget.disk_gib is not None:
-            self._bytes[view.run_id] = self._runs.size(view.run_id)
+            size = self._runs.size(view.run_id)
+            self._bytes_in_all += size - self._bytes.get(view.run_id, 0)
+            self._bytes[view.run_id] = size
 
     def _end(self, number: int, state: Literal["COMPLETE", "PRUNED", "FAIL"], reason: str | None) -> None:
         views = self._open.pop(number).views

@@ -6,12 +6,14 @@ a study has one driver (see ``suite.tuning.sole_driver``), so what it has read o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Container, Iterator, Sequence, Set
+from contextlib import contextmanager
 from typing import Any
 
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 _ABSENT = object()
 
@@ -36,6 +38,7 @@ class StudyStorage(InMemoryStorage):
         super().__init__()
         self._database = database
         self._written: list[_Row] = []  # in the order of their numbers
+        self._shown: list[int] | None = None  # numbers of the trials that questions are answered from; None = all
         found = next((study for study in database.get_all_studies() if study.study_name == name), None)
         self._study_in_database = found._study_id if found else database.create_new_study(directions, name)
         self.study_id = super().create_new_study(found.directions if found else directions, name)
@@ -48,6 +51,28 @@ class StudyStorage(InMemoryStorage):
         for trial in sorted(database.get_all_trials(found._study_id, deepcopy=False), key=lambda trial: trial.number):
             self._written.append(_Row(trial._trial_id, trial))
             super().create_new_trial(self.study_id, trial)
+
+    @contextmanager
+    def showing(self, ended: Set[int] | None) -> Iterator[None]:
+        """Meanwhile ``get_all_trials`` gives, of the trials that have ended, those with these numbers; None = all."""
+        if ended is not None:
+            open_trials = (
+                trial.number for trial in self.get_all_trials(self.study_id, deepcopy=False) if not trial.state.is_finished()
+            )
+            self._shown = sorted({*ended, *open_trials})
+        try:
+            yield
+        finally:
+            self._shown = None
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        if self._shown is None:
+            return super().get_all_trials(study_id, deepcopy, states)
+        every = super().get_all_trials(study_id, deepcopy=False)
+        found = [every[number] for number in self._shown if states is None or every[number].state in states]
+        return copy.deepcopy(found) if deepcopy else found
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         self._database.set_study_user_attr(self._study_in_database, key, value)

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from suite.config import RunConfig
 from suite.errors import ConfigError
-from suite.randomness import derived_seed
 from suite.runs.validation_view import ValidationView
 from suite.tuning.objectives import Objective
 from suite.tuning.optuna_database import DATABASE, open_database
+from suite.tuning.sampler_history import History
+from suite.tuning.samplers import make_sampler
 from suite.tuning.space import Space, SpaceUnion
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.study_storage import StudyStorage
@@ -74,8 +74,10 @@ class TrialStore:
         self._storage = StudyStorage(open_database(folder), config.name, directions)
         self._study = optuna.load_study(study_name=config.name, storage=self._storage)
         self._tally = _Tally(self._study.directions[0] is StudyDirection.MAXIMIZE)
+        self._history = History(self._storage, self._study.directions) if config.sampler == "tpe" else None
         for trial in self.trials():
             self._tally.restore(trial)
+            self._learn(trial)
         make_sampler(config, space)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -106,13 +108,13 @@ class TrialStore:
         """
         waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         number = waiting[0].number if waiting else len(self.trials())
-        self._study.sampler = make_sampler(self._config, self._space, number=number)
+        self._study.sampler = make_sampler(self._config, self._space, number=number, history=self._history)
         self._tally.begun += 1
         return self._study.ask()
 
     def again(self, number: int) -> Trial:
         """A trial whose driver died before all its parameters were drawn; those that it has stay."""
-        self._study.sampler = make_sampler(self._config, self._space, number=number)
+        self._study.sampler = make_sampler(self._config, self._space, number=number, history=self._history)
         return Trial(self._study, self._trial(number)._trial_id)
 
     def note_config(self, number: int, config: RunConfig) -> None:
@@ -161,6 +163,11 @@ class TrialStore:
         self._study.tell(number, values=values, state=TrialState[state])
         self._storage.write(number)
         self._tally.end(self._trial(number))
+        self._learn(self._trial(number))
+
+    def _learn(self, trial: FrozenTrial) -> None:
+        if self._history is not None:
+            self._history.add(trial)
 
     def running(self) -> list[int]:
         """Trials that no one ended: their driver died."""
@@ -267,39 +274,3 @@ def earlier_points(config: StudyConfig) -> list[dict[str, Any]]:
         if shared[trial.number] not in points:
             points.append(shared[trial.number])
     return points[: config.warm_start.trials]
-
-
-class _Grid(optuna.samplers.GridSampler):
-    """Optuna's grid without its end: it would stop Optuna's own loop at the last point, and there is none to stop."""
-
-    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Nothing: the budget ends a study, or a suggestion that repeats too often."""
-
-
-def make_sampler(config: StudyConfig, space: Space | SpaceUnion, *, number: int = 0) -> BaseSampler:
-    """The sampler by name for trial ``number``; sequences that must not be drawn anew (QMC, grid) have the study's seed.
-
-    Raises:
-        ConfigError: a sampler that cannot honour a conditional space.
-    """
-    seed = derived_seed(config.sampler_seed, number) % 2**32
-    whole = derived_seed(config.sampler_seed, 0) % 2**32
-    if space.is_conditional and config.sampler in ("gp", "qmc", "grid"):
-        raise ConfigError(
-            f"sampler '{config.sampler}' cannot honour the conditions of space '{config.space}'; use tpe, nsga2 or random."
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        match config.sampler:
-            case "tpe":
-                return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-            case "nsga2":
-                return optuna.samplers.NSGAIISampler(seed=seed)
-            case "gp":
-                return optuna.samplers.GPSampler(seed=seed)
-            case "qmc":
-                return optuna.samplers.QMCSampler(seed=whole, warn_independent_sampling=False)
-            case "random":
-                return optuna.samplers.RandomSampler(seed=seed)
-            case "grid":
-                return _Grid({k: list(v) for k, v in space.grid().items()}, seed=whole)

@@ -107,7 +107,7 @@ def test_names_that_mlflow_refuses_reach_the_leaderboard(odd_images: None, image
     assert "waits" not in done.stderr
     (stored,) = read_runs(database)
     assert sorted(stored.record.tasks) == sorted(ODD)
-    run = stored.files.client.get_run(stored.mlflow_run_id)
+    run = stored.files.place.client.get_run(stored.mlflow_run_id)
     assert {"test/cats :26: dogs", "test/C:2b::2b: code", "test/pets :28:oxford:29:"} <= run.data.metrics.keys()
     assert image_cache.is_dir()
     assert sum(key.startswith("test/") for key in run.data.metrics) == len(ODD)

@@ -24,6 +24,8 @@ from suite.leaderboard.runs import load_runs
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record, write_record
 from suite.tracking.delivery import Delivery, open_delivery
+from suite.tracking.mlflow_client import quoted
+from suite.tracking.mlflow_file import MlflowFile
 from suite.tracking.mlflow_reader import read_runs
 from suite.tracking.mlflow_tracker import MlflowTracker
 from suite.tracking.run_metrics import row_metrics, summary_metrics
@@ -139,10 +141,29 @@ def test_a_reuse_that_came_later_reaches_the_stored_record(
     assert stored.record.trials == {"late": 4}
 
 
-def test_filters_select_by_tag(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:
-    delivery.log_run(finished[0])
-    assert len(list(read_runs(tracker.uri, filters={"method": "codyra"}))) == 1
-    assert list(read_runs(tracker.uri, filters={"method": "lora"})) == []
+def test_filters_find_what_matches_and_read_nothing_else(
+    finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the database file, and where it says nothing, by MLflow."""
+    record, folder = finished
+    notes = {"order": "II", "notes": "[100 %_\\'\"é] " + "x" * 6000}
+    child = record.model_copy(update={"study": "Night_1", "trial": 0, "reused_by": {"day": 1}, "setting": notes})
+    write_record(child, folder)
+    delivery.log_run(child)
+    found = {"study": ("Night_1", "day"), "setting": ("order II", "[100 %_\\'\"é]", "x" * 5500), "method": ("codyra",)}
+    (artifact,) = (tracker.out.parent / "mlartifacts").rglob("record.json")
+    for _ in ("file", "MLflow"):
+        for name, values in found.items():
+            for value in values:
+                assert len(load_runs(tracker.uri, {name: value}, tracker.out).records) == 1, (name, value)
+        artifact.rename(artifact.with_suffix(".hidden"))
+        for name, value, near in (("study", "night2", "Night_1"), ("method", "codira", "codyra")):
+            said = rf"no run matches {name} = '{value}' \({name} alone leaves 0 of 1\).*nearest: '{near}'"
+            with pytest.raises(ConfigError, match=said):
+                load_runs(tracker.uri, {name: value}, tracker.out)
+        artifact.with_suffix(".hidden").rename(artifact)
+        monkeypatch.setattr(MlflowFile, "runs", lambda *_: None)
+        monkeypatch.setattr(MlflowFile, "tags", lambda *_: None)
 
 
 def test_row_metrics_name_ranks_and_costs(finished: tuple[Record, Path]) -> None:
@@ -183,9 +204,9 @@ def test_a_spooled_child_finds_its_study_later(
     assert delivery.log_study("it's late", {"name": "x"})
     (run,) = tracker._find("codyra.run_id", child.run_id)
     assert run.data.tags["mlflow.parentRunId"] == study_run(tracker, "it's late").info.run_id
-    assert len(list(read_runs(tracker.uri, filters={"codyra.study.name": "it's late"}))) == 1
+    assert len(list(read_runs(tracker.uri, filters={"study": "it's late"}))) == 1
     with pytest.raises(ConfigError, match="both kinds of quotes"):
-        list(read_runs(tracker.uri, filters={"method": "'\""}))
+        quoted("'\"")
 
 
 def test_a_store_in_a_folder_with_odd_names_is_read_back(finished: tuple[Record, Path], tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from suite.registry import METHODS, SPACES
 from suite.runs.validation_view import ValidationView, validation_view
 from suite.tuning.objectives import Objective
 from suite.tuning.space import Choice, IntUniform, LogUniform, Space, choice
-from suite.tuning.stopping import StoppingConfig
 from suite.tuning.study import StudyQueue
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.trials import TrialStore
@@ -289,22 +288,6 @@ def test_the_view_holds_no_test_number(make_config: Any, run_context: Any) -> No
     changed = record.model_copy(update={"test": [[0.0] * 3] * 4})
     assert validation_view(changed) == validation_view(record)
     assert validation_view(record).rows == record.validation
-
-
-def test_trials_are_compared_at_equal_tasks_only() -> None:
-    rule = StoppingConfig(rule="median", grace_tasks=1, least_trials=2)
-    late = {1: view(ROWS), 2: view(ROWS)}  # learned means: 80 after one task, 75 after two
-    assert not rule.should_stop(view([[50.0, 50, 50], [81, 0, 0]], "running"), late)
-    assert rule.should_stop(view([[50.0, 50, 50], [79, 99, 99]], "running"), late)
-    assert not rule.should_stop(view([[50.0, 50, 50], [79, 0, 0]], "running"), {1: view(ROWS)})
-    assert not rule.should_stop(view([[50.0, 50, 50], [0, 0, 0]], "running"), {1: view(ROWS[:1]), 2: view(ROWS[:1])})
-    assert not rule.should_stop(view([[0.0] * 3] * 4, "running"), late)
-
-
-def test_grace_tasks_protect() -> None:
-    rule = StoppingConfig(rule="median", grace_tasks=2, least_trials=1)
-    assert not rule.should_stop(view([[0.0] * 3, [0.0] * 3], "running"), {1: view(ROWS)})
-    assert rule.should_stop(view([[0.0] * 3] * 3, "running"), {1: view(ROWS)})
 
 
 def test_values_of_a_space_are_told_from_others() -> None:
