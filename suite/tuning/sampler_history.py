@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from suite.tuning.study_storage import StudyStorage
 
-MOST = 500  # trials
+MOST = 400  # trials
 LEADING = 5  # one in so many of those shown is there because it is good
 
 
@@ -38,6 +38,7 @@ class History:
         self._values = np.empty((0, len(directions)))  # smaller is better; infinite of a trial without values
         self._violations = np.empty(0)
         self._beaten_by = np.empty(0, dtype=np.int64)
+        self._chosen: set[int] | None = None  # what ``numbers`` gives; None when it is to be found
 
     def add(self, trial: FrozenTrial) -> None:
         """Count a trial as it ended; one that failed, or has not ended, teaches nothing."""
@@ -52,6 +53,7 @@ class History:
         self._values = np.vstack([self._values, values])
         self._violations = np.append(self._violations, violation)
         self._beaten_by = np.append(self._beaten_by, better.sum())
+        self._chosen = None
 
     def _better(self, values: NDArray[np.float64], violation: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which trials are better than one with these values, and which are worse.
@@ -73,6 +75,11 @@ class History:
         """Of the ended trials to look at; None = all of them."""
         if len(self._numbers) <= self._most:
             return None
+        if self._chosen is None:
+            self._chosen = self._choose()
+        return self._chosen
+
+    def _choose(self) -> set[int]:
         leading = self._most // LEADING
         numbers = np.array(self._numbers)
         order = np.lexsort((numbers, self._beaten_by))

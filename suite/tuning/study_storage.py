@@ -38,6 +38,7 @@ class StudyStorage(InMemoryStorage):
         super().__init__()
         self._database = database
         self._written: list[_Row] = []  # in the order of their numbers
+        self._open: set[int] = set()  # numbers of the trials that have not ended
         self._shown: list[int] | None = None  # numbers of the trials that questions are answered from; None = all
         found = next((study for study in database.get_all_studies() if study.study_name == name), None)
         self._study_in_database = found._study_id if found else database.create_new_study(directions, name)
@@ -50,16 +51,20 @@ class StudyStorage(InMemoryStorage):
             super().set_study_system_attr(self.study_id, key, value)
         for trial in sorted(database.get_all_trials(found._study_id, deepcopy=False), key=lambda trial: trial.number):
             self._written.append(_Row(trial._trial_id, trial))
-            super().create_new_trial(self.study_id, trial)
+            self._note(super().create_new_trial(self.study_id, trial))
+
+    def _note(self, trial_id: int) -> None:
+        trial = self.get_trial(trial_id)
+        if trial.state.is_finished():
+            self._open.discard(trial.number)
+        else:
+            self._open.add(trial.number)
 
     @contextmanager
     def showing(self, ended: Set[int] | None) -> Iterator[None]:
         """Meanwhile ``get_all_trials`` gives, of the trials that have ended, those with these numbers; None = all."""
         if ended is not None:
-            open_trials = (
-                trial.number for trial in self.get_all_trials(self.study_id, deepcopy=False) if not trial.state.is_finished()
-            )
-            self._shown = sorted({*ended, *open_trials})
+            self._shown = sorted({*ended, *self._open})
         try:
             yield
         finally:
@@ -84,9 +89,15 @@ class StudyStorage(InMemoryStorage):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         found = super().create_new_trial(study_id, template_trial)
+        self._note(found)
         if template_trial is not None:
             self.write(self.get_trial_number_from_id(found))
         return found
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        done = super().set_trial_state_values(trial_id, state, values)
+        self._note(trial_id)
+        return done
 
     def write(self, number: int) -> None:
         """Bring trial ``number`` into the database as it is now; a new one in one transaction, with all that it has."""

@@ -30,6 +30,9 @@ out = Path(sys.argv[1])
 records = [run.record for run in RunStore(out).all().runs]
 with opened_tracking(sys.argv[2], out, QUIET) as delivery:
     track(records, delivery, QUIET)
+tracker = delivery.tracker
+assert [run.record.run_id for run in tracker.read_runs({}, [])] == [record.run_id for record in records]
+assert [fields.benchmark for fields in tracker.read_fields()] == [record.benchmark for record in records]
 print(len(records), *sorted({"mlflow", "sqlalchemy", "pandas"} & {*sys.modules}))
 """
 
