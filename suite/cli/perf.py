@@ -77,7 +77,7 @@ def driver(
 def history(
     trials: Annotated[int, typer.Option("--trials", min=100, help="Of each search.")] = 1500,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Searches of each function and kind.")] = 3,
-    most: Annotated[int, typer.Option("--most", min=20, help="Trials that TPE sees of more.")] = 400,
+    most: Annotated[int, typer.Option("--most", min=20, help="Trials that TPE sees of more.")] = 300,
 ) -> None:
     """What TPE finds of two known functions when it sees all trials, and when it sees as many as in a long study.
 

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from suite.tuning.study_storage import StudyStorage
 
-MOST = 400  # trials
+MOST = 300  # trials
 LEADING = 5  # one in so many of those shown is there because it is good
 
 
