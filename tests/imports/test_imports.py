@@ -55,7 +55,7 @@ FLOORS = (
 # Library -> the only files that may import it, inside functions too.
 HOMES = {
     "ray": ("suite/tuning/*.py", "trainables/direct.py", "trainables/train.py"),
-    "optuna": ("suite/tuning/*.py", "suite/measuring/faults.py"),
+    "optuna": ("suite/tuning/*.py", "suite/measuring/faults.py", "suite/measuring/sampler_history.py"),
     "mlflow": ("suite/tracking/mlflow_*.py",),
     "open_clip": ("suite/backbones/open_clip_network.py", "suite/backbones/pretrain_clip.py"),
     "transformers": (
