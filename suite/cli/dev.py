@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from suite.cli import perf, perf_mini, perf_speed
+from suite.cli import perf, perf_mini, perf_search, perf_speed
 
 dev_app = typer.Typer(no_args_is_help=True, help="For people who change this program: measure its speed and memory.")
 perf_app = typer.Typer(no_args_is_help=True, help="Measure speed and memory as ratios, side by side on this machine.")
@@ -17,12 +17,12 @@ for command in (
     perf_speed.packing,
     perf_speed.methods,
     perf.data,
-    perf.sweep,
-    perf.driver,
-    perf.history,
-    perf.stopping,
-    perf.sharing,
-    perf.null,
+    perf_search.sweep,
+    perf_search.driver,
+    perf_search.history,
+    perf_search.stopping,
+    perf_search.sharing,
+    perf_search.null,
     perf.leaderboard,
     perf.significance,
     perf.forecast,
