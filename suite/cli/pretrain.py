@@ -19,7 +19,7 @@ def pretrain_mini(
 ) -> None:
     """Pretrain the shipped mini CLIP and mini language model again, from nothing but committed code.
 
-    Takes a few minutes per network on one core. Same seed and machine, same weights.
+    Each takes about five minutes of one core; both are made side by side. Same seed and machine, same weights.
 
     Examples:
 
