@@ -15,7 +15,7 @@ from suite.leaderboard.table import number_text, with_spread
 from suite.leaderboard.tuned import Tuning
 from suite.leaderboard.tuned_sensitivity import summary_frame
 from suite.leaderboard.tuned_table import TunedBoard, tuned_boards, tuned_frame
-from suite.leaderboard.tuned_words import LEGEND, SENSITIVITY, closing
+from suite.leaderboard.tuned_words import SENSITIVITY, closing, legend, stream_text
 from suite.tuning.tune_config import amount
 
 ELSEWHERE = "a wider terminal or --csv FILE shows them"
@@ -36,7 +36,7 @@ def print_tuning(tuning: Tuning) -> None:
         print_sheet(tuning_sheet(tuning, board))
         part = summary[summary["benchmark"] == board.benchmark]
         if len(part):
-            print_sheet(sensitivity_sheet(board.benchmark, part))
+            print_sheet(sensitivity_sheet(board.benchmark, tuning.score_name, part))
     for board in boards:
         print_line(closing(tuning, board))
 
@@ -67,7 +67,7 @@ def tuning_sheet(tuning: Tuning, board: TunedBoard) -> Sheet:
             "-" if math.isnan(row["gain low"]) else f"{_signed(row['gain low'])} to {_signed(row['gain high'])}",
             _runs(row, len(tuning.seeds), len(tuning.orders[board.benchmark])),
             _signed(row["optimism"]),
-            f"{row['trials']}" if row["budget"] else "-",
+            _trials(row) if row["budget"] else "-",
             f"{row['trial seconds'] + row['judging seconds']:,.0f}",
             "-" if math.isnan(row["gain p"]) else f"{row['gain p']:.3f}",
             str(row["settings"]) or "-",
@@ -75,14 +75,16 @@ def tuning_sheet(tuning: Tuning, board: TunedBoard) -> Sheet:
         for row in rows
     ]
     shown = f"{metric} in %" if metric else "nothing judged yet"
-    title = f"tuning {tuning.name}: {board.benchmark}, {shown}, judged on {_judges(rows[0])}"
+    is_whole = all(row["default n"] == row["tuned n"] == row["planned"] for row in rows)
+    title = f"tuning {tuning.name}: {stream_text(board)}, {shown}, {'' if is_whole else 'to be '}judged on {_judges(rows[0])}"
     budget = max(row["budget"] for row in rows)
     notes = [f"budget of every study: {amount(budget, tuning.unit)}"] if budget else []
-    return Sheet(title, columns, cells, [*notes, LEGEND], elsewhere=ELSEWHERE)
+    title = "\n".join(filter(None, [title, board.tasks]))
+    return Sheet(title, columns, cells, [*notes, legend(tuning, board.benchmark)], elsewhere=ELSEWHERE)
 
 
-def sensitivity_sheet(benchmark: str, part: pd.DataFrame) -> Sheet:
-    """Expected best after a few, half and all trials, and the share of the space that is nearly as good."""
+def sensitivity_sheet(benchmark: str, score: str, part: pd.DataFrame) -> Sheet:
+    """Expected best after a few, half and all trials, and the share of the space that is nearly as good; ``score`` names the score."""
     columns = [
         Column("method", wraps=True),
         Column("trials"),
@@ -106,7 +108,7 @@ def sensitivity_sheet(benchmark: str, part: pd.DataFrame) -> Sheet:
         ]
         for row in part.to_dict("records")
     ]
-    return Sheet(f"{benchmark}: best validation score expected after so many trials", columns, cells, [SENSITIVITY])
+    return Sheet(f"{benchmark}: best validation score ({score}) expected after so many trials", columns, cells, [SENSITIVITY])
 
 
 def _value(row: Row, setting: str, standing: str) -> str:
@@ -118,6 +120,11 @@ def _judges(row: Row) -> str:
     seeds, orders = (row[name].split(",") for name in ("seeds", "orders"))
     of_seeds = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
     return of_seeds + (f" in {'order' if len(orders) == 1 else 'orders'} {', '.join(orders)}" if row["orders"] else "")
+
+
+def _trials(row: Row) -> str:
+    """How many, and how many of them failed."""
+    return f"{row['trials']}" + (f" ({row['failed trials']} failed)" if row["failed trials"] else "")
 
 
 def _signed(value: float) -> str:

@@ -24,6 +24,7 @@ from suite.runs.record import Record
 Vector = NDArray[np.float64]
 LEVEL = 0.05
 RESAMPLES = 10_000
+SEEDS = " seeds"  # ends what an interval is over where it speaks for new seeds
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,15 @@ def pairwise_frame(rows: Sequence[Contestant]) -> pd.DataFrame:
     )
 
 
+def is_over_seeds(over: str) -> bool:
+    """Whether an interval over this speaks for new seeds too."""
+    return over.endswith(SEEDS)
+
+
 def _over(found: PairedTests) -> list[str]:
     """What each pair's interval speaks for."""
     alone = ["nothing: a task has one example" if is_open else "examples" for is_open in np.isnan(found.p)]
-    return [f"examples and {seeds} seeds" if seeds > 1 else word for seeds, word in zip(found.seeds, alone, strict=True)]
+    return [f"examples and {seeds}{SEEDS}" if seeds > 1 else word for seeds, word in zip(found.seeds, alone, strict=True)]
 
 
 def against_best(rows: Sequence[Contestant]) -> dict[str, float]:

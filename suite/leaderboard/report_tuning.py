@@ -14,7 +14,7 @@ from suite.leaderboard.tuned import Tuning
 from suite.leaderboard.tuned_figures import bump_figure, sensitivity_figure
 from suite.leaderboard.tuned_sensitivity import summary_frame
 from suite.leaderboard.tuned_table import TunedBoard, tuned_boards
-from suite.leaderboard.tuned_words import LEGEND, SENSITIVITY, closing
+from suite.leaderboard.tuned_words import SENSITIVITY, closing, legend, stream_text
 
 Row = Mapping[Any, Any]
 MARKS = {"best": " ◆", "not separable": " ◇"}
@@ -50,13 +50,14 @@ class TuningView:
 
     name: str
     benchmark: str
+    stream: str
     result: str
     rows: Sequence[Sequence[Cell]]
     search: Sequence[Sequence[Cell]]
     pictures: Sequence[Picture]
+    legend: str
     heads: Sequence[str] = HEADS
     search_heads: Sequence[str] = SEARCH
-    legend: str = LEGEND
     search_legend: str = SENSITIVITY
 
 
@@ -71,15 +72,17 @@ def _view(tuning: Tuning, board: TunedBoard) -> TuningView:
     return TuningView(
         name=tuning.name,
         benchmark=board.benchmark,
+        stream=", ".join(filter(None, [stream_text(board), board.tasks.partition(": ")[2]])),
         result=closing(tuning, board),
         rows=[_cells(row) for row in board.rows.to_dict("records")],
         search=[_search_cells(row) for row in summary.to_dict("records")],
+        legend=legend(tuning, board.benchmark),
         pictures=drawn(
             f"tuning {tuning.name}, {board.benchmark}: ",
             [
                 ("order of methods by default and by tuned settings", lambda: bump_figure(board), True),
                 (
-                    "validation score expected after so many trials, and the share of the space that is nearly as good",
+                    f"validation score ({tuning.score_name}) expected after so many trials, and the share of the space that is nearly as good",
                     lambda: sensitivity_figure(tuning, board.benchmark),
                     True,
                 ),
@@ -100,10 +103,15 @@ def _cells(row: Row) -> list[Cell]:
         _number(row["gain p"], ".3f"),
         Cell(f"{row['default n']}, {row['tuned n']} of {row['planned']}", float(row["tuned n"])),
         _number(row["optimism"], "+.1f"),
-        Cell(f"{row['trials']} ({row['finished trials']} finished)", float(row["trials"])),
+        Cell(_trials(row), float(row["trials"])),
         _number(seconds, ",.0f"),
         Cell(row["settings"] or "-", row["settings"]),
     ]
+
+
+def _trials(row: Row) -> str:
+    failed = f", {row['failed trials']} failed" if row["failed trials"] else ""
+    return f"{row['trials']} ({row['finished trials']} finished{failed})"
 
 
 def _search_cells(row: Row) -> list[Cell]:

@@ -120,7 +120,7 @@ def _row(
         "seeds": ",".join(str(seed) for seed in sorted({record.config["seed"] for record in finished})),
         "unfinished": ", ".join(sorted(_state(record) for record in group if record.status != "finished")),
         "backbone": backbone_text(group[0].config["backbone"]),
-        "budget": budget_text(training) if _took_steps(group) else "",
+        "budget": budget_text(training) if took_steps(group) else "",
         "lr": training["lr"],
         "study": ",".join(sorted({study for record in group for study in record.trials})),
         "trials": selected.trials if selected else 1,
@@ -161,7 +161,7 @@ def tasks_text(group: Sequence[Record]) -> str:
     return f"{counted(len(orders[0]), 'task')}: {', '.join(orders[0])}{several}"
 
 
-def _took_steps(group: Sequence[Record]) -> bool:
+def took_steps(group: Sequence[Record]) -> bool:
     """Whether these runs spent the budget that their config names: a method that learns without steps, or not at all, does not."""
     learned = [result.costs.steps for record in group for result in record.results[1:]]
     return any(learned) or not learned

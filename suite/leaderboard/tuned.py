@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from suite.metrics.conventions import METRICS
 from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Record
+from suite.tuning.choosing import READINGS
 
 TrialState = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 BudgetUnit = Literal["trials", "seconds", "GPU-hours"]
@@ -26,6 +28,7 @@ class TunedTrial:
             a trial that was not learned to its end.
         seconds: wall time of all its runs.
         borrowed_seconds: part of it that was not spent: the runs went on from what others with equal beginnings had learned.
+        reason: why it failed; empty for one that did not.
         is_random: drawn from the whole space without looking at earlier trials, as a random sampler draws and TPE begins;
             False for points given by hand (the default setting too) and for those that a sampler aimed at.
     """
@@ -36,6 +39,7 @@ class TunedTrial:
     seconds: float
     is_random: bool = False
     borrowed_seconds: float = 0.0
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class TunedMethod:
         budget, spent: what the study was given and has used, in the tuning's unit; 0 without a space.
         problem: why there is no tuned setting although the study has ended (every trial failed), or why a setting could not be
             judged; one sentence, empty when all is well or still going on.
+        is_lost: it can never have a tuned setting: the study has ended, and there was no trial to choose.
     """
 
     benchmark: str
@@ -80,6 +85,7 @@ class TunedMethod:
     budget: float = 0.0
     spent: float = 0.0
     problem: str = ""
+    is_lost: bool = False
 
     @property
     def records(self) -> list[Record]:
@@ -91,6 +97,11 @@ class TunedMethod:
         """The validation score that the chosen trial was chosen for."""
         return next((trial.score for trial in self.trials if trial.number == self.chosen), None)
 
+    @property
+    def failed(self) -> list[TunedTrial]:
+        """Trials that used up budget and could not be learned."""
+        return [trial for trial in self.trials if trial.state == "FAIL"]
+
 
 @dataclass(frozen=True)
 class Tuning:
@@ -98,7 +109,8 @@ class Tuning:
 
     Attributes:
         methods: every benchmark x method of the tuning, begun or not, in the order in which they were asked for.
-        rule: a key of ``suite.leaderboard.selection.RULES``; on records of fresh seeds it says what optimism there was.
+        rule, objective: a key of ``suite.tuning.choosing.READINGS``, and the metric that ``two-phase`` reads: what trials were chosen
+            by. On records of fresh seeds they say what optimism there was.
         unit: of budgets and of what was spent.
         seeds, orders: that settings are judged on, as planned. Every setting is judged on each seed in each order; a benchmark
             without named orders has the one ``""``.
@@ -108,6 +120,7 @@ class Tuning:
     name: str
     methods: Sequence[TunedMethod]
     rule: str
+    objective: str
     unit: BudgetUnit
     seeds: Sequence[int]
     orders: Mapping[str, Sequence[str]]
@@ -120,6 +133,17 @@ class Tuning:
     def of(self, benchmark: str) -> list[TunedMethod]:
         """The methods on one benchmark."""
         return [one for one in self.methods if one.benchmark == benchmark]
+
+    @property
+    def score_name(self) -> str:
+        """What trials were chosen by, as tables name it: ``zscl.last``, ``minus codyra.forgetting``, ``current-task``."""
+        if self.rule != "two-phase":
+            return self.rule
+        return self.objective if METRICS[self.objective].higher_is_better else f"minus {self.objective}"
+
+    def score(self, record: Record) -> float:
+        """What a trial with this run would have been chosen by."""
+        return READINGS[self.rule](record.validation, record.tasks, self.objective)
 
     def planned(self, benchmark: str) -> int:
         """Runs by which a setting is judged on ``benchmark``."""

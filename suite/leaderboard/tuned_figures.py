@@ -66,7 +66,7 @@ def sensitivity_figure(tuning: Tuning, benchmark: str) -> Figure:
         line = {"color": look.colour, "marker": look.marker, "linestyle": look.line}
         left.plot(part["trials"], part["expected best"], markersize=4, linewidth=1.4, label=str(method), **line)
         left.fill_between(part["trials"], part["low"], part["high"], color=look.colour, alpha=0.12, linewidth=0)
-    plain_axes(left, xlabel="trials", ylabel="expected best on validation (%)", title=benchmark)
+    plain_axes(left, xlabel="trials", ylabel=f"expected best on validation ({tuning.score_name}, %)", title=benchmark)
     left.xaxis.get_major_locator().set_params(integer=True)
     _shares(right, tuning, benchmark)
     legend_beside(figure, left)

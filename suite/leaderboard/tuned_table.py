@@ -17,18 +17,19 @@ import pandas as pd
 from suite.counting import counted
 from suite.errors import DataError
 from suite.leaderboard.comparison import LEVEL, Contestant, Difference, compare, contestant, corrected, pairwise_frame
-from suite.leaderboard.selection import RULES, headline, metric_value
+from suite.leaderboard.selection import headline, metric_value
+from suite.leaderboard.table import budget_text, tasks_text, took_steps
 from suite.leaderboard.tuned import JudgedSetting, TunedMethod, Tuning
 from suite.metrics.searches import OrderAgreement, order_agreement
 from suite.runs.costs import run_costs
-from suite.runs.record import Record
+from suite.runs.record import Record, setting_text
 
 Pairs = Mapping[tuple[str, str], Difference]
 SETTINGS = ("default", "tuned")
 COLUMNS = (
     *("benchmark", "method", "metric", "default", "default std", "default n", "default standing", "default p vs best", "default rank"),
     *("tuned", "tuned std", "tuned n", "standing", "p vs best", "rank", "gain", "gain low", "gain high", "gain p", "over"),
-    *("planned", "seeds", "orders", "chosen score", "optimism", "trials", "finished trials", "budget", "spent", "unit"),
+    *("planned", "seeds", "orders", "chosen score", "optimism", "trials", "finished trials", "failed trials", "budget", "spent", "unit"),
     *("trial seconds", "judging seconds", "saved seconds", "settings", "unfinished"),
 )  # fmt: skip
 
@@ -38,6 +39,9 @@ class TunedBoard:
     """One benchmark of a tuning.
 
     Attributes:
+        stream: how it was learned, as far as all methods agree: ``shots 4, 3 tasks, 60 steps x 16 per task``; empty before the first
+            judging run.
+        tasks: number and names of the tasks, as in the leaderboard.
         rows: one per method, columns as in ``COLUMNS``, the best tuned setting first; NaN and empty text for what there is not.
         pairs: ``default`` and ``tuned`` -> (one method, another) -> the first minus the second, p corrected over all pairs; every pair
             in both directions, empty where nothing can be paired.
@@ -52,6 +56,8 @@ class TunedBoard:
     order: OrderAgreement | None
     best_by_order: Mapping[str, str]
     unpaired: str = ""
+    stream: str = ""
+    tasks: str = ""
 
 
 def tuned_frame(tuning: Tuning) -> pd.DataFrame:
@@ -83,7 +89,19 @@ def _board(tuning: Tuning, benchmark: str) -> TunedBoard:
             row[column] = rank
     frame = pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
     frame = frame.sort_values(["tuned", "default"], ascending=False, na_position="last", kind="stable", ignore_index=True)
-    return TunedBoard(benchmark, frame, pairs, order, _best_by_order(methods), unpaired)
+    records = [record for one in methods for record in one.records]
+    tasks = tasks_text(records) if records else ""
+    return TunedBoard(benchmark, frame, pairs, order, _best_by_order(methods), unpaired, _stream(records), tasks)
+
+
+def _stream(records: Sequence[Record]) -> str:
+    """See ``TunedBoard.stream``; orders of tasks are told apart by the table itself."""
+    if not records:
+        return ""
+    setting = {key: value for key, value in records[0].setting.items() if key not in ("order", "tasks")}
+    budgets = {budget_text(record.config["training"]) for record in records if took_steps([record])}
+    budget = f"{budgets.pop()} per task" if len(budgets) == 1 else ""
+    return ", ".join(filter(None, [setting_text(setting), counted(len(records[0].tasks), "task"), budget]))
 
 
 def judged(one: TunedMethod, setting: str) -> JudgedSetting | None:
@@ -100,7 +118,7 @@ def _row(tuning: Tuning, one: TunedMethod) -> dict[str, Any]:
         row[setting] = float(np.mean(values)) if values else math.nan
         row[f"{setting} std"] = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
         row[f"{setting} n"] = len(values)
-    scores = [RULES[tuning.rule][0](record) for record in one.tuned.finished] if one.tuned else []
+    scores = [tuning.score(record) for record in one.tuned.finished] if one.tuned else []
     chosen = math.nan if one.chosen_score is None else one.chosen_score
     every = {record.run_id: run_costs(record.results) for record in one.records}
     return row | {
@@ -109,6 +127,7 @@ def _row(tuning: Tuning, one: TunedMethod) -> dict[str, Any]:
         **{"seeds": ",".join(map(str, tuning.seeds)), "orders": ",".join(filter(None, tuning.orders[one.benchmark]))},
         **{"chosen score": chosen, "optimism": chosen - float(np.mean(scores)) if scores else math.nan},
         **{"trials": len(one.trials), "finished trials": sum(trial.score is not None for trial in one.trials)},
+        "failed trials": len(one.failed),
         **{"budget": one.budget, "spent": one.spent, "unit": tuning.unit},
         "trial seconds": math.fsum(trial.seconds for trial in one.trials),
         "judging seconds": math.fsum(costs.wall_seconds for costs in every.values()),

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.counting import counted
-from suite.leaderboard.comparison import LEVEL, Difference
+from suite.leaderboard.comparison import LEVEL, Difference, is_over_seeds
 from suite.leaderboard.tuned import Tuning
 from suite.leaderboard.tuned_sensitivity import WITHIN, second_half
-from suite.leaderboard.tuned_table import SETTINGS, TunedBoard, is_real
+from suite.leaderboard.tuned_table import SETTINGS, TunedBoard, is_real, judged
+from suite.metrics.conventions import METRICS
 
 PERCENT = f"{100 * LEVEL:g} %"
 LEGEND = (
@@ -18,18 +19,32 @@ LEGEND = (
     f"{PERCENT}); gain: tuned minus default on equal runs, interval for each method alone; optimism: validation score of the chosen trial "
     "minus that of the same setting on the judging seeds"
 )
+ORDERS = "; trials have another order of tasks than the judging runs, and what that changes is part of it"
 SENSITIVITY = (
     "after half: mean over all sets of half of the finished trials; share of space: of the trials that were drawn at random, those within "
     f"{WITHIN:g} point of the method's best trial, stopped and failed ones counting as outside"
 )
 Row = Mapping[Any, Any]  # of a board
 FEW_SEEDS = 3  # with fewer an interval over seeds is so wide that it hides 20 points
+MANY_PAIRS = 3  # more are counted, not named
+ANEW = "under another name (runs that are finished are reused)"
+
+
+def legend(tuning: Tuning, benchmark: str) -> str:
+    """What the marks and columns of a table mean."""
+    return LEGEND + (ORDERS if any(tuning.orders[benchmark]) else "")
+
+
+def stream_text(board: TunedBoard) -> str:
+    """The benchmark and how it was learned: ``mini-xtail (shots 4, 3 tasks, 60 steps x 16 per task)``."""
+    return f"{board.benchmark} ({board.stream})" if board.stream else board.benchmark
 
 
 def closing(tuning: Tuning, board: TunedBoard) -> str:
     """The closing sentences of one benchmark of a tuning, the first one being the result."""
     rows = [row for row in board.rows.to_dict("records") if not math.isnan(row["tuned"])]
-    told = [*_standing(board, rows), *_seeds(rows), *_orders(board), *_changes(board), *_costs(board)]
+    told = [*_standing(board, rows), *_seeds(tuning, board, rows), *_orders(board), *_changes(tuning, board)]
+    told += [*_failures(tuning, board), *_costs(board)]
     return " ".join([*told, _next(tuning, board, rows)])
 
 
@@ -55,12 +70,12 @@ def agreement(board: TunedBoard) -> str:
 def _standing(board: TunedBoard, rows: Sequence[Row]) -> list[str]:
     """Who wins, by how much, and whether it is real."""
     if not rows:
-        return [f"On {board.benchmark} nothing can be said yet: no tuned setting has a finished run on the judging seeds."]
+        return [f"On {stream_text(board)} nothing can be said yet: no tuned setting has a finished run on the judging seeds."]
     if board.unpaired:
-        return [f"On {board.benchmark} the methods cannot be compared: {board.unpaired.rstrip('.')}."]
+        return [f"On {stream_text(board)} the methods cannot be compared: {board.unpaired.rstrip('.')}."]
     paired = [row for row in rows if row["standing"]]
     if not paired:
-        return [f"On {board.benchmark} there is nothing to compare: {rows[0]['method']} alone has judged runs."]
+        return [f"On {stream_text(board)} there is nothing to compare: {rows[0]['method']} alone has judged runs."]
     best, others = paired[0], paired[1:]
     tied = [row for row in others if row["standing"] == "not separable"]
     tests = f"paired over equal examples, Holm over {counted(len(board.pairs['tuned']) // 2, 'pair')}, {PERCENT}"
@@ -69,7 +84,7 @@ def _standing(board: TunedBoard, rows: Sequence[Row]) -> list[str]:
     if not tied:
         rest = "" if len(others) == 1 else f", the next best of {len(others)}, and beyond chance ahead of every one"
         return [
-            f"On {board.benchmark} {best['method']} is better than {others[0]['method'] if len(others) == 1 else 'all other methods'}: "
+            f"On {stream_text(board)} {best['method']} is better than {others[0]['method'] if len(others) == 1 else 'all other methods'}: "
             f"{value}, {_distance(second)} ahead of {others[0]['method']}{rest} ({tests})."
         ]
     behind = [row["method"] for row in others if row["standing"] == "behind"]
@@ -78,20 +93,41 @@ def _standing(board: TunedBoard, rows: Sequence[Row]) -> list[str]:
     )
     nearest = f"it is {_distance(second)} ahead of {tied[0]['method']}"
     rest = f"; beyond chance behind it: {names(behind)}" if behind else ""
-    return [f"On {board.benchmark} no method is shown to be the best: {lead} ({nearest}; {tests}){rest}."]
+    return [f"On {stream_text(board)} no method is shown to be the best: {lead} ({nearest}; {tests}){rest}."]
 
 
-def _seeds(rows: Sequence[Row]) -> list[str]:
-    """For what the result holds beyond the runs."""
+def _seeds(tuning: Tuning, board: TunedBoard, rows: Sequence[Row]) -> list[str]:
+    """For what the result holds beyond the runs: what the tests rest on, not what is planned."""
     if not rows:
         return []
-    seeds, orders = (len(str(rows[0][name]).split(",")) for name in ("seeds", "orders"))
-    each = f", each in {orders} orders of tasks" if orders > 1 else ""
+    settings = [found for one in tuning.of(board.benchmark) if (found := judged(one, "tuned"))]
+    seeds, planned = len({record.config["seed"] for found in settings for record in found.finished}), len(tuning.seeds)
+    is_whole = all(row[f"{setting} n"] == row["planned"] for row in board.rows.to_dict("records") for setting in SETTINGS)
+    orders = len(tuning.orders[board.benchmark])
+    each = f", each in {orders} orders of tasks" if orders > 1 and is_whole else ""
     if seeds == 1:
-        return [f"Settings were judged with one seed{each}: nothing can be said about other seeds, only about other examples."]
-    return [
-        f"Settings were judged with {seeds} seeds that no trial used{each}; the result speaks for new examples and new seeds."
-    ]
+        said = "were judged with one seed" if is_whole else f"have been judged with one seed of {planned}"
+        return [f"Settings {said}{each}: nothing can be said about other seeds, only about other examples."]
+    said = f"were judged with {seeds}" if is_whole else f"have been judged with {seeds} of {planned}"
+    return [f"Settings {said} seeds that no trial used{each}{_scope(board)}."]
+
+
+def _scope(board: TunedBoard) -> str:
+    """Which comparisons speak for new seeds, as the end of a sentence; a pair that shares fewer than two seeds does not."""
+    tests = {f"{one} with {other}": found.over for (one, other), found in list(board.pairs["tuned"].items())[::2]}
+    gains = {f"tuned with default {row['method']}": row["over"] for row in board.rows.to_dict("records") if row["over"]}
+    quiet = [name for name, over in {**tests, **gains}.items() if not is_over_seeds(over)]
+    count = len(tests) + len(gains)
+    if not count:
+        return ""
+    if not quiet:
+        return "; the result speaks for new examples and new seeds"
+    if len(quiet) == count:
+        return "; what is compared shares fewer than two of them, so that nothing can be said about other seeds, only about other examples"
+    told = names(quiet) if len(quiet) <= MANY_PAIRS else f"{len(quiet)} of {count} comparisons"
+    return (
+        f"; the result speaks for new examples and new seeds, but for new examples alone of {told}, which share fewer than two"
+    )
 
 
 def _orders(board: TunedBoard) -> list[str]:
@@ -102,7 +138,7 @@ def _orders(board: TunedBoard) -> list[str]:
     return [f"Order by order, which is not tested, the highest mean changes: {told}."]
 
 
-def _changes(board: TunedBoard) -> list[str]:
+def _changes(tuning: Tuning, board: TunedBoard) -> list[str]:
     """What tuning changed."""
     rows = [row for row in board.rows.to_dict("records") if not math.isnan(row["gain"])]
     if not rows:
@@ -120,12 +156,32 @@ def _changes(board: TunedBoard) -> list[str]:
         said = f"Tuning changed no method beyond chance; the largest change is {most['method']}'s {most['gain']:+.1f} points."
     else:
         said = "Tuning changed nothing: every method's best trial has its default setting."
-    return [said, *filter(None, [_other_winner(board), agreement(board)])]
+    return [said, *filter(None, [_other_aim(tuning, most["metric"]), _other_winner(board), agreement(board)])]
 
 
 def _by(rows: Sequence[Row]) -> str:
     """``lora by 4.1 points and codyra by 2.0 points``."""
     return names([f"{row['method']} by {abs(row['gain']):.1f} points" for row in rows])
+
+
+def _other_aim(tuning: Tuning, metric: str) -> str:
+    """What trials were chosen by, where that is another number than the one that is shown."""
+    if tuning.rule == "two-phase" and METRICS[tuning.objective].function is METRICS[metric].function:
+        return ""
+    return (
+        f"Trials were chosen by {tuning.score_name} on validation data, not by {metric}." if tuning.objective != metric else ""
+    )
+
+
+def _failures(tuning: Tuning, board: TunedBoard) -> list[str]:
+    """Which methods were tuned with less than their budget, because trials failed."""
+    told = [
+        f"{len(one.failed)} of {counted(len(one.trials), 'trial')} of {one.method}"
+        + (f" ({one.failed[-1].reason.rstrip('.')})" if one.failed[-1].reason else "")
+        for one in tuning.of(board.benchmark)
+        if one.failed
+    ]
+    return [f"Budgets were not spent alike, because trials failed: {'; '.join(told)}."] if told else []
 
 
 def _other_winner(board: TunedBoard) -> str:
@@ -154,21 +210,49 @@ def _next(tuning: Tuning, board: TunedBoard, rows: Sequence[Row]) -> str:
     """What to do next."""
     missing = [row for row in board.rows.to_dict("records") if row["unfinished"]]
     if missing:
-        told = "; ".join(f"{row['method']}: {row['unfinished']}" for row in missing)
-        return f"This is not finished ({told}). Next: the same command with --resume."
+        return _resume(tuning, board, missing)
     if len(tuning.seeds) < FEW_SEEDS:
-        return f"Next: judge with at least {FEW_SEEDS} seeds."
+        return f"Next: judge with at least {FEW_SEEDS} seeds, {ANEW}."
+    if len(rows) == 1:
+        return _next_for_one(tuning, rows[0])
     if any(row["standing"] == "not separable" for row in rows):
-        return f"Next: more seeds than {len(tuning.seeds)} to judge with, or take the methods as equal here."
+        return f"Next: more seeds than {len(tuning.seeds)} to judge with, {ANEW}, or take the methods as equal here."
     lead = {row["method"]: rows[0]["tuned"] - row["tuned"] for row in rows[1:]}
     trials = {one.method: one.trials for one in tuning.of(board.benchmark)}
     close = [name for name, points in lead.items() if second_half(trials[name]) > points]
     if close:
         return (
-            f"Next: more trials; the second half of them raised the best validation score that is expected of {names(close)} by more than "
+            f"Next: more trials, {ANEW}; the second half of them raised the best validation score that is expected of {names(close)} by more than "
             f"the lead of {rows[0]['method']}."
         )
     return f"Next: another benchmark; this result holds for {board.benchmark} alone."
+
+
+def _resume(tuning: Tuning, board: TunedBoard, missing: Sequence[Row]) -> str:
+    """What to do about a tuning that is not finished; a method without a trial to choose from stays without."""
+    told = "; ".join(f"{row['method']}: {row['unfinished']}" for row in missing)
+    lost = {one.method for one in tuning.of(board.benchmark) if one.is_lost}
+    open_ones = [row for row in missing if row["method"] not in lost]
+    anew = f"correct what made {names(sorted(lost))} fail and tune {ANEW}" if lost else ""
+    if not open_ones:
+        return f"This stays unfinished ({told}). Next: {anew}."
+    failed = (
+        "correct what made judging runs fail, then "
+        if any(one.problem for one in tuning.of(board.benchmark) if one.method not in lost)
+        else ""
+    )
+    rest = f"; --resume does not search again: {anew}" if lost else ""
+    return f"This is not finished ({told}). Next: {failed}the same command with --resume{rest}."
+
+
+def _next_for_one(tuning: Tuning, row: Row) -> str:
+    """What to do next with one method, of which tuning is the question."""
+    if math.isnan(row["gain"]):
+        return f"Next: other methods to compare {row['method']} with."
+    if row["gain p"] < LEVEL:
+        return f"Next: another benchmark, or other methods to compare {row['method']} with."
+    more = "trials" if not row["gain"] else f"seeds than {len(tuning.seeds)} to judge with"
+    return f"Next: more {more}, {ANEW}, or keep the default setting of {row['method']}."
 
 
 def _pair(board: TunedBoard, first: Row, second: Row) -> Difference:

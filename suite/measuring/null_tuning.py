@@ -6,6 +6,7 @@ right a little per task, as another seed does. Trials are chosen by their valida
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.leaderboard.comparison import LEVEL
 from suite.leaderboard.tuned import JudgedSetting, TunedMethod, TunedTrial, Tuning
 from suite.leaderboard.tuned_table import TunedBoard, tuned_boards
 from suite.leaderboard.tuned_words import closing
@@ -21,8 +23,10 @@ from suite.randomness import numpy_generator
 from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Cells, Record, TaskCosts, TaskResult
 
-BENCHMARK = "made-up"
-ALLOWED = 0.065  # 5 %, and two standard errors of a thousand tunings
+BENCHMARK, METRIC = "made-up", "zscl.last"
+TRAINING = {"steps": 8, "epochs": None, "batch_size": 4}
+SLACK = 0.015  # of a thousand tunings: 2.2 standard errors of their share
+THOUSAND = 1000
 VALIDATION = 40  # examples per task that trials are chosen by
 COSTS = TaskCosts(
     steps=8, wall_seconds=1.0, train_seconds=1.0, evaluate_seconds=0.0, device_seconds=None, peak_bytes=2**30,
@@ -68,6 +72,11 @@ class Said:
     optimism: float
 
 
+def allowed(tunings: int) -> float:
+    """Share of so many tunings that may be wrong before the tests are: 5 % and 2.2 standard errors, 6.5 % of a thousand."""
+    return LEVEL + SLACK * math.sqrt(THOUSAND / tunings)
+
+
 def equal_methods(methods: int, seeds: int, orders: int) -> World:
     """Methods of one distribution."""
     levels = {f"method {chr(ord('a') + number)}": 0.5 for number in range(methods)}
@@ -106,7 +115,7 @@ def made_up_tuning(world: World, number: int) -> Tuning:
     maker = _Maker(world, draws, difficulty, outcomes)
     methods = [maker.method(name, place) for place, name in enumerate(world.levels)]
     return Tuning(
-        f"made up {number}", methods, "two-phase", "trials", tuple(range(1, world.seeds + 1)), {BENCHMARK: tuple(world.orders)},
+        f"made up {number}", methods, "two-phase", METRIC, "trials", tuple(range(1, world.seeds + 1)), {BENCHMARK: tuple(world.orders)},
         lambda record: outcomes[record.run_id],
     )  # fmt: skip
 
@@ -154,7 +163,7 @@ class _Maker:
         cells: dict[str, Cells] = {
             split: [*before, [float(share) * 100 for share in found.mean(axis=1)]] for split, found in right.items()
         }
-        config = {"benchmark": {"name": BENCHMARK}, "method": {"name": name}, "seed": seed}
+        config = {"benchmark": {"name": BENCHMARK}, "method": {"name": name}, "training": TRAINING, "seed": seed}
         unused: dict[str, Any] = {
             "config_hash": "",
             "settings_hash": "",
@@ -164,7 +173,7 @@ class _Maker:
         }
         return Record.model_construct(
             **unused, dirty=None, versions={}, hardware={}, run_id=run_id, config=config, benchmark=BENCHMARK, setting={"order": order}, protocol="task", scoring=None,
-            metrics=["zscl.last"], tasks=tasks, item_digests={"test": tasks}, validation=cells["validation"], test=cells["test"],
+            metrics=[METRIC], tasks=tasks, item_digests={"test": tasks}, validation=cells["validation"], test=cells["test"],
             results=[TaskResult.model_construct(row=row, task=None, costs=COSTS) for row in range(count + 1)], status="finished",
             started_at=datetime(2026, 1, 1, tzinfo=UTC), study=None, trial=None, reused_by={}, selection=None,
         )  # fmt: skip

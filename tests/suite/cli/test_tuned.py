@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from suite.cli.tuned import print_tuning
+from suite.leaderboard.tuned import TunedTrial
 from suite.leaderboard.tuned_table import tuned_boards
 from suite.leaderboard.tuned_words import closing
 from suite.measuring.null_tuning import World, made_up_tuning
@@ -40,5 +41,20 @@ def test_runs_that_are_missing_are_counted(show: Show) -> None:
     tuning = made_up_tuning(WORLD, 0)
     first, *rest = tuning.methods
     begun = replace(tuning, methods=[replace(first, tuned=None, trials=(), chosen=None), *rest])
-    (line,) = (line for line in show(lambda: print_tuning(begun), 80) if line.startswith("codyra "))
+    lines = show(lambda: print_tuning(begun), 80)
+    (line,) = (line for line in lines if line.startswith("codyra "))
     assert " 3, 0 of 3 " in line
+    assert "to be judged on seeds 1, 2, 3" in " ".join(lines)
+
+
+def test_the_title_says_how_the_stream_was_learned_and_a_row_how_many_trials_failed(show: Show) -> None:
+    tuning = made_up_tuning(WORLD, 0)
+    first, *rest = tuning.methods
+    failed = [*first.trials[:-1], TunedTrial(11, "FAIL", None, 0.0)]
+    lines = show(lambda: print_tuning(replace(tuning, methods=[replace(first, trials=failed), *rest])), None)
+    assert lines[0].startswith(
+        "tuning made up 0: made-up (5 tasks, 8 steps x 4 per task), zscl.last in %, judged on seeds 1, 2, 3"
+    )
+    assert lines[1] == "5 tasks: task 0, task 1, task 2, task 3, task 4"
+    assert " 12 (1 failed) " in next(line for line in lines if line.startswith("codyra "))
+    assert any("trials have another order of tasks than the judging runs" in line for line in lines)

@@ -23,6 +23,7 @@ def test_a_tuning_has_its_table_its_sentences_and_two_pictures() -> None:
     (view,) = tuning_views([tuning])
     (found,) = tuned_boards(tuning)
     assert view.result == closing(tuning, found)
+    assert view.stream == "made-up (5 tasks, 8 steps x 4 per task), task 0, task 1, task 2, task 3, task 4"
     assert [row[0].text for row in view.rows] == list(found.rows["method"])
     assert {len(row) for row in view.rows} == {len(view.heads)}
     assert {len(row) for row in view.search} == {len(view.search_heads)}
@@ -32,7 +33,7 @@ def test_a_tuning_has_its_table_its_sentences_and_two_pictures() -> None:
     assert (first["runs"].text, first["trials"].text) == ("3, 3 of 3", "4 (4 finished)")
     assert [picture.text.partition(": ")[2] for picture in view.pictures] == [
         "order of methods by default and by tuned settings",
-        "validation score expected after so many trials, and the share of the space that is nearly as good",
+        "validation score (zscl.last) expected after so many trials, and the share of the space that is nearly as good",
     ]
 
 

@@ -14,9 +14,10 @@ from suite.leaderboard.tuned import JudgedSetting, TunedMethod, TunedTrial, Tuni
 from suite.leaderboard.tuned_sensitivity import curve_frame, robustness_frame, second_half, summary_frame
 from suite.leaderboard.tuned_table import TunedBoard, tuned_boards, tuned_frame
 from suite.leaderboard.tuned_words import agreement, closing
-from suite.measuring.null_tuning import BENCHMARK, World, equal_methods, made_up_tuning, measure_null
+from suite.measuring.null_tuning import BENCHMARK, World, allowed, equal_methods, made_up_tuning, measure_null
 from suite.runs.record import Record
 
+STREAM = "made-up (5 tasks, 8 steps x 4 per task)"
 WINNER = World({"codyra": 0.45, "lora": 0.5, "zscl": 0.3}, {"codyra": 0.3})
 
 
@@ -56,19 +57,24 @@ def test_optimism_and_gain_by_hand(make_record: Callable[..., Record]) -> None:
         value = record.test[-1][0]
         return {("test", 3, task): np.array([value, value], dtype=np.float32) for task in range(3)}
 
-    (row,) = tuned_frame(Tuning("t", [one], "two-phase", "trials", (7, 8), {"b": ("I",)}, outcomes)).to_dict("records")
+    tuning = Tuning("t", [one], "two-phase", "zscl.last", "trials", (7, 8), {"b": ("I",)}, outcomes)
+    (row,) = tuned_frame(tuning).to_dict("records")
     assert row["optimism"] == pytest.approx(7.0)
     assert (row["default"], row["tuned"], row["gain"]) == pytest.approx((41.0, 46.0, 5.0))
     assert (row["trials"], row["finished trials"], row["trial seconds"]) == (3, 2, 6.5)
     assert row["judging seconds"] == pytest.approx(4 * 4 * 2.0)  # four runs of four rows of two seconds
     assert row["saved seconds"] == 2.0
     assert row["gain low"] < 5.0 < row["gain high"]
+    assert "Trials were chosen" not in told(tuning)
+    forgetting = replace(changed(tuning, "lora", trials=[TunedTrial(1, "COMPLETE", -3.0, 1.0)]), objective="codyra.forgetting")
+    assert tuned_frame(forgetting)["optimism"][0] == pytest.approx(-3.0)  # nothing is forgotten on the judging seeds
+    assert "Trials were chosen by minus codyra.forgetting on validation data, not by zscl.last." in told(forgetting)
 
 
 def test_a_clear_winner() -> None:
     words = told(made_up_tuning(WINNER, 0))
     result = words.partition("). ")[0]
-    assert result.startswith("On made-up codyra is better than all other methods: zscl.last ")
+    assert result.startswith(f"On {STREAM} codyra is better than all other methods: zscl.last ")
     assert " ahead of lora, the next best of 2, and beyond chance ahead of every one (" in result
     assert "3 seeds that no trial used; the result speaks for new examples and new seeds." in words
     assert "Tuning raised codyra by " in words
@@ -83,13 +89,13 @@ def test_trials_that_could_still_change_the_order_ask_for_more() -> None:
     tuning = made_up_tuning(replace(WINNER, levels={"zscl": 0.65, "lora": 0.45}, gains={}), 0)
     rising = [TunedTrial(number, "COMPLETE", 10.0 + 40.0 * number, 1.0) for number in range(4)]
     assert told(changed(tuning, "lora", trials=rising)).endswith(
-        "Next: more trials; the second half of them raised the best validation score that is expected of lora by more than the lead of zscl."
+        "Next: more trials, under another name (runs that are finished are reused); the second half of them raised the best validation score that is expected of lora by more than the lead of zscl."
     )
 
 
 def test_two_methods() -> None:
     words = told(made_up_tuning(World({"a": 0.3, "b": 0.6}), 0))
-    assert words.startswith("On made-up b is better than a: zscl.last ")
+    assert words.startswith(f"On {STREAM} b is better than a: zscl.last ")
     assert " ahead of a (paired over equal examples, Holm over 1 pair, 5 %)." in words
 
 
@@ -97,10 +103,12 @@ def test_a_tie_asks_for_more_seeds() -> None:
     board = board_of(equal_methods(3, 3, 1))
     words = told(made_up_tuning(equal_methods(3, 3, 1), 0))
     first, second, third = board.rows["method"]
-    assert words.startswith(f"On made-up no method is shown to be the best: {first} has the highest mean (zscl.last ")
+    assert words.startswith(f"On {STREAM} no method is shown to be the best: {first} has the highest mean (zscl.last ")
     assert f"but {second} and {third} cannot be told from it (it is " in words
     assert "Tuning changed no method beyond chance; the largest change is method " in words
-    assert words.endswith("Next: more seeds than 3 to judge with, or take the methods as equal here.")
+    assert words.endswith(
+        "Next: more seeds than 3 to judge with, under another name (runs that are finished are reused), or take the methods as equal here."
+    )
     assert set(board.rows["standing"]) == {"best", "not separable"}
 
 
@@ -108,7 +116,7 @@ def test_one_seed_says_nothing_about_seeds() -> None:
     words = told(made_up_tuning(replace(WINNER, seeds=1), 0))
     assert "judged with one seed: nothing can be said about other seeds, only about other examples." in words
     assert "new seeds" not in words
-    assert words.endswith("Next: judge with at least 3 seeds.")
+    assert words.endswith("Next: judge with at least 3 seeds, under another name (runs that are finished are reused).")
     ordered = told(made_up_tuning(replace(WINNER, seeds=1, orders=("I", "II")), 0))
     assert "judged with one seed, each in 2 orders of tasks: nothing can be said about other seeds" in ordered
 
@@ -150,14 +158,73 @@ def test_unfinished_tunings_say_what_is_missing() -> None:
     half = changed(tuning, "lora", default=JudgedSetting(lora.default.values, [*stopped, *lora.default.records[1:]]))
     half = changed(half, "zscl", tuned=None, chosen=None)
     words = told(half)
-    assert words.startswith("On made-up codyra is better than lora: ")
+    assert words.startswith(f"On {STREAM} codyra is better than lora: ")
     assert "lora: 2 of 3 runs of its default setting are finished" in words
     assert "zscl: no setting is chosen yet, 12 trials have ended" in words
     assert words.endswith("Next: the same command with --resume.")
     none = changed(half, "lora", default=JudgedSetting({}, []), tuned=None, has_space=False, trials=())
     assert "lora: 0 of 3 runs of its default setting are finished)" in told(none)
-    failed = changed(half, "zscl", problem="every trial failed: out of memory.")
+    failed = changed(half, "zscl", problem="every trial failed: out of memory.", is_lost=True)
     assert "zscl: every trial failed: out of memory)" in told(failed)
+    assert told(failed).endswith(
+        "Next: the same command with --resume; --resume does not search again: correct what made zscl fail and tune under another name "
+        "(runs that are finished are reused)."
+    )
+    lost = changed(made_up_tuning(WINNER, 0), "zscl", tuned=None, chosen=None, problem="every trial failed.", is_lost=True)
+    assert "This stays unfinished (zscl: every trial failed). Next: correct what made zscl fail and tune under" in told(lost)
+    broken = changed(half, "lora", problem="a judging run failed: disk.")
+    assert told(broken).endswith("Next: correct what made judging runs fail, then the same command with --resume.")
+
+
+def judged_with(tuning: Tuning, name: str, *seeds: int) -> Tuning:
+    """The tuning with only these seeds of a method's tuned setting."""
+    tuned = next(one.tuned for one in tuning.methods if one.method == name)
+    assert tuned is not None
+    return changed(tuning, name, tuned=replace(tuned, records=[run for run in tuned.records if run.config["seed"] in seeds]))
+
+
+def test_only_seeds_that_were_run_are_claimed() -> None:
+    """Tests rest on the seeds that two settings share, whatever is planned."""
+    tuning = made_up_tuning(World({"a": 0.3, "b": 0.6}), 0)
+    apart = told(judged_with(judged_with(tuning, "a", 1), "b", 2))
+    assert (
+        "Settings have been judged with 2 of 3 seeds that no trial used; what is compared shares fewer than two of them, "
+        in apart
+    )
+    assert "nothing can be said about other seeds" in apart
+    assert "new seeds" not in apart
+    one = told(judged_with(judged_with(tuning, "a", 1), "b", 1))
+    assert "Settings have been judged with one seed of 3: nothing can be said about other seeds, only about other exam" in one
+    some = told(judged_with(tuning, "a", 1, 2))
+    assert "have been judged with 3 of 3 seeds that no trial used; the result speaks for new examples and new seeds." in some
+    mixed = told(judged_with(made_up_tuning(WINNER, 0), "zscl", 1))
+    assert (
+        "the result speaks for new examples and new seeds, but for new examples alone of codyra with zscl, lora with zscl and tuned with "
+        "default zscl, which share fewer than two." in mixed
+    )
+
+
+def test_failed_trials_are_told() -> None:
+    """A method whose trials fail has been tuned with less than the others."""
+    failed = [TunedTrial(number, "FAIL", None, 0.0, reason=f"reason {number}.") for number in (1, 2)]
+    tuning = changed(made_up_tuning(WINNER, 0), "codyra", trials=[TunedTrial(0, "COMPLETE", 50.0, 1.0), *failed])
+    assert "Budgets were not spent alike, because trials failed: 2 of 3 trials of codyra (reason 2)." in told(tuning)
+    counts = tuned_frame(tuning).set_index("method")["failed trials"]
+    assert counts.to_dict() == {"codyra": 2, "lora": 0, "zscl": 0}
+
+
+def test_the_next_step_of_one_method() -> None:
+    """Its question is the gain, not the benchmark."""
+    alone = made_up_tuning(equal_methods(1, 3, 1), 0)
+    assert told(alone).endswith(
+        "Next: more seeds than 3 to judge with, under another name (runs that are finished are reused), or keep the default setting of method a."
+    )
+    kept = changed(alone, "method a", tuned=alone.methods[0].default)
+    assert "Next: more trials, under another name" in told(kept)
+    gained = made_up_tuning(World({"a": 0.3}, {"a": 0.4}), 0)
+    assert told(gained).endswith("Next: another benchmark, or other methods to compare a with.")
+    bare = changed(alone, "method a", tuned=None, has_space=False, trials=(), chosen=None)
+    assert told(bare).endswith("Next: other methods to compare method a with.")
 
 
 def test_nothing_judged_yet() -> None:
@@ -165,14 +232,14 @@ def test_nothing_judged_yet() -> None:
     empty = JudgedSetting({}, [])
     begun = replace(tuning, methods=[replace(one, default=empty, tuned=None, chosen=None, trials=()) for one in tuning.methods])
     assert told(begun).startswith(
-        "On made-up nothing can be said yet: no tuned setting has a finished run on the judging seeds."
+        f"On {BENCHMARK} nothing can be said yet: no tuned setting has a finished run on the judging seeds."
     )
     (board,) = tuned_boards(begun)
     assert agreement(board) == ""
     assert curve_frame(begun).empty
     assert summary_frame(begun).empty
     alone = changed(begun, "lora", default=tuning.methods[1].default, tuned=tuning.methods[1].tuned)
-    assert told(alone).startswith("On made-up there is nothing to compare: lora alone has judged runs.")
+    assert told(alone).startswith(f"On {STREAM} there is nothing to compare: lora alone has judged runs.")
 
 
 def test_other_examples_are_never_compared() -> None:
@@ -220,6 +287,11 @@ def test_equal_methods_are_rarely_told_apart_and_others_are() -> None:
     assert said.optimism > 1.0  # choosing the best of equal settings looks better than it is
     real = measure_null(replace(WINNER, trials=6, seeds=5), 5)
     assert real.better == real.changed == 1.0
+
+
+def test_the_allowed_share_follows_how_many_were_made() -> None:
+    assert allowed(1000) == pytest.approx(0.065)
+    assert allowed(20) > 2 / 20  # two of twenty happen by chance
 
 
 def test_made_up_tunings_differ_and_repeat() -> None:
