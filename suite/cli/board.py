@@ -11,6 +11,7 @@ import pandas as pd
 import typer
 
 from suite.cli.tables import Column, Sheet, print_sheet
+from suite.counting import counted
 from suite.files import printed_beside
 from suite.leaderboard.export import write_frame
 from suite.leaderboard.ledger import source_notes
@@ -94,10 +95,15 @@ def _notes(part: pd.DataFrame, budgets: list[str]) -> list[str]:
     chosen = part[part["trials"] > 1]
     notes += [
         f"* chosen among {row['trials']} trials of study '{row['study']}' by {row['selection']}; the oracle has "
-        f"{row['optimism']:.1f} points more"
+        f"{row['oracle_gap']:.1f} points more{_left_out(row['left_out'])}"
         for _, row in chosen.iterrows()
     ]
     return notes + source_notes(part)
+
+
+def _left_out(runs: str) -> str:
+    """That a row's mean is without the runs by which its configuration was chosen."""
+    return f"; {counted(len(runs.split(',')), 'run')} by which it was chosen left out" if runs else ""
 
 
 def _method(row: pd.Series) -> str:

@@ -187,11 +187,9 @@ def _only(values: pd.Series) -> str:
 def _row(label: str, row: Mapping[Any, Any], metrics: Sequence[str], beside: Sequence[str], found: Sequence[Record]) -> Row:
     cells = [Cell(with_spread(row[name], row[f"{name} std"]), sortable(row[name])) for name in metrics]
     cells += [_cell(row[name], BESIDE[name][1]) for name in beside]
-    told = (
-        f"Seeds {row['seeds']}; runs {str(row['runs']).replace(',', ', ')}; commit {row['commit'] or 'unknown'}."
-        if found
-        else ""
-    )
+    runs, left_out = (str(row[name]).replace(",", ", ") for name in ("runs", "left_out"))
+    told = f"Seeds {row['seeds']}; runs {runs}; commit {row['commit'] or 'unknown'}." if found else ""
+    told += f" Left out, because the setting was chosen by it: {left_out}." if left_out else ""
     return Row(
         label=label,
         method=str(row["method"]),
@@ -248,14 +246,14 @@ def _study(name: str, trials: Sequence[Record], frame: pd.DataFrame, importance:
     known = {record.run_id: record for record in trials}
     chosen = []
     for row in frame.to_dict("records"):
-        runs = [known[run] for run in str(row["runs"]).split(",") if run in known]
+        runs = [known[run] for name in ("left_out", "runs") for run in str(row[name]).split(",") if run in known]
         if not runs or row["selection"] == "none":
             continue
         settings = flat_config(runs[0].config)
-        about = [_cell(row["label"]), _cell(float(row["trials"])), _cell(row["selection"]), _cell(float(row["optimism"]))]
+        about = [_cell(row["label"]), _cell(float(row["trials"])), _cell(row["selection"]), _cell(float(row["oracle_gap"]))]
         chosen.append([*about, *(_setting(settings.get(field, "-")) for field in varied)])
     ended = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    columns = ["chosen", "among", "by", "optimism, points", *varied]
+    columns = ["chosen", "among", "by", "oracle gap, points", *varied]
     return StudyView(name, f"Runs: {ended}.", columns, chosen, study_pictures(name, trials, importance))
 
 

@@ -1,6 +1,7 @@
 """Which trial of a study its table row shows, by rules that read more or less; only ``oracle`` reads a test score.
 
-``two-phase`` (default): the whole stream's validation matrix chooses, the test matrix of that trial alone is then read.
+``two-phase`` (default): the whole stream's validation matrix chooses, the test matrix of that trial alone is then read. Of the
+validation matrix the benchmark's headline metric is taken, or the one that records name beside the rule, as those of a tuning do.
 ``current-task``: mean over tasks of the validation accuracy on a task right after it was learned; what a learner can see that
 keeps no validation data of earlier tasks, and blind to forgetting.
 ``first-task``: validation accuracy on the first task after it was learned; what can be known before the stream goes on.
@@ -14,16 +15,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
 from suite.errors import unknown_name
-from suite.metrics.conventions import compute_if_defined
+from suite.metrics.conventions import METRICS, compute_if_defined
 from suite.metrics.matrix import AccuracyMatrix
 from suite.runs.record import Record
-from suite.tuning.choosing import READINGS
+from suite.tuning.choosing import READINGS, rule_parts, rule_text
 
 DEFAULT_RULE = "two-phase"
+RULES: Mapping[str, str] = MappingProxyType(
+    {
+        "two-phase": "whole validation matrix",
+        "current-task": "validation of each task when learned",
+        "first-task": "validation of the first task",
+        "oracle": "test scores: optimistic",
+    }
+)  # name -> what it reads
 
 
 @dataclass(frozen=True)
@@ -33,12 +43,12 @@ class Selection:
     Attributes:
         trials: finished trials it was chosen from.
         rule: name of the rule and what it read.
-        optimism: test value of the trial that ``oracle`` chooses minus that of this one, in points: what peeking would add.
+        oracle_gap: test value of the trial that ``oracle`` chooses minus that of this one, in points: what peeking would add.
     """
 
     trials: int
     rule: str
-    optimism: float
+    oracle_gap: float
 
 
 def select_trials(records: Iterable[Record], rule: str | None = None) -> dict[str, Selection]:
@@ -47,7 +57,7 @@ def select_trials(records: Iterable[Record], rule: str | None = None) -> dict[st
     Only trials finished on all seeds that the study has are compared.
 
     Args:
-        rule: for every study; None = the one that its sweep file names.
+        rule: for every study; None = the one that its file names.
 
     Raises:
         ConfigError: unknown rule.
@@ -60,12 +70,20 @@ def select_trials(records: Iterable[Record], rule: str | None = None) -> dict[st
             studies.setdefault((study, record.data_fingerprint, record.code_version), []).append(record)
     chosen: dict[str, Selection] = {}
     for (study, *_), members in studies.items():
-        named = next((record.selection for record in members if record.study == study), None)
-        chosen |= _chosen(members, rule or named or DEFAULT_RULE)
+        named, metric = rule_parts(_named(study, members) or DEFAULT_RULE)
+        chosen |= _chosen(members, rule or named, metric if metric in METRICS else None)
     return chosen
 
 
-def _chosen(members: Sequence[Record], rule: str) -> dict[str, Selection]:
+def _named(study: str, members: Sequence[Record]) -> str | None:
+    """The rule that the records of a study name; of one that made no run itself the one that all its runs were made under."""
+    own = [record.selection for record in members if record.study == study]
+    every = {record.selection for record in members}
+    return own[0] if own else every.pop() if len(every) == 1 else None
+
+
+def _chosen(members: Sequence[Record], rule: str, metric: str | None) -> dict[str, Selection]:
+    """``metric`` is what ``two-phase`` reads; None = the benchmark's headline."""
     trials: dict[str, list[Record]] = {}
     for record in members:
         if record.status == "finished":
@@ -74,17 +92,24 @@ def _chosen(members: Sequence[Record], rule: str) -> dict[str, Selection]:
     complete = [runs for runs in trials.values() if len(runs) == most]
     if not complete:
         return {}
-    score, reads = RULES[rule]
+    known = metric or headline(members[0].metrics)
+    score = _tested if rule == "oracle" else partial(_seen, rule=rule, metric=known)
     best = max(complete, key=lambda runs: _mean(score, runs))
-    test = RULES["oracle"][0]
-    optimism = max(_mean(test, runs) for runs in complete) - _mean(test, best)
-    note = Selection(len(complete), f"{rule} ({reads})", optimism)
+    oracle_gap = max(_mean(_tested, runs) for runs in complete) - _mean(_tested, best)
+    is_other = rule == "two-phase" and not same_formula(known, headline(members[0].metrics))
+    text = rule_text(rule, known) if is_other else rule
+    note = Selection(len(complete), f"{text} ({RULES[rule]})", oracle_gap)
     return {record.run_id: note for record in best}
 
 
 def headline(metrics: Sequence[str]) -> str:
     """The metric by which rows are sorted and trials selected: last accuracy or overall performance, else the first."""
     return next((name for name in metrics if name.endswith((".last", ".op"))), metrics[0])
+
+
+def same_formula(metric: str, other: str) -> bool:
+    """Whether two metrics are one number under two names, as ``zscl.last`` and ``trace.op`` are."""
+    return METRICS[metric].function is METRICS[other].function
 
 
 def metric_value(record: Record, name: str, split: Literal["test", "validation"] = "test") -> float:
@@ -94,22 +119,15 @@ def metric_value(record: Record, name: str, split: Literal["test", "validation"]
     return compute_if_defined(name, AccuracyMatrix.from_lists(getattr(record, split), tuple(record.tasks)))
 
 
-def _seen(record: Record, rule: str) -> float:
-    return READINGS[rule](record.validation, record.tasks, headline(record.metrics))
+def _seen(record: Record, rule: str, metric: str) -> float:
+    return READINGS[rule](record.validation, record.tasks, metric)
 
 
-Score = Callable[[Record], float]
-RULES: Mapping[str, tuple[Score, str]] = MappingProxyType(
-    {
-        "two-phase": (lambda record: _seen(record, "two-phase"), "whole validation matrix"),
-        "current-task": (lambda record: _seen(record, "current-task"), "validation of each task when learned"),
-        "first-task": (lambda record: _seen(record, "first-task"), "validation of the first task"),
-        "oracle": (lambda record: metric_value(record, headline(record.metrics)), "test scores: optimistic"),
-    }
-)
+def _tested(record: Record) -> float:
+    return metric_value(record, headline(record.metrics))
 
 
-def _mean(score: Score, runs: Sequence[Record]) -> float:
+def _mean(score: Callable[[Record], float], runs: Sequence[Record]) -> float:
     """Over seeds; a value that is not a number never wins."""
     values = [score(record) for record in runs]
     return -math.inf if any(math.isnan(value) for value in values) else sum(values) / len(values)

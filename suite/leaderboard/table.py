@@ -26,7 +26,7 @@ TRAITS = ("decision", "task_id_at_test", "extra_data", "mergeable")
 ABOUT = (
     *TRAITS,
     *("standing", "p_vs_best", "n", "seeds", "orders", "tasks", "undefined", "unfinished", "backbone", "budget", "lr"),
-    *("study", "trials", "selection", "optimism", "commit", "config_hash", "runs", "data_fingerprint"),
+    *("study", "trials", "selection", "oracle_gap", "left_out", "commit", "config_hash", "runs", "data_fingerprint"),
 )
 
 
@@ -42,11 +42,12 @@ def leaderboard_frame(
     """One row per configuration; columns ``<metric>`` (mean over seeds) and ``<metric> std`` (n - 1; empty for one seed).
 
     Only finished runs enter a mean; ``unfinished`` counts the others of the same configuration. Different data fingerprints,
-    code versions and scoring rules never share a row.
+    code versions and scoring rules never share a row. Runs by which a study chose a configuration among several enter no mean
+    where it has finished runs that no choice saw; ``left_out`` names them.
 
     Args:
         convention_name: metrics of this convention for every row instead of each benchmark's own.
-        all_trials: a row for every trial of a study; otherwise one for the trial that its rule selects.
+        all_trials: a row for every trial of a study, over all its runs; otherwise one for the trial that its rule selects.
         per_task: a column ``last: <task>`` for the accuracy on each task after the last one.
         pool_orders: one row for all orders of a stream over the same examples.
         selection_rule: see ``suite.leaderboard.selection``; None = what each sweep file names.
@@ -60,7 +61,7 @@ def leaderboard_frame(
     rows = [_row(key, group, convention_name, selection) for key, group in groups.items()]
     metrics = list(dict.fromkeys(name for row in rows for name in row if name not in (*KEYS, *COSTS, *ABOUT)))
     if per_task:
-        rows = [row | _last_by_task(group) for row, group in zip(rows, groups.values(), strict=True)]
+        rows = [row | _last_by_task(_unseen(group, selection)) for row, group in zip(rows, groups.values(), strict=True)]
     tasks = list(dict.fromkeys(name for row in rows for name in row if name.startswith(TASK)))
     columns = ["benchmark", "setting", "method", *metrics, *tasks, *COSTS, *ABOUT, "code_version", "settings_hash", "scoring"]
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
@@ -92,10 +93,18 @@ def pooled_key(record: Record) -> tuple[str, ...]:
     return benchmark, setting, method, scoring, data, code, canonical_hash(config)
 
 
+def _unseen(group: Sequence[Record], selection: Mapping[str, Selection]) -> list[Record]:
+    """The runs of a configuration by which no study chose it among several; all of them where none of these is finished."""
+    unseen = [record for record in group if record.run_id not in selection or selection[record.run_id].trials < 2]
+    return unseen if any(record.status == "finished" for record in unseen) else list(group)
+
+
 def _row(
-    key: tuple[str, ...], group: Sequence[Record], convention_name: str | None, selection: Mapping[str, Selection]
+    key: tuple[str, ...], every: Sequence[Record], convention_name: str | None, selection: Mapping[str, Selection]
 ) -> dict[str, Any]:
-    selected = next((selection[record.run_id] for record in group if record.run_id in selection), None)
+    selected = next((selection[record.run_id] for record in every if record.run_id in selection), None)
+    group = _unseen(every, selection)
+    shown = {record.run_id for record in group}
     finished = [record for record in group if record.status == "finished"]
     row: dict[str, Any] = dict(zip(KEYS, key, strict=True))
     undefined = []
@@ -122,10 +131,11 @@ def _row(
         "backbone": backbone_text(group[0].config["backbone"]),
         "budget": budget_text(training) if took_steps(group) else "",
         "lr": training["lr"],
-        "study": ",".join(sorted({study for record in group for study in record.trials})),
+        "study": ",".join(sorted({study for record in every for study in record.trials})),
         "trials": selected.trials if selected else 1,
         "selection": selected.rule if selected else "none",
-        "optimism": selected.optimism if selected else math.nan,
+        "oracle_gap": selected.oracle_gap if selected else math.nan,
+        "left_out": ",".join(record.run_id for record in every if record.run_id not in shown),
         "commit": ",".join(sorted(commits)),
         "config_hash": ",".join(sorted({record.config_hash for record in group})),
     }

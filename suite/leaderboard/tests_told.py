@@ -7,6 +7,7 @@ import pandas as pd
 from suite.counting import counted
 from suite.leaderboard.comparison import LEVEL
 
+LEFT_OUT = "the runs by which it chose them are left out, as far as there are others"
 PERCENT = f"{100 * LEVEL:g} %"
 
 
@@ -23,6 +24,8 @@ def marks_text(part: pd.DataFrame) -> str:
         f"example by example, Holm-corrected over the rows, at {PERCENT}. Not separable means that these runs do not show a difference, not that "
         "there is none."
     )
+    if (part["left_out"] != "").any():
+        asked += f" Of rows that a study chose, {LEFT_OUT}."
     if max(shared) < 2:
         return f"{asked} Rows share one seed at most: the marks speak for other examples of these tasks and say nothing about other seeds."
     alone = "" if min(shared) > 1 else " Where fewer than two seeds are shared, they speak for other examples alone."

@@ -8,10 +8,10 @@ from typing import Any
 
 from suite.counting import counted
 from suite.leaderboard.comparison import LEVEL, Difference, is_over_seeds
+from suite.leaderboard.selection import same_formula
 from suite.leaderboard.tuned import Tuning
 from suite.leaderboard.tuned_sensitivity import WITHIN, second_half
 from suite.leaderboard.tuned_table import SETTINGS, TunedBoard, is_real, judged
-from suite.metrics.conventions import METRICS
 
 PERCENT = f"{100 * LEVEL:g} %"
 LEGEND = (
@@ -166,11 +166,9 @@ def _by(rows: Sequence[Row]) -> str:
 
 def _other_aim(tuning: Tuning, metric: str) -> str:
     """What trials were chosen by, where that is another number than the one that is shown."""
-    if tuning.rule == "two-phase" and METRICS[tuning.objective].function is METRICS[metric].function:
+    if tuning.rule == "two-phase" and same_formula(tuning.objective, metric):
         return ""
-    return (
-        f"Trials were chosen by {tuning.score_name} on validation data, not by {metric}." if tuning.objective != metric else ""
-    )
+    return f"Trials were chosen by {tuning.score_name} on validation data, not by {metric}."
 
 
 def _failures(tuning: Tuning, board: TunedBoard) -> list[str]:

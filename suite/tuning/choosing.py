@@ -14,6 +14,7 @@ from suite.metrics.matrix import AccuracyMatrix
 from suite.runs.record import Cells
 from suite.runs.validation_view import ValidationView
 
+OF = " of "
 Reading = Callable[[Cells, Sequence[str], str], float]
 
 
@@ -37,6 +38,17 @@ def first_task(rows: Cells, tasks: Sequence[str], metric: str) -> float:
 READINGS: Mapping[str, Reading] = MappingProxyType(
     {"two-phase": whole_matrix, "current-task": tasks_when_learned, "first-task": first_task}
 )
+
+
+def rule_text(rule: str, metric: str) -> str:
+    """A rule with the metric that it reads, as records name it; the rules that read none stand alone."""
+    return f"{rule}{OF}{metric}" if rule == "two-phase" else rule
+
+
+def rule_parts(text: str) -> tuple[str, str | None]:
+    """Rule and metric of a ``rule_text``; None where it names no metric."""
+    rule, _, metric = text.partition(OF)
+    return rule, metric or None
 
 
 def trial_score(views: Sequence[ValidationView], rule: str, metric: str) -> float | None:

@@ -54,6 +54,17 @@ def test_the_page_says_what_marks_and_ranks_test(make_runs: Callable[..., RunSet
     assert 'id="tunings"' not in page
 
 
+def test_a_page_leaves_out_the_runs_that_chose_a_setting(make_runs: Callable[..., RunSet]) -> None:
+    """Seed 0 of "good" is a study's trial, chosen among two; the study still shows it as its choice."""
+    runs = make_runs({"good": 0.8, "bad": 0.5, "worse": 0.3}, seeds=3)
+    trials = {"good-0", "worse-0"}
+    records = [record.model_copy(update={"study": "s"}) if record.run_id in trials else record for record in runs.records]
+    page = html.unescape(report_html(RunSet(records, runs.loaders), {}, made="today"))
+    assert "Left out, because the setting was chosen by it: good-0." in page
+    assert "Of rows that a study chose, the runs by which it chose them are left out, as far as there are others." in page
+    assert "Chosen trials of study s" in page
+
+
 def test_one_seed_cannot_speak_about_seeds(make_runs: Callable[..., RunSet]) -> None:
     text = marks_text(board(make_runs({"good": 0.8, "bad": 0.5})))
     assert text.endswith("the marks speak for other examples of these tasks and say nothing about other seeds.")

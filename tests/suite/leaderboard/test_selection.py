@@ -9,6 +9,7 @@ import pytest
 from suite.errors import ConfigError
 from suite.leaderboard.selection import RULES, select_trials
 from suite.runs.record import Cells, Record
+from suite.tuning.choosing import rule_text
 
 START = [10.0, 10.0]
 # Two tasks; rows after task 1 and 2. Validation and test disagree on purpose.
@@ -31,15 +32,15 @@ def trials(make_record: Callable[..., Record]) -> list[Record]:
 
 
 @pytest.mark.parametrize(
-    ("rule", "chosen", "optimism"),
+    ("rule", "chosen", "oracle_gap"),
     [("two-phase", "keeps", 7.0), ("current-task", "learns", 17.0), ("first-task", "early", 27.0), ("oracle", "lucky", 0.0)],
 )
-def test_every_rule_chooses_by_what_it_may_read(rule: str, chosen: str, optimism: float, trials: list[Record]) -> None:
+def test_every_rule_chooses_by_what_it_may_read(rule: str, chosen: str, oracle_gap: float, trials: list[Record]) -> None:
     found = select_trials(trials, rule)
     assert list(found) == [chosen]
     assert found[chosen].trials == 4
     assert found[chosen].rule.startswith(rule)
-    assert found[chosen].optimism == pytest.approx(optimism)
+    assert found[chosen].oracle_gap == pytest.approx(oracle_gap)
 
 
 @pytest.mark.parametrize("rule", sorted(set(RULES) - {"oracle"}))
@@ -56,6 +57,21 @@ def test_the_sweep_file_names_the_rule(trials: list[Record]) -> None:
     assert list(select_trials(trials)) == ["keeps"]
     named = [record.model_copy(update={"selection": "first-task"}) for record in trials]
     assert list(select_trials(named)) == ["early"]
+
+
+def test_the_objective_of_a_tuning_chooses(trials: list[Record]) -> None:
+    """Its records name the metric beside the rule: "lucky" forgets least. A study that reused every run is read by the same rule."""
+    named = [record.model_copy(update={"selection": rule_text("two-phase", "codyra.forgetting")}) for record in trials]
+    found = select_trials(named)
+    assert list(found) == ["lucky"]
+    assert found["lucky"].rule == "two-phase of codyra.forgetting (whole validation matrix)"
+    reused = [record.model_copy(update={"study": "gone", "reused_by": {"s": number}}) for number, record in enumerate(named)]
+    assert list(select_trials(reused)) == ["lucky"]
+    assert list(select_trials(named, "first-task")) == ["early"]
+    same = [record.model_copy(update={"selection": rule_text("two-phase", "trace.op")}) for record in trials]
+    assert select_trials(same)["keeps"].rule == "two-phase (whole validation matrix)"
+    gone = [record.model_copy(update={"selection": rule_text("two-phase", "outside.metric")}) for record in trials]
+    assert list(select_trials(gone)) == ["keeps"]
 
 
 def test_a_reused_run_is_a_trial_of_every_study_that_asked_for_it(trials: list[Record]) -> None:

@@ -24,7 +24,7 @@ COLUMNS = [
     *("trainable_parameters", "effective_rank", "no_signal_rank", "carried_bytes", "wall_seconds", "peak_gib"),
     *("decision", "task_id_at_test", "extra_data", "mergeable"),
     *("standing", "p_vs_best", "n", "seeds", "orders", "tasks", "undefined", "unfinished", "backbone", "budget", "lr"),
-    *("study", "trials", "selection", "optimism", "commit", "config_hash", "runs"),
+    *("study", "trials", "selection", "oracle_gap", "left_out", "commit", "config_hash", "runs"),
     *("data_fingerprint", "code_version", "settings_hash", "scoring"),
 ]
 
@@ -92,8 +92,25 @@ def test_studies_show_the_trial_that_validation_chose(make_record: Callable[...,
     ]
     (row,) = leaderboard_frame(trials).to_dict("records")
     assert (row["settings_hash"], row["trials"], row["selection"]) == ("b", 3, "two-phase (whole validation matrix)")
-    assert row["optimism"] == pytest.approx(5.0)
+    assert row["oracle_gap"] == pytest.approx(5.0)
     assert len(leaderboard_frame(trials, all_trials=True)) == 3
+
+
+def test_runs_that_chose_a_setting_are_left_out_beside_fresh_ones(make_record: Callable[..., Record]) -> None:
+    """A study chose "b" by seed 0; seeds 1 and 2 of it, which no choice saw, make the mean, the marks' runs and the accuracy by task."""
+    other = make_record(study="s", settings_hash="a", run_id="other", validation=shifted(ROWS, -5.0))
+    chosen = make_record(study="s", settings_hash="b", run_id="chosen", rows=shifted(ROWS, 4.0))
+    fresh = [make_record(seed=seed, settings_hash="b", run_id=f"fresh{seed}") for seed in (1, 2)]
+    (row,) = leaderboard_frame([other, chosen, *fresh], per_task=True).to_dict("records")
+    assert (row["n"], row["seeds"], row["runs"], row["left_out"]) == (2, "1,2", "fresh1,fresh2", "chosen")
+    assert (row["zscl.last"], row["last: t1"]) == pytest.approx((250 / 3, 70.0))
+    assert (row["study"], row["trials"]) == ("s", 2)
+    (note,) = (note for note in board_sheet(leaderboard_frame([other, chosen, *fresh]), "").notes if note.startswith("* "))
+    assert note.endswith("points more; 1 run by which it was chosen left out")
+    running = [record.model_copy(update={"status": "running"}) for record in fresh]
+    assert leaderboard_frame([other, chosen, *running])["runs"].tolist() == ["chosen"]
+    assert leaderboard_frame([chosen, *fresh])["n"].tolist() == [3]  # one trial is no choice
+    assert sorted(leaderboard_frame([other, chosen, *fresh], all_trials=True)["n"]) == [1, 3]
 
 
 def test_methods_are_sorted_by_last_within_a_benchmark(make_record: Callable[..., Record]) -> None:
