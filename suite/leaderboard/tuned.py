@@ -72,7 +72,6 @@ class TunedMethod:
         budget, spent: what the study was given and has used, in the tuning's unit; 0 without a space.
         problem: why there is no tuned setting although the study has ended (every trial failed), or why a setting could not be
             judged; one sentence, empty when all is well or still going on.
-        is_lost: it can never have a tuned setting: the study has ended, and there was no trial to choose.
     """
 
     benchmark: str
@@ -85,7 +84,6 @@ class TunedMethod:
     budget: float = 0.0
     spent: float = 0.0
     problem: str = ""
-    is_lost: bool = False
 
     @property
     def records(self) -> list[Record]:

@@ -208,7 +208,8 @@ def _next(tuning: Tuning, board: TunedBoard, rows: Sequence[Row]) -> str:
     """What to do next."""
     missing = [row for row in board.rows.to_dict("records") if row["unfinished"]]
     if missing:
-        return _resume(tuning, board, missing)
+        told = "; ".join(f"{row['method']}: {row['unfinished']}" for row in missing)
+        return f"This is not finished ({told}). Next: the same command with --resume."
     if len(tuning.seeds) < FEW_SEEDS:
         return f"Next: judge with at least {FEW_SEEDS} seeds, {ANEW}."
     if len(rows) == 1:
@@ -224,23 +225,6 @@ def _next(tuning: Tuning, board: TunedBoard, rows: Sequence[Row]) -> str:
             f"the lead of {rows[0]['method']}."
         )
     return f"Next: another benchmark; this result holds for {board.benchmark} alone."
-
-
-def _resume(tuning: Tuning, board: TunedBoard, missing: Sequence[Row]) -> str:
-    """What to do about a tuning that is not finished; a method without a trial to choose from stays without."""
-    told = "; ".join(f"{row['method']}: {row['unfinished']}" for row in missing)
-    lost = {one.method for one in tuning.of(board.benchmark) if one.is_lost}
-    open_ones = [row for row in missing if row["method"] not in lost]
-    anew = f"correct what made {names(sorted(lost))} fail and tune {ANEW}" if lost else ""
-    if not open_ones:
-        return f"This stays unfinished ({told}). Next: {anew}."
-    failed = (
-        "correct what made judging runs fail, then "
-        if any(one.problem for one in tuning.of(board.benchmark) if one.method not in lost)
-        else ""
-    )
-    rest = f"; --resume does not search again: {anew}" if lost else ""
-    return f"This is not finished ({told}). Next: {failed}the same command with --resume{rest}."
 
 
 def _next_for_one(tuning: Tuning, row: Row) -> str:

@@ -64,7 +64,13 @@ def outline(config: TuneConfig) -> str:
     """What a tuning will do, in one line: its studies with their budget, and what settings are judged on."""
     entrants = config.entrants
     studies = sum(entrant.study is not None for entrant in entrants)
+    budget = amount(config.budget.amount, UNITS[config.budget.unit]) + (" each" if studies > 1 else "")
     orders = {entrant.benchmark: ", ".join(map(str, entrant.orders)) for entrant in entrants if entrant.orders}
     placed = "".join(f"; {benchmark} in order {names}" for benchmark, names in orders.items())
     seeds = ", ".join(map(str, config.judge.seeds))
-    return f"tuning {config.name}: {counted(studies, 'study')} with {amount(config.budget.amount, UNITS[config.budget.unit])} each, then default and chosen settings on seeds {seeds}{placed}"
+    searched = (
+        f"{counted(studies, 'study')} with {budget}, then default and chosen settings"
+        if studies
+        else "nothing to tune, settings"
+    )
+    return f"tuning {config.name}: {searched} on {'seed' if len(config.judge.seeds) == 1 else 'seeds'} {seeds}{placed}"

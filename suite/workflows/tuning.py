@@ -15,6 +15,7 @@ from suite.leaderboard.tuned import Tuning
 from suite.runs.mirror import RunMirror
 from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView
+from suite.tuning.choosing import rule_text
 from suite.tuning.cluster import ray_session
 from suite.tuning.entrant_queue import EntrantQueue
 from suite.tuning.ray_runner import run_all
@@ -86,7 +87,7 @@ def tune(
         config.concurrency,
         carrier=config.carrier,
         storage=config.storage,
-        selection=config.selection,
+        selection=rule_text(config.selection, config.objective),
     )
     return run_tuning(config, run_settings, tracking, resume=resume, watcher=watcher)
 

@@ -40,6 +40,7 @@ def read_tuning(name: str, out: Path) -> Tuning:
         name=config.name,
         methods=methods,
         rule=config.selection,
+        objective=config.objective,
         unit=UNITS[config.budget.unit],  # type: ignore[arg-type]
         seeds=config.judge.seeds,
         orders={one.benchmark: [str(order) for order in one.orders] or [""] for one in config.entrants},
@@ -97,7 +98,9 @@ def _method(entrant: Entrant, config: TuneConfig, folder: TuningFolder, store: R
 
 def _trial(trial: StoredTrial) -> TunedTrial:
     state: TrialState = trial.state  # type: ignore[assignment]  # those of Optuna but WAITING
-    return TunedTrial(trial.number, state, trial.score, trial.seconds, trial.is_random, trial.borrowed_seconds)
+    return TunedTrial(
+        trial.number, state, trial.score, trial.seconds, trial.is_random, trial.borrowed_seconds, trial.reason or ""
+    )
 
 
 def _spent(trials: Sequence[StoredTrial], config: TuneConfig) -> float:

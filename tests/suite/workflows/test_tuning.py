@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from suite.cli.main import app
 from suite.errors import ConfigError, DamagedRun
 from suite.leaderboard.runs import stored_runs
+from suite.leaderboard.table import leaderboard_frame
 from suite.leaderboard.tuned import Tuning
 from suite.leaderboard.tuned_table import tuned_boards
 from suite.leaderboard.tuned_words import closing
@@ -36,6 +37,7 @@ from suite.tuning.sole_driver import sole_driver
 from suite.workflows.planning import TuningPlan, plan
 from suite.workflows.progress import Quiet
 from suite.workflows.reporting import report
+from suite.workflows.tune_files import outline, tune_config
 from suite.workflows.tuning import tune
 from suite.workflows.tunings import read_tuning, shown_tunings
 from trainables.run import Report, RunContext, execute
@@ -173,6 +175,28 @@ def test_a_changed_choice_is_named(fair: tuple[Path, Tuning], tmp_path: Path) ->
         read_tuning("fair", tmp_path / "copy")
 
 
+def test_the_leaderboard_has_the_numbers_of_the_tunings_table(fair: tuple[Path, Tuning]) -> None:
+    """Its row of a tuned setting is without the seed that chose it, and chooses what the tuning chose."""
+    out, tuning = fair
+    frame = leaderboard_frame(stored_runs({}, out).records)
+    for one in tuning.methods[1:]:
+        (row,) = frame[(frame["method"] == one.method) & (frame["trials"] > 1)].to_dict("records")
+        assert one.tuned is not None
+        assert row["seeds"] == "1"
+        assert set(row["runs"].split(",")) == {record.run_id for record in one.tuned.records}
+        assert row["left_out"]
+    assert {record.selection for record in stored_runs({}, out).records} == {"two-phase of zscl.last"}
+
+
+def test_the_outline_counts_what_there_is() -> None:
+    some = outline(tune_config({**FAIR, "spaces": {}, "methods": ["zero-shot", "lora"]}))
+    assert some == "tuning fair: 1 study with 2 trials, then default and chosen settings on seed 1"
+    assert (
+        outline(tune_config({**FAIR, "spaces": {}, "methods": ["zero-shot"]}))
+        == "tuning fair: nothing to tune, settings on seed 1"
+    )
+
+
 def test_what_shared_beginnings_saved_is_counted_and_said(fair: tuple[Path, Tuning]) -> None:
     """Both trials of LoRA, and default and chosen setting on the judging seed, learn the first task alike."""
     out, tuning = fair
@@ -268,6 +292,6 @@ def test_typed_on_a_terminal_it_fits_and_can_be_planned(tmp_path: Path, terminal
     assert found.judged == {"fair.mini-mtil.zero-shot": 1, "fair.mini-mtil.lora": 2}
     shown = terminal.run_in_terminal(terminal.suite("tune", "fair.yaml"), tmp_path)
     shown.require_whole()
-    assert "tuning fair: 1 study with 2 trials each" in " ".join(shown.lines)
+    assert "tuning fair: 1 study with 2 trials, then default and chosen settings on seed 1" in " ".join(shown.lines)
     again = terminal.run_in_terminal(terminal.suite("tune", "fair.yaml"), tmp_path)
     assert again.code == 2 and "Traceback" not in again.text and "add --resume" in " ".join(again.lines)
