@@ -13,9 +13,14 @@ from suite.tuning.study import StudyQueue
 from suite.tuning.tune_config import Entrant
 from suite.tuning.tuning_folder import Choice, TuningFolder
 
+FIRST_FAILURES = 5  # that raise, before any was learned: what is around the trials is at fault, most likely, not their settings
+
 
 class EntrantQueue:
     """Trials first; the default setting is judged while they wait for each other, the chosen one when the study is over.
+
+    Trials that raise before any other was learned are held back: the first one that is learned shows that they failed by themselves,
+    and they are told to the study. Where all of them raise, nothing is chosen and they stay as they are, for ``--resume``.
 
     Args:
         study: of the entrant; None where there is nothing to tune.
@@ -23,14 +28,17 @@ class EntrantQueue:
 
     Attributes:
         is_searched: the study is over and what was chosen is written, or there is none.
-        failures: hash of a judged config -> why it failed.
+        problem: why the search has stopped before its end; empty while it goes on.
     """
 
     def __init__(self, entrant: Entrant, study: StudyQueue | None, folder: TuningFolder, seeds: Sequence[int]) -> None:
         self.entrant = entrant
         self.study = study
-        self.failures: dict[str, str] = {}
+        self.problem = ""
         self._folder, self._seeds = folder, seeds
+        self._held: list[tuple[Suggestion, ValidationView | None, str]] = []
+        self._going = 0  # trials' runs that were given out and have not ended
+        self._has_learned = study is not None and study.store.has_learned()
         self._judged: list[RunConfig] = []
         self._next = 0
         self._judge(entrant.run)
@@ -40,16 +48,21 @@ class EntrantQueue:
             self._judge(choice.run)
 
     def suggest(self) -> Suggestion | Literal["finished", "wait"]:
-        if not self.is_searched and self.study is not None:
-            found = self.study.suggest()
+        if not self.is_searched and not self.problem and self.study is not None:
+            found = "wait" if len(self._held) >= FIRST_FAILURES else self.study.suggest()
             if isinstance(found, Suggestion):
+                self._going += 1
                 return found
-            if found == "finished" and not self.study.has_open_trials:
+            if self._held and not self._going:
+                reasons = " and ".join(dict.fromkeys(reason.rstrip(".") for _, _, reason in self._held))
+                failed = "its first trial" if len(self._held) == 1 else f"its first {len(self._held)} trials all"
+                self.problem = f"{failed} failed ({reasons}), and --resume runs them again: correct that first, or begin anew with other fields"
+            elif found == "finished" and not self.study.has_open_trials:
                 self._choose(self.study)
         if self._next < len(self._judged):
             self._next += 1
             return Suggestion(self._next - 1, self._judged[self._next - 1])
-        return "finished" if self.is_searched else "wait"
+        return "finished" if self.is_searched or self.problem else "wait"
 
     def may_go_on(self, run: Suggestion, view: ValidationView) -> bool:
         if run.study is None or self.study is None:
@@ -58,13 +71,23 @@ class EntrantQueue:
 
     def ended(self, run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
         if run.study is not None and self.study is not None:
-            self.study.ended(run, view, reason)
+            self._trial_ended(self.study, run, view, reason)
             return
-        content = run.config.config_hash()
         if view is not None:
-            self._folder.note_judged(self.entrant.name, content, view.run_id)
-        if view is None or view.status == "failed":
-            self.failures[content] = reason or (view.reason if view else None) or "unknown"
+            self._folder.note_judged(self.entrant.name, run.config.config_hash(), view.run_id)
+            if view.status == "failed" and reason is None:  # of those that fail it alone would do so again
+                self._folder.note_diverged(self.entrant.name, run.config.config_hash(), view.run_id)
+
+    def _trial_ended(self, study: StudyQueue, run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
+        self._going -= 1
+        if reason is not None and not self._has_learned:
+            self._held.append((run, view, reason))
+            return
+        self._has_learned = True
+        for held in self._held:
+            study.ended(*held)
+        self._held.clear()
+        study.ended(run, view, reason)
 
     def runs_ended(self) -> int:
         """Trials that have ended and judged runs that were given out, for progress."""
@@ -78,8 +101,8 @@ class EntrantQueue:
             self._judge(choice.run)
 
     def _judge(self, run: Any) -> None:
-        """Add the judging runs of a setting, those that are not there yet: the chosen setting may be the default one."""
-        there = {config.config_hash() for config in self._judged}
+        """Add the judging runs of a setting, those that are not there yet: the chosen setting may be the default one. None that diverged."""
+        there = {config.config_hash() for config in self._judged} | self._folder.diverged(self.entrant.name).keys()
         self._judged += [one for one in self.entrant.judged(run, self._seeds) if one.config_hash() not in there]
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from suite.config import RunConfig
+from suite.counting import counted
+from suite.errors import ConfigError
 from suite.tuning.cluster import place_of, ray_session
 from suite.tuning.places import Places
 from suite.tuning.run_settings import RunSettings
+from trainables.device import choose_device
 from trainables.preflight import Refusal, refusals
 
 
@@ -17,16 +22,42 @@ def refused_runs(configs: Sequence[RunConfig], run_settings: RunSettings) -> lis
     A cluster is asked where a run has room, and waited for until it has a node for one.
 
     Raises:
+        ConfigError: where they will be there is no such device, which no run could do without.
         SuiteError: as ``ray_session``, for a cluster.
     """
+    _require_own_gpu(run_settings)
     fields, data_root = [config.resolved() for config in configs], run_settings.data_root.resolve()
     if place_of(run_settings.address) is None:
-        return refusals(fields, data_root)
+        return _told(_found(fields, data_root, run_settings.device))
     resources = run_settings.resources
     with ray_session(run_settings.address, resources):
         import ray
 
         Places(run_settings).most()  # says so where it has none yet
-        asked = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus)(refusals).remote(fields, data_root)
-        found: list[Refusal] = ray.get(asked)
-        return found
+        found = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus)(_found)
+        return _told(ray.get(found.remote(fields, data_root, run_settings.device)))
+
+
+def _require_own_gpu(run_settings: RunSettings) -> None:
+    """Refuse the number of a GPU where Ray gives every run GPUs of its own, which it counts from 0."""
+    kind, _, number = run_settings.device.partition(":")
+    gpus = run_settings.resources.gpus
+    if gpus and kind == "cuda" and number.isdigit() and int(number) >= max(1.0, gpus):
+        raise ConfigError(
+            f"device: '{run_settings.device}': Ray gives every run {counted(gpus, 'GPU')} of its own, counted from 0; use 'cuda'."
+        )
+
+
+def _found(fields: Sequence[Mapping[str, Any]], data_root: Path, device: str) -> list[Refusal] | str:
+    """The refusals, or why the device is none; an error that Ray brings back would have its traceback in its text."""
+    try:
+        choose_device(device)
+    except ConfigError as error:
+        return str(error)
+    return refusals(fields, data_root)
+
+
+def _told(found: list[Refusal] | str) -> list[Refusal]:
+    if isinstance(found, str):
+        raise ConfigError(found)
+    return found

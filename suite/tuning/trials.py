@@ -203,6 +203,10 @@ class TrialStore:
     def ended_trials(self) -> int:
         return self._tally.ended
 
+    def has_learned(self) -> bool:
+        """Whether any trial came to its end, or as far as it was let."""
+        return any(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in self.trials())
+
     def best_value(self) -> float | None:
         """Best value of the first objective over complete trials."""
         return self._tally.best

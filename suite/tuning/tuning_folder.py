@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from suite.errors import DamagedRun
 from suite.files import atomic_write, read_json
 from suite.runs.record import opened, sealed
 from suite.yaml_files import load_yaml
 
-FILE, CHOSEN, JUDGED = "tune.yaml", "chosen", "judged"
-REMEDY = "put back a copy of the tuning's folder, or rename the tuning to begin anew (runs that are finished are reused)"
+FILE, CHOSEN, JUDGED, DIVERGED = "tune.yaml", "chosen", "judged", "diverged"
+REMEDY = (
+    "put back a copy, or remove this one file: 'tune --resume' then writes it again from the study and the runs that are stored"
+)
 
 
 @dataclass(frozen=True)
@@ -52,30 +55,63 @@ class TuningFolder:
     def begin(self, fields: Mapping[str, Any]) -> None:
         atomic_write(self.place / FILE, yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True).encode())
 
+    def require_whole(self, entrants: Iterable[str]) -> None:
+        """Read everything that was written about ``entrants``.
+
+        Raises:
+            DamagedRun: a file has been changed since.
+        """
+        for entrant in entrants:
+            self.choice(entrant), self.judged(entrant), self.diverged(entrant)
+
     def choice(self, entrant: str) -> Choice | None:
         """What was chosen; None while the study goes on.
 
         Raises:
             DamagedRun: it has been changed since.
         """
-        path = self.place / CHOSEN / f"{entrant}.json"
-        if not path.is_file():
-            return None
-        return Choice(**opened(read_json(path, REMEDY), where=str(path)))
+        fields = self._read(CHOSEN, entrant)
+        try:
+            return None if fields is None else Choice(**fields)
+        except TypeError:
+            raise _damaged(self._path(CHOSEN, entrant)) from None
 
     def choose(self, entrant: str, choice: Choice) -> None:
-        atomic_write(self.place / CHOSEN / f"{entrant}.json", sealed(json.loads(json.dumps(asdict(choice)))))
+        self._write(CHOSEN, entrant, json.loads(json.dumps(asdict(choice))))
 
     def judged(self, entrant: str) -> dict[str, str]:
         """Hash of a judged run's config -> the run's id."""
-        path = self.place / JUDGED / f"{entrant}.json"
-        if not path.is_file():
-            return {}
-        found: dict[str, str] = opened(read_json(path, REMEDY), where=str(path))
-        return found
+        return self._read(JUDGED, entrant) or {}
 
     def note_judged(self, entrant: str, config_hash: str, run_id: str) -> None:
-        atomic_write(self.place / JUDGED / f"{entrant}.json", sealed({**self.judged(entrant), config_hash: run_id}))
+        self._write(JUDGED, entrant, {**self.judged(entrant), config_hash: run_id})
+
+    def diverged(self, entrant: str) -> dict[str, str]:
+        """The same of those runs that diverged, which they would do again."""
+        return self._read(DIVERGED, entrant) or {}
+
+    def note_diverged(self, entrant: str, config_hash: str, run_id: str) -> None:
+        self._write(DIVERGED, entrant, {**self.diverged(entrant), config_hash: run_id})
+
+    def _path(self, kind: str, entrant: str) -> Path:
+        return self.place / kind / f"{entrant}.json"
+
+    def _write(self, kind: str, entrant: str, fields: Mapping[str, Any]) -> None:
+        atomic_write(self._path(kind, entrant), sealed(dict(fields)))
+
+    def _read(self, kind: str, entrant: str) -> dict[str, Any] | None:
+        path = self._path(kind, entrant)
+        if not path.is_file():
+            return None
+        fields = read_json(path, REMEDY)
+        try:
+            return opened(fields if isinstance(fields, dict) else {}, where=str(path))
+        except DamagedRun:  # its text has the remedy for a run's folder
+            raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> DamagedRun:
+    return DamagedRun(f"{path}: has changed since it was written; {REMEDY}.")
 
 
 def tuning_names(out: Path) -> Sequence[str]:

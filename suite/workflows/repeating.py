@@ -13,6 +13,7 @@ from suite.errors import DataError
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.arguments import PathGiven, RunName, checked
 from suite.workflows.places import DATA, OUT, folder_named
+from trainables.device import choose_device
 from trainables.run import RunContext, execute
 from trainables.stream_trainer import EVALUATED
 
@@ -62,6 +63,7 @@ def repeat(name: RunName, *, out: PathGiven = OUT, data_root: PathGiven = DATA, 
     record = stored.record
     if record.status != "finished":
         raise DataError(f"run {record.run_id}: is {record.status}, only finished runs can be repeated; finish it with 'run'.")
+    choose_device(device)
     config = validate(RunConfig, record.config, where=f"run {record.run_id}")
     if config.benchmark.open(data_root).fingerprint() != record.data_fingerprint:
         raise DataError(

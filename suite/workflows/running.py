@@ -65,9 +65,11 @@ def run(
     """
     out = folder_named(out)
     config = run_config(what, method=method, seed=seed, settings=settings, limit=limit)
-    with opened_tracking(tracking, out, watcher) as delivery:
-        from trainables.run import RunContext, execute
+    from trainables.device import choose_device
+    from trainables.run import RunContext, execute
 
+    choose_device(device)
+    with opened_tracking(tracking, out, watcher) as delivery:
         with watcher.begin(f"{config.benchmark.name} {method_title(config.resolved()['method'])}", None) as work:
             rows: list[int] = []
 

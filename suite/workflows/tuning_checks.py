@@ -8,6 +8,7 @@ from typing import Any
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError
 from suite.tuning.cluster import place_of
+from suite.tuning.optuna_database import DATABASE
 from suite.tuning.points import spanning_points
 from suite.tuning.preflight import refused_runs
 from suite.tuning.run_settings import RunSettings
@@ -20,15 +21,24 @@ from suite.workflows.sweeping import changed_fields, of_today
 
 
 def may_begin(config: TuneConfig, folder: TuningFolder, fields: dict[str, Any], out: Path, *, resume: bool) -> None:
-    """Refuse to begin a tuning that exists, or one whose studies do, to resume one that does not, or one under another file."""
+    """Refuse to begin a tuning that exists, or one whose studies do, to resume one that does not, or one under another file.
+
+    Raises:
+        ConfigError: it is one of these, or a database of its studies is missing.
+        DamagedRun: what it chose, or what it judged, has been changed since.
+    """
+    studies = {one.name: out / "studies" / one.name for one in config.entrants if one.study is not None}
+    taken = [name for name, place in studies.items() if place.is_dir()]
     if not folder.exists:
+        if taken:
+            raise ConfigError(
+                f"tuning '{config.name}': its study '{taken[0]}' exists below {out / 'studies'}, and its own folder {folder.place} does "
+                "not; put that back and add --resume, or rename the tuning to begin anew (runs that are finished are reused)."
+            )
         if resume:
             raise ConfigError(
                 f"tuning '{config.name}': nothing to resume below {out / 'tunings'}; leave out --resume to begin it."
             )
-        taken = [one.name for one in config.entrants if one.study is not None and (out / "studies" / one.name).is_dir()]
-        if taken:
-            raise ConfigError(f"tuning '{config.name}': study '{taken[0]}' exists below {out / 'studies'}; rename the tuning.")
         return
     if not resume:
         raise ConfigError(f"tuning '{config.name}' exists below {out / 'tunings'}; add --resume to go on, or rename it.")
@@ -36,6 +46,13 @@ def may_begin(config: TuneConfig, folder: TuningFolder, fields: dict[str, Any], 
         raise ConfigError(
             f"tuning '{config.name}': the file has changed since it began: {'; '.join(changed)}; undo that, or rename the tuning to "
             "begin anew (runs that are finished are reused)."
+        )
+    folder.require_whole(one.name for one in config.entrants)
+    lost = [name for name, place in studies.items() if folder.choice(name) is not None and not (place / DATABASE).is_file()]
+    if lost:
+        raise ConfigError(
+            f"tuning '{config.name}': {studies[lost[0]] / DATABASE} with the trials that it chose among is missing; put it back, or rename "
+            "the tuning to begin anew (runs that are finished are reused)."
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from suite.config import validate
@@ -21,8 +22,11 @@ from suite.tuning.tuning_folder import Choice, TuningFolder, tuning_names
 from suite.workflows.progress import Watcher
 
 
-def read_tuning(name: str, out: Path) -> Tuning:
+def read_tuning(name: str, out: Path, problems: Mapping[str, str] = MappingProxyType({})) -> Tuning:
     """The tuning ``name`` below ``out``, finished or not.
+
+    Args:
+        problems: name of an entrant -> why its search has just stopped before its end, which is written nowhere.
 
     Raises:
         ConfigError: there is none.
@@ -32,7 +36,7 @@ def read_tuning(name: str, out: Path) -> Tuning:
     if not folder.exists:
         raise ConfigError(f"tuning '{name}': there is none below {folder.place.parent}; 'codyra-suite tune' makes one.")
     config = validate(TuneConfig, folder.fields(), where=str(folder.place))
-    methods = [_method(entrant, config, folder, store, out) for entrant in config.entrants]
+    methods = [_method(entrant, config, folder, out, problems.get(entrant.name, "")) for entrant in config.entrants]
     records = [record for one in methods for record in one.records]
     found = {run_id: run for run_id in {record.run_id for record in records} if (run := store.open(run_id)) is not None}
     runs = RunSet(records, {run_id: run.outcomes for run_id, run in found.items()})
@@ -67,8 +71,8 @@ def shown_tunings(runs: RunSet, out: Path, watcher: Watcher) -> list[Tuning]:
     return found
 
 
-def _method(entrant: Entrant, config: TuneConfig, folder: TuningFolder, store: RunStore, out: Path) -> TunedMethod:
-    judged = folder.judged(entrant.name)
+def _method(entrant: Entrant, config: TuneConfig, folder: TuningFolder, out: Path, stopped: str) -> TunedMethod:
+    judged, store = folder.judged(entrant.name), RunStore(out)
 
     def records(run: Mapping[str, Any]) -> list[Record]:
         hashes = [one.config_hash() for one in entrant.judged(run, config.judge.seeds)]
@@ -77,7 +81,8 @@ def _method(entrant: Entrant, config: TuneConfig, folder: TuningFolder, store: R
     study = entrant.study
     if study is None:
         default = JudgedSetting({}, records(entrant.run))
-        return TunedMethod(entrant.benchmark, entrant.method, default, has_space=False, problem=_failed(default.records))
+        problem = _failed(default.records)
+        return TunedMethod(entrant.benchmark, entrant.method, default, has_space=False, problem=problem)
     stored = stored_trials(study, out / "studies" / entrant.name)
     searched = dict.fromkeys(field_of(name) for name in study.search_space().parameters)
     default = JudgedSetting({field: at(study.default_fields, field) for field in searched}, records(entrant.run))
@@ -92,7 +97,7 @@ def _method(entrant: Entrant, config: TuneConfig, folder: TuningFolder, store: R
         chosen=choice.trial if choice is not None else None,
         budget=config.budget.amount,
         spent=_spent(stored, config),
-        problem=_problem(choice, stored) or _failed([*default.records, *(tuned.records if tuned else [])]),
+        problem=stopped or _problem(choice, stored) or _failed([*default.records, *(tuned.records if tuned else [])]),
     )
 
 

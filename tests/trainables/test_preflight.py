@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,17 @@ from suite.backbones.lm_network import MINI_LM
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError
 from suite.registry import SPACES
-from suite.workflows.comparing import compare
+from suite.tuning.preflight import refused_runs
+from suite.tuning.run_settings import RunSettings
+from suite.workflows.comparing import able_runs, compare
+from suite.workflows.papers import paper
 from suite.workflows.progress import QUIET
+from suite.workflows.running import run
 from suite.workflows.sweeping import study_config, sweep
+from suite.workflows.tuning import tune
 from trainables.assemble import assemble
 from trainables.preflight import refusals
+from trainables.resources import Resources
 
 MINI = {"name": "mini-mtil", "domains": ["shapes", "faces"], "shots": 2}
 TEXT = {"name": "mini-trace", "tasks": ["Py150", "NumGLUE-ds"]}
@@ -80,10 +88,33 @@ def test_a_comparison_and_a_sweep_are_refused_before_anything_is_trained(tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_methods_that_nobody_named_are_left_out_where_they_do_not_fit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from suite.tuning.run_settings import RunSettings
-    from suite.workflows.comparing import able_runs
+SWEEP = {"name": "night", "run": LEVELS, "space": "codyra-quick", "budget": {"trials": 2}}
+TUNE = {"name": "fair", "benchmarks": ["mini-mtil"], "methods": ["lora"], "budget": {"trials": 2}}
 
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        partial(run, "mini-mtil"),
+        partial(compare, ["mini-mtil"], ["lora"]),
+        partial(sweep, SWEEP),
+        partial(tune, TUNE),
+        partial(paper, "xtail"),
+    ],
+    ids=["run", "compare", "sweep", "tune", "paper"],
+)
+def test_a_device_that_is_not_there_is_refused_before_anything(begin: Callable[..., object], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="^device: 'cuda:99' is asked for but this machine has"):
+        begin(out=tmp_path / "out", data_root=tmp_path, device="cuda:99", tracking="none")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_number_of_a_gpu_is_refused_where_ray_chooses_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="device: 'cuda:1': Ray gives every run 1 GPU of its own, counted from 0; use 'cuda'"):
+        refused_runs([], RunSettings(tmp_path, tmp_path, "cuda:1", resources=Resources(gpus=1.0)))
+
+
+def test_methods_that_nobody_named_are_left_out_where_they_do_not_fit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     configs = [config_of({"benchmark": TEXT, "method": name}) for name in ("rail-primal", "lora")]
     run_settings = RunSettings(tmp_path, tmp_path)
     able, left_out = able_runs(configs, run_settings, QUIET, leaves_out=True)

@@ -21,7 +21,7 @@ import yaml
 from typer.testing import CliRunner
 
 from suite.cli.main import app
-from suite.errors import ConfigError, DamagedRun
+from suite.errors import ConfigError, SuiteError
 from suite.leaderboard.runs import stored_runs
 from suite.leaderboard.table import leaderboard_frame
 from suite.leaderboard.tuned import Tuning
@@ -166,13 +166,70 @@ def test_it_is_carried_out_once(fair: tuple[Path, Tuning]) -> None:
     assert stamps(out) == before
 
 
-def test_a_changed_choice_is_named(fair: tuple[Path, Tuning], tmp_path: Path) -> None:
-    out, _ = fair
-    shutil.copytree(out, tmp_path / "copy")
-    choice = tmp_path / "copy" / "tunings" / "fair" / "chosen" / "fair.mini-mtil.lora.json"
-    choice.write_text(choice.read_text().replace('"trial": ', '"trial": 1'))
-    with pytest.raises(DamagedRun, match=r"fair.mini-mtil.lora.json: has changed since it was written"):
-        read_tuning("fair", tmp_path / "copy")
+def test_a_changed_file_is_named_at_once_and_its_remedy_works(fair: tuple[Path, Tuning], tmp_path: Path) -> None:
+    out, tuning = tmp_path / "copy", fair[1]
+    shutil.copytree(fair[0], out)
+    files = {file: file.read_text() for file in (out / "tunings" / "fair").glob("*/fair.mini-mtil.lora.json")}
+    assert {file.parent.name for file in files} == {"chosen", "judged"}
+    for file, before in files.items():
+        file.write_text(before.replace(": ", ": 1", 1))
+        with pytest.raises(SuiteError, match=rf"{file.name}: .*; put back a copy, or remove this one file: 'tune --resume'"):
+            read_tuning("fair", out)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("suite.workflows.tuning.require_able", lambda *_: pytest.fail("data was read first"))
+            with pytest.raises(SuiteError, match=f"{file.name}: "):
+                tune(FAIR, resume=True, out=out, tracking="none")
+        file.unlink()
+    assert facts(tune(FAIR, resume=True, out=out, tracking="none")) == facts(tuning)
+    assert {file: file.read_text() for file in files} == files
+
+
+def test_a_lost_folder_is_said_with_what_can_be_done(fair: tuple[Path, Tuning], tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(fair[0], out)
+    (out / "studies" / "fair.mini-mtil.codyra" / "optuna.db").unlink()
+    with pytest.raises(
+        ConfigError, match="codyra/optuna.db with the trials that it chose among is missing; put it back, or rename"
+    ):
+        tune(FAIR, resume=True, out=out, tracking="none")
+    shutil.rmtree(out / "tunings")
+    for resume in (False, True):
+        with pytest.raises(ConfigError, match="its own folder .*/fair does not; put that back and add --resume, or rename"):
+            tune(FAIR, resume=resume, out=out, tracking="none")
+
+
+def failing(source: RunQueue, run_settings: RunSettings) -> bool:
+    """What ``run_all`` does where every worker dies."""
+    while isinstance(run := source.suggest(), Suggestion):
+        source.ended(run, None, "out of memory: no room")
+    return True
+
+
+def test_nothing_is_chosen_where_all_trials_fail_for_what_is_around_them(fair: tuple[Path, Tuning], tmp_path: Path) -> None:
+    """With the machine mended, the same trials are learned and the same one is chosen."""
+    shutil.copytree(fair[0] / "runs", tmp_path / "runs")  # trained once
+    fields = {**FAIR, "methods": ["lora"], "spaces": {}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("suite.workflows.tuning.run_all", failing)
+        tuning = tune(fields, out=tmp_path, tracking="none")
+    assert tuning.methods[0].problem == (
+        "its first 2 trials all failed (out of memory: no room), and --resume runs them again: correct that first, or begin anew with other fields"
+    )
+    (board,) = tuned_boards(tuning)
+    assert closing(tuning, board).endswith("Next: the same command with --resume.")
+    assert not (tmp_path / "tunings" / "fair" / "chosen").exists()
+    assert facts(tune(fields, resume=True, out=tmp_path, tracking="none")) == facts(fair[1])[1:2]
+
+
+@pytest.mark.slow
+def test_what_diverged_is_said_once_and_not_run_again(without_ray: None, tmp_path: Path) -> None:
+    training = {"steps": 4, "batch_size": 8, "lr": 1e30}
+    fields = {**FAIR, "methods": ["lora"], "spaces": {}, "settings": {"training": training}, "budget": {"trials": 1}}
+    tuning = tune(fields, out=tmp_path, tracking="none")
+    assert tuning.methods[0].problem.startswith("a judging run failed: task 'shapes', step ")
+    before = stamps(tmp_path)
+    assert facts(tune(fields, resume=True, out=tmp_path, tracking="none")) == facts(tuning)
+    assert stamps(tmp_path) == before
 
 
 def test_the_leaderboard_has_the_numbers_of_the_tunings_table(fair: tuple[Path, Tuning]) -> None:
