@@ -127,7 +127,8 @@ def main() -> None:
     except SystemExit as end:
         if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # typer's exit 130 says nothing
             typer.echo(
-                "codyra-suite: interrupted; what was finished is kept, the same command ('sweep' and 'tune': with --resume) goes on from there.",
+                "codyra-suite: interrupted; what was finished is kept, and the same command goes on from there ('sweep' and 'tune': with "
+                "--resume, once a run has begun).",
                 err=True,
             )
         if isinstance(end.code, int):

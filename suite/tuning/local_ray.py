@@ -147,7 +147,13 @@ def _reason(error: Exception) -> str:
         return f"TMPDIR: '{tempfile.gettempdir()}' is too long for Ray's sockets, which take 107 characters in all; set TMPDIR to a shorter folder, such as /tmp."
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: Ray cannot start here ({error.strerror}); free the place or set TMPDIR and HOME to folders that this user can write."
-    return f"Ray cannot start on this machine ({said}); its logs lie in {Path(tempfile.gettempdir()) / 'ray' / 'session_latest' / 'logs'}."
+    return f"Ray cannot start on this machine ({said}); {_where_logs_are()}."
+
+
+def _where_logs_are() -> str:
+    """Of this process's own session: ``session_latest`` is whosoever began one last on this machine."""
+    own = sorted((Path(tempfile.gettempdir()) / "ray").glob(f"session_*_{os.getpid()}"))
+    return f"its logs lie in {own[-1] / 'logs'}" if own else "it has written no logs"
 
 
 def _wait_for_a_worker() -> None:

@@ -26,16 +26,25 @@ def refused_runs(configs: Sequence[RunConfig], run_settings: RunSettings) -> lis
         SuiteError: as ``ray_session``, for a cluster.
     """
     _require_own_gpu(run_settings)
-    fields, data_root = [config.resolved() for config in configs], run_settings.data_root.resolve()
+    data_root = run_settings.data_root.resolve()
     if place_of(run_settings.address) is None:
-        return _told(_found(fields, data_root, run_settings.device))
-    resources = run_settings.resources
+        return refused_here(configs, data_root, run_settings.device)
+    resources, fields = run_settings.resources, [config.resolved() for config in configs]
     with ray_session(run_settings.address, resources):
         import ray
 
         Places(run_settings).most()  # says so where it has none yet
         found = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus)(_found)
         return _told(ray.get(found.remote(fields, data_root, run_settings.device)))
+
+
+def refused_here(configs: Sequence[RunConfig], data_root: Path, device: str) -> list[Refusal]:
+    """The same for runs in this process, whatever Ray there is.
+
+    Raises:
+        ConfigError: this machine lacks the device.
+    """
+    return _told(_found([config.resolved() for config in configs], data_root.resolve(), device))
 
 
 def _require_own_gpu(run_settings: RunSettings) -> None:

@@ -62,6 +62,13 @@ def values_at(space: Space, fields: Mapping[str, Any]) -> dict[str, Any] | None:
     return point
 
 
+def is_named(fields: Mapping[str, Any], dotted: str) -> bool:
+    """Whether nested mappings have the dotted field, and be its value None."""
+    above, _, key = dotted.rpartition(".")
+    inner = at(fields, above) if above else fields
+    return isinstance(inner, Mapping) and key in inner
+
+
 def at(fields: Mapping[str, Any], dotted: str) -> Any:
     """The value of a dotted field in nested mappings; None where there is none."""
     found: Any = fields

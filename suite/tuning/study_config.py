@@ -15,19 +15,21 @@ from suite.errors import ConfigError, require_known
 from suite.lowrank.placement import Placement
 from suite.registry import METHODS, SPACES
 from suite.settings import Settings
+from suite.tuning.lists import OneOrSeveral, Several
 from suite.tuning.objectives import Objective
 from suite.tuning.space import Choice, Space, SpaceUnion, Value
-from suite.tuning.space_changes import at, values_at, with_learning_rate, with_values_of, without_fixed
+from suite.tuning.space_changes import at, is_named, values_at, with_learning_rate, with_values_of, without_fixed
 from suite.tuning.stopping import StoppingConfig
 from trainables.resources import Resources
 
 Sampler = Literal["tpe", "nsga2", "gp", "qmc", "random", "grid"]
 SelectionRule = Literal["two-phase", "current-task", "first-task", "oracle"]
+LONGEST = 64  # characters of a name
 
 
 def _plain_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-        raise ValueError(f"'{name}' cannot name a folder; use up to 64 letters, digits, '.', '_' and '-'")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or len(name) > LONGEST:
+        raise ValueError(f"'{name}' cannot name a folder; use up to {LONGEST} letters, digits, '.', '_' and '-'")
     return name
 
 
@@ -120,13 +122,13 @@ class StudyConfig(Settings):
 
     name: FolderName
     run: dict[str, Any]
-    space: str | Annotated[tuple[str, ...], Field(min_length=1)]
+    space: OneOrSeveral
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     fixed: tuple[str, ...] | None = None
     learning_rate: LearningRates | None = None
     default_first: bool | None = None
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
-    objectives: Annotated[tuple[str, ...], Field(min_length=1)] = ("zscl.last",)
+    seeds: Several[Annotated[int, Field(ge=0)]] | None = None
+    objectives: Several[str] = ("zscl.last",)
     constraints: dict[str, Limit] = Field(default_factory=dict)
     selection: SelectionRule = "two-phase"
     sampler: Sampler = "tpe"
@@ -191,7 +193,7 @@ class StudyConfig(Settings):
             raise ValueError("fixed, learning_rate and default_first are for one space; leave them out with several")
         if self.sampler == "grid" and (self.default_first or self.learning_rate):
             raise ValueError("sampler 'grid' tries every point of the space; leave out default_first and learning_rate")
-        if without := [field for field in self.fixed or () if at(self._run_fields, field) is None]:
+        if without := [field for field in self.fixed or () if not is_named(self._run_fields, field)]:
             raise ValueError(f"fixed: '{without[0]}' has no value in run; name it there, or leave it out")
         if self.carrier == "direct" and self.resources.workers > 1:
             raise ValueError("carrier 'direct' has one worker; use 'train' or 'auto' for resources.workers above 1")

@@ -20,19 +20,19 @@ from suite.parts import named_fields, part_class
 from suite.registry import BENCHMARKS, METHODS, SPACES
 from suite.settings import Settings
 from suite.tuning.judging_orders import Order, judging_orders
+from suite.tuning.lists import Orders, Several
 from suite.tuning.space import Space
-from suite.tuning.space_changes import LEARNING_RATE, has_learning_rate
+from suite.tuning.space_changes import LEARNING_RATE, field_of, has_learning_rate, is_named
 from suite.tuning.stopping import StoppingConfig
-from suite.tuning.study_config import Budget, FolderName, LearningRates, Sampler, StudyConfig
+from suite.tuning.study_config import LONGEST, Budget, FolderName, LearningRates, Sampler, StudyConfig
 from trainables.faults import built_method
 from trainables.method import Method
 from trainables.resources import Resources
 from trainables.wrapper import Wrapper
 
 Seed = Annotated[int, Field(ge=0)]
-Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
-Orders = Annotated[tuple[Order, ...], Field(min_length=1)]
-Parts = Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
+Seeds = Several[Seed]
+Parts = tuple[dict[str, Any], ...]
 RATES = (1e-5, 5e-3)  # of a method whose space has no learning rate
 NO_END = 100_000  # trials; of a study whose budget is a time
 OWN_PARTS = ("benchmark", "method", "seed")  # of a run, which a tuning has in other fields
@@ -87,7 +87,7 @@ class Judge(Settings):
     """
 
     seeds: Seeds = (1, 2, 3)
-    orders: Orders | dict[str, Orders] | None = None
+    orders: Orders = None
 
 
 @dataclass(frozen=True)
@@ -202,6 +202,21 @@ class TuneConfig(Settings):
         METRICS[name]
         return name
 
+    @field_validator("sampler")
+    @classmethod
+    def _draws_from_ranges(cls, sampler: str) -> str:
+        if sampler == "grid":
+            raise ValueError(
+                "'grid' cannot try the learning rate, which is a range in every tuning; use another sampler, such as 'qmc'"
+            )
+        return sampler
+
+    @model_validator(mode="after")
+    def _has_gpus_to_count(self) -> TuneConfig:
+        if self.budget.gpu_hours is not None and not self.resources.gpus:
+            raise ValueError("budget.gpu_hours needs resources.gpus above 0; use budget.run_seconds on CPUs")
+        return self
+
     @model_validator(mode="after")
     def _judges_on_fresh_seeds(self) -> TuneConfig:
         for seeds, where in ((self.search_seeds, "search_seeds"), (self.judge.seeds, "judge.seeds")):
@@ -234,6 +249,12 @@ class TuneConfig(Settings):
         config = validate(RunConfig, run, where="run")
         title = method_title(config.resolved()["method"])
         name = f"{self.name}.{benchmark['name']}.{title.replace(JOINED, '-')}"
+        if len(name) > LONGEST:
+            rest = len(name) - len(self.name)
+            raise ConfigError(
+                f"name: '{self.name}' is too long: '{name}' names a folder, and has {len(name)} of at most {LONGEST} characters; use at most "
+                f"{LONGEST - rest} here."
+            )
         orders = judging_orders(config.benchmark, self.judge.orders)
         return Entrant(name, str(benchmark["name"]), title, run, self._study(name, run, config), orders)
 
@@ -259,14 +280,19 @@ class TuneConfig(Settings):
             return None
         fixed = [f"method.{key}" for key in _leaves(run["method"])]
         fixed += [key for key in _leaves(self.settings) if key != LEARNING_RATE]
-        known = {key.partition("#")[0] for key in SPACES[space].parameters}
+        known = dict.fromkeys(field_of(name) for name in SPACES[space].parameters)
+        if foreign := [field for field in known if not is_named(config.resolved(), field)]:
+            raise ConfigError(
+                f"methods: '{method_title(config.resolved()['method'])}': space '{space}' searches {', '.join(foreign)}, which this method does "
+                "not have; choose another method inside, or name another space under spaces."
+            )
         fields = {
             "name": name,
             "run": dict(run),
             "space": space,
             "fixed": [key for key in fixed if key in known] or None,
             "learning_rate": self._rates(SPACES[space]) if takes_steps(config) else None,
-            "default_first": self.sampler != "grid",
+            "default_first": True,
             "seeds": self.search_seeds,
             "objectives": [self.objective],
             "budget": self.budget.of_study(),

@@ -12,8 +12,9 @@ from suite.registry import METHODS
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.arguments import Count, Names, Numbers, PathGiven, SettingsGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.configs import comparison, in_its_words
-from suite.workflows.places import DATA, OUT, folder_named
+from suite.workflows.places import DATA, OUT, folder_named, results_folder
 from suite.workflows.progress import QUIET, Watcher, opened
+from suite.workflows.reasons import told_once
 from suite.workflows.sharing import say_shared
 from suite.workflows.tracking import opened_tracking, say_waiting
 
@@ -75,7 +76,7 @@ def compare(
     configs = comparison(benchmarks, methods, seeds, settings, limit=limit)
     from suite.tuning.run_settings import RunSettings
 
-    run_settings = RunSettings(folder_named(out), folder_named(data_root), device, concurrency=concurrency)
+    run_settings = RunSettings(results_folder(out), folder_named(data_root), device, concurrency=concurrency)
     able, _ = able_runs(configs, run_settings, watcher, leaves_out=not is_named)
     return carry_runs(able, run_settings, tracking, title="comparing", watcher=watcher)
 
@@ -150,10 +151,10 @@ def carry_runs(
 
 def _failures(failed: Sequence[tuple[Mapping[str, Any], str]]) -> list[str]:
     """A refusal of the backbone, say, reaches every method and seed alike, and is said once."""
-    runs: dict[str, list[str]] = {}
-    for fields, reason in failed:
-        reason = in_its_words(fields["method"]["name"], reason)
-        runs.setdefault(reason, []).append(
-            f"{fields['benchmark']['name']} {method_title(fields['method'])} seed {fields['seed']}"
+    return told_once(
+        (
+            f"{fields['benchmark']['name']} {method_title(fields['method'])} seed {fields['seed']}",
+            in_its_words(fields["method"]["name"], reason),
         )
-    return [f"{', '.join(names)}: {reason}" for reason, names in runs.items()]
+        for fields, reason in failed
+    )

@@ -14,7 +14,7 @@ from suite.tuning.forecast import Bill
 from suite.workflows.arguments import Count, Names, Numbers, PathGiven, SettingsGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.comparing import able_runs, carry_runs
 from suite.workflows.paper_rows import Wanted, printed_rows
-from suite.workflows.places import DATA, OUT, folder_named
+from suite.workflows.places import DATA, OUT, folder_named, results_folder
 from suite.workflows.planning import bill_of_runs
 from suite.workflows.progress import QUIET, Watcher
 
@@ -75,7 +75,7 @@ def paper(
     from suite.leaderboard.paper import paper_frame
 
     rows = printed_rows(table, Wanted(methods, orders, backbones, seeds, settings, limit))
-    run_settings = _carriage(folder_named(out), folder_named(data_root), device, concurrency)
+    run_settings = _carriage(results_folder(out), folder_named(data_root), device, concurrency)
     configs, left_out = _able(rows, run_settings, watcher, leaves_out=methods is None)
     done = carry_runs(configs, run_settings, tracking, title=f"paper {table}", watcher=watcher)
     frame = paper_frame(table, rows, [run.record for run in done.runs], left_out)

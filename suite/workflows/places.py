@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 from suite.errors import ConfigError
@@ -20,6 +22,21 @@ def folder_named(path: Path | str) -> Path:
     if str(path) in ("", str(STANDARD_OUTPUT)):
         raise ConfigError(f"'{path}' is not a folder; give the path of one, '.' is the working folder.")
     return Path(path)
+
+
+def results_folder(path: Path | str) -> Path:
+    """The folder for results that an option or an argument names, there or not; nothing is made.
+
+    Raises:
+        ConfigError: it names none, or no result could be written there.
+    """
+    place = folder_named(path)
+    above = place.absolute()
+    there = next(one for one in (above, *above.parents) if os.path.lexists(one))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = os.strerror(errno.EACCES if there.is_dir() else errno.ENOTDIR)
+        raise ConfigError(f"{place}: cannot hold results ({reason}); name a folder that you may write with --out.")
+    return place
 
 
 def output_file(path: Path | str) -> Path:

@@ -17,6 +17,7 @@ from suite.errors import SuiteError
 from suite.method_titles import innermost, method_title
 from suite.tuning.forecast import GIB, HOUR, Bill, Forecast, Machine, as_json, bill, forecast
 from suite.tuning.points import spanning_points
+from suite.tuning.preflight import refused_here
 from suite.tuning.run_settings import RunSettings
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.tune_config import TuneConfig
@@ -24,6 +25,7 @@ from suite.workflows.arguments import Count, PathGiven, SweepGiven, WatcherGiven
 from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.probe import Probe, probe
 from suite.workflows.progress import QUIET, Watcher
+from suite.workflows.sweep_checks import able_points
 from suite.workflows.sweeping import sweep_config
 from suite.workflows.tune_files import is_tuning, tune_config
 from trainables.resources import Resources
@@ -98,7 +100,10 @@ def plan(
 
 
 def _forecast(config: StudyConfig, machine: Machine, data_root: Path, device: str, watcher: Watcher) -> Forecast:
-    points = spanning_points(config)
+    drawn = spanning_points(config)
+    with watcher.begin(f"study {config.name}: checking data, backbone and method", None):
+        found = refused_here(drawn, data_root, device)
+    points = able_points(config, drawn, found, watcher)
     names = [_point_text(point) for point in points]
     probes = _probed(points, names, data_root, device, max(1, int(config.resources.cpus)), watcher)
     return forecast(config, probes, machine)

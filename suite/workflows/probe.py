@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
 import time
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ import torch
 
 from suite.config import RunConfig, validate
 from suite.cost_meter import peak_bytes, reset_peak
-from suite.errors import SuiteError
+from suite.method_titles import method_title
+from suite.workflows.own_process import in_own_process
 from trainables.assemble import assemble
 from trainables.device import choose_device
 from trainables.stream_trainer import StreamTrainer
@@ -59,24 +58,15 @@ def probe(config: RunConfig, data_root: Path, device: str, threads: int) -> Prob
     """Measure ``config`` in a process of its own, so that peaks are the run's.
 
     Raises:
-        SuiteError: a mistake in config or data.
+        SuiteError: a mistake in config or data, or its process died, as for want of memory.
     """
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        found = pool.submit(_measure, config.resolved(), str(data_root), device, threads).result()
-    if isinstance(found, str):
-        raise SuiteError(found)
-    return found
+    fields = config.resolved()
+    about = f"the probe of {config.benchmark.name} {method_title(fields['method'])}"
+    return in_own_process(_measure, (fields, data_root, device, threads), about)
 
 
-def _measure(fields: dict[str, Any], data_root: str, device_name: str, threads: int) -> Probe | str:
-    try:
-        return _measured(validate(RunConfig, fields, where="probe"), Path(data_root), device_name, threads)
-    except SuiteError as error:
-        return str(error)
-
-
-def _measured(config: RunConfig, data_root: Path, device_name: str, threads: int) -> Probe:
+def _measure(fields: dict[str, Any], data_root: Path, device_name: str, threads: int) -> Probe:
+    config = validate(RunConfig, fields, where="probe")
     torch.set_num_threads(threads)
     device = choose_device(device_name)
     start = time.perf_counter()

@@ -9,7 +9,7 @@ from suite.method_titles import method_title
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.arguments import Count, PartGiven, PathGiven, SettingsGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.configs import run_config
-from suite.workflows.places import DATA, OUT, folder_named
+from suite.workflows.places import DATA, OUT, folder_named, results_folder
 from suite.workflows.progress import QUIET
 from suite.workflows.tracking import opened_tracking, track
 
@@ -63,7 +63,7 @@ def run(
         SuiteError: a mistake in names, settings or data, before anything is trained.
         KeyboardInterrupt: Ctrl-C came; finished tasks are stored.
     """
-    out = folder_named(out)
+    out = results_folder(out)
     config = run_config(what, method=method, seed=seed, settings=settings, limit=limit)
     from trainables.device import choose_device
     from trainables.run import RunContext, execute

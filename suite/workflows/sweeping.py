@@ -22,8 +22,6 @@ from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView
 from suite.tuning.cluster import ray_session
 from suite.tuning.optuna_database import DATABASE
-from suite.tuning.points import spanning_points
-from suite.tuning.preflight import refused_runs
 from suite.tuning.ray_runner import run_all
 from suite.tuning.run_queue import Suggestion
 from suite.tuning.run_settings import RunSettings
@@ -35,9 +33,10 @@ from suite.tuning.trials import earlier_points, has_trials, some_point
 from suite.workflows.arguments import PathGiven, SweepGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.configs import limit_pair
 from suite.workflows.pictures import attach_study
-from suite.workflows.places import DATA, OUT, folder_named
+from suite.workflows.places import DATA, OUT, folder_named, results_folder
 from suite.workflows.progress import QUIET, Watcher, opened
 from suite.workflows.sharing import say_shared
+from suite.workflows.sweep_checks import require_able
 from suite.workflows.tracking import opened_tracking, say_waiting
 from suite.yaml_files import load_yaml
 from trainables.resources import Resources
@@ -82,7 +81,7 @@ def sweep(
     """
     config = sweep_config(file)
     run_settings = RunSettings(
-        folder_named(out),
+        results_folder(out),
         folder_named(data_root),
         device,
         address,
@@ -151,7 +150,7 @@ def run_study(
     may_begin()
     if not resume:
         earlier_points(config)
-    _require_able(config, run_settings, watcher)
+    require_able(config, run_settings, watcher)
     with sole_driver(folder, config.name):
         may_begin()  # another driver may have begun the study before this one owned it
         with _undone_without_trials(folder, is_new=not resume):
@@ -196,27 +195,6 @@ def _driven(config: StudyConfig, folder: Path, run_settings: RunSettings, tracki
     if not is_whole:
         raise SweepInterrupted(study)
     return study
-
-
-def _require_able(config: StudyConfig, run_settings: RunSettings, watcher: Watcher) -> None:
-    """Refuse a study none of whose trials could begin; say when some part of its space could not.
-
-    Raises:
-        ConfigError: see ``trainables.preflight``.
-    """
-    for field, values in config.left_out().items():
-        watcher.say(
-            f"study '{config.name}': {field} is searched without {', '.join(map(str, values))}, which this backbone does not have."
-        )
-    points = spanning_points(config)
-    run_settings.on_wait = watcher.say
-    with watcher.begin(f"study {config.name}: checking data, backbone and method", None):
-        found = refused_runs(points, run_settings)
-    reasons = list(dict.fromkeys(one.reason for one in found))
-    if len(found) == len(points):
-        raise ConfigError(f"study '{config.name}': no trial could begin: {reasons[0]}")
-    for reason in reasons:
-        watcher.say(f"study '{config.name}': trials in a part of its space will fail: {reason}")
 
 
 @contextmanager

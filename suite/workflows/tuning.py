@@ -29,7 +29,7 @@ from suite.tuning.tune_config import Entrant, TuneConfig
 from suite.tuning.tuning_folder import TuningFolder
 from suite.workflows.arguments import Count, PathGiven, SweepGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.pictures import attach_run_pictures, attach_study
-from suite.workflows.places import DATA, OUT, folder_named
+from suite.workflows.places import DATA, OUT, folder_named, results_folder
 from suite.workflows.progress import QUIET, Watcher, opened
 from suite.workflows.sweeping import FILE
 from suite.workflows.tracking import opened_tracking, say_waiting
@@ -79,7 +79,7 @@ def tune(
     """
     config = tune_config(file, limit)
     run_settings = RunSettings(
-        folder_named(out),
+        results_folder(out),
         folder_named(data_root),
         device,
         address,

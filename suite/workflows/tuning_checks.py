@@ -17,6 +17,7 @@ from suite.tuning.tune_config import UNITS, Entrant, TuneConfig
 from suite.tuning.tuning_folder import TuningFolder
 from suite.workflows.probe import probe
 from suite.workflows.progress import Watcher
+from suite.workflows.reasons import told_once
 from suite.workflows.sweeping import changed_fields, of_today
 
 
@@ -71,16 +72,18 @@ def require_able(config: TuneConfig, run_settings: RunSettings, watcher: Watcher
     run_settings.on_wait = watcher.say
     with watcher.begin(f"tuning {config.name}: checking data, backbones and methods", None):
         found = refused_runs([run for _, run, _ in asked], run_settings)
-    reasons: dict[str, list[str]] = {}
+    reasons: list[tuple[str, str]] = []
     for one in found:
         entrant, _, is_needed = asked[one.position]
         points = [place for place, (other, _, judged) in enumerate(asked) if other is entrant and not judged]
         if is_needed or {refusal.position for refusal in found} >= set(points):
-            reasons.setdefault(one.reason.rstrip("."), []).append(f"{entrant.benchmark} {entrant.method}")
+            reasons.append((f"{entrant.benchmark} {entrant.method}", one.reason))
         else:
-            watcher.say(f"study '{entrant.name}': trials in a part of its space will fail: {one.reason}")
+            watcher.say(
+                f"study '{entrant.name}': trials in a part of its space will fail, as one that was drawn to try it: {one.reason}"
+            )
     if reasons:
-        told = "; ".join(f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in reasons.items())
+        told = "; ".join(sentence.rstrip(".") for sentence in told_once(reasons))
         raise ConfigError(f"tuning '{config.name}': cannot begin: {told}.")
     for entrant in config.entrants:
         if entrant.study is not None and entrant.study.default_first and not entrant.study.first_points():

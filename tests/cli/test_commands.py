@@ -196,7 +196,8 @@ def test_ctrl_c_says_what_is_kept(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> 
     code, _, err = cli("run", "mini-mtil", "--method", "lora", "--tracking", "none", *QUICK)
     assert (code, err.strip()) == (
         130,
-        "codyra-suite: interrupted; what was finished is kept, the same command ('sweep' and 'tune': with --resume) goes on from there.",
+        "codyra-suite: interrupted; what was finished is kept, and the same command goes on from there ('sweep' and 'tune': with --resume, once a "
+        "run has begun).",
     )
 
 

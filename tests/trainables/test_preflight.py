@@ -15,16 +15,18 @@ from suite.backbones.lm_network import MINI_LM
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError
 from suite.registry import SPACES
-from suite.tuning.preflight import refused_runs
+from suite.tuning.points import spanning_points
+from suite.tuning.preflight import refused_here, refused_runs
 from suite.tuning.run_settings import RunSettings
 from suite.workflows.comparing import able_runs, compare
 from suite.workflows.papers import paper
 from suite.workflows.progress import QUIET
 from suite.workflows.running import run
+from suite.workflows.sweep_checks import able_points
 from suite.workflows.sweeping import study_config, sweep
 from suite.workflows.tuning import tune
 from trainables.assemble import assemble
-from trainables.preflight import refusals
+from trainables.preflight import Refusal, refusals
 from trainables.resources import Resources
 
 MINI = {"name": "mini-mtil", "domains": ["shapes", "faces"], "shots": 2}
@@ -112,6 +114,21 @@ def test_a_device_that_is_not_there_is_refused_before_anything(begin: Callable[.
 def test_the_number_of_a_gpu_is_refused_where_ray_chooses_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="device: 'cuda:1': Ray gives every run 1 GPU of its own, counted from 0; use 'cuda'"):
         refused_runs([], RunSettings(tmp_path, tmp_path, "cuda:1", resources=Resources(gpus=1.0)))
+
+
+def test_a_part_of_a_space_that_cannot_begin_is_left_out_of_the_bill(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The levels of CoDyRA's threshold do not fit into 6 steps everywhere; a sweep and a tuning go on with what does."""
+    few = {"name": "few", "run": {"benchmark": MINI, "training": {"steps": 16}}, "space": "codyra"}
+    config = study_config(few, where="sweep")
+    points = spanning_points(config)
+    found = refused_here(points, tmp_path, "cpu")
+    able = able_points(config, points, found, QUIET)
+    assert able and len(able) == len(points) - len(found) < len(points)
+    assert (
+        "study 'few': trials in a part of its space will fail, as one that was drawn to try it: codyra: 16 steps" in caplog.text
+    )
+    with pytest.raises(ConfigError, match="^study 'few': no trial could begin: codyra: 16 steps"):
+        able_points(config, points[:1], [Refusal(0, found[0].reason, False)], QUIET)
 
 
 def test_methods_that_nobody_named_are_left_out_where_they_do_not_fit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

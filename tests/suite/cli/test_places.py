@@ -27,6 +27,11 @@ SMALL = ["--method", "zero-shot", "--set", "benchmark.domains=[shapes]", "--set"
         (["run", "mini-mtil", *SMALL[:-2], "--out", "file"], "file: cannot hold results (Not a directory)"),
         (["run", "mini-mtil", *SMALL[:-2], "--out", "x" * 300], "File name too long"),
         (["compare", "-b", "mini-mtil", "-m", "lora", "--out", "/proc/nope"], "/proc/nope: cannot hold results (No such file"),
+        (
+            ["compare", "-b", "xtail", "-m", "lora", "--data-root", "none", "--out", "file"],
+            "file: cannot hold results (Not a directory)",
+        ),
+        (["paper", "xtail", "--data-root", "none", "--out", "file"], "file: cannot hold results (Not a directory)"),
         (["run", "mini-mtil", *SMALL, "--out", "caf\udce9"], "is not UTF-8"),
         (["run", "image-folders", *SMALL[:2], "--data-root", "x" * 300, "--tracking", "none"], "x: "),
         (["run", "image-folders", *SMALL[:2], "--data-root", "loop", "--tracking", "none"], "loop: "),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from suite.errors import SuiteError
+from suite.tuning import local_ray
 from suite.tuning.cluster import ray_session
 from trainables.resources import Resources
 
@@ -18,6 +19,7 @@ START = """
 import json, psutil
 from suite.tuning import local_ray
 local_ray.WORKER_SECONDS = 1.0
+from suite.tuning import local_ray
 from suite.tuning.cluster import ray_session
 from trainables.resources import Resources
 with ray_session(None, Resources(cpus=0.1)):
@@ -75,6 +77,15 @@ def test_what_keeps_it_from_starting_is_named(
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(SuiteError, match=message), ray_session(None, Resources()):
         pass
+
+
+def test_logs_are_those_of_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "ray" / f"session_2026-01-01_00-00-00_000000_{os.getpid() + 1}").mkdir(parents=True)
+    assert local_ray._reason(RuntimeError("no")) == "Ray cannot start on this machine (no); it has written no logs."
+    own = tmp_path / "ray" / f"session_2026-01-01_00-00-00_000000_{os.getpid()}"
+    own.mkdir()
+    assert local_ray._reason(RuntimeError("no")).endswith(f"; its logs lie in {own / 'logs'}.")
 
 
 def test_a_user_whom_the_system_does_not_know_is_told_to_set_home(monkeypatch: pytest.MonkeyPatch) -> None:

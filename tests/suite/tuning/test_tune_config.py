@@ -40,11 +40,11 @@ TUNE: dict[str, Any] = {
         ({"budget": {"run_seconds": float("nan")}}, "budget.run_seconds"),
         ({"budget": {}}, "budget: nothing is given; every study gets the same budget in one unit"),
         ({"budget": {"trials": 2, "run_seconds": 9}}, "budget: trials and run_seconds are given"),
-        ({"budget": {"gpu_hours": 1}}, "budget.gpu_hours needs resources.gpus"),
+        ({"budget": {"gpu_hours": 1}}, "budget.gpu_hours needs resources.gpus above 0; use budget.run_seconds on CPUs"),
         ({"judge": {"seeds": [0, 1]}}, "judge.seeds: 0 is in search_seeds"),
         ({"search_seeds": [4, 5], "judge": {"seeds": [5, 4, 6]}}, "judge.seeds: 5, 4 are in search_seeds"),
         ({"judge": {"seeds": [1, 1]}}, "judge.seeds: 1 is named twice"),
-        ({"judge": {"seeds": [-1]}}, "judge.seeds.0"),
+        ({"judge": {"seeds": [-1]}}, r"^tune: judge.seeds.0: input should be greater than or equal to 0 \(is -1\).$"),
         ({"judge": {"orders": ["III"]}}, "judge.orders: 'III': benchmark 'mini-xtail' has the orders I, II"),
         ({"judge": {"orders": ["I"]}}, "judge.orders: 'I' is the order of the trials on 'mini-xtail'"),
         ({"judge": {"orders": ["II", "II"]}}, "judge.orders: 'II' is named twice"),
@@ -62,7 +62,19 @@ TUNE: dict[str, Any] = {
         ({"learning_rate": [1e-2, 1e-3]}, "learning_rate: the first limit, 0.01, must be below the second"),
         ({"name": "a b"}, "name: 'a b' cannot name a folder"),
         ({"name": "../x", "methods": ["zero-shot"]}, "name: '../x' cannot name a folder"),
-        ({"name": "x" * 60}, "cannot name a folder"),
+        (
+            {"name": "x" * 60},
+            "is too long: 'x+.mini-xtail.zero-shot' names a folder, and has 81 of at most 64 .*; use at most 43 here",
+        ),
+        ({"sampler": "grid"}, "sampler: 'grid' cannot try the learning rate"),
+        (
+            {"methods": [{"name": "replay", "inner": "zero-shot"}]},
+            r"'replay \+ zero-shot': space 'replay' searches method.inner.placement, method.inner.rank, which this method does not have",
+        ),
+        ({"search_seeds": []}, "search_seeds: takes a list of at least one, as in"),
+        ({"judge": {"orders": []}}, r"judge.orders: takes a list of orders, as in \[II, III\], or one per benchmark"),
+        ({"judge": {"orders": {"mini-xtail": []}}}, "judge.orders: takes a list of orders"),
+        ({"judge": {"orders": [1.5]}}, "judge.orders: takes a list of orders"),
         ({"bugdet": 3}, "bugdet: unknown key"),
     ],
 )
@@ -94,6 +106,12 @@ def test_limits_of_the_learning_rate_hold_for_every_method() -> None:
         assert before is not None and after is not None
         assert before.search_space().parameters[LEARNING_RATE] == LogUniform(*RATES)
         assert after.search_space().parameters == {**before.search_space().parameters, LEARNING_RATE: LogUniform(2e-4, 3e-3)}
+
+
+def test_a_field_that_is_fixed_to_nothing_is_not_searched() -> None:
+    """``alpha: null`` is LoRA's own default: as large as the rank."""
+    (lora,) = tune_config({**TUNE, "methods": [{"name": "lora", "alpha": None}]}).entrants
+    assert lora.study is not None and "method.alpha" not in lora.study.search_space().parameters
 
 
 def test_what_every_method_searches_and_is_judged_on() -> None:
