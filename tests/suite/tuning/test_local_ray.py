@@ -19,7 +19,6 @@ START = """
 import json, psutil
 from suite.tuning import local_ray
 local_ray.WORKER_SECONDS = 1.0
-from suite.tuning import local_ray
 from suite.tuning.cluster import ray_session
 from trainables.resources import Resources
 with ray_session(None, Resources(cpus=0.1)):
