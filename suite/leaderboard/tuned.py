@@ -72,6 +72,7 @@ class TunedMethod:
         budget, spent: what the study was given and has used, in the tuning's unit; 0 without a space.
         problem: why there is no tuned setting although the study has ended (every trial failed), or why a setting could not be
             judged; one sentence, empty when all is well or still going on.
+        is_final: nothing more will come of it, however often the tuning is gone on with; a problem then stays.
     """
 
     benchmark: str
@@ -84,6 +85,7 @@ class TunedMethod:
     budget: float = 0.0
     spent: float = 0.0
     problem: str = ""
+    is_final: bool = False
 
     @property
     def records(self) -> list[Record]:

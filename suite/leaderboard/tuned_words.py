@@ -206,10 +206,12 @@ def _costs(board: TunedBoard) -> list[str]:
 
 def _next(tuning: Tuning, board: TunedBoard, rows: Sequence[Row]) -> str:
     """What to do next."""
-    missing = [row for row in board.rows.to_dict("records") if row["unfinished"]]
+    lost, missing = _unfinished(tuning, board)
     if missing:
-        told = "; ".join(f"{row['method']}: {row['unfinished']}" for row in missing)
-        return f"This is not finished ({told}). Next: the same command with --resume."
+        return f"This is not finished ({_reasons(missing)}). Next: the same command with --resume."
+    if lost:
+        anew = f"correct what made {names([row['method'] for row in lost])} fail and tune {ANEW}, or leave it at that"
+        return f"Nothing more will come of this ({_reasons(lost)}). Next: {anew}."
     if len(tuning.seeds) < FEW_SEEDS:
         return f"Next: judge with at least {FEW_SEEDS} seeds, {ANEW}."
     if len(rows) == 1:
@@ -225,6 +227,17 @@ def _next(tuning: Tuning, board: TunedBoard, rows: Sequence[Row]) -> str:
             f"the lead of {rows[0]['method']}."
         )
     return f"Next: another benchmark; this result holds for {board.benchmark} alone."
+
+
+def _unfinished(tuning: Tuning, board: TunedBoard) -> tuple[list[Row], list[Row]]:
+    """Methods without a whole result: those that will never have one, and those that --resume goes on with."""
+    final = {one.method for one in tuning.of(board.benchmark) if one.is_final}
+    rows = [row for row in board.rows.to_dict("records") if row["unfinished"]]
+    return [row for row in rows if row["method"] in final], [row for row in rows if row["method"] not in final]
+
+
+def _reasons(rows: Sequence[Row]) -> str:
+    return "; ".join(f"{row['method']}: {row['unfinished']}" for row in rows)
 
 
 def _next_for_one(tuning: Tuning, row: Row) -> str:

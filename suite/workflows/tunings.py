@@ -73,16 +73,23 @@ def shown_tunings(runs: RunSet, out: Path, watcher: Watcher) -> list[Tuning]:
 
 def _method(entrant: Entrant, config: TuneConfig, folder: TuningFolder, out: Path, stopped: str) -> TunedMethod:
     judged, store = folder.judged(entrant.name), RunStore(out)
+    lost, planned = set(folder.diverged(entrant.name).values()), len(entrant.judged(entrant.run, config.judge.seeds))
 
     def records(run: Mapping[str, Any]) -> list[Record]:
         hashes = [one.config_hash() for one in entrant.judged(run, config.judge.seeds)]
         return store.records(judged[content] for content in hashes if content in judged)
 
+    def is_final(setting: JudgedSetting) -> bool:
+        """Whether every judging run is finished or has diverged."""
+        return planned == sum(one.status == "finished" or one.run_id in lost for one in setting.records)
+
     study = entrant.study
     if study is None:
         default = JudgedSetting({}, records(entrant.run))
         problem = _failed(default.records)
-        return TunedMethod(entrant.benchmark, entrant.method, default, has_space=False, problem=problem)
+        return TunedMethod(
+            entrant.benchmark, entrant.method, default, has_space=False, problem=problem, is_final=is_final(default)
+        )
     stored = stored_trials(study, out / "studies" / entrant.name)
     searched = dict.fromkeys(field_of(name) for name in study.search_space().parameters)
     default = JudgedSetting({field: at(study.default_fields, field) for field in searched}, records(entrant.run))
@@ -98,6 +105,7 @@ def _method(entrant: Entrant, config: TuneConfig, folder: TuningFolder, out: Pat
         budget=config.budget.amount,
         spent=_spent(stored, config),
         problem=stopped or _problem(choice, stored) or _failed([*default.records, *(tuned.records if tuned else [])]),
+        is_final=choice is not None and is_final(default) and (tuned is None or is_final(tuned)),
     )
 
 

@@ -71,6 +71,20 @@ def test_optimism_and_gain_by_hand(make_record: Callable[..., Record]) -> None:
     assert "Trials were chosen by minus codyra.forgetting on validation data, not by zscl.last." in told(forgetting)
 
 
+def test_resuming_is_advised_only_where_it_can_help() -> None:
+    """A method without any trial to choose stays without; one whose trials failed for what is around them does not."""
+    tuning = made_up_tuning(WINNER, 0)
+    for is_final, end in (
+        (
+            True,
+            "Nothing more will come of this (lora: no trial was learned to its end). Next: correct what made lora fail and tune under another",
+        ),
+        (False, "This is not finished (lora: no trial was learned to its end). Next: the same command with --resume."),
+    ):
+        words = told(changed(tuning, "lora", tuned=None, problem="no trial was learned to its end", is_final=is_final))
+        assert end in words and ("--resume" in words) is not is_final
+
+
 def test_a_clear_winner() -> None:
     words = told(made_up_tuning(WINNER, 0))
     result = words.partition("). ")[0]

@@ -226,7 +226,12 @@ def test_what_diverged_is_said_once_and_not_run_again(without_ray: None, tmp_pat
     training = {"steps": 4, "batch_size": 8, "lr": 1e30}
     fields = {**FAIR, "methods": ["lora"], "spaces": {}, "settings": {"training": training}, "budget": {"trials": 1}}
     tuning = tune(fields, out=tmp_path, tracking="none")
-    assert tuning.methods[0].problem.startswith("a judging run failed: task 'shapes', step ")
+    (board,) = tuned_boards(tuning)
+    words = closing(tuning, board)
+    assert "Nothing more will come of this (lora: a judging run failed: task 'shapes', step " in words
+    assert words.endswith(
+        "Next: correct what made lora fail and tune under another name (runs that are finished are reused), or leave it at that."
+    )
     before = stamps(tmp_path)
     assert facts(tune(fields, resume=True, out=tmp_path, tracking="none")) == facts(tuning)
     assert stamps(tmp_path) == before
