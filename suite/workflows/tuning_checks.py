@@ -20,6 +20,8 @@ from suite.workflows.progress import Watcher
 from suite.workflows.reasons import told_once
 from suite.workflows.sweeping import changed_fields, of_today
 
+OPERATIONAL = ("resources", "concurrency")  # where and how many at a time; GPU-hours are counted with the resources
+
 
 def may_begin(config: TuneConfig, folder: TuningFolder, fields: dict[str, Any], out: Path, *, resume: bool) -> None:
     """Refuse to begin a tuning that exists, or one whose studies do, to resume one that does not, or one under another file.
@@ -43,7 +45,9 @@ def may_begin(config: TuneConfig, folder: TuningFolder, fields: dict[str, Any], 
         return
     if not resume:
         raise ConfigError(f"tuning '{config.name}' exists below {out / 'tunings'}; add --resume to go on, or rename it.")
-    if changed := changed_fields(of_today(TuneConfig, folder.fields()), fields):
+    free = [name for name in OPERATIONAL if name != "resources" or config.budget.gpu_hours is None]
+    before = {**of_today(TuneConfig, folder.fields()), **{name: fields[name] for name in free}}
+    if changed := changed_fields(before, fields):
         raise ConfigError(
             f"tuning '{config.name}': the file has changed since it began: {'; '.join(changed)}; undo that, or rename the tuning to "
             "begin anew (runs that are finished are reused)."
