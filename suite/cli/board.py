@@ -92,13 +92,17 @@ def _notes(part: pd.DataFrame, budgets: list[str]) -> list[str]:
     undefined = undefined_metrics(part)
     notes += [f"undefined for these tasks: {', '.join(undefined)}"] if undefined else []
     notes += [LEGEND] if (part["standing"] == "best").any() else []
-    chosen = part[part["trials"] > 1]
+    chosen = part[[_is_chosen(row) for _, row in part.iterrows()]]
     notes += [
-        f"* chosen among {row['trials']} trials of study '{row['study']}' by {row['selection']}; the oracle has "
+        f"* chosen among {counted(row['trials'], 'trial')} of study '{row['study']}' by {row['selection']}; the oracle has "
         f"{row['oracle_gap']:.1f} points more{_left_out(row['left_out'])}"
         for _, row in chosen.iterrows()
     ]
     return notes + source_notes(part)
+
+
+def _is_chosen(row: pd.Series) -> bool:
+    return bool(row["trials"] > 1 or row["left_out"])
 
 
 def _left_out(runs: str) -> str:
@@ -108,7 +112,7 @@ def _left_out(runs: str) -> str:
 
 def _method(row: pd.Series) -> str:
     mark = MARKS.get(str(row["standing"]), "")
-    chosen = " *" if row["trials"] > 1 else ""
+    chosen = " *" if _is_chosen(row) else ""
     return str(row["method"]) + chosen + mark + (f" ({row['unfinished']})" if row["unfinished"] else "")
 
 

@@ -42,7 +42,7 @@ def leaderboard_frame(
     """One row per configuration; columns ``<metric>`` (mean over seeds) and ``<metric> std`` (n - 1; empty for one seed).
 
     Only finished runs enter a mean; ``unfinished`` counts the others of the same configuration. Different data fingerprints,
-    code versions and scoring rules never share a row. Runs by which a study chose a configuration among several enter no mean
+    code versions and scoring rules never share a row. Runs by which a study chose a configuration enter no mean
     where it has finished runs that no choice saw; ``left_out`` names them.
 
     Args:
@@ -94,8 +94,8 @@ def pooled_key(record: Record) -> tuple[str, ...]:
 
 
 def _unseen(group: Sequence[Record], selection: Mapping[str, Selection]) -> list[Record]:
-    """The runs of a configuration by which no study chose it among several; all of them where none of these is finished."""
-    unseen = [record for record in group if record.run_id not in selection or selection[record.run_id].trials < 2]
+    """The runs of a configuration by which no study chose it; all of them where none of these is finished."""
+    unseen = [record for record in group if record.run_id not in selection]
     return unseen if any(record.status == "finished" for record in unseen) else list(group)
 
 

@@ -109,7 +109,9 @@ def test_runs_that_chose_a_setting_are_left_out_beside_fresh_ones(make_record: C
     assert note.endswith("points more; 1 run by which it was chosen left out")
     running = [record.model_copy(update={"status": "running"}) for record in fresh]
     assert leaderboard_frame([other, chosen, *running])["runs"].tolist() == ["chosen"]
-    assert leaderboard_frame([chosen, *fresh])["n"].tolist() == [3]  # one trial is no choice
+    alone = leaderboard_frame([chosen, *fresh])  # as where all other trials failed
+    assert (alone["n"][0], alone["left_out"][0]) == (2, "chosen")
+    assert any(note.startswith("* chosen among 1 trial of study 's'") for note in board_sheet(alone, "").notes)
     assert sorted(leaderboard_frame([other, chosen, *fresh], all_trials=True)["n"]) == [1, 3]
 
 
