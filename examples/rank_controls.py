@@ -1,6 +1,6 @@
 """Does CoDyRA's learned rank choose anything? CoDyRA beside three controls that merge the same number of parts, all tuned alike.
 
-    codyra         gates that a soft threshold shrinks; what survives is merged
+    codyra         gates that a soft threshold shrinks; what survives is merged; the demo's threshold levels, fitted to its 60 steps
     squeeze        LoRA of the same offered rank; its largest singular directions are merged
     random-parts   CoDyRA's gated LoRA; which parts survive is drawn before the task begins
     lora           LoRA whose rank is the merged one, rounded
@@ -28,6 +28,7 @@ from suite.runs.record import Record
 from suite.tuning.run_settings import RunSettings
 from suite.workflows.comparing import carry_runs
 from suite.workflows.configs import run_config
+from suite.workflows.demonstration import FITTED
 from suite.workflows.progress import QUIET
 
 STREAMS = ("mini-mtil", "mini-xtail", "mini-trace")
@@ -58,7 +59,12 @@ def _tuned(settings: Sequence[Setting], ranks: dict[str, float], options: argpar
                 stream,
                 method=method,
                 seed=TUNING_SEED,
-                settings={**merging(method, ranks.get(stream)), "training.steps": options.steps, "training.lr": lr},
+                settings=[
+                    *FITTED.get(method, []),
+                    *merging(method, ranks.get(stream)),
+                    f"training.steps={options.steps}",
+                    f"training.lr={lr!r}",
+                ],
             )
             for lr in options.rates
         ]
@@ -68,11 +74,11 @@ def _tuned(settings: Sequence[Setting], ranks: dict[str, float], options: argpar
     return {setting: max(tried, key=lambda record: last(record, "validation")) for setting, tried in runs.items()}
 
 
-def merging(method: str, rank: float | None) -> dict[str, Any]:
+def merging(method: str, rank: float | None) -> list[str]:
     """Settings by which a control merges ``rank`` parts per slot on average."""
     if rank is None:
-        return {}
-    return {"method.rank": round(rank)} if method == "lora" else {"method.merged_rank": rank}
+        return []
+    return [f"method.rank={round(rank)}"] if method == "lora" else [f"method.merged_rank={rank!r}"]
 
 
 def _learned(configs: dict[Setting, list[RunConfig]], out: str) -> dict[Setting, list[Record]]:
@@ -120,7 +126,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", default="controls", help="folder of the runs; what is finished there is not trained again")
     parser.add_argument("--streams", nargs="+", default=STREAMS)
     parser.add_argument("--steps", type=int, default=60, help="per task")
-    parser.add_argument("--rates", nargs="+", type=float, default=(3e-4, 1e-3, 3e-3), help="learning rates to choose from")
+    parser.add_argument(
+        "--rates", nargs="+", type=float, default=(2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3), help="learning rates to choose from"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=range(5), help="fresh seeds that judge")
     return parser.parse_args()
 
