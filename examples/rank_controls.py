@@ -7,7 +7,7 @@
 
 On every stream each method learns once per learning rate with a seed of its own, and the rate with the best validation accuracy after
 the last task is taken. CoDyRA's merged rank there is the controls'. Judged are fresh seeds on test data; differences are paired by seed.
-Prints a Markdown table.
+Prints a Markdown table, and CoDyRA's merged rank by stream and seed.
 
     python examples/rank_controls.py --out controls
 """
@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t
+from scipy.stats import t, ttest_rel
 
 from suite.config import RunConfig
+from suite.runs.costs import run_costs
 from suite.runs.record import Record
 from suite.tuning.run_settings import RunSettings
 from suite.workflows.comparing import carry_runs
@@ -48,7 +49,7 @@ def main() -> None:
         for setting, record in tuned.items()
     }
     runs = _learned(fresh, options.out)
-    sys.stdout.write(table(tuned, runs))
+    sys.stdout.write(table(tuned, runs) + "\n" + rank_table(runs))
 
 
 def _tuned(settings: Sequence[Setting], ranks: dict[str, float], options: argparse.Namespace) -> dict[Setting, Record]:
@@ -102,14 +103,27 @@ def merged_rank(record: Record) -> float:
 
 
 def table(tuned: dict[Setting, Record], runs: dict[Setting, list[Record]]) -> str:
-    """A row per stream and method."""
-    lines = ["| stream | method | lr | merged rank | last, % | minus CoDyRA |", "|---|---|---|---|---|---|"]
+    """A row per stream and method; "without signal" is the rank that CoDyRA's schedule and initialisation alone would leave, p of a
+    paired t-test, not corrected."""
+    head = ("stream", "method", "lr", "merged rank", "without signal", "last, %", "minus CoDyRA", "p")
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for stream, method in sorted(tuned, key=lambda setting: STREAMS.index(setting[0]) if setting[0] in STREAMS else 9):
         own, codyra = ([last(record) for record in runs[stream, name]] for name in (method, "codyra"))
-        apart = "" if method == "codyra" else interval(np.subtract(own, codyra))
+        apart = " | " if method == "codyra" else f"{interval(np.subtract(own, codyra))} | {ttest_rel(own, codyra).pvalue:.3f}"
         rank = np.mean([merged_rank(record) for record in runs[stream, method]])
+        silent = [run_costs(record.results).no_signal_rank for record in runs[stream, method]]
+        without = "" if None in silent else f"{np.mean(np.array(silent, float)):.2f}"
         lr = tuned[stream, method].config["training"]["lr"]
-        lines.append(f"| {stream} | {method} | {lr:g} | {rank:.2f} | {interval(np.array(own))} | {apart} |")
+        lines.append(f"| {stream} | {method} | {lr:g} | {rank:.2f} | {without} | {interval(np.array(own))} | {apart} |")
+    return "\n".join(lines) + "\n"
+
+
+def rank_table(runs: dict[Setting, list[Record]]) -> str:
+    """CoDyRA's merged rank, a row per stream and a column per seed."""
+    own = {stream: records for (stream, method), records in runs.items() if method == "codyra"}
+    seeds = [str(record.config["seed"]) for record in next(iter(own.values()))]
+    lines = ["| CoDyRA's merged rank | " + " | ".join(f"seed {seed}" for seed in seeds) + " |", "|---" * (len(seeds) + 1) + "|"]
+    lines += [f"| {stream} | " + " | ".join(f"{merged_rank(record):.2f}" for record in own[stream]) + " |" for stream in own]
     return "\n".join(lines) + "\n"
 
 
