@@ -5,7 +5,7 @@ from __future__ import annotations
 from typer.testing import CliRunner
 
 from suite.cli.main import app
-from suite.measuring.null_tuning import ALLOWED, equal_methods, measure_null
+from suite.measuring.null_tuning import allowed, equal_methods, measure_null
 
 
 def test_the_shares_are_printed_and_the_exit_code_is_their_verdict() -> None:
@@ -16,4 +16,4 @@ def test_the_shares_are_printed_and_the_exit_code_is_their_verdict() -> None:
         *(f"{100 * share:.1f} % of 20 tunings" for share in (said.better, said.better_by_default, said.changed)),
         f"{said.optimism:.1f} points",
     ]
-    assert done.exit_code == int(said.better > ALLOWED)
+    assert done.exit_code == int(said.better > allowed(20))
