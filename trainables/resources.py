@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from suite.settings import Settings
 
 SMALLEST_SHARE = 0.01  # of a CPU or GPU; below it Ray would start thousands of workers at a time
+LEAST_GIB = 0.1  # below it a worker cannot even report that a run was too large
 
 
 class Resources(Settings):
@@ -24,7 +25,7 @@ class Resources(Settings):
     cpus: Annotated[float, Field(ge=SMALLEST_SHARE)] = 1.0
     gpus: Annotated[float, Field(ge=0)] = 0.0
     workers: Annotated[int, Field(ge=1)] = 1
-    memory_gib: Annotated[float, Field(gt=0)] | None = None
+    memory_gib: Annotated[float, Field(ge=LEAST_GIB)] | None = None
 
     @field_validator("gpus")
     @classmethod

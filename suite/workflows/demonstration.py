@@ -52,7 +52,7 @@ class Demonstration:
     Attributes:
         compared: every method on the benchmarks in ``COMPARED``.
         study: of CoDyRA.
-        tuning: of four methods on the first tasks of mini-xtail.
+        tuning: of four methods on four tasks of mini-xtail.
         board: the leaderboard of all of these runs.
         picture: accuracy matrix of CoDyRA on mini-xtail with its tuned setting, or its default one where none was chosen; a PNG file.
     """

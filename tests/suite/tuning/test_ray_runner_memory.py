@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from suite.config import RunConfig
 from suite.tuning.cluster import ray_session
@@ -45,6 +46,11 @@ def test_twice_the_share_is_tried_once(ray: None, make_config: Callable[..., Run
     assert retried == [(1, 0.4)]
     assert ends == ["finished"]
     assert not source.failures
+
+
+def test_a_bound_that_ends_the_worker_itself_is_refused() -> None:
+    with pytest.raises(ValidationError, match="memory_gib"):
+        Resources(memory_gib=0.002)
 
 
 def test_shares_grow_up_to_a_whole_card() -> None:

@@ -110,8 +110,8 @@ def test_data_that_is_missing_is_named_set_by_set_before_anything_is_trained(tmp
     with pytest.raises(SuiteError) as refused:
         suite.paper("xtail", ["zero-shot"], out=tmp_path / "out", data_root=tmp_path, tracking="none")
     said = str(refused.value)
-    for name in ("aircraft", "sun397", "food101"):
-        assert f"codyra-suite data pull {name}" in said
+    assert "(aircraft, caltech101, dtd, eurosat, oxford_flowers, food101, mnist, oxford_pets, stanford_cars, sun397)" in said
+    assert "run 'codyra-suite data pull aircraft'" in said and "and so on for the others" in said
     assert not (tmp_path / "out" / "runs").exists()
 
 
