@@ -32,6 +32,7 @@ def demo(
     from suite.cli.board import print_frame
     from suite.cli.front import print_front, printed_when_interrupted
     from suite.cli.progress import TerminalWatcher
+    from suite.cli.tables import print_line
     from suite.cli.tune import shown_when_interrupted
     from suite.cli.tuned import print_tuning
     from suite.errors import SuiteError
@@ -44,7 +45,7 @@ def demo(
     print_front(done.study)
     print_frame(done.board[done.board["benchmark"].isin(COMPARED)], None)
     write_frame(done.board, "csv", csv)
-    typer.echo(f"all runs: {csv}   picture: {done.picture}   folder: {out}   {time.perf_counter() - start:.0f} s\n")
+    print_line(f"all runs: {csv}   picture: {done.picture}   folder: {out}   {time.perf_counter() - start:.0f} s\n")
     print_tuning(done.tuning)
     if done.failures:
         raise SuiteError("demo: " + "; ".join(done.failures))

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import typer
-
-from suite.cli.tables import Column, Sheet, print_sheet
+from suite.cli.tables import Column, Sheet, print_line, print_sheet
 from suite.counting import counted
 from suite.tuning.hypervolume import history
 from suite.tuning.objectives import Objective
@@ -50,16 +48,16 @@ def print_front(study: Study) -> None:
             for part in (1, 2, 3)
             if len(grown) * part // 4
         )
-        typer.echo(f"hypervolume of the front, as a share of what {counted(len(grown), 'complete trial')} reached: {shares}")
+        print_line(f"hypervolume of the front, as a share of what {counted(len(grown), 'complete trial')} reached: {shares}")
     for reason, count in Counter(trial.user_attrs["reason"] for trial in own if trial.state.name == "FAIL").most_common(
         SHOWN_REASONS
     ):
-        typer.echo(f"failed ({count}): {reason}")
+        print_line(f"failed ({count}): {reason}")
     counts = Counter(trial.state.name for trial in own)
     repeats = f" ({counted(len(trials) - len(own), 'repetition')} of them)" if len(trials) > len(own) else ""
-    typer.echo("trials: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) + repeats)
+    print_line("trials: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) + repeats)
     if counts["RUNNING"]:
-        typer.echo("RUNNING are those that were interrupted; --resume goes on with them from their last finished task")
+        print_line("RUNNING are those that were interrupted; --resume goes on with them from their last finished task")
 
 
 def _short(value: Any) -> str:
