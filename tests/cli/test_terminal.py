@@ -111,7 +111,7 @@ def test_comparisons_and_studies_run_to_their_tables(width: int, tmp_path: Path,
 def test_the_demo_ends_with_its_tables(tmp_path: Path, terminal: ModuleType) -> None:
     shown = terminal.run_in_terminal(terminal.suite("demo"), tmp_path, seconds=880)
     shown.require_whole()
-    for title in ("mini-mtil (", "mini-trace (", "tuning demo: mini-xtail, "):
+    for title in ("mini-mtil (", "mini-trace (", "tuning demo: mini-xtail ("):
         assert any(line.startswith(title) for line in shown.lines), title
     for method in ("zero-shot", "lora", "codyra", "olora", "replay"):
         assert len(re.findall(rf"^{method}\b.* \d", shown.text, flags=re.MULTILINE)) >= 3, method
