@@ -21,8 +21,9 @@ def test_the_controls_of_codyra_make_a_row_each(repository: Path, tmp_path: Path
     rows, by_seed = cells[2:6], cells[9:]
     assert [row[:2] for row in rows] == [["mini-trace", method] for method in ("codyra", "squeeze", "random-parts", "lora")]
     merged = [float(row[3]) for row in rows]
-    # The controls merge what CoDyRA merged with the tuning seed; about half of 16 parts are pruned with any seed.
-    assert merged[1] == merged[2] == pytest.approx(merged[0], abs=1.0) and 7 < merged[1] < 10
+    # The controls merge what CoDyRA merged with the tuning seed; so few steps leave what is drawn, less what the thresholds take.
+    assert merged[1] == merged[2] == pytest.approx(merged[0], abs=1.0)
+    assert merged[0] == pytest.approx(float(rows[0][4]), abs=1.0) and 8 < merged[0] < 16
     assert [bool(row[4]) for row in rows] == [True, False, False, False]
     assert all("±" in row[5] for row in rows)
     assert [bool(row[6] and row[7]) for row in rows] == [False, True, True, True]
