@@ -34,7 +34,7 @@ def demo(
     from suite.cli.progress import TerminalWatcher
     from suite.cli.tables import print_line
     from suite.cli.tune import shown_when_interrupted
-    from suite.cli.tuned import print_tuning
+    from suite.cli.tuned import show_tuning
     from suite.errors import SuiteError
     from suite.leaderboard.export import write_frame
     from suite.workflows.demonstration import COMPARED, demonstrate
@@ -45,7 +45,7 @@ def demo(
     print_front(done.study)
     print_frame(done.board[done.board["benchmark"].isin(COMPARED)], None)
     write_frame(done.board, "csv", csv)
-    print_line(f"all runs: {csv}   picture: {done.picture}   folder: {out}   {time.perf_counter() - start:.0f} s\n")
-    print_tuning(done.tuning)
+    print_line(f"all runs: {csv}   picture: {done.picture or 'none'}   folder: {out}   {time.perf_counter() - start:.0f} s\n")
+    show_tuning(done.tuning, {})
     if done.failures:
         raise SuiteError("demo: " + "; ".join(done.failures))

@@ -10,11 +10,12 @@ from typing import Any
 import pandas as pd
 
 from suite.cli.board import MARKS, written
+from suite.cli.progress import TerminalWatcher
 from suite.cli.tables import Column, Sheet, print_line, print_sheet
 from suite.leaderboard.table import number_text, with_spread
 from suite.leaderboard.tuned import Tuning
 from suite.leaderboard.tuned_sensitivity import summary_frame
-from suite.leaderboard.tuned_table import TunedBoard, tuned_boards, tuned_frame
+from suite.leaderboard.tuned_table import TunedBoard, boards_frame, tuned_boards
 from suite.leaderboard.tuned_words import SENSITIVITY, closing, legend, stream_text
 from suite.tuning.tune_config import amount
 
@@ -23,22 +24,20 @@ Row = Mapping[Any, Any]
 
 
 def show_tuning(tuning: Tuning, files: Mapping[str, Path | None]) -> None:
-    """``print_tuning``, and its rows in the files that were asked for, by form."""
-    with written(tuned_frame(tuning), files):
-        print_tuning(tuning)
+    """Two tables per benchmark on standard output, what tuning brought and how much that hangs on the search, then the closing sentences.
 
-
-def print_tuning(tuning: Tuning) -> None:
-    """Two tables per benchmark on standard output, what tuning brought and how much that hangs on the search, then the closing sentences."""
-    summary = summary_frame(tuning)
-    boards = tuned_boards(tuning)
-    for board in boards:
-        print_sheet(tuning_sheet(tuning, board))
-        part = summary[summary["benchmark"] == board.benchmark]
-        if len(part):
-            print_sheet(sensitivity_sheet(board.benchmark, tuning.score_name, part))
-    for board in boards:
-        print_line(closing(tuning, board))
+    The rows go into the files that were asked for too, by form. Testing takes seconds, which a bar on standard error shows.
+    """
+    with TerminalWatcher().begin("testing which differences are real", None):
+        boards, summary = tuned_boards(tuning), summary_frame(tuning)
+    with written(boards_frame(boards), files):
+        for board in boards:
+            print_sheet(tuning_sheet(tuning, board))
+            part = summary[summary["benchmark"] == board.benchmark]
+            if len(part):
+                print_sheet(sensitivity_sheet(board.benchmark, tuning.score_name, part))
+        for board in boards:
+            print_line(closing(tuning, board))
 
 
 def tuning_sheet(tuning: Tuning, board: TunedBoard) -> Sheet:

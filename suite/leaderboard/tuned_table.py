@@ -62,7 +62,12 @@ class TunedBoard:
 
 def tuned_frame(tuning: Tuning) -> pd.DataFrame:
     """The rows of all benchmarks of a tuning below each other."""
-    return pd.concat([board.rows for board in tuned_boards(tuning)], ignore_index=True)
+    return boards_frame(tuned_boards(tuning))
+
+
+def boards_frame(boards: Sequence[TunedBoard]) -> pd.DataFrame:
+    """The rows of these boards below each other."""
+    return pd.concat([board.rows for board in boards], ignore_index=True)
 
 
 def tuned_boards(tuning: Tuning) -> list[TunedBoard]:

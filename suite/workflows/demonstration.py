@@ -61,7 +61,7 @@ class Demonstration:
     study: Study
     tuning: Tuning
     board: pd.DataFrame
-    picture: Path
+    picture: Path | None
 
     @property
     def failures(self) -> list[str]:
@@ -134,6 +134,8 @@ def _example(name: str) -> Iterator[Path]:
         yield path
 
 
-def _draw(tuning: Tuning, out: Path) -> Path:
-    codyra = next(one for one in tuning.methods if one.method == "codyra")
-    return save_figure(accuracy_matrix_figure(codyra.records[-1]), out / "figures" / "accuracy_matrix")[1]
+def _draw(tuning: Tuning, out: Path) -> Path | None:
+    """The last judging run of CoDyRA, else of the first method that has one; None without any."""
+    methods = sorted(tuning.methods, key=lambda one: one.method != "codyra")
+    records = [record for one in methods for record in one.records[-1:]]
+    return save_figure(accuracy_matrix_figure(records[0]), out / "figures" / "accuracy_matrix")[1] if records else None

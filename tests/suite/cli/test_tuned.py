@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from suite.cli.tuned import print_tuning
+from suite.cli.tuned import show_tuning
 from suite.leaderboard.tuned import TunedTrial
 from suite.leaderboard.tuned_table import tuned_boards
 from suite.leaderboard.tuned_words import closing
@@ -17,7 +17,7 @@ WORLD = World({"codyra": 0.45, "replay + codyra": 0.5, "zscl": 0.3}, {"codyra": 
 
 def test_a_table_of_eighty_columns_has_every_digit_and_names_what_it_leaves_out(show: Show) -> None:
     tuning = made_up_tuning(WORLD, 0)
-    lines = show(lambda: print_tuning(tuning), 80)
+    lines = show(lambda: show_tuning(tuning, {}), 80)
     assert max(map(len, lines)) <= 80
     text = " ".join(" ".join(lines).split())
     (board,) = tuned_boards(tuning)
@@ -30,7 +30,7 @@ def test_a_table_of_eighty_columns_has_every_digit_and_names_what_it_leaves_out(
 
 def test_a_pipe_gets_every_column_and_the_sentence_on_one_line(show: Show) -> None:
     tuning = made_up_tuning(WORLD, 0)
-    lines = show(lambda: print_tuning(tuning), None)
+    lines = show(lambda: show_tuning(tuning, {}), None)
     (board,) = tuned_boards(tuning)
     assert closing(tuning, board) in lines
     assert not any("not shown" in line for line in lines)
@@ -41,7 +41,7 @@ def test_runs_that_are_missing_are_counted(show: Show) -> None:
     tuning = made_up_tuning(WORLD, 0)
     first, *rest = tuning.methods
     begun = replace(tuning, methods=[replace(first, tuned=None, trials=(), chosen=None), *rest])
-    lines = show(lambda: print_tuning(begun), 80)
+    lines = show(lambda: show_tuning(begun, {}), 80)
     (line,) = (line for line in lines if line.startswith("codyra "))
     assert " 3, 0 of 3 " in line
     assert "to be judged on seeds 1, 2, 3" in " ".join(lines)
@@ -51,7 +51,7 @@ def test_the_title_says_how_the_stream_was_learned_and_a_row_how_many_trials_fai
     tuning = made_up_tuning(WORLD, 0)
     first, *rest = tuning.methods
     failed = [*first.trials[:-1], TunedTrial(11, "FAIL", None, 0.0)]
-    lines = show(lambda: print_tuning(replace(tuning, methods=[replace(first, trials=failed), *rest])), None)
+    lines = show(lambda: show_tuning(replace(tuning, methods=[replace(first, trials=failed), *rest]), {}), None)
     assert lines[0].startswith(
         "tuning made up 0: made-up (5 tasks, 8 steps x 4 per task), zscl.last in %, judged on seeds 1, 2, 3"
     )
