@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from suite.backbones.lm_config import no_references
 from suite.benchmarks.stream import Stream
 from suite.config import RunConfig, validate
 from suite.data.references import find_references
@@ -67,6 +68,8 @@ def _refused(config: RunConfig, stream: Stream | SuiteError) -> SuiteError | Non
             method = built_method(config.method)
         if config.references is not None:
             find_references(Path(config.references.folder).expanduser())
+            if config.backbone.kind == "lm":
+                raise no_references(config.backbone.name)
         if config.backbone.kind is not None:
             has_references = config.references is not None
             check_needs(method, config.backbone.kind, config.training, stream.task_names, references=has_references)

@@ -29,7 +29,7 @@ from suite.backbones.learner import (
     own_logits,
     place_slots,
 )
-from suite.backbones.lm_config import LanguageModelConfig
+from suite.backbones.lm_config import LanguageModelConfig, no_references
 from suite.backbones.lm_network import (
     AnswerHead,
     raise_to_fp32,
@@ -114,9 +114,7 @@ class CausalLearner(OnSites, WithoutClasses):
         return chosen
 
     def use_references(self, found: References) -> None:
-        raise ConfigError(
-            f"references: backbone '{self.config.name}' reads no reference pictures; leave the field out or use a CLIP."
-        )
+        raise no_references(self.config.name)
 
     def make_room(self, count: int) -> None:
         if count != self._room:

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from suite.data.text import Boundary
+from suite.errors import ConfigError
 from suite.parts import BackboneConfig
 
 
@@ -45,3 +46,8 @@ class LanguageModelConfig(BackboneConfig):
     @property
     def torch_dtype(self) -> torch.dtype:
         return torch.bfloat16 if self.dtype == "bf16" else torch.float32
+
+
+def no_references(backbone: str) -> ConfigError:
+    """What a run is refused with that names reference pictures for the language model ``backbone``."""
+    return ConfigError(f"references: backbone '{backbone}' reads no reference pictures; leave the field out or use a CLIP.")

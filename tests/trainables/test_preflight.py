@@ -13,6 +13,7 @@ import torch
 
 from suite.backbones.lm_network import MINI_LM
 from suite.config import RunConfig, validate
+from suite.data.drawn_references import write_references
 from suite.errors import ConfigError
 from suite.registry import SPACES
 from suite.tuning.points import spanning_points
@@ -59,6 +60,16 @@ def test_the_sentence_is_the_one_that_the_run_would_end_with(fields: dict[str, A
     (found,) = refusals([config.resolved()], tmp_path)
     assert reason in found.reason
     with pytest.raises(ConfigError if found.is_unfit else Exception) as refused:
+        assemble(config, config.benchmark.build(tmp_path), torch.device("cpu"))
+    assert str(refused.value) == found.reason
+
+
+def test_a_language_model_reads_no_reference_pictures(tmp_path: Path) -> None:
+    folder = write_references(tmp_path / "references", per_class=1)
+    config = config_of({"benchmark": TEXT, "method": "lora", "references": {"folder": str(folder)}})
+    (found,) = refusals([config.resolved()], tmp_path)
+    assert "references: backbone 'mini-lm' reads no reference pictures" in found.reason
+    with pytest.raises(ConfigError) as refused:
         assemble(config, config.benchmark.build(tmp_path), torch.device("cpu"))
     assert str(refused.value) == found.reason
 
