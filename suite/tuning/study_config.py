@@ -64,7 +64,11 @@ class Budget(Settings):
 
 
 class Limit(Settings):
-    """What a constrained metric or cost of a finished trial may be; one outside stays in the study but not on the front."""
+    """What a constrained metric or cost of a finished trial may be; one outside stays in the study but not on the front.
+
+    Attributes:
+        most, least: the bounds; at least one of them is named.
+    """
 
     most: float | None = None
     least: float | None = None
@@ -101,6 +105,7 @@ class StudyConfig(Settings):
     """A study.
 
     Attributes:
+        name: of the study and of its folder.
         run: fields of the run config that every trial starts from (benchmark, method, training, backbone, seed).
         space: name of a search space, or several: then the study searches over their methods too.
         methods: with several spaces, fixed fields per method.
@@ -113,6 +118,13 @@ class StudyConfig(Settings):
         objectives: metrics (on validation) and costs, the first one the headline.
         constraints: metric or cost -> limits on its mean over seeds.
         selection: how tables choose this study's trial, see ``suite.leaderboard.selection``.
+        sampler: what suggests the settings of a trial.
+        sampler_seed: of all that the sampler draws.
+        budget: when to stop suggesting.
+        stopping: which trials end before their last task.
+        resources: what one run occupies.
+        concurrency: trials at a time; null = as many as fit.
+        warm_start: settings of an earlier study that are tried first.
         points: configurations to try first, dotted key -> value.
         carrier: ``direct`` = in Ray Tune's own reused process, ``train`` = Ray Train, ``auto`` = train for several workers.
         keep: ``front`` drops the checkpoints of trials that end off the front; records always stay.

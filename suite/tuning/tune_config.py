@@ -82,6 +82,7 @@ class Judge(Settings):
     """What the default and the chosen setting of every method are run on; no trial may have used any of it.
 
     Attributes:
+        seeds: of the runs that judge; none of them may be a search seed.
         orders: of the tasks, one list for all benchmarks or one per benchmark; null: all that a benchmark has beside the one of
             its trials. A benchmark without orders is judged on the seeds alone.
     """
@@ -126,6 +127,7 @@ class TuneConfig(Settings):
     """A tuning: methods on benchmarks, each tuned with the same budget, and judged on what no trial used.
 
     Attributes:
+        name: of the tuning and of its folder.
         benchmarks, methods: names, or names with fields. What a method's fields name is fixed and not searched.
         settings: fields of every run beside benchmark, method and seed; fixed as well, but for ``training.lr``, which is where
             the default setting begins.
@@ -136,6 +138,7 @@ class TuneConfig(Settings):
         objective: metric on validation data that the studies search for.
         selection: rule that chooses a study's trial, see ``suite.leaderboard.selection``.
         search_seeds: every trial is learned with each of these; its values are means over them.
+        judge: what the default and the chosen setting are run on.
         stopping, sampler, sampler_seed, resources, concurrency, carrier, storage: as of a study.
     """
 

@@ -58,7 +58,9 @@ def compare(
     """Run every method on every benchmark with every seed, on a local Ray; what is already finished is reused.
 
     Args:
-        methods: None = all that can be used, each on the benchmarks that have what it needs; of the others the watcher is told.
+        benchmarks: by their names.
+        seeds: one run for each of them.
+        methods: by their names; None = all that can be used, each on the benchmarks that have what it needs; of the others the watcher is told.
         settings: as in ``run``; one that begins with a method's name, e.g. ``codyra.rank``, holds for that method alone.
         limit: rows per split and task at most, as in ``run``.
         concurrency: runs at a time; None = one per core or GPU.

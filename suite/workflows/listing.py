@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import cleandoc, isclass
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from suite.errors import ConfigError
 from suite.parts import PartConfig
+from suite.workflows.meanings import meanings
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
     from suite.registration import Registry
@@ -96,8 +98,18 @@ def _entry(registry: Registry[Any], name: str) -> Listing:
         described = getattr(config, "function", config).__doc__
         said = cleandoc(described) if described else "It has no fields."
         return Listing(before=(f"{name}: {registry.entries[name].summary}", said))
-    fields = [(key, _default(info), _range(info)) for key, info in config.model_fields.items() if key != "name"]
-    return Listing(("field", "default", "type and range"), tuple(fields), before=(cleandoc(config.__doc__ or ""),))
+    summary = cleandoc(config.__doc__ or "").partition("\n\nAttributes:")[0].replace("``", "`")
+    return replace(fields_listing(config), before=(summary,))
+
+
+def fields_listing(config: type[BaseModel]) -> Listing:
+    """Every field of a config with default, type and range, and meaning; a part's ``name`` is not among them."""
+    said = meanings(config)
+    hidden = {"name"} if issubclass(config, PartConfig) else set()
+    rows = [
+        (key, _default(info), _range(info), said.get(key, "")) for key, info in config.model_fields.items() if key not in hidden
+    ]
+    return Listing(("field", "default", "type and range", "meaning"), tuple(rows))
 
 
 def _usable(registry: Registry[Any], name: str) -> str:
@@ -147,10 +159,20 @@ def _kind(annotation: Any) -> str:
     return "null" if annotation is NoneType else getattr(annotation, "__name__", str(annotation)).lower()
 
 
+BOUNDS = {
+    "gt": "above",
+    "ge": "at least",
+    "lt": "below",
+    "le": "at most",
+    "min_length": "length at least",
+    "max_length": "length at most",
+}
+
+
 def _limits(rules: Iterable[Any]) -> list[str]:
     found = []
     for rule in rules:
         names = getattr(rule, "__slots__", None) or getattr(rule, "__dataclass_fields__", {})
         values = {name: getattr(rule, name) for name in names}
-        found += [f"{name} {value}" for name, value in values.items() if isinstance(value, (int, float, str))]  # no validators
+        found += [f"{BOUNDS.get(name, name)} {value}" for name, value in values.items() if isinstance(value, (int, float, str))]
     return found

@@ -65,6 +65,7 @@ def paper(
         methods: of this suite; None = every row, those that cannot be run with the reason.
         settings: as in ``compare``; they go before the recipe's, and what differs from the published protocol forbids a verdict.
         orders, backbones: as they are printed, e.g. ``II`` and ``Gemma-2B-it``; None = all.
+        seeds: one run of every row for each of them.
         limit: rows per split and task at most, and 4 steps per task: real data and weights are tried, no row gets a verdict.
         concurrency, out, data_root, device, tracking: as in ``compare``.
 

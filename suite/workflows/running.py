@@ -55,9 +55,11 @@ def run(
         settings: any field of the config, e.g. ``{"method.rank": 8, "training.steps": 100}``.
         limit: rows per split and task at most, as the field ``benchmark.limit`` says; None = the config's own.
         out: folder for runs and caches.
+        data_root: folder with the data sets.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         accept_zero_shot: train although zero-shot accuracy is not the published one.
         tracking: URI of a tracker; None = MLflow in ``mlflow.db`` in the working folder, ``none`` = off.
+        watcher: hears how it goes (``suite.workflows.progress.Watcher``); by itself nobody does.
 
     Raises:
         SuiteError: a mistake in names, settings or data, before anything is trained.

@@ -221,7 +221,7 @@ def test_types_and_ranges_read_as_words(registry: Registry, cli: Cli) -> None:
     for name in registry:
         text = cli("list", f"{registry.kind}s", name)[1]
         assert not re.search("FieldInfo|Annotated|Optional|Literal|NoneType", text), name
-    assert "float, gt 0 or null" in cli("list", "methods", "lora")[1]
+    assert "float, above 0 or null" in cli("list", "methods", "lora")[1]
 
 
 def test_settings_of_one_method_reach_it_alone() -> None:

@@ -21,9 +21,9 @@ def test_fields_are_shown_as_they_are_typed(kind: str) -> None:
 def test_defaults_and_ranges_of_image_folders() -> None:
     said = CliRunner().invoke(app, ["list", "benchmarks", "image-folders"]).stdout
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in said.splitlines() if line.strip()}
-    assert rows["domains"] == "null tuple of str or null"
-    assert rows["templates"] == "[a photo of a {}.] tuple of str, min_length 1"
-    assert rows["cached"] == "false bool"
+    assert rows["domains"].startswith("null tuple of str or null the domains to learn")
+    assert rows["templates"].startswith("[a photo of a {}.] tuple of str, length at least 1 ")
+    assert rows["cached"].startswith("false bool decode once per machine")
 
 
 @pytest.mark.parametrize(
