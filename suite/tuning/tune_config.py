@@ -83,8 +83,7 @@ class Judge(Settings):
 
     Attributes:
         seeds: of the runs that judge; none of them may be a search seed.
-        orders: of the tasks, one list for all benchmarks or one per benchmark; null: all that a benchmark has beside the one of
-            its trials. A benchmark without orders is judged on the seeds alone.
+        orders: of the tasks, one list for all benchmarks or one per benchmark; null: all that a benchmark has beside that of its trials.
     """
 
     seeds: Seeds = (1, 2, 3)
@@ -129,11 +128,9 @@ class TuneConfig(Settings):
     Attributes:
         name: of the tuning and of its folder.
         benchmarks, methods: names, or names with fields. What a method's fields name is fixed and not searched.
-        settings: fields of every run beside benchmark, method and seed; fixed as well, but for ``training.lr``, which is where
-            the default setting begins.
+        settings: fields of every run beside benchmark, method and seed; fixed too, but for ``training.lr``, where the default begins.
         spaces: method -> name of its search space, where that is not the one with the method's name.
-        learning_rate: limits of ``training.lr`` for all methods that take steps; null: those of a method's space, and ``RATES`` where it
-            has none.
+        learning_rate: limits of ``training.lr`` for all methods that take steps; null: those of a method's space, else ``RATES``.
         budget: of every study.
         objective: metric on validation data that the studies search for.
         selection: rule that chooses a study's trial, see ``suite.leaderboard.selection``.
