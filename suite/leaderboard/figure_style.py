@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from suite.files import atomic_write
 
@@ -50,6 +53,18 @@ def new_figure(width: float, height: float) -> Figure:
         False  # read by every text at its creation, ticks at drawing included: no context reaches all
     )
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def shown_grid(rows: int, columns: int, width: float, height: float) -> NDArray[Any]:
+    """Axes of a new figure of pyplot, which a notebook shows by itself; inches and letters as in ``new_figure``."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    mpl.rcParams["text.parse_math"] = False  # as in new_figure
+    _, grid = plt.subplots(
+        rows, columns, figsize=(width, height), layout="constrained", squeeze=False, sharex=True, sharey=True
+    )
+    return np.asarray(grid)
 
 
 def plain_axes(axes: Axes, *, xlabel: str = "", ylabel: str = "", title: str = "") -> None:

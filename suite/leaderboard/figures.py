@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from suite.leaderboard.figure_style import (
 from suite.runs.record import Cells, Record
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 JUST_LEARNED = "#D55E00"
@@ -30,17 +31,28 @@ PANELS = 4  # columns of small pictures
 
 def accuracy_matrix_figure(record: Record) -> Figure:
     """Heat map of the test accuracy matrix: rows = tasks learned so far, framed cells = just learned."""
+    figure = new_figure(*matrix_size(record))
+    draw_accuracy_matrix(figure.subplots(), record)
+    return figure
+
+
+def matrix_size(record: Record) -> tuple[float, float]:
+    """Width and height in inches that a matrix needs to be read."""
+    rows, columns = cell_array(record.test).shape
+    return 1.9 + 0.72 * columns, 1.5 + 0.42 * rows
+
+
+def draw_accuracy_matrix(axes: Axes, record: Record, split: Literal["test", "validation"] = "test") -> None:
+    """The heat map of a split on given axes; its colour bar takes some of their place."""
     import seaborn as sns
     from matplotlib.patches import Rectangle
 
-    cells = cell_array(record.test)
-    rows, columns = cells.shape
-    figure = new_figure(1.9 + 0.72 * columns, 1.5 + 0.42 * rows)
-    axes = figure.subplots()
+    cells = cell_array(getattr(record, split))
+    rows, _ = cells.shape
     labels = ["nothing", *record.tasks[: rows - 1]]
     sns.heatmap(
         cells, ax=axes, annot=True, fmt=".0f", vmin=0, vmax=100, cmap=SCALE, xticklabels=record.tasks, yticklabels=labels,
-        linewidths=0.5, annot_kws={"size": SMALL}, cbar_kws={"label": "test accuracy (%)"},
+        linewidths=0.5, annot_kws={"size": SMALL}, cbar_kws={"label": f"{split} accuracy (%)"},
     )  # fmt: skip
     for row in range(1, rows):
         axes.add_patch(Rectangle((row - 1, row), 1, 1, fill=False, edgecolor=JUST_LEARNED, linewidth=2))
@@ -49,23 +61,37 @@ def accuracy_matrix_figure(record: Record) -> Figure:
     axes.set_title(run_title(record), fontsize=TEXT + 1)
     slanted(axes, record.tasks)
     axes.tick_params(axis="y", rotation=0, labelsize=SMALL)
-    return figure
 
 
 def task_curves_figure(rows: Mapping[str, Sequence[Record]]) -> Figure:
-    """Accuracy on each task after every task, one small picture per task, one line per row (mean over its runs).
+    """Accuracy on each task after every task, as ``draw_task_curves`` draws it, with one legend for all."""
+    tasks = next(iter(rows.values()))[0].tasks
+    panels, wide = curve_grid(len(tasks))
+    figure = new_figure(1.6 + 2.1 * wide, 0.6 + 1.9 * panels)
+    grid = figure.subplots(panels, wide, squeeze=False, sharex=True, sharey=True)
+    draw_task_curves(grid, rows)
+    figure.supxlabel("tasks learned", fontsize=TEXT)
+    figure.supylabel("test accuracy (%)", fontsize=TEXT)
+    legend_beside(figure, grid[0][0])
+    return figure
+
+
+def curve_grid(tasks: int) -> tuple[int, int]:
+    """Rows and columns of small pictures for so many tasks."""
+    return math.ceil(tasks / PANELS), min(PANELS, tasks)
+
+
+def draw_task_curves(grid: NDArray[Any], rows: Mapping[str, Sequence[Record]]) -> None:
+    """One small picture per task, one line per row (mean over its runs).
 
     The dotted line stands where the task is learned; the band is the range over runs.
 
     Args:
+        grid: axes, at least as many as tasks; those that are left over are hidden.
         rows: label -> finished runs of one configuration, all on the same tasks in the same order.
     """
     tasks = next(iter(rows.values()))[0].tasks
     styles = looks(rows)
-    panels = math.ceil(len(tasks) / PANELS)
-    wide = min(PANELS, len(tasks))
-    figure = new_figure(1.6 + 2.1 * wide, 0.6 + 1.9 * panels)
-    grid = figure.subplots(panels, wide, squeeze=False, sharex=True, sharey=True)
     steps = range(len(tasks) + 1)
     for column, (axes, task) in enumerate(zip(grid.flat, tasks, strict=False)):
         for label, records in rows.items():
@@ -81,11 +107,7 @@ def task_curves_figure(rows: Mapping[str, Sequence[Record]]) -> Figure:
         plain_axes(axes, title=f"{column + 1} {task}")
     for axes in grid.flat[len(tasks) :]:
         axes.set_visible(False)
-    grid[0][0].set_xticks([step for step in steps if len(tasks) < 7 or step % 2 == 0])
-    figure.supxlabel("tasks learned", fontsize=TEXT)
-    figure.supylabel("test accuracy (%)", fontsize=TEXT)
-    legend_beside(figure, grid[0][0])
-    return figure
+    grid.flat[0].set_xticks([step for step in steps if len(tasks) < 7 or step % 2 == 0])
 
 
 def cell_array(cells: Cells) -> NDArray[np.float64]:

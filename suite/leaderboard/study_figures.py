@@ -27,6 +27,7 @@ from suite.metrics.conventions import METRICS
 from suite.runs.record import Record
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PANELS = 3
@@ -160,11 +161,16 @@ def history_figure(frame: pd.DataFrame, title: str) -> Figure:
     for axes in grid.flat[len(metrics) :]:
         axes.set_visible(False)
     for axes, metric in zip(grid.flat, metrics, strict=False):
-        better = METRICS[metric.removeprefix("validation ")].higher_is_better
-        best = frame[metric].cummax() if better else frame[metric].cummin()
-        axes.plot(frame["trial"], frame[metric], linestyle="", marker=MARKERS[0], color=COLOURS[7], markersize=4)
-        axes.step(frame["trial"], best, where="post", color=COLOURS[0], linestyle=LINES[0], linewidth=1.4)
-        plain_axes(axes, xlabel="trial", title=metric.removeprefix("validation "))
+        name = metric.removeprefix("validation ")
+        draw_history(axes, frame["trial"], frame[metric], name, higher_is_better=METRICS[name].higher_is_better)
     figure.supylabel("validation", fontsize=TEXT)
     figure.suptitle(title, fontsize=TEXT + 1)
     return figure
+
+
+def draw_history(axes: Axes, trials: pd.Series, values: pd.Series, title: str, *, higher_is_better: bool) -> None:
+    """The value of every trial (dots) and the best so far (line); NaN where a trial has none."""
+    best = values.cummax() if higher_is_better else values.cummin()
+    axes.plot(trials, values, linestyle="", marker=MARKERS[0], color=COLOURS[7], markersize=4)
+    axes.step(trials, best, where="post", color=COLOURS[0], linestyle=LINES[0], linewidth=1.4)
+    plain_axes(axes, xlabel="trial", title=title)

@@ -23,11 +23,21 @@ def bump_figure(board: TunedBoard) -> Figure:
     Raises:
         DataError: fewer than two methods have both.
     """
+    figure = new_figure(*bump_size(board))
+    draw_bump(figure.subplots(), board)
+    return figure
+
+
+def bump_size(board: TunedBoard) -> tuple[float, float]:
+    """Width and height in inches that the methods of a table need."""
+    return 7.4, 1.2 + 0.34 * len(board.rows)
+
+
+def draw_bump(axes: Axes, board: TunedBoard) -> None:
+    """The ranks on given axes; raises as ``bump_figure``."""
     if board.order is None:
         raise DataError(f"{board.benchmark}: fewer than two methods are judged by both settings; finish the tuning first.")
     rows = board.rows.dropna(subset=["default", "tuned"]).to_dict("records")
-    figure = new_figure(7.4, 1.2 + 0.34 * len(rows))
-    axes = figure.subplots()
     styles = looks([row["method"] for row in rows])
     for row in rows:
         look = styles[row["method"]]
@@ -47,7 +57,6 @@ def bump_figure(board: TunedBoard) -> Figure:
         f"{board.benchmark}: order of methods by {rows[0]['metric']} (%), best on top; Kendall's tau {board.order.tau:.2f}",
         fontsize=TEXT,
     )
-    return figure
 
 
 def sensitivity_figure(tuning: Tuning, benchmark: str) -> Figure:

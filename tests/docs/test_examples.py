@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
+import os
+import re
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.image
+import numpy as np
 import pytest
+
+
+def run_script(script: Path, place: Path) -> list[str]:
+    """Lines that a script prints, run in the folder ``place``."""
+    environment = {**os.environ, "MPLBACKEND": "agg", "COLUMNS": "80"}
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=place, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.splitlines()
+
+
+def has_drawn(file: Path) -> bool:
+    """Whether a picture is more than one colour."""
+    return len(np.unique(matplotlib.image.imread(file).reshape(-1, 4), axis=0)) > 10
+
+
+@pytest.mark.slow
+def test_one_run_is_trained_printed_and_drawn(repository: Path, tmp_path: Path) -> None:
+    lines = run_script(repository / "examples" / "one_run.py", tmp_path)
+    assert re.match(r"run [0-9a-f]{16}: finished", lines[0])
+    rows = {line.split()[0]: line.split()[1:] for line in lines[3:7]}
+    assert list(rows) == ["nothing", "shapes", "letters", "digits"] and all(len(cells) == 3 for cells in rows.values())
+    assert lines[-1] == "accuracy_matrix.png" and has_drawn(tmp_path / lines[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_methods_are_compared_and_tuned(repository: Path, tmp_path: Path) -> None:
+    lines = run_script(repository / "examples" / "compare_and_tune.py", tmp_path)
+    heads = [place for place, line in enumerate(lines) if "method" in line.split()]
+    tables = [{line.split()[0] for line in lines[place + 1 : place + 4]} for place in heads]
+    assert tables == [{"zero-shot", "lora", "olora"}] * 2
+    assert all(has_drawn(tmp_path / name) for name in lines[-1].split())
 
 
 @pytest.mark.slow

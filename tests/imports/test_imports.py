@@ -48,6 +48,7 @@ FLOORS = (
     ("baselines",),
     ("suite.tracking", "suite.tuning", "search_spaces"),
     ("suite.leaderboard",),
+    ("suite.plots",),
     ("suite.workflows",),
     ("suite.measuring", "suite.testing"),
     ("suite.cli",),
@@ -65,7 +66,7 @@ HOMES = {
         "suite/backbones/lm_*.py",
         "suite/backbones/pretrain_lm.py",
     ),
-    "matplotlib": ("suite/leaderboard/*.py",),
+    "matplotlib": ("suite/leaderboard/*.py", "suite/plots.py"),
     "seaborn": ("suite/leaderboard/*.py",),
 }
 HEAVY = {*HOMES, "torch", "torchvision", "pandas", "scipy", "sklearn", "sqlalchemy", "pyarrow"}

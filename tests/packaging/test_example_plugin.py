@@ -56,3 +56,9 @@ def test_installed_it_passes_its_own_tests_and_is_found_by_commands(tmp_path: Pa
     )
     record = next((copy / "codyra-runs" / "runs").glob("*/record.json")).read_text(encoding="utf-8")
     assert '"damped-lora": "1.0"' in record
+    script = [sys.executable, str(REPOSITORY / "examples" / "own_method.py")]
+    shown = subprocess.run(
+        script, cwd=copy, env={**environment, "MPLBACKEND": "agg"}, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr[-3000:]
+    assert shown.stdout.count("% after the last task") == 3 and (copy / "damped_lora.png").stat().st_size > 10_000
