@@ -13,12 +13,13 @@ from suite.leaderboard.tuned_table import tuned_frame
 
 STREAM = {"name": "mini-mtil", "domains": ["shapes", "digits"], "shots": 8}
 METHODS = ["zero-shot", "lora", "olora"]
+PLACES = {"out": "example-runs", "tracking": "none"}  # apart from other runs, so that the board shows these alone
 
 
 def main() -> None:
     """Ray starts worker processes, which import this file: what must happen once stands in a function."""
     settings = {"benchmark.domains": STREAM["domains"], "benchmark.shots": STREAM["shots"], "training.steps": 20}
-    compared = suite.compare([STREAM["name"]], METHODS, seeds=[0, 1], settings=settings, concurrency=1, tracking="none")
+    compared = suite.compare([STREAM["name"]], METHODS, seeds=[0, 1], settings=settings, concurrency=1, **PLACES)
     for sentence in compared.failures:
         print(sentence)
 
@@ -26,7 +27,7 @@ def main() -> None:
     plots.tasks(compared.runs)[0, 0].figure.savefig("tasks.png")
 
     # %% The board: mean over seeds, and which rows cannot be told from the best
-    board = suite.leaderboard(benchmark=STREAM["name"], tracking="none")
+    board = suite.leaderboard(**PLACES)
     print(board[["method", "zscl.last", "zscl.last std", "standing", "n"]].round(1).to_string(index=False))
 
     # %% The same methods, each tuned with three trials and judged on a seed that no trial used
@@ -39,7 +40,7 @@ def main() -> None:
             "budget": {"trials": 3},
             "judge": {"seeds": [2]},
         },
-        tracking="none",
+        **PLACES,
     )
     print(tuned_frame(tuned)[["method", "default", "tuned", "gain", "gain low", "gain high"]].round(1).to_string(index=False))
     plots.tuning(tuned).figure.savefig("order.png")
