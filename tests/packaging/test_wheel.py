@@ -98,6 +98,7 @@ def test_the_extras_are_those_of_the_page_on_installation(wheel: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_an_installed_wheel_learns_a_stream(wheel: Path, tmp_path: Path) -> None:
     """In a fresh environment that has the dependencies but not the checkout, with the command that it installs; offline.
 
