@@ -10,7 +10,8 @@ S is of the coordinates of one adapter, so this one is carried through the strea
 
 Source: arXiv 1910.07104; TRACE's form BeyonderXX/TRACE (commit 462e39f) model/Regular/OGD.py, whose stored gradients are all the same
 tensor and whose projection, slice by slice in bf16, is none: not rebuilt. Published for language models: LoRA of rank 8 on q and v; there
-are no settings of the method beyond a declared 150 memories that nothing reads.
+are no settings of the method beyond a declared 150 memories that nothing reads. In the third task of the small stream a step takes 4.8
+times as long as LoRA's: gradient and step are both projected, and k grows with every task.
 """
 
 from __future__ import annotations
