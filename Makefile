@@ -50,7 +50,7 @@ test-slow: setup ## The slow tests: killed processes, whole commands, packaging.
 	@$(BIN)/python -m pytest -m "slow and not gpu" $(BY_METHOD:%=--ignore=%)
 
 test-gpu: setup ## The tests that need a CUDA device; they skip without one.
-	@$(BIN)/python -m pytest -m gpu
+	@$(BIN)/python -m pytest -m gpu tests/gpu
 
 lint: setup ## Ruff, its formatting and mypy.
 	@$(BIN)/ruff check .

@@ -145,9 +145,11 @@ class BackboneConfig(PartConfig):
 
     Attributes:
         kind: of the learner; None: not known before it is built.
+        threads: with which a run on a CPU computes at most, where more only wait for each other; None: all that the process was given.
     """
 
     kind: ClassVar[Literal["clip", "lm"] | None] = None
+    threads: ClassVar[int | None] = None
 
     def build(self, stream: Stream, device: torch.device) -> Learner:
         raise ConfigError(f"backbone '{self.name}' cannot be built; its config class defines no build().")

@@ -6,11 +6,11 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import hypothesis
 import pytest
 import torch
 
@@ -35,8 +35,11 @@ REAL_DATA = REPOSITORY.parent / "shared" / "data"
 DOMAINS = ("shapes", "faces", "digits")
 
 # Hypothesis fails examples that take long; on a busy machine any does.
-hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("untimed")
+with suppress(ImportError):  # the tests for a GPU do without, where a cluster has pytest alone
+    import hypothesis
+
+    hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from suite.errors import ConfigError
@@ -26,3 +29,15 @@ def choose_device(name: str) -> torch.device:
         there = f"cuda:0 to cuda:{gpus - 1}" if gpus else "no usable GPU"
         raise ConfigError(f"device: '{name}' is asked for but this machine has {there}; use one it has, 'cpu' or 'auto'.")
     return device
+
+
+@contextmanager
+def at_most_threads(count: int | None) -> Iterator[None]:
+    """Meanwhile this process computes with no more threads than ``count`` on a CPU; None changes nothing."""
+    before = torch.get_num_threads()
+    if count is not None and count < before:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -21,7 +21,7 @@ from suite.runs.record import Cells, Record, Status
 from suite.runs.store import OpenRun, RunStore
 from trainables.assemble import assemble
 from trainables.checkpoint import Checkpoints
-from trainables.device import choose_device
+from trainables.device import at_most_threads, choose_device
 from trainables.faults import named_faults, with_its_package
 from trainables.new_record import new_record
 from trainables.precision import explained
@@ -135,7 +135,8 @@ def stream_reports(config: RunConfig, run_context: RunContext) -> Generator[Repo
         stored = group.from_first(lambda: _stored(prepared, run_context))
         if stored is not None and stored.record.status == "finished":
             return stored.record
-        return (yield from _Run(prepared, run_context).run_all(stored))
+        with at_most_threads(config.backbone.threads):
+            return (yield from _Run(prepared, run_context).run_all(stored))
 
 
 def _stored(prepared: PreparedRun, run_context: RunContext) -> OpenRun | None:

@@ -50,10 +50,19 @@ class TaskReport:
 
 @dataclass(frozen=True)
 class Sample:
-    """Some steps of one task: seconds of each, and seconds of all that were spent waiting for batches."""
+    """Some steps of one task: seconds of each, seconds of all that were spent waiting for batches, and what each took of the processors.
+
+    Attributes:
+        computing: by step, seconds of all threads of this process; what others on the machine do does not count.
+    """
 
     seconds: list[float]
     waited: float
+    computing: list[float]
+
+    def measured_on(self, device: torch.device) -> list[float]:
+        """What a step on ``device`` is said to take: by the clock beside a GPU, of the processors on a CPU."""
+        return self.computing if device.type == "cpu" else self.seconds
 
 
 @dataclass
@@ -145,21 +154,23 @@ class StreamTrainer:
         self.learner.begin_task(index)
         context = self.context(index)
         if not self._steps(context):
-            return Sample([0.0] * count, 0.0)
+            return Sample([0.0] * count, 0.0, [0.0] * count)
         seconds: list[float] = []
+        computing: list[float] = []
         with own_stream(self.learner.device):
             self.method.begin_task(context)
             steps, feed = self._task_step(context), self._feed(context, count)
             training = self.training.of_task(context.task.name)
-            start = time.perf_counter()
+            start, computed = time.perf_counter(), time.process_time()
             for step_index, passes in enumerate(feed):
                 steps(step_index, learning_rate(training, step_index, context.steps), passes).item()  # waits for the device
                 seconds.append(time.perf_counter() - start)
-                start = time.perf_counter()
+                computing.append(time.process_time() - computed)
+                start, computed = time.perf_counter(), time.process_time()
             self.method.end_task(context)
         self.journal.add(self.method.added)
         self.method.added.clear()
-        return Sample(seconds, feed.waited)
+        return Sample(seconds, feed.waited, computing)
 
     def sample_evaluation(self, tasks: Sequence[int]) -> float:
         """Seconds of evaluating ``tasks`` on both splits, as after a task: nothing is remembered from another evaluation."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +47,7 @@ from suite.data.references import References
 from suite.data.text import Ids, TextEncoder, Tokenizer, TokenRow, decode_answers, training_batch
 from suite.errors import ConfigError
 from suite.lowrank.decoder import adapt_decoder, language_tower, module_paths
+from suite.lowrank.effective_weights import EffectiveWeights
 from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.layer import Site, Slot, slots_of
 from suite.lowrank.placement import Placement
@@ -73,10 +74,11 @@ class CausalLearner(OnSites, WithoutClasses):
         self.sites: dict[str, Site] = {self.tokens.name: self.tokens, **adapt_decoder(self.network)}
         self.slots = slots_of(self.sites)
         self.tower = language_tower(self.network)
+        self._weights = EffectiveWeights(self.tower)
         self.head = AnswerHead(self.network)
         freeze(self.network)
         if config.gradient_checkpointing:
-            self.network.activation_checkpointing_enable({"use_reentrant": False})
+            _checkpoint(self.network)
         self.end = end_tokens(network, tokenizer)
         self.pad, self._pad_source = pad_token(tokenizer, network)
         self._room, self._shown = 0, dict.fromkeys(range(len(stream)), config.demonstrations)
@@ -204,12 +206,16 @@ class CausalLearner(OnSites, WithoutClasses):
         if self.plain:
             return self._forward_plainly(inputs, answers)
         apart = self.label_smoothing == 0 and self.head.can_do_apart(answers.numel())
-        with self._storage_autocast(), self.head.window(answers.shape[1], apart=apart) as hidden:
+        with self._storage_autocast(), self._small_weights(), self.head.window(answers.shape[1], apart=apart) as hidden:
             logits = self.network(**inputs, use_cache=False).logits  # (n, window, vocabulary), empty if apart
             if apart:
                 loss = answer_loss(hidden[0].flatten(0, 1), self.head.weight, answers.flatten())
                 return Output(loss, lambda: hidden[0] @ self.head.weight.T, lambda: before_answers(hidden[0], answers))
         return Output(self._answer_loss(logits, answers), lambda: logits, lambda: before_answers(hidden[0], answers))
+
+    def _small_weights(self) -> AbstractContextManager[None]:
+        """Checkpointed layers run twice, the second time outside of the forward pass, and must do the same both times."""
+        return nullcontext() if self.config.gradient_checkpointing else self._weights.made()
 
     def _answer_loss(self, logits: Tensor, answers: Tensor) -> Tensor:
         return F.cross_entropy(
@@ -303,3 +309,9 @@ class CausalLearner(OnSites, WithoutClasses):
             return
         with torch.autocast(self.device.type, torch.bfloat16):
             yield
+
+
+def _checkpoint(network: Any) -> None:
+    """Keep layers' inputs alone for the backward pass; transformers 5.17 has it under its former name."""
+    enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
+    enable({"use_reentrant": False})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -40,6 +40,7 @@ class CausalLMConfig(LanguageModelConfig):
 class MiniLMConfig(LanguageModelConfig):
     """The shipped Llama of less than half a million parameters; rebuilt by ``codyra-suite pretrain-mini``."""
 
+    threads: ClassVar[int | None] = 1
     name: Literal["mini-lm"] = "mini-lm"
     max_prompt_tokens: Annotated[int, Field(ge=8)] = 192
     max_answer_tokens: Annotated[int, Field(ge=2)] = 64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -33,6 +33,7 @@ class ToyLearner(ClipLearner):
 class MiniClipConfig(ClipConfig):
     """The shipped CLIP of 0.6 million parameters; rebuilt by ``codyra-suite pretrain-mini``."""
 
+    threads: ClassVar[int | None] = 1
     name: Literal["mini-clip"] = "mini-clip"
 
     def content(self) -> dict[str, str]:

@@ -44,6 +44,7 @@ from suite.backbones.text_embeddings import TextEmbeddings
 from suite.benchmarks.stream import LabelSpace, Stream
 from suite.data.examples import Split
 from suite.data.references import References
+from suite.lowrank.effective_weights import EffectiveWeights
 from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.inject import adapt_open_clip_tower
 from suite.lowrank.layer import Site, Slot, slots_of
@@ -94,6 +95,7 @@ class ClipLearner(OnSites):
         self.slots = slots_of(self.sites)
         for tower in (network.visual, network):
             replace_quick_gelu(_tower(tower))
+        self._weights = {"vision": EffectiveWeights(_tower(network.visual)), "text": EffectiveWeights(_tower(network))}
         freeze(self.network)
         self.pixels = PixelStore(self.tasks, device)
         self.prompts = ClassPrompts(self.tasks, tokenize, device, merge=stream.shared_classes == "merge")
@@ -217,13 +219,15 @@ class ClipLearner(OnSites):
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Normalised pixels (n, 3, h, w) to unit embeddings (n, dim)."""
-        return encode_images(self.network, pixels, self.tokens, plain=self.plain)
+        with self._weights["vision"].made():
+            return encode_images(self.network, pixels, self.tokens, plain=self.plain)
 
     def encode_texts(self, tokens: Tensor) -> Tensor:
         """Token ids (n, length) to unit embeddings (n, dim)."""
         self._counted = torch.arange(tokens.shape[1], device=tokens.device) <= tokens.argmax(dim=1)[:, None]
         try:
-            return encode_texts(self.network, tokens, self.sites["text.tokens"], plain=self.plain)
+            with self._weights["text"].made():
+                return encode_texts(self.network, tokens, self.sites["text.tokens"], plain=self.plain)
         finally:
             self._counted = None
 

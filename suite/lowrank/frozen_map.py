@@ -2,8 +2,9 @@
 
 Branch by branch:   y = W x + b, then each branch adds scale B (gate * A x). The plain twin, and the only way for dropout and
                     whatever else stands there.
-Effective weight:   y = (W + sum scale B diag(gate) A) x + b, built anew for every call. Fewest operations where the weight is small
-                    beside its input, as in the mini networks: the factors' gradients come out of the weight's.
+Effective weight:   y = (W + sum scale B diag(gate) A) x + b. Fewest operations where the weight is small beside its input, as in the
+                    mini networks: the factors' gradients come out of the weight's. Made for all maps of a forward pass at once
+                    (``suite.lowrank.effective_weights``), or anew for a call.
 Fused:              branches inside the frozen map's own node of the graph (``suite.lowrank.fused``). Least arithmetic and memory
                     where the weight is large; exact for bf16 weights too, whose rounding would swallow small updates.
 """
@@ -29,12 +30,14 @@ class FrozenMap:
     Attributes:
         plain: compute branch by branch, whatever is cheaper.
         listener: told of every input (..., in) before it is mapped.
+        made: the effective weight of all rows while ``suite.lowrank.effective_weights`` has made it for a forward pass, else None.
     """
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self.slots = tuple(slots)
         self.plain = False
         self.listener: Callable[[Tensor], None] | None = None
+        self.made: Tensor | None = None
         self._rounded: Tensor | None = None
         self._version = -1
 
@@ -42,6 +45,8 @@ class FrozenMap:
         """x (..., in) -> (..., rows of weight); ``rows`` must begin and end where slots do, None = all."""
         if self.listener is not None:
             self.listener(x)
+        if self.made is not None:
+            return F.linear(x, *_chosen(self.made, bias, rows))
         slots = self.slots
         if rows is not None:
             slots = tuple(slot for slot in slots if rows.start <= slot.rows.start and slot.rows.stop <= rows.stop)
@@ -49,7 +54,7 @@ class FrozenMap:
         if parts is None:
             return _branch_by_branch(x, *_chosen(weight, bias, rows), slots)
         autocast = torch.is_autocast_enabled(x.device.type)
-        if parts and not autocast and weight.dtype == torch.float32 and _is_small(weight, parts):
+        if parts and not autocast and weight.dtype == torch.float32 and is_small(weight, _numbers(parts)):
             weight, bias = _chosen(weight, bias, rows)
             return F.linear(x, _effective_weight(weight, slots), bias)
         weight, bias = _chosen(self._working_weight(weight, autocast), bias, rows)
@@ -104,8 +109,16 @@ def _branch_by_branch(x: Tensor, weight: Tensor, bias: Tensor | None, slots: Seq
     return torch.cat([slot(part, x) for slot, part in zip(slots, y.split(sizes, dim=-1), strict=True)], dim=-1)
 
 
-def _enabled(slot: Slot) -> list[Part]:
-    return [part for part in map(slot.part, slot.parts) if part.enabled]
+def enabled_branches(slot: Slot) -> list[Branch] | None:
+    """The branches of ``slot`` that are on; None if one of its parts has to see its own input."""
+    found = []
+    for part in slot.parts.values():
+        if not isinstance(part, Part) or not part.enabled:
+            continue
+        if not isinstance(part, Branch) or part.middle is not None or (part.dropout and part.training):
+            return None
+        found.append(part)
+    return found
 
 
 def _parts(slots: Sequence[Slot]) -> list[FusedPart] | None:
@@ -113,16 +126,21 @@ def _parts(slots: Sequence[Slot]) -> list[FusedPart] | None:
     parts, start = [], 0
     for slot in slots:
         columns = slice(start, start + slot.out_features)
-        for branch in _enabled(slot):
-            if not isinstance(branch, Branch) or branch.middle is not None or (branch.dropout and branch.training):
-                return None
-            parts.append(FusedPart(columns, branch.a, branch.b, branch.gate, branch.scale))
+        branches = enabled_branches(slot)
+        if branches is None:
+            return None
+        parts += [FusedPart(columns, branch.a, branch.b, branch.gate, branch.scale) for branch in branches]
         start = columns.stop
     return parts
 
 
-def _is_small(weight: Tensor, parts: Sequence[FusedPart]) -> bool:
-    return weight.numel() <= SMALL_WEIGHT * sum(part.a.numel() + part.b.numel() for part in parts)
+def _numbers(parts: Sequence[FusedPart]) -> int:
+    return sum(part.a.numel() + part.b.numel() for part in parts)
+
+
+def is_small(weight: Tensor, learned: int) -> bool:
+    """Whether a weight is small beside so many numbers of its factors."""
+    return weight.numel() <= SMALL_WEIGHT * learned
 
 
 def _effective_weight(weight: Tensor, slots: Sequence[Slot]) -> Tensor:

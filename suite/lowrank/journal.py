@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from suite.lowrank.layer import Factors, Slot, stacked
-from suite.lowrank.rank import update_size
+from suite.lowrank.rank import inner_product, update_size
 
 
 class Journal:
     """Factors added to each slot, task by task and in order, kept on the CPU.
 
     The weight after k tasks is W_0 plus the entries in order; applying them again repeats the same additions bit for bit.
+
+    The size of the whole shift S is carried along: ||S + D||^2 = ||S||^2 + 2 <S, D> + ||D||^2 asks for one product of every earlier
+    task's factors with the new ones, so that a task costs at most in proportion to the tasks before it.
     """
 
     def __init__(self, slots: dict[str, Slot]) -> None:
         self.slots = slots
         self.tasks: list[dict[str, list[Factors]]] = []
         self._live_before: dict[str, Factors] = {}
+        self._sizes: dict[str, _Size] = {}
 
     def add(self, added: Mapping[str, Sequence[Factors]]) -> None:
         """Note what the finished task added (the weights already hold it)."""
@@ -52,13 +57,15 @@ class Journal:
         """Frobenius norm per slot of the whole shift since the pretrained weights; without slots that depend on the input."""
         live = self._live()
         names = {name for task in self.tasks for name in task} | set(live)
-        return {name: frobenius_norm(self.shift(name, live)) for name in sorted(names - self._without_norm())}
+        return {name: self._cumulative_norm(name, live.get(name)) for name in sorted(names - self._without_norm())}
 
-    def shift(self, name: str, live: dict[str, Factors] | None = None) -> list[Factors]:
-        """Every factor pair that separates a slot from its pretrained weight."""
-        live = self._live() if live is None else live
-        parts = [factors for task in self.tasks for factors in task.get(name, ())]
-        return [*parts, live[name]] if name in live else parts
+    def _cumulative_norm(self, name: str, live: Factors | None) -> float:
+        size = self._sizes.setdefault(name, _Size())
+        for task in self.tasks[size.tasks :]:
+            if found := task.get(name):
+                size.include(found[0] if len(found) == 1 else stacked(found))
+            size.tasks += 1
+        return math.sqrt(max(0.0, size.square if live is None else size.with_one_more(live)))
 
     def remember_live(self) -> None:
         """Take the live branches as they are for the state before the next task (after a resume)."""
@@ -75,6 +82,28 @@ class Journal:
                 joined = stacked(factors)
                 live[name] = Factors(joined.a.cpu(), joined.b.cpu())
         return live
+
+
+class _Size:
+    """||S||_F^2 of the sum S of some tasks' updates of one slot.
+
+    Attributes:
+        tasks: of the journal that are in it.
+        parts: the update of each of them that touched the slot.
+    """
+
+    def __init__(self) -> None:
+        self.tasks = 0
+        self.square = 0.0
+        self.parts: list[Factors] = []
+
+    def include(self, update: Factors) -> None:
+        self.square = self.with_one_more(update)
+        self.parts.append(update)
+
+    def with_one_more(self, update: Factors) -> float:
+        """The square with ``update`` added."""
+        return self.square + 2.0 * sum(inner_product(part, update) for part in self.parts) + update_size([update]) ** 2
 
 
 def frobenius_norm(parts: list[Factors]) -> float:

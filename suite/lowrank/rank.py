@@ -47,6 +47,12 @@ def update_size(updates: Iterable[tuple[Tensor, Tensor]]) -> float:
     return math.sqrt(sum(float((core(a, b) ** 2).sum()) for a, b in updates))
 
 
+def inner_product(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> float:
+    """<b1 a1, b2 a2> = sum of (b1^T b2) * (a1 a2^T), the sum of products entry by entry, in fp64 on the CPU."""
+    (a1, b1), (a2, b2) = (tuple(factor.detach().to("cpu", torch.float64) for factor in pair) for pair in (one, other))
+    return float(((b1.T @ b2) * (a1 @ a2.T)).sum())
+
+
 def least_surviving_weight(thresholds: Sequence[float], operator: ThresholdOperator) -> float:
     """Smallest initial |gate| that is never set to zero when only the threshold operator acts on it.
 

@@ -1,4 +1,7 @@
-"""Training step and evaluation: the fast path against the plain reference on the same data and weights, the arithmetic floor beside."""
+"""Training step and evaluation: the fast path against the plain reference on the same data and weights, the arithmetic floor beside.
+
+On a CPU a time is what all threads of this process have computed, so that it holds on a machine that others use too.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from suite.benchmarks.stream import Stream
-from suite.measuring.ratios import PerfRow, compare_times
+from suite.measuring.ratios import PerfRow, clock_of, compare_times
 from suite.measuring.workload import Workload, clip_of
 from trainables.precision import autocast
 from trainables.stream_trainer import StreamTrainer
@@ -29,7 +32,7 @@ def measure_step(work: Workload, rounds: int) -> list[PerfRow]:
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for trainer, taken in zip((plain, fast), times, strict=True):
-            taken += trainer.sample_steps(0, WARM_UP + TIMED).seconds[WARM_UP:]
+            taken += trainer.sample_steps(0, WARM_UP + TIMED).measured_on(work.device)[WARM_UP:]
     slow, quick = (1000 * statistics.median(taken) for taken in times)
     floor, note = _floor(work, stream)
     what = "peak memory" if work.device.type == "cuda" else "activations kept"
@@ -115,13 +118,13 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Floating point operations per second of a large matrix product, median of seven."""
     size = 8192 if device.type == "cuda" else 1024
     left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    taken = []
+    taken, clock = [], clock_of(device)
     for _ in range(8):
         _wait(device)
-        start = time.perf_counter()
+        start = clock()
         left @ right
         _wait(device)
-        taken.append(time.perf_counter() - start)
+        taken.append(clock() - start)
     return 2 * size**3 / statistics.median(taken[1:])
 
 

@@ -22,7 +22,7 @@ class Profile:
         top: (name, milliseconds per step, calls per step) of what took most of its own time.
         busy: share in which the device ran any kernel (GPU), or the host was inside an operation (CPU).
         waited: share in which steps waited for batches, measured without the profiler.
-        seconds: of one step without the profiler, which slows small operations down.
+        seconds: of one step without the profiler, which slows small operations down; on a CPU, of all threads of this process.
     """
 
     top: list[tuple[str, float, float]]
@@ -55,7 +55,7 @@ def profile_steps(work: Workload, rows: int) -> Profile:
         top=top[:rows],
         busy=min(1.0, _covered((event.time_range.start, event.time_range.end) for event in events) / (wall * 1e6)),
         waited=undisturbed.waited / sum(undisturbed.seconds),
-        seconds=sorted(undisturbed.seconds[WARM_UP:])[STEPS // 2],
+        seconds=sorted(undisturbed.measured_on(work.device)[WARM_UP:])[STEPS // 2],
     )
 
 

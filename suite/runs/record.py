@@ -1,6 +1,6 @@
 """The record: the stored truth of a run. Versioned schema, written atomically, read back strictly.
 
-A run's folder holds ``record.json`` (this schema) and ``outcomes.npz`` (per-example scores, see ``suite.runs.outcomes``); only
+A run's folder holds ``record.json`` (this schema) and ``outcomes.rows`` (per-example scores, see ``suite.runs.outcomes``); only
 ``suite.runs.store`` knows where it is. Metrics are functions of the record and are never stored as the only copy.
 """
 

@@ -14,7 +14,16 @@ from suite.errors import ConfigError, DamagedRun
 from suite.runs.checks import require_answers, require_outcomes
 from suite.runs.generations import FILE, answers_digest, read_generations, write_generations
 from suite.runs.locking import locked, this_process, write_lock
-from suite.runs.outcomes import OUTCOMES, Key, Scores, outcomes_digest, read_outcomes, write_outcomes
+from suite.runs.outcomes import (
+    OUTCOMES,
+    Key,
+    Scores,
+    append_outcomes,
+    outcomes_digest,
+    read_outcomes,
+    stored_outcomes,
+    write_outcomes,
+)
 from suite.runs.record import RECORD, Record, Status, TaskResult, read_record, write_record
 
 LOCK, CHECKPOINTS = ".lock", "checkpoints"
@@ -33,10 +42,11 @@ class OpenRun:
         Raises:
             DamagedRun: damaged, missing, or not what the record was made from.
         """
-        if not (self.folder / OUTCOMES).is_file() and not any("outcomes" in result.digests for result in self.record.results):
+        path = stored_outcomes(self.folder)
+        if path is None and not any("outcomes" in result.digests for result in self.record.results):
             return {}
         found = read_outcomes(self.folder)
-        require_outcomes(self.record, found, where=str(self.folder / OUTCOMES), row=row)
+        require_outcomes(self.record, found, where=str(path or self.folder / OUTCOMES), row=row)
         rows = range(len(self.record.results)) if row is None else (row,)
         return {key: scores for key, scores in found.items() if key[1] in rows}
 
@@ -66,7 +76,7 @@ class Listing:
 class RunStore:
     """The runs below one output folder; nothing else knows that they lie in ``<out>/runs/<run id>``.
 
-    What is atomic: every single file. ``record.json`` is written last and carries checksums of itself and of what its rows stand
+    What is atomic: every single file, but ``outcomes.rows``, which grows by blocks. ``record.json`` is written last and carries checksums of itself and of what its rows stand
     on, so a row is there with all its outcomes, answers and checkpoints, or not at all.
 
     What survives a kill at any line: all rows that were noted before it. Files that are ahead of the record belong to a row that
@@ -204,12 +214,14 @@ class RunStore:
             checkpoint: checksums of the row's checkpoint files, ``merged`` and ``state``; empty for row 0.
         """
         results = [*record.results[:-1], _with_digests(record.results[-1], outcomes, texts, checkpoint)]
-        return self._put_rows(record.model_copy(update={"results": results}), outcomes, texts)
+        record = record.model_copy(update={"results": results})
+        return self._put_rows(record, texts, lambda folder: append_outcomes(outcomes, folder, results[-1].row))
 
     def note_all(self, record: Record, outcomes: Mapping[Key, Scores], texts: dict[str, list[str]]) -> Record:
         """Store a whole record that no training made, such as a rescored one; it has no checkpoints."""
         results = [_with_digests(result, outcomes, texts, {}) for result in record.results]
-        return self._put_rows(record.model_copy(update={"results": results}), outcomes, texts)
+        record = record.model_copy(update={"results": results})
+        return self._put_rows(record, texts, lambda folder: write_outcomes(outcomes, folder))
 
     def rewind(self, record: Record) -> None:
         """Store a record with fewer rows, before checkpoints of the rows that it lost are written again."""
@@ -238,11 +250,11 @@ class RunStore:
         write_record(record, self.folder(record.run_id))
         return record
 
-    def _put_rows(self, record: Record, outcomes: Mapping[Key, Scores], texts: dict[str, list[str]]) -> Record:
+    def _put_rows(self, record: Record, texts: dict[str, list[str]], put_outcomes: Callable[[Path], Path]) -> Record:
         if (standing := self._finished(record)) is not None:
             return standing
         folder = self.folder(record.run_id)
-        write_outcomes(outcomes, folder)
+        put_outcomes(folder)
         write_generations(texts, folder)
         return self._put(record)
 

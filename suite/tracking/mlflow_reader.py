@@ -16,7 +16,7 @@ from urllib.request import url2pathname
 from suite.errors import SuiteError
 from suite.proxies import without_password
 from suite.runs.checks import require_outcomes
-from suite.runs.outcomes import OUTCOMES, Key, Scores, unpack
+from suite.runs.outcomes import FORMER, OUTCOMES, Key, Scores, unpack
 from suite.runs.record import RECORD, Record, parse_record
 from suite.tracking.mlflow_client import EXPERIMENT, connect, is_away, quiet_mlflow, quoted, reason_of
 from suite.tracking.mlflow_entries import ASKED, STORED, Condition, conditions, fields_of
@@ -81,7 +81,7 @@ class StoredRun:
         Raises:
             DamagedRun: the stored file is not an outcomes file, or not this record's.
         """
-        path, where = self.files.path(OUTCOMES), f"MLflow run {self.mlflow_run_id}"
+        path, where = self.files.path(OUTCOMES) or self.files.path(FORMER), f"MLflow run {self.mlflow_run_id}"
         if path is None:
             return {}
         found = unpack(path.read_bytes(), where=where, row=row)

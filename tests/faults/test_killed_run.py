@@ -19,7 +19,7 @@ import pytest
 from suite.config import RunConfig, validate
 from suite.errors import DataError
 from suite.runs.generations import read_generations
-from suite.runs.outcomes import write_outcomes
+from suite.runs.outcomes import append_outcomes
 from suite.runs.record import Record, read_record, write_record
 from trainables.run import RunContext, execute
 
@@ -101,7 +101,7 @@ def test_a_run_that_begins_again_stays_with_its_studies(make_config: Callable[..
     first = execute(config, replace(run_context, study="night", trial=2, selection="first-task"))
     folder = run_context.out / "runs" / first.run_id
     write_record(first.model_copy(update={"status": "stopped"}), folder)
-    (folder / "outcomes.npz").write_bytes(b"damaged")
+    (folder / "outcomes.rows").write_bytes(b"damaged")
     again = execute(config, replace(run_context, study="day", trial=7))
     assert (again.status, again.selection, again.trials) == ("finished", "first-task", {"night": 2, "day": 7})
 
@@ -124,13 +124,13 @@ def test_an_end_between_checkpoint_and_record_costs_one_task(
     config = make_config("codyra")
     whole = execute(config, RunContext(tmp_path / "whole", tmp_path, "cpu"))
 
-    def full(outcomes: dict[tuple[str, int, int], object], folder: Path) -> Path:
-        if any(row == 2 for _, row, _ in outcomes):
+    def full(outcomes: dict[tuple[str, int, int], object], folder: Path, row: int) -> Path:
+        if row == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return write_outcomes(outcomes, folder)  # type: ignore[arg-type]
+        return append_outcomes(outcomes, folder, row)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr("suite.runs.store.write_outcomes", full)
+        patch.setattr("suite.runs.store.append_outcomes", full)
         with pytest.raises(OSError, match="No space"):
             execute(config, run_context)
     rows: list[int] = []
@@ -171,7 +171,7 @@ def test_damaged_outcomes_start_the_run_again(
     config = make_config("lora")
     whole = execute(config, RunContext(tmp_path / "whole", tmp_path, "cpu"))
     execute(config, run_context, lambda report: report.row < 2)
-    file = run_context.out / "runs" / whole.run_id / "outcomes.npz"
+    file = run_context.out / "runs" / whole.run_id / "outcomes.rows"
     file.write_bytes(file.read_bytes()[:-40])
     assert numbers(execute(config, run_context)) == numbers(whole)
 
@@ -195,7 +195,7 @@ def test_zero_shot_row_is_measured_once(make_config: Callable[..., RunConfig], r
 
 @pytest.mark.parametrize(
     ("file", "data"),
-    [("row.json", b""), ("row.json", b"[]"), ("row.json", None), ("outcomes.npz", b""), ("outcomes.npz", b"x")],
+    [("row.json", b""), ("row.json", b"[]"), ("row.json", None), ("outcomes.rows", b""), ("outcomes.rows", b"x")],
 )
 def test_damaged_zero_shot_row_is_measured_again(
     file: str, data: bytes | None, make_config: Callable[..., RunConfig], run_context: RunContext

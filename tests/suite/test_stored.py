@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from suite.config import RunConfig
 from suite.errors import DataError
 from suite.randomness import RandomStreams, derived_seed
-from suite.runs.outcomes import pack, unpack
+from suite.runs.outcomes import FORMER, OUTCOMES, append_outcomes, pack, read_outcomes, unpack
 from suite.runs.record import parse_record, read_record
 from trainables.run import RunContext, execute
 
@@ -40,6 +40,67 @@ def test_an_eleven_task_stream_of_100000_examples_stays_below_one_megabyte() -> 
         for task in range(11)
     }
     assert len(pack(outcomes)) < 2**20
+
+
+def rows_of_scores(tasks: int, examples: int = 800) -> dict[tuple[str, int, int], np.ndarray]:
+    """Of a stream that judges after every task those that it has learned."""
+    random = np.random.default_rng(0)
+    return {
+        ("test", row, task): np.where(random.random(examples) < 0.6, np.float32(100), np.float32(0))
+        for row in range(tasks + 1)
+        for task in range(row + 1)
+    }
+
+
+def until(scores: dict[tuple[str, int, int], np.ndarray], row: int) -> dict[tuple[str, int, int], np.ndarray]:
+    return {key: found for key, found in scores.items() if key[1] <= row}
+
+
+def test_a_row_writes_its_own_scores_and_no_earlier_ones(tmp_path: Path) -> None:
+    """What is written per task grows in proportion to the tasks that are judged, not with their square: in place, by appending."""
+    scores, sizes, places = rows_of_scores(64), [], set()
+    for row in range(65):
+        path = append_outcomes(until(scores, row), tmp_path, row)
+        sizes.append(path.stat().st_size)
+        places.add(path.stat().st_ino)
+    written = np.diff(sizes)
+    assert len(places) == 1
+    assert np.log(written[63] / written[15]) / np.log(64 / 16) <= 1.05
+    found = read_outcomes(tmp_path)
+    assert found.keys() == scores.keys()
+    assert all(np.array_equal(found[key], scores[key]) for key in scores)
+
+
+def test_rows_after_the_one_that_is_appended_give_way(tmp_path: Path) -> None:
+    """Half a block of a process that was killed, then a row that no record names: a run that goes on writes its own there."""
+    scores = rows_of_scores(3)
+    for row in range(4):
+        append_outcomes(until(scores, row), tmp_path, row)
+    file = tmp_path / OUTCOMES
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-7])
+    assert {row for _, row, _ in read_outcomes(tmp_path)} == {0, 1, 2}
+    again = {**scores, ("test", 2, 0): np.float32(100) - scores[("test", 2, 0)]}
+    append_outcomes(until(again, 2), tmp_path, 2)
+    found = read_outcomes(tmp_path)
+    assert {row for _, row, _ in found} == {0, 1, 2}
+    assert np.array_equal(found[("test", 2, 0)], again[("test", 2, 0)])
+    file.write_bytes(whole[:100])  # less than the rows before: all is written anew
+    append_outcomes(scores, tmp_path, 3)
+    assert read_outcomes(tmp_path).keys() == scores.keys()
+
+
+def test_outcomes_of_before_are_read_and_gone_on_with(tmp_path: Path) -> None:
+    scores = rows_of_scores(2, examples=20)
+    graded = {("validation", 1, 0): np.array([12.5, 50.0], dtype=np.float32)}
+    arrays = {f"{'/'.join(map(str, key))}/bits": np.packbits(found == 100) for key, found in until(scores, 1).items()}
+    counts = {name.replace("bits", "count"): np.array([20], dtype=np.int32) for name in arrays}
+    np.savez_compressed(tmp_path / FORMER, **arrays, **counts, **{"validation/1/0/scores": graded[("validation", 1, 0)]})
+    found = read_outcomes(tmp_path)
+    assert all(np.array_equal(found[key], value) for key, value in {**until(scores, 1), **graded}.items())
+    append_outcomes({**scores, **graded}, tmp_path, 2)
+    assert read_outcomes(tmp_path).keys() == {**scores, **graded}.keys()
+    assert not (tmp_path / FORMER).exists()
 
 
 def test_damaged_outcomes_are_named() -> None:

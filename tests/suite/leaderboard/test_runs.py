@@ -56,6 +56,6 @@ def test_names_of_runs_must_be_unique_beginnings(folder: Path) -> None:
 
 
 def test_a_run_without_outcomes_has_none(folder: Path) -> None:
-    (folder / "runs" / "lora-0" / "outcomes.npz").unlink()
+    (folder / "runs" / "lora-0" / "outcomes.rows").unlink()
     runs = load_runs("none", {"method": "lora"}, folder)
     assert runs.last_outcomes(runs.records[0]) == {}

@@ -80,13 +80,13 @@ def test_what_left_the_folder_leaves_the_mirror_and_the_record_goes_last(tmp_pat
 def test_a_record_that_is_the_mirrors_is_not_fetched_again(run: Path, tmp_path: Path) -> None:
     mirror = RunMirror(f"file://{tmp_path}/shared")
     mirror.push(run)
-    before = (run / "outcomes.npz").read_bytes()
-    (run / "outcomes.npz").write_bytes(b"y")
+    before = (run / "outcomes.rows").read_bytes()
+    (run / "outcomes.rows").write_bytes(b"y")
     mirror.pull(run)
-    assert (run / "outcomes.npz").read_bytes() == b"y"
+    assert (run / "outcomes.rows").read_bytes() == b"y"
     (run / "record.json").unlink()
     mirror.pull(run)
-    assert (run / "outcomes.npz").read_bytes() == before
+    assert (run / "outcomes.rows").read_bytes() == before
 
 
 def test_a_finished_record_gives_way_on_neither_side(run: Path, tmp_path: Path) -> None:

@@ -142,8 +142,8 @@ def test_a_changed_record_is_one_sentence_and_changes_nothing(harm: str, harmed:
     ("harm", "match"),
     [
         (inverted, "outcomes of run .* are not those that the run wrote"),
-        (lambda folder: (folder / "outcomes.npz").unlink(), "no outcomes there"),
-        (lambda folder: (folder / "outcomes.npz").write_bytes(b"PK"), "is not an outcomes file"),
+        (lambda folder: (folder / "outcomes.rows").unlink(), "no outcomes there"),
+        (lambda folder: (folder / "outcomes.rows").write_bytes(b"PK"), "is not an outcomes file"),
     ],
 )
 def test_a_finished_run_is_shown_with_its_own_outcomes_only(harm: Callable[[Path], object], match: str, harmed: Harmed) -> None:
