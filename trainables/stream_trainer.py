@@ -31,6 +31,7 @@ from trainables.needs import check_needs
 from trainables.passes import Pass
 from trainables.plain_step import PlainStep
 from trainables.precision import evaluating
+from trainables.sampled_steps import Sample
 from trainables.task_facts import costs, data_facts, together
 from trainables.worker_group import ALONE, WorkerGroup
 
@@ -46,23 +47,6 @@ class TaskReport:
 
     result: TaskResult
     outcomes: Scores
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Some steps of one task: seconds of each, seconds of all that were spent waiting for batches, and what each took of the processors.
-
-    Attributes:
-        computing: by step, seconds of all threads of this process; what others on the machine do does not count.
-    """
-
-    seconds: list[float]
-    waited: float
-    computing: list[float]
-
-    def measured_on(self, device: torch.device) -> list[float]:
-        """What a step on ``device`` is said to take: by the clock beside a GPU, of the processors on a CPU."""
-        return self.computing if device.type == "cpu" else self.seconds
 
 
 @dataclass

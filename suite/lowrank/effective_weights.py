@@ -139,13 +139,13 @@ def _factors(shape: _Shape, members: Sequence[_Member]) -> Iterator[Tensor]:
     device = members[0].map.slots[0].weight.device
     blocks = [found for member in members for found in member.branches]
     for place, kind in enumerate(shape.kinds):
-        no_a, no_b = (torch.zeros(size, device=device) for size in ((kind.rank, shape.columns), (shape.rows, kind.rank)))
+        sizes = ((kind.rank, shape.columns), (shape.rows, kind.rank), (kind.rank,))
+        no_a, no_b, no_gate = (torch.zeros(0 if all(blocks) else size, device=device) for size in sizes)
         yield from (found[place].a if found else no_a for found in blocks)
         yield from (found[place].b if found else no_b for found in blocks)
         if kind.gated:
-            for found in blocks:
-                gate = found[place].gate if found else None
-                yield no_a.new_zeros(kind.rank) if gate is None else gate
+            gates = (found[place].gate if found else None for found in blocks)
+            yield from (no_gate if gate is None else gate for gate in gates)
 
 
 class _EffectiveWeights(torch.autograd.Function):

@@ -245,7 +245,7 @@ def test_functions_stay_short() -> None:
 
 def test_only_the_store_knows_where_runs_lie() -> None:
     """``<out>/runs/<id>`` and the names of a run's files are spelled below ``suite/runs/``."""
-    spelled = re.compile(r"""/ f?"runs["/]|"runs/\*|"(record\.json|outcomes\.npz|generations\.json\.z)\"""")
+    spelled = re.compile(r"""/ f?"runs["/]|"runs/\*|"(record\.json|outcomes\.rows|generations\.json\.z)\"""")
     found = [relative(path) for path in modules() if spelled.search(path.read_text(encoding="utf-8"))]
     assert [path for path in found if not path.startswith("suite/runs/")] == []
 

@@ -168,7 +168,7 @@ def test_outcomes_of_an_older_record_are_held_against_its_matrix(harmed: Harmed)
     assert run.record.test == record.test
     assert run.outcomes().keys() == read_outcomes(folder).keys()
     inverted(folder)
-    with pytest.raises(DamagedRun, match=r"outcomes\.npz: the outcomes of run .* average .*, its matrix says"):
+    with pytest.raises(DamagedRun, match=r"outcomes\.rows: the outcomes of run .* average .*, its matrix says"):
         run.outcomes()
 
 
