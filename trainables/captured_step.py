@@ -34,10 +34,12 @@ class StepRunner(Protocol):
 
     Attributes:
         eager_because: why steps are not recorded; None where they are.
+        replayed: steps so far that were replays of a recorded one.
         optimizer: its state is what may be carried to the next task.
     """
 
     eager_because: str | None
+    replayed: int
 
     @property
     def optimizer(self) -> torch.optim.Optimizer: ...
@@ -91,6 +93,7 @@ class TaskStep:
         self.eager_because = self._obstacle()
         if self.eager_because and self.learner.device.type == "cuda":
             self._tell_why()
+        self.replayed = 0
         self._seen: Counter[Hashable] = Counter()
         self._recorded: dict[Hashable, _Recorded] = {}
         self._pool: Any = None
@@ -147,6 +150,7 @@ class TaskStep:
                 self.eager_because = f"recording failed: {str(cause).splitlines()[0]}"
                 self._tell_why()
                 return work(passes)
+        self.replayed += 1
         return self._recorded[key].replay(passes)
 
     def _tell_why(self) -> None:

@@ -16,6 +16,7 @@ class PlainStep:
     """One kernel after the other, torch's own optimizer, rates and gradients handled on the host; see ``TaskStep``."""
 
     eager_because: str | None = "it is the plain reference"
+    replayed = 0
 
     def __init__(self, context: TaskContext, method: Method, training: TrainingConfig, group: WorkerGroup) -> None:
         self.context = context

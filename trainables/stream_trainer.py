@@ -199,7 +199,8 @@ class StreamTrainer:
             self.optimizer_state = optimizer_tensors(steps.optimizer)
         meter.wait_seconds = feed.waited
         loss = float(losses[-max(1, count // 10) :].mean())  # waits for the device
-        return loss, {"steps_run": f"eagerly: {steps.eager_because}" if steps.eager_because else "recorded"}
+        how = f"eagerly: {steps.eager_because}" if steps.eager_because else "recorded"
+        return loss, {"steps_run": how, "steps_replayed": steps.replayed, "steps_eager": count - steps.replayed}
 
     def _task_step(self, context: TaskContext) -> StepRunner:
         kind: type[PlainStep] | type[TaskStep] = PlainStep if self.plain else TaskStep

@@ -16,6 +16,7 @@ for command in (
     perf_speed.profile,
     perf_speed.packing,
     perf_speed.methods,
+    perf_speed.card,
     perf.data,
     perf_search.sweep,
     perf_search.driver,

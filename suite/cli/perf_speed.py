@@ -1,9 +1,10 @@
-"""Commands ``dev perf step``, ``eval``, ``stream``, ``profile`` and ``packing``: the fast path against the plain reference; and
-``dev perf methods``: all methods beside LoRA."""
+"""Commands ``dev perf step``, ``eval``, ``stream``, ``profile`` and ``packing``: the fast path against the plain reference; ``dev perf
+methods``: all methods beside LoRA; ``dev perf card``: all of it on a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -197,6 +198,31 @@ def methods(
     with TerminalWatcher().begin("methods", rounds * len({"lora", *(method or METHODS)})) as bar:
         found = measure_methods(work, rounds, method or (), on_done=bar.done)
     _print_methods(found, f"{backbone}, {tasks} tasks x {steps} steps x {batch_size}")
+
+
+def card(
+    out: Annotated[Path, typer.Option("--out", help="Folder for card.json and card.md.")] = Path("codyra-card"),
+    backbone: BackboneOption = "ViT-B-16-quickgelu",
+    batch_size: BatchOption = 64,
+    only: Annotated[list[str] | None, typer.Option("--only", help="This part again; can be given several times.")] = None,
+    device: DeviceOption = "cuda",
+) -> None:
+    """Everything that is measured on a GPU, in at most 8 minutes: the tests that need one, then speed beside the plain reference.
+
+    Every part has a process and a limit of its own. The same command goes on with what is not measured yet.
+
+    Examples:
+
+        codyra-suite dev perf card
+
+        codyra-suite dev perf card --only 'step bf16' --only profile
+    """
+    from suite.measuring.card import TABLE, Card, check_card
+    from trainables.device import choose_device
+
+    asked = Card(str(choose_device(device)), backbone, batch_size)
+    found = check_card(asked, out, only or (), lambda name, told: typer.echo(f"{name}: {told}"))
+    typer.echo(f"\n{(out / TABLE).read_text()}" if found["parts"] else "nothing was measured")
 
 
 def _print_methods(found: Sequence[MethodCost], title: str) -> None:

@@ -17,14 +17,17 @@ from suite.signals import ENDING
 Found = TypeVar("Found")
 
 
-def in_own_process(function: Callable[..., Found], arguments: tuple[Any, ...], about: str) -> Found:
+def in_own_process(
+    function: Callable[..., Found], arguments: tuple[Any, ...], about: str, *, limit: float | None = None
+) -> Found:
     """What ``function`` returns in a fresh process that is spawned; all of it must be picklable.
 
     Args:
         about: what the process is for, as the beginning of a sentence about it.
+        limit: seconds after which the process is ended; None: it has as long as it takes.
 
     Raises:
-        SuiteError: that ``function`` raised, or the process died; a bug shows its traceback first.
+        SuiteError: that ``function`` raised, or the process died or met its limit; a bug shows its traceback first.
         KeyboardInterrupt: came here; the process has been ended.
     """
     context = get_context("spawn")
@@ -34,6 +37,8 @@ def in_own_process(function: Callable[..., Found], arguments: tuple[Any, ...], a
         with _interruptions_kept_away():
             process.start()
         sender.close()
+        if limit is not None and not receiver.poll(limit):
+            raise SuiteError(f"{about}: had no result after {limit:.0f} s and was ended.")
         found, error = receiver.recv()
     except EOFError:  # it ended without a word
         process.join()
