@@ -1,5 +1,8 @@
 from suite.workflows.comparing import compare as compare
+from suite.workflows.deleting import delete as delete
 from suite.workflows.exporting import export as export
+from suite.workflows.labelling import note as note
+from suite.workflows.labelling import tag as tag
 from suite.workflows.papers import paper as paper
 from suite.workflows.papers import plan_paper as plan_paper
 from suite.workflows.planning import plan as plan
@@ -7,6 +10,8 @@ from suite.workflows.repeating import repeat as repeat
 from suite.workflows.reporting import report as report
 from suite.workflows.rescoring import rescore as rescore
 from suite.workflows.running import run as run
+from suite.workflows.studies import studies as studies
+from suite.workflows.studies import study as study
 from suite.workflows.sweeping import sweep as sweep
 from suite.workflows.tables import leaderboard as leaderboard
 from suite.workflows.tables import reproduction as reproduction

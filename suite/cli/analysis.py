@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.options import BenchmarkOption, MethodOption, OutOption, SettingOption, StudyOption, TrackingOption, TrialsOption
+from suite.cli import completion
+from suite.cli.options import (
+    BenchmarkOption,
+    JsonOption,
+    MethodOption,
+    OutOption,
+    RunsArgument,
+    SettingOption,
+    StudyOption,
+    TagOption,
+    TrackingOption,
+    TrialsOption,
+)
 from suite.workflows.places import OUT, folder_named, output_file
 
 CsvOption = Annotated[
@@ -17,7 +29,7 @@ CsvOption = Annotated[
 
 
 def ranks(
-    names: Annotated[list[str], typer.Argument(help="Run ids (or unique beginnings), or run folders.")],
+    names: RunsArgument,
     csv: CsvOption = None,
     figures: Annotated[
         Path | None,
@@ -25,6 +37,7 @@ def ranks(
             "--figures", metavar="FOLDER", parser=folder_named, help="Draw the pictures into this folder, as SVG and PNG."
         ),
     ] = None,
+    json: JsonOption = False,
     out: OutOption = OUT,
     tracking: TrackingOption = None,
 ) -> None:
@@ -38,34 +51,41 @@ def ranks(
 
         codyra-suite ranks 0123abcd 89ef0123 --csv ranks.csv
     """
-    from suite.cli.board import show_frame
-    from suite.files import printed_beside
-    from suite.leaderboard.export import write_frame
+    from suite.cli.board import show_frame, written
+    from suite.cli.json_output import print_json, require_free_output
     from suite.workflows import analysing
 
+    require_free_output(json, csv=csv)
     found = analysing.ranks(names, out=out, tracking=tracking)
-    with printed_beside(csv):
-        for by, frame in found.means.items():
-            show_frame(frame, f"mean effective rank by {by}")
-        show_frame(found.shifts, "Frobenius norm over all adapted layers: task's update, cumulative shift")
-        if csv is not None:
-            write_frame(found.slots, "csv", csv)
-            typer.echo(f"csv: {csv}")
-        if figures is not None:
-            from suite.leaderboard.rank_figures import draw_ranks
+    with written(found.slots, {"csv": csv}, as_json=json):
+        if json:
+            print_json({"means": found.means, "shifts": found.shifts, "slots": found.slots})
+        else:
+            for by, frame in found.means.items():
+                show_frame(frame, f"mean effective rank by {by}")
+            show_frame(found.shifts, "Frobenius norm over all adapted layers: task's update, cumulative shift")
+    if figures is not None:
+        from suite.leaderboard.rank_figures import draw_ranks
 
-            for path in draw_ranks(found.records, figures):
-                typer.echo(str(path))
+        for path in draw_ranks(found.records, figures):
+            typer.echo(str(path), err=json)
 
 
 def significance(
-    names: Annotated[list[str] | None, typer.Argument(help="Run ids or folders; without any, the leaderboard's rows.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN]...", autocompletion=completion.runs, help="Runs as in ranks; without any, the leaderboard's rows."
+        ),
+    ] = None,
     benchmark: BenchmarkOption = None,
     method: MethodOption = None,
     setting: SettingOption = None,
     study: StudyOption = None,
+    tag: TagOption = None,
     all_trials: TrialsOption = False,
     csv: CsvOption = None,
+    json: JsonOption = False,
     out: OutOption = OUT,
     tracking: TrackingOption = None,
 ) -> None:
@@ -80,31 +100,23 @@ def significance(
 
         codyra-suite significance 0123abcd 89ef0123 --csv pairs.csv
     """
-    from suite.cli.board import show_frame
-    from suite.files import printed_beside
-    from suite.leaderboard.export import write_frame
+    import pandas as pd
+
+    from suite.cli.board import show_frame, written
+    from suite.cli.json_output import print_json, require_free_output
     from suite.workflows import analysing
 
-    found = analysing.significance(
-        names or [],
-        benchmark=benchmark,
-        method=method,
-        setting=setting,
-        study=study,
-        all_trials=all_trials,
-        out=out,
-        tracking=tracking,
-    )
-    with printed_beside(csv):
+    require_free_output(json, csv=csv)
+    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}
+    found = analysing.significance(names or [], **filters, all_trials=all_trials, out=out, tracking=tracking)
+    pairs = [one.pairs.assign(stream=one.title) for one in found.streams]
+    with written(pd.concat(pairs, ignore_index=True) if pairs else pd.DataFrame(), {"csv": csv}, as_json=json):
+        if json:
+            print_json(found)
+            return
         for one in found.streams:
             show_frame(one.pairs, f"{one.title}: difference in points after the last task, 95 % interval")
             if one.ranked is not None:
                 show_frame(one.ranked, f"{one.title}: mean rank over tasks (1 = best); {one.note}")
         if len(found.spread):
             show_frame(found.spread, "variance of the headline metric between runs, in squared points")
-        if csv is not None:
-            import pandas as pd
-
-            pairs = [one.pairs.assign(stream=one.title) for one in found.streams]
-            write_frame(pd.concat(pairs, ignore_index=True), "csv", csv)
-            typer.echo(f"csv: {csv}")

@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.options import DataOption, DeviceOption, OutOption, TrackingOption
+from suite.cli.options import DataOption, DeviceOption, JsonOption, OutOption, RunArgument, RunsArgument, TrackingOption
 from suite.workflows.places import DATA, OUT, folder_named
 
-RunArgument = Annotated[str, typer.Argument(help="Run id (or its unique beginning), or a run's folder.")]
 
-
-def repeat(name: RunArgument, out: OutOption = OUT, data_root: DataOption = DATA, device: DeviceOption = "auto") -> None:
+def repeat(
+    name: RunArgument,
+    json: JsonOption = False,
+    out: OutOption = OUT,
+    data_root: DataOption = DATA,
+    device: DeviceOption = "auto",
+) -> None:
     """Train a stored run again from its config and seed and say whether the numbers agree.
 
     Compares every cell of the accuracy matrices and every example's outcome. Exit code 1 when they differ.
@@ -24,10 +28,14 @@ def repeat(name: RunArgument, out: OutOption = OUT, data_root: DataOption = DATA
 
         codyra-suite repeat codyra-runs/runs/0123456789abcdef
     """
+    from suite.cli.json_output import plain, print_json
     from suite.workflows import repeating
 
     verdict = repeating.repeat(name, out=out, data_root=data_root, device=device)
-    typer.echo(verdict.sentence())
+    if json:
+        print_json({**plain(verdict), "agrees": verdict.agrees})
+    else:
+        typer.echo(verdict.sentence())
     if not verdict.agrees:
         raise typer.Exit(1)
 
@@ -38,6 +46,7 @@ def export(
     to: Annotated[Path, typer.Option("--to", metavar="FOLDER", parser=folder_named, help="Folder for the files.")] = Path(
         "exported"
     ),
+    json: JsonOption = False,
     out: OutOption = OUT,
     data_root: DataOption = DATA,
     device: DeviceOption = "auto",
@@ -50,19 +59,24 @@ def export(
 
         codyra-suite export 0123abcd --format peft
     """
+    from suite.cli.json_output import print_json
     from suite.workflows import exporting
 
     done = exporting.export(name, format, to, out=out, data_root=data_root, device=device)
-    for file in done.files:
-        typer.echo(str(file))
-    typer.echo(f"{done.differing} of {done.examples} test examples differ from the stored outcomes")
+    if json:
+        print_json(done)
+    else:
+        for file in done.files:
+            typer.echo(str(file))
+        typer.echo(f"{done.differing} of {done.examples} test examples differ from the stored outcomes")
     if done.differing:
         raise typer.Exit(1)
 
 
 def rescore(
-    names: Annotated[list[str], typer.Argument(help="Run ids (or unique beginnings), or run folders.")],
+    names: RunsArgument,
     scoring: Annotated[str, typer.Option("--scoring", help="strict, trace or treelora.")],
+    json: JsonOption = False,
     out: OutOption = OUT,
     data_root: DataOption = DATA,
     tracking: TrackingOption = None,
@@ -77,9 +91,14 @@ def rescore(
 
         codyra-suite rescore 0123abcd 89ef0123 --scoring trace --tracking none
     """
+    from suite.cli.json_output import print_json
     from suite.cli.progress import TerminalWatcher
-    from suite.cli.summary import print_run
+    from suite.cli.summary import print_run, run_fields
     from suite.workflows import rescoring
 
-    for run in rescoring.rescore(names, scoring, out=out, data_root=data_root, tracking=tracking, watcher=TerminalWatcher()):
+    done = rescoring.rescore(names, scoring, out=out, data_root=data_root, tracking=tracking, watcher=TerminalWatcher())
+    if json:
+        print_json([run_fields(run.record, run.folder) for run in done])
+        return
+    for run in done:
         print_run(run.record, run.folder)

@@ -52,6 +52,7 @@ def board_sheet(part: pd.DataFrame, title: str) -> Sheet:
     names, tasks = shown_metrics(part), [name for name in task_columns(part) if part[name].notna().any()]
     budgets = sorted(set(part["budget"]) - {""})
     traits = [name for name in TRAITS if len(set(part[name]) - {""}) > 1]
+    tagged = bool(set(part["tags"]) - {""})
     columns = [
         Column("method", wraps=True),
         *(Column(name.replace(".", "\n", 1)) for name in names),
@@ -65,6 +66,7 @@ def board_sheet(part: pd.DataFrame, title: str) -> Sheet:
         *([Column("budget", wraps=True, optional=1)] if len(budgets) > 1 else []),
         Column("carried\nMB", optional=6),
         *(Column(TRAITS[name], wraps=True, optional=7) for name in traits),
+        *([Column("tags", wraps=True, optional=1)] if tagged else []),
     ]
     rows = [
         [
@@ -80,6 +82,7 @@ def board_sheet(part: pd.DataFrame, title: str) -> Sheet:
             *([str(row["budget"]) or "-"] if len(budgets) > 1 else []),
             "-" if math.isnan(row["carried_bytes"]) else f"{row['carried_bytes'] / MEGABYTE:.2f}",
             *(str(row[name]) or "-" for name in traits),
+            *([str(row["tags"]) or "-"] if tagged else []),
         ]
         for _, row in part.iterrows()
     ]
@@ -117,13 +120,17 @@ def _method(row: pd.Series) -> str:
 
 
 @contextmanager
-def written(frame: pd.DataFrame, files: Mapping[str, Path | None]) -> Iterator[None]:
-    """Write a frame to the files that were asked for, by form; what is printed inside the context goes beside them, not into them."""
+def written(frame: pd.DataFrame, files: Mapping[str, Path | None], *, as_json: bool = False) -> Iterator[None]:
+    """Write a frame to the files that were asked for, by form; what is printed inside the context goes beside them, not into them.
+
+    Args:
+        as_json: JSON is printed inside the context.
+    """
     with printed_beside(*files.values()):
         for form, path in files.items():
             if path is not None:
                 write_frame(frame, form, path)
-                typer.echo(f"{form}: {path}")
+                typer.echo(f"{form}: {path}", err=as_json)
         yield
 
 

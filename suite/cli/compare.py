@@ -6,19 +6,31 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.options import DataOption, DeviceOption, LimitOption, OutOption, SetOption, TrackingOption, seed_list
+from suite.cli.options import (
+    BenchmarksOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    LimitOption,
+    MethodsOption,
+    OutOption,
+    SetOption,
+    TrackingOption,
+    seed_list,
+)
 from suite.workflows.places import DATA, OUT
 
 
 def compare(
-    benchmarks: Annotated[list[str] | None, typer.Option("--benchmark", "-b", help="Benchmark; repeatable.")] = None,
-    methods: Annotated[list[str] | None, typer.Option("--method", "-m", help="Method; repeatable.")] = None,
+    benchmarks: BenchmarksOption = None,
+    methods: MethodsOption = None,
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds, e.g. 0-2 or 0,1,5.")] = "0",
     settings: SetOption = None,
     limit: LimitOption = None,
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", min=1, help="Runs at a time; default one per core or GPU.")
     ] = None,
+    json: JsonOption = False,
     out: OutOption = OUT,
     data_root: DataOption = DATA,
     device: DeviceOption = "auto",
@@ -36,7 +48,9 @@ def compare(
         codyra-suite compare -b mini-mtil --set training.steps=120 --set codyra.kappa_max=0.02
     """
     from suite.cli.board import print_frame
+    from suite.cli.json_output import print_json
     from suite.cli.progress import TerminalWatcher
+    from suite.cli.summary import run_fields
 
     watcher = TerminalWatcher()
     with watcher.begin("loading libraries", None):
@@ -57,7 +71,9 @@ def compare(
     )
     for sentence in done.failures:
         typer.echo(f"failed: {sentence}", err=True)
-    if any(found.record.status != "failed" for found in done.runs):
+    if json:
+        print_json({"runs": [run_fields(found.record, found.folder) for found in done.runs], "failures": done.failures})
+    elif any(found.record.status != "failed" for found in done.runs):
         print_frame(tables.leaderboard(out=out, tracking=tracking, watcher=watcher), None)
     if done.failures:
         raise typer.Exit(1)

@@ -7,28 +7,32 @@ from typing import Annotated
 
 import typer
 
+from suite.cli import completion
+from suite.cli.app import App
+from suite.cli.options import DataOption, JsonOption, QuietOption
 from suite.counting import counted
-from suite.workflows.places import folder_named, output_file
+from suite.workflows.places import DATA, output_file
 
-data_app = typer.Typer(no_args_is_help=True, help="Get image sets, check them, freeze their draws, decode them once.")
-BenchmarkArgument = Annotated[str, typer.Argument(help="An image benchmark, see 'codyra-suite list benchmarks'.")]
-RootOption = Annotated[
-    Path,
-    typer.Option("--data-root", envvar="CODYRA_DATA", metavar="FOLDER", parser=folder_named, help="Folder with the data sets."),
+data_app = App(help="Get image sets, check them, freeze their draws, decode them once.")
+BenchmarkArgument = Annotated[
+    str, typer.Argument(autocompletion=completion.benchmarks, help="An image benchmark, see 'codyra-suite list benchmarks'.")
 ]
 FieldsOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Any field of the benchmark, e.g. order=II or draw_seed=3; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", metavar="KEY=VALUE", help="Any field of the benchmark, e.g. order=II or draw_seed=3; repeatable."
+    ),
 ]
-ROOT = Path("data")
 
 
 @data_app.command()
 def pull(
     names: Annotated[list[str], typer.Argument(help="mtil, xtail, or data sets such as dtd or eurosat.")],
-    data_root: RootOption = ROOT,
+    data_root: DataOption = DATA,
     mirror: Annotated[
         str | None, typer.Option("--from", help="Address of a folder with the archives, file:///... or https://...")
     ] = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Download image sets with checksums; what is there already is left alone.
 
@@ -38,12 +42,13 @@ def pull(
 
         codyra-suite data pull xtail --from file:///mnt/archives
     """
-    from suite.cli.progress import TerminalWatcher
+    from suite.cli.progress import watcher
     from suite.workflows.image_data import pull_sets
 
     missing = 0
-    for result in pull_sets(names, data_root, mirror, TerminalWatcher()):
-        typer.echo(f"{result.name}: {result.state}" + (f": {result.note}" if result.note else ""))
+    for result in pull_sets(names, data_root, mirror, watcher(quiet)):
+        if not quiet or result.state == "missing":
+            typer.echo(f"{result.name}: {result.state}" + (f": {result.note}" if result.note else ""), err=quiet)
         missing += result.state == "missing"
     if missing:
         raise typer.Exit(1)
@@ -52,9 +57,10 @@ def pull(
 @data_app.command()
 def verify(
     benchmark: BenchmarkArgument,
-    data_root: RootOption = ROOT,
+    data_root: DataOption = DATA,
     settings: FieldsOption = None,
     manifest: Annotated[Path | None, typer.Option("--manifest", help="Compare with this frozen list as well.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Check counts, classes, splits, few-shot draws and every image; exit code 1 when something differs.
 
@@ -66,14 +72,18 @@ def verify(
 
         codyra-suite data verify mtil-5shot --manifest mtil-5shot.json.gz
     """
+    from suite.cli.json_output import print_json
     from suite.cli.progress import TerminalWatcher
     from suite.workflows.image_data import planned_benchmark, verify_images
 
     findings = verify_images(planned_benchmark(benchmark, settings or []), data_root, manifest, TerminalWatcher())
-    for finding in findings:
-        typer.echo(f"{finding.task}: {finding.what}.")
-    against = f"the shipped facts and {manifest}" if manifest else "the shipped facts"
-    typer.echo(f"{benchmark}: {len(findings) or 'no'} finding{'s' * (len(findings) != 1)} against {against}.")
+    if json:
+        print_json({"benchmark": benchmark, "findings": findings})
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.task}: {finding.what}.")
+        against = f"the shipped facts and {manifest}" if manifest else "the shipped facts"
+        typer.echo(f"{benchmark}: {len(findings) or 'no'} finding{'s' * (len(findings) != 1)} against {against}.")
     if findings:
         raise typer.Exit(1)
 
@@ -84,8 +94,9 @@ def manifest(
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", parser=output_file, help="File to write; .gz at the end compresses it.")
     ],
-    data_root: RootOption = ROOT,
+    data_root: DataOption = DATA,
     settings: FieldsOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Freeze every split, label, class name and template of a benchmark into a file.
 
@@ -95,20 +106,21 @@ def manifest(
 
         codyra-suite data manifest mtil-5shot --set draw_seed=1 --out mtil-5shot-1.json
     """
-    from suite.cli.progress import TerminalWatcher
+    from suite.cli.progress import watcher
     from suite.files import is_standard_output
     from suite.workflows.image_data import freeze, planned_benchmark
 
-    frozen = freeze(planned_benchmark(benchmark, settings or []), data_root, out, TerminalWatcher())
+    frozen = freeze(planned_benchmark(benchmark, settings or []), data_root, out, watcher(quiet))
     count = sum(len(split.ids) for task in frozen.tasks for split in task.splits.values())
     said = f"{out}: {counted(len(frozen.tasks), 'task')}, {counted(count, 'image')}, digest {frozen.digest[:16]}"
-    typer.echo(said, err=is_standard_output(out))
+    if not quiet:
+        typer.echo(said, err=is_standard_output(out))
 
 
 @data_app.command()
 def cache(
     benchmark: BenchmarkArgument,
-    data_root: RootOption = ROOT,
+    data_root: DataOption = DATA,
     settings: FieldsOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be decoded and how large it is.")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Delete the caches of this benchmark first.")] = False,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import typer
-
 from suite.cli import perf, perf_mini, perf_search, perf_speed
+from suite.cli.app import App
 
-dev_app = typer.Typer(no_args_is_help=True, help="For people who change this program: measure its speed and memory.")
-perf_app = typer.Typer(no_args_is_help=True, help="Measure speed and memory as ratios, side by side on this machine.")
+dev_app = App(help="For people who change this program: measure its speed and memory.")
+perf_app = App(help="Measure speed and memory as ratios, side by side on this machine.")
 dev_app.add_typer(perf_app, name="perf")
 
 for command in (

@@ -60,5 +60,12 @@ def print_front(study: Study) -> None:
         print_line("RUNNING are those that were interrupted; --resume goes on with them from their last finished task")
 
 
+def study_fields(study: Study) -> dict[str, Any]:
+    """A study for ``--json``: its config, every trial, the numbers of the best ones."""
+    columns = study.columns()
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return {"config": study.config, "front": study.front, "rows": rows}
+
+
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -10,11 +10,13 @@ from suite.cli.options import (
     BenchmarkOption,
     ConventionOption,
     FileOption,
+    JsonOption,
     MethodOption,
     OutOption,
     SelectionOption,
     SettingOption,
     StudyOption,
+    TagOption,
     TrackingOption,
     TrialsOption,
 )
@@ -32,12 +34,13 @@ def leaderboard(
     csv: FileOption = None,
     markdown: FileOption = None,
     latex: FileOption = None,
-    json: FileOption = None,
+    json: JsonOption = False,
     html: FileOption = None,
     benchmark: BenchmarkOption = None,
     method: MethodOption = None,
     setting: SettingOption = None,
     study: StudyOption = None,
+    tag: TagOption = None,
     convention: ConventionOption = None,
     per_task: Annotated[bool, typer.Option("--per-task", help="Add the accuracy on each task after the last one.")] = False,
     pool_orders: Annotated[bool, typer.Option("--pool-orders", help="One row for all orders of a stream.")] = False,
@@ -59,10 +62,13 @@ def leaderboard(
         codyra-suite leaderboard --benchmark mini-xtail --convention gem --markdown board.md
     """
     from suite.cli.board import print_frame, print_reproduction, written
+    from suite.cli.json_output import print_json, require_free_output
     from suite.cli.progress import TerminalWatcher
     from suite.workflows import tables
 
-    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
+    files = {"csv": csv, "markdown": markdown, "latex": latex, "html": html}
+    require_free_output(json, **files)
+    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}
     watcher = TerminalWatcher()
     if reproduced:
         frame = tables.reproduction(**filters, out=out, tracking=tracking, watcher=watcher)
@@ -79,9 +85,10 @@ def leaderboard(
             tracking=tracking,
             watcher=watcher,
         )
-    files = {"csv": csv, "markdown": markdown, "latex": latex, "json": json, "html": html}
-    with written(frame, files):
-        if reproduced:
+    with written(frame, files, as_json=json):
+        if json:
+            print_json(frame)
+        elif reproduced:
             print_reproduction(frame)
         else:
             print_frame(frame, convention)

@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from suite.cli.app import App
+from suite.cli.options import JsonOption
+
 if TYPE_CHECKING:
     from suite.registration import Registry
     from suite.workflows.listing import Listing
 
-list_app = typer.Typer(
-    no_args_is_help=True,
+list_app = App(
     help="Show benchmarks, methods, spaces, placements, backbones, metrics, text scores, trackers and exporters.",
 )
 NameArgument = Annotated[str | None, typer.Argument(help="Show the fields of this one.")]
 
 
 @list_app.command()
-def methods(name: NameArgument = None) -> None:
+def methods(name: NameArgument = None, json: JsonOption = False) -> None:
     """Methods, or the hyperparameters of one.
 
     Examples:
@@ -29,11 +31,11 @@ def methods(name: NameArgument = None) -> None:
     """
     from suite.registry import METHODS
 
-    _show(METHODS, name)
+    _show(METHODS, name, as_json=json)
 
 
 @list_app.command()
-def benchmarks(name: NameArgument = None) -> None:
+def benchmarks(name: NameArgument = None, json: JsonOption = False) -> None:
     """Benchmarks, or the fields of one.
 
     Examples:
@@ -44,11 +46,11 @@ def benchmarks(name: NameArgument = None) -> None:
     """
     from suite.registry import BENCHMARKS
 
-    _show(BENCHMARKS, name)
+    _show(BENCHMARKS, name, as_json=json)
 
 
 @list_app.command()
-def backbones(name: NameArgument = None) -> None:
+def backbones(name: NameArgument = None, json: JsonOption = False) -> None:
     """Backbones, or the fields of one.
 
     Examples:
@@ -59,11 +61,11 @@ def backbones(name: NameArgument = None) -> None:
     """
     from suite.registry import BACKBONES
 
-    _show(BACKBONES, name)
+    _show(BACKBONES, name, as_json=json)
 
 
 @list_app.command()
-def spaces(name: NameArgument = None) -> None:
+def spaces(name: NameArgument = None, json: JsonOption = False) -> None:
     """Search spaces, or the tree and size of one.
 
     Examples:
@@ -76,13 +78,13 @@ def spaces(name: NameArgument = None) -> None:
     from suite.workflows.listing import space_listing
 
     if name is None:
-        _show(SPACES, None)
+        _show(SPACES, None, as_json=json)
     else:
-        _print(space_listing(name))
+        _print(space_listing(name), as_json=json)
 
 
 @list_app.command()
-def trackers(name: NameArgument = None) -> None:
+def trackers(name: NameArgument = None, json: JsonOption = False) -> None:
     """Trackers by the beginning of their URI, for --tracking, or one in full.
 
     Examples:
@@ -93,12 +95,13 @@ def trackers(name: NameArgument = None) -> None:
     """
     from suite.tracking.trackers import TRACKERS
 
-    _show(TRACKERS, name)
+    _show(TRACKERS, name, as_json=json)
 
 
 @list_app.command()
 def placements(
     model: Annotated[str | None, typer.Option("--model", help="Map the names onto this backbone or language model.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Placements by name, or the layers they mean in one model.
 
@@ -110,11 +113,11 @@ def placements(
     """
     from suite.workflows.listing import placement_listing
 
-    _print(placement_listing(model))
+    _print(placement_listing(model), as_json=json)
 
 
 @list_app.command()
-def metrics(name: NameArgument = None) -> None:
+def metrics(name: NameArgument = None, json: JsonOption = False) -> None:
     """Metrics with convention and source, or one in full.
 
     Examples:
@@ -125,11 +128,11 @@ def metrics(name: NameArgument = None) -> None:
     """
     from suite.workflows.listing import metric_listing
 
-    _print(metric_listing(name))
+    _print(metric_listing(name), as_json=json)
 
 
 @list_app.command()
-def scores(name: NameArgument = None) -> None:
+def scores(name: NameArgument = None, json: JsonOption = False) -> None:
     """Scores of text answers, for the tasks of text-folders, or one in full.
 
     Examples:
@@ -140,11 +143,11 @@ def scores(name: NameArgument = None) -> None:
     """
     from suite.benchmarks.text_scores import TEXT_SCORES
 
-    _show(TEXT_SCORES, name)
+    _show(TEXT_SCORES, name, as_json=json)
 
 
 @list_app.command()
-def exporters() -> None:
+def exporters(json: JsonOption = False) -> None:
     """Formats of export.
 
     Examples:
@@ -153,18 +156,24 @@ def exporters() -> None:
     """
     from suite.workflows.listing import exporter_listing
 
-    _print(exporter_listing())
+    _print(exporter_listing(), as_json=json)
 
 
-def _show(registry: Registry[Any], name: str | None) -> None:
+def _show(registry: Registry[Any], name: str | None, *, as_json: bool) -> None:
     from suite.workflows.listing import listing
 
-    _print(listing(registry, name))
+    _print(listing(registry, name), as_json=as_json)
 
 
-def _print(found: Listing) -> None:
+def _print(found: Listing, *, as_json: bool) -> None:
     """Its sentences, and a table of words between them: of these every column may be wrapped."""
+    from suite.cli.json_output import print_json
     from suite.cli.tables import Column, Sheet, print_sheet
+
+    if as_json:
+        rows = [dict(zip(found.heads, row, strict=True)) for row in found.rows]
+        print_json({"rows": rows, "notes": [*found.before, *found.after]})
+        return
 
     for sentence in found.before:
         typer.echo(sentence)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import typer
 
 from suite import __version__
 from suite.cli.analysis import ranks, significance
+from suite.cli.app import App
 from suite.cli.artifacts import export, repeat, rescore
 from suite.cli.compare import compare
 from suite.cli.data import data_app
@@ -27,6 +28,8 @@ from suite.cli.plan import plan
 from suite.cli.pretrain import pretrain_mini
 from suite.cli.report import report
 from suite.cli.run import run
+from suite.cli.runs import runs_app
+from suite.cli.studies import studies_app
 from suite.cli.submit import submit
 from suite.cli.sweep import sweep
 from suite.cli.tune import tune
@@ -36,9 +39,8 @@ from suite.signals import Endings
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
-app = typer.Typer(
+app = App(
     name="codyra-suite",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
@@ -63,25 +65,22 @@ def _root(
     """Benchmarks and hyperparameter search for continual learning with low-rank adaptation."""
 
 
-app.command()(run)
-app.command()(compare)
-app.command()(sweep)
-app.command()(tune)
-app.command()(submit)
-app.command()(plan)
-app.command()(paper)
-app.command()(leaderboard)
-app.command()(ranks)
-app.command()(significance)
-app.command()(report)
-app.command()(demo)
-app.command()(repeat)
-app.command()(export)
-app.command()(rescore)
-app.command(name="pretrain-mini")(pretrain_mini)
-app.add_typer(list_app, name="list")
-app.add_typer(data_app, name="data")
-app.add_typer(dev_app, name="dev")
+RUN, LOOK, CHECK, CLUSTER, DEVELOP = "Run", "Look", "Check", "Cluster", "Develop"
+COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
+    RUN: (demo, run, compare, sweep, tune, paper),
+    LOOK: (leaderboard, report, ranks, significance, rescore, export),
+    CHECK: (plan, repeat),
+    CLUSTER: (submit,),
+}
+for panel, functions in COMMANDS.items():
+    for function in functions:
+        app.command(rich_help_panel=panel)(function)
+app.add_typer(runs_app, name="runs", rich_help_panel=LOOK)
+app.add_typer(studies_app, name="studies", rich_help_panel=LOOK)
+app.add_typer(list_app, name="list", rich_help_panel=LOOK)
+app.add_typer(data_app, name="data", rich_help_panel=CHECK)
+app.command(name="pretrain-mini", rich_help_panel=DEVELOP)(pretrain_mini)
+app.add_typer(dev_app, name="dev", rich_help_panel=DEVELOP)
 
 
 def _require_utf8(arguments: Sequence[str]) -> None:

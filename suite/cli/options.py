@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from suite.cli import completion
 from suite.errors import ConfigError
 from suite.workflows.places import folder_named, output_file
 
@@ -20,7 +21,13 @@ DataOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Any field of the config, e.g. method.rank=8 or training.lr=1e-3; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="KEY=VALUE",
+        help="Any field of the config, e.g. method.rank=8 or training.lr=1e-3; repeatable.",
+    ),
 ]
 LimitOption = Annotated[
     int | None,
@@ -39,12 +46,56 @@ ChangesOption = Annotated[
 FileOption = Annotated[
     Path | None, typer.Option(metavar="FILE", parser=output_file, help="Write the table to this file; - is standard output.")
 ]
-BenchmarkOption = Annotated[str | None, typer.Option("--benchmark", help="Only this benchmark.")]
-MethodOption = Annotated[str | None, typer.Option("--method", help="Only this method.")]
-SettingOption = Annotated[str | None, typer.Option("--setting", help="Only settings that hold this text, e.g. 'order II'.")]
-StudyOption = Annotated[str | None, typer.Option("--study", help="Only trials of this study.")]
+BenchmarkOption = Annotated[
+    str | None,
+    typer.Option("--benchmark", "-b", metavar="NAME", autocompletion=completion.benchmarks, help="Only this benchmark."),
+]
+MethodOption = Annotated[
+    str | None, typer.Option("--method", "-m", metavar="NAME", autocompletion=completion.methods, help="Only this method.")
+]
+BenchmarksOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--benchmark", "-b", metavar="NAME", autocompletion=completion.benchmarks, help="Only this benchmark; repeatable."
+    ),
+]
+MethodsOption = Annotated[
+    list[str] | None,
+    typer.Option("--method", "-m", metavar="NAME", autocompletion=completion.methods, help="Only this method; repeatable."),
+]
+SettingOption = Annotated[
+    str | None, typer.Option("--setting", metavar="TEXT", help="Only settings that hold this text, e.g. 'order II'.")
+]
+StudyOption = Annotated[
+    str | None,
+    typer.Option("--study", metavar="NAME", autocompletion=completion.studies, help="Only trials of this study."),
+]
+TagOption = Annotated[
+    str | None, typer.Option("--tag", metavar="TAG", autocompletion=completion.tags, help="Only runs that have this tag.")
+]
 ConventionOption = Annotated[
     str | None, typer.Option("--convention", help="Recompute every row under this convention: zscl, rail, trace, gem, ...")
+]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON on standard output instead of tables; what else is said goes to standard error."),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")]
+RunArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        autocompletion=completion.runs,
+        help="Run id (or its unique beginning), name, tag that it alone has, or folder.",
+    ),
+]
+RunsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN...",
+        autocompletion=completion.runs,
+        help="Run ids (or unique beginnings), names, tags, or folders of runs.",
+    ),
 ]
 SelectionOption = Annotated[
     str | None, typer.Option("--selection", help="Choose every study's trial by two-phase, current-task, first-task or oracle.")

@@ -6,10 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from suite.cli.options import DataOption, DeviceOption, FileOption, OutOption, SetOption, TrackingOption, seed_list
+from suite.cli.options import (
+    DataOption,
+    DeviceOption,
+    FileOption,
+    JsonOption,
+    MethodsOption,
+    OutOption,
+    SetOption,
+    TrackingOption,
+    seed_list,
+)
 from suite.workflows.places import DATA, OUT
 
-MethodsOption = Annotated[list[str] | None, typer.Option("--method", "-m", help="Only this method's rows; repeatable.")]
 OrdersOption = Annotated[list[str] | None, typer.Option("--order", help="Only rows of this order; repeatable.")]
 BackbonesOption = Annotated[
     list[str] | None, typer.Option("--backbone", help="Only rows of this backbone, as it is printed; repeatable.")
@@ -37,6 +46,7 @@ def paper(
     csv: FileOption = None,
     markdown: FileOption = None,
     latex: FileOption = None,
+    json: JsonOption = False,
     out: OutOption = OUT,
     data_root: DataOption = DATA,
     device: DeviceOption = "auto",
@@ -53,9 +63,12 @@ def paper(
 
         codyra-suite paper trace-500 --data-root data --backbone LLaMA-3-1B-Instruct --seeds 0-2 --csv trace.csv
     """
+    from suite.cli.json_output import plain, print_json, require_free_output
     from suite.cli.paper_board import print_paper, print_paper_plan
     from suite.cli.progress import TerminalWatcher
 
+    files = {"csv": csv, "markdown": markdown, "latex": latex}
+    require_free_output(json, **files)
     watcher = TerminalWatcher()
     with watcher.begin("loading libraries", None):
         from suite.cli.board import written
@@ -65,12 +78,13 @@ def paper(
     place: dict[str, Any] = {"concurrency": concurrency, "out": out, "data_root": data_root, "device": device}
     asked: dict[str, Any] = {**chosen, **place, "settings": settings or [], "watcher": watcher}
     if plan:
-        print_paper_plan(table, papers.plan_paper(table, methods or None, seed_list(seeds), **asked))
+        planned = papers.plan_paper(table, methods or None, seed_list(seeds), **asked)
+        print_json({"kinds": planned.names, **plain(planned.bill)}) if json else print_paper_plan(table, planned)
         return
     done = papers.paper(table, methods or None, seed_list(seeds), **asked, tracking=tracking)
     for sentence in done.failures:
         typer.echo(f"failed: {sentence}", err=True)
-    with written(done.table, {"csv": csv, "markdown": markdown, "latex": latex}):
-        print_paper(table, done.table, limit)
+    with written(done.table, files, as_json=json):
+        print_json({"table": done.table, "failures": done.failures}) if json else print_paper(table, done.table, limit)
     if done.failures:
         raise typer.Exit(1)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suite.cli.options import DataOption, DeviceOption, LimitOption, OutOption
-from suite.workflows.places import DATA, OUT, output_file
+from suite.cli.options import DataOption, DeviceOption, JsonOption, LimitOption, OutOption
+from suite.workflows.places import DATA, OUT
 
 if TYPE_CHECKING:
     from suite.workflows.planning import Plan, TuningPlan
@@ -19,12 +19,7 @@ def plan(
     address: Annotated[
         str | None, typer.Option("--address", help="Ray whose CPUs and GPUs count; default this machine's.")
     ] = None,
-    json: Annotated[
-        Path | None,
-        typer.Option(
-            "--json", metavar="FILE", parser=output_file, help="Write the numbers to this file; - is standard output."
-        ),
-    ] = None,
+    json: JsonOption = False,
     limit: LimitOption = None,
     out: OutOption = OUT,
     data_root: DataOption = DATA,
@@ -41,28 +36,20 @@ def plan(
 
         codyra-suite plan fair.yaml
 
-        codyra-suite plan sweep.yaml --json plan.json
+        codyra-suite plan sweep.yaml --json
     """
-    import json as text
-
+    from suite.cli.json_output import print_json
     from suite.cli.progress import TerminalWatcher
-    from suite.files import printed_beside, write_output
     from suite.tuning.forecast import as_json
     from suite.workflows import planning
 
     found = planning.plan(
         file, address=address, limit=limit, out=out, data_root=data_root, device=device, watcher=TerminalWatcher()
     )
-    with printed_beside(json):
-        if isinstance(found, planning.TuningPlan):
-            numbers = planning.tuning_as_json(found)
-            _show_tuning(found)
-        else:
-            numbers = as_json(found.forecast)
-            _show(found)
-        if json is not None:
-            write_output(json, (text.dumps(numbers, indent=1) + "\n").encode())
-            typer.echo(f"json: {json}")
+    if isinstance(found, planning.TuningPlan):
+        print_json(planning.tuning_as_json(found)) if json else _show_tuning(found)
+    else:
+        print_json(as_json(found.forecast)) if json else _show(found)
 
 
 def _show(plan: Plan) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from suite.cli.options import QuietOption
 from suite.workflows.places import folder_named
 
 
@@ -16,6 +17,7 @@ def pretrain_mini(
     ] = Path("mini-weights"),
     which: Annotated[str, typer.Option("--which", help="clip, lm or all.")] = "all",
     seed: Annotated[int, typer.Option("--seed", help="Seed of initialisation and drawing.")] = 0,
+    quiet: QuietOption = False,
 ) -> None:
     """Pretrain the shipped mini CLIP and mini language model again, from nothing but committed code.
 
@@ -27,8 +29,9 @@ def pretrain_mini(
 
         codyra-suite pretrain-mini --which clip --out /tmp/mini --seed 1
     """
-    from suite.cli.progress import TerminalWatcher
+    from suite.cli.progress import watcher
     from suite.workflows import pretraining
 
-    for name in pretraining.pretrain_mini(out, which, seed=seed, watcher=TerminalWatcher()):
-        typer.echo(f"mini {name} written to {out}")
+    for name in pretraining.pretrain_mini(out, which, seed=seed, watcher=watcher(quiet)):
+        if not quiet:
+            typer.echo(f"mini {name} written to {out}")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import AbstractContextManager
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column
+
+from suite.workflows.progress import QUIET, Watcher, Work
 
 
 def terminal() -> Console | None:
@@ -22,13 +25,25 @@ class TerminalWatcher:
     def __init__(self) -> None:
         self._said: set[str] = set()
 
-    def begin(self, title: str, total: int | None) -> WorkProgress:
+    def begin(self, title: str, total: int | None) -> AbstractContextManager[Work]:
         return WorkProgress(title, total)
 
     def say(self, sentence: str) -> None:
         if sentence not in self._said:
             self._said.add(sentence)
             sys.stderr.write(f"{sentence}\n")  # a bar that is shown takes its place; typer.echo would write into the bar
+
+
+def watcher(quiet: bool) -> Watcher:
+    """The watcher of a command that may have been told to say nothing."""
+    return Silent() if quiet else TerminalWatcher()
+
+
+class Silent(TerminalWatcher):
+    """Shows no progress; sentences, which tell of something wrong, are said."""
+
+    def begin(self, title: str, total: int | None) -> AbstractContextManager[Work]:
+        return QUIET.begin(title, total)
 
 
 class WorkProgress:

@@ -11,9 +11,11 @@ from suite.cli.options import (
     BenchmarkOption,
     ConventionOption,
     MethodOption,
+    QuietOption,
     SelectionOption,
     SettingOption,
     StudyOption,
+    TagOption,
     TrackingOption,
 )
 from suite.counting import counted
@@ -29,12 +31,14 @@ def report(
     method: MethodOption = None,
     setting: SettingOption = None,
     study: StudyOption = None,
+    tag: TagOption = None,
     convention: ConventionOption = None,
     selection: SelectionOption = None,
     runs_from: Annotated[
         Path,
         typer.Option("--runs", metavar="FOLDER", parser=folder_named, help="Folder of the runs, read with '--tracking none'."),
     ] = OUT,
+    quiet: QuietOption = False,
     tracking: TrackingOption = None,
 ) -> None:
     """Tables, pictures, winning settings, studies, published numbers and environment of what MLflow holds, in one HTML file.
@@ -45,7 +49,7 @@ def report(
 
         codyra-suite report --benchmark mini-xtail --out xtail.html
     """
-    from suite.cli.progress import TerminalWatcher
+    from suite.cli.progress import watcher
     from suite.files import is_standard_output
     from suite.workflows import reporting
 
@@ -55,12 +59,13 @@ def report(
         method=method,
         setting=setting,
         study=study,
+        tag=tag,
         convention=convention,
         selection=selection,
         out=runs_from,
         tracking=tracking,
-        watcher=TerminalWatcher(),
+        watcher=watcher(quiet),
     )
-    typer.echo(
-        f"report: {out} ({len(page.html.encode()) / 2**20:.1f} MiB, {counted(page.runs, 'run')})", err=is_standard_output(out)
-    )
+    if not quiet:
+        said = f"report: {out} ({len(page.html.encode()) / 2**20:.1f} MiB, {counted(page.runs, 'run')})"
+        typer.echo(said, err=is_standard_output(out))

@@ -6,13 +6,24 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.options import DataOption, DeviceOption, LimitOption, OutOption, SetOption, TrackingOption
+from suite.cli import completion
+from suite.cli.options import DataOption, DeviceOption, JsonOption, LimitOption, OutOption, SetOption, TrackingOption
 from suite.workflows.places import DATA, OUT
 
 
 def run(
-    what: Annotated[str, typer.Argument(help="A benchmark's name, or the path of a run's YAML config.")],
-    method: Annotated[str | None, typer.Option("--method", help="Method; see 'codyra-suite list methods'.")] = None,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT", autocompletion=completion.benchmarks, help="A benchmark's name, or the path of a run's YAML config."
+        ),
+    ],
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method", "-m", metavar="NAME", autocompletion=completion.methods, help="Method; see 'codyra-suite list methods'."
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Root seed of the run.")] = None,
     settings: SetOption = None,
     limit: LimitOption = None,
@@ -22,6 +33,7 @@ def run(
     accept_zero_shot: Annotated[
         bool, typer.Option("--accept-zero-shot", help="Train although zero-shot accuracy is not the published one.")
     ] = False,
+    json: JsonOption = False,
     tracking: TrackingOption = None,
 ) -> None:
     """Learn one stream with one method and store its record.
@@ -34,8 +46,9 @@ def run(
 
         codyra-suite run codyra-runs/runs/0123456789abcdef/config.yaml --seed 1
     """
+    from suite.cli.json_output import print_json
     from suite.cli.progress import TerminalWatcher
-    from suite.cli.summary import print_run
+    from suite.cli.summary import print_run, run_fields
 
     watcher = TerminalWatcher()
     with watcher.begin("loading libraries", None):
@@ -54,6 +67,9 @@ def run(
         tracking=tracking,
         watcher=watcher,
     )
-    print_run(done.record, done.folder, found=done.was_found)
+    if json:
+        print_json(run_fields(done.record, done.folder, found=done.was_found))
+    else:
+        print_run(done.record, done.folder, found=done.was_found)
     if done.record.status == "failed":
         raise typer.Exit(1)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.text import Text
 
-from suite.cli.tables import Column, Sheet, print_line, print_sheet
+from suite.cli.tables import Column, Sheet, duration_text, print_line, print_sheet
 from suite.counting import counted
 from suite.errors import UndefinedMetric
+from suite.leaderboard.selection import metric_value
 from suite.metrics.conventions import metric
 from suite.metrics.matrix import AccuracyMatrix
-from suite.runs.record import Cells, Record
+from suite.runs.costs import run_costs
+from suite.runs.finding import run_name
+from suite.runs.labels import Labels
+from suite.runs.record import Cells, Record, setting_text
 
 
 def print_run(record: Record, folder: Path, *, found: bool = False) -> None:
@@ -35,6 +41,46 @@ def print_run(record: Record, folder: Path, *, found: bool = False) -> None:
         reason = f" ({record.reason})" if record.reason else ""
         print_line(f"{record.status} after {record.tasks_done} of {counted(len(record.tasks), 'task')}{reason}")
     typer.echo(f"record: {folder / 'record.json'}")
+
+
+def run_fields(record: Record, folder: Path, *, found: bool | None = None) -> dict[str, Any]:
+    """A run for ``--json``: its metrics, null where the stream leaves one undefined, and the record as it is stored."""
+    values = {name: metric_value(record, name) for name in record.metrics}
+    was_found = {} if found is None else {"was_found": found}
+    return {
+        "run_id": record.run_id,
+        "status": record.status,
+        **was_found,
+        "folder": folder,
+        "metrics": values,
+        "record": record,
+    }
+
+
+def print_facts(record: Record, labels: Labels) -> None:
+    """Settings, studies, costs, origin and labels of a run, one line each, on standard output."""
+    costs = run_costs(record.results)
+    method = {key: value for key, value in record.config["method"].items() if key != "name"}
+    shown = {
+        "name": run_name(record),
+        "setting": setting_text(record.setting),
+        "method": _pairs(method),
+        "training": _pairs(record.config["training"]),
+        "studies": ", ".join(f"{name} trial {trial}" for name, trial in record.trials.items()),
+        "begun": f"{record.started_at:%Y-%m-%d %H:%M} UTC",
+        "costs": f"{duration_text(costs.wall_seconds)}, {costs.peak_bytes / 2**30:.2f} GiB, "
+        f"{counted(costs.trainable_parameters, 'trainable parameter')}",
+        "commit": (record.commit or "unknown") + (", with changed files" if record.dirty else ""),
+        "tags": ", ".join(labels.tags),
+        "note": labels.note,
+    }
+    for name, text in shown.items():
+        if text:
+            print_line(f"{name + ':':10}{text}")
+
+
+def _pairs(fields: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in fields.items() if value is not None)
 
 
 def _print_metrics(record: Record) -> None:

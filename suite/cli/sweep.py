@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.options import ChangesOption, DataOption, DeviceOption, OutOption, ResumeOption, TrackingOption
+from suite.cli.options import ChangesOption, DataOption, DeviceOption, JsonOption, OutOption, ResumeOption, TrackingOption
 from suite.workflows.places import DATA, OUT
 
 
@@ -18,6 +18,7 @@ def sweep(
     address: Annotated[
         str | None, typer.Option("--address", help="Ray address; default RAY_ADDRESS, else a local Ray.")
     ] = None,
+    json: JsonOption = False,
     out: OutOption = OUT,
     data_root: DataOption = DATA,
     device: DeviceOption = "auto",
@@ -33,7 +34,8 @@ def sweep(
 
         codyra-suite sweep sweep.yaml --resume --address auto
     """
-    from suite.cli.front import print_front, printed_when_interrupted
+    from suite.cli.front import print_front, printed_when_interrupted, study_fields
+    from suite.cli.json_output import print_json
     from suite.cli.progress import TerminalWatcher
 
     watcher = TerminalWatcher()
@@ -52,6 +54,9 @@ def sweep(
             tracking=tracking,
             watcher=watcher,
         )
-    print_front(study)
+    if json:
+        print_json(study_fields(study))
+    else:
+        print_front(study)
     if study.has_failed:
         raise typer.Exit(1)

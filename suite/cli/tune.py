@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.options import DataOption, DeviceOption, FileOption, LimitOption, OutOption, TrackingOption
+from suite.cli.options import DataOption, DeviceOption, FileOption, JsonOption, LimitOption, OutOption, TrackingOption
 from suite.workflows.places import DATA, OUT
 
 
@@ -29,6 +29,7 @@ def tune(
     csv: FileOption = None,
     markdown: FileOption = None,
     latex: FileOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Compare methods fairly: tune each with the same budget, then judge default and tuned setting on fresh seeds and orders.
 
@@ -44,18 +45,23 @@ def tune(
 
         codyra-suite tune fair.yaml --resume
     """
+    from suite.cli.json_output import print_json, require_free_output
     from suite.cli.progress import TerminalWatcher
     from suite.files import printed_beside
 
     files = {"csv": csv, "markdown": markdown, "latex": latex}
+    require_free_output(json, **files)
     watcher = TerminalWatcher()
     with watcher.begin("loading libraries", None):
         from suite.workflows import tune_files, tuning
 
+    from suite.cli.board import written
     from suite.cli.tuned import show_tuning
+    from suite.leaderboard.tuned_table import tuned_boards, tuned_frame
+    from suite.leaderboard.tuned_words import closing
 
     with printed_beside(*files.values()):
-        typer.echo(tune_files.outline(tune_files.tune_config(file, limit)))
+        typer.echo(tune_files.outline(tune_files.tune_config(file, limit)), err=json)
     with shown_when_interrupted(files):
         done = tuning.tune(
             file,
@@ -68,7 +74,11 @@ def tune(
             tracking=tracking,
             watcher=watcher,
         )
-    show_tuning(done, files)
+    if json:
+        with written(tuned_frame(done), files, as_json=True):
+            print_json({"table": tuned_frame(done), "conclusions": [closing(done, board) for board in tuned_boards(done)]})
+    else:
+        show_tuning(done, files)
     if not any(setting.finished for one in done.methods for setting in (one.default, one.tuned) if setting):
         raise typer.Exit(1)
 

@@ -160,7 +160,7 @@ def with_published(frame: pd.DataFrame, benchmarks: Iterable[str]) -> pd.DataFra
     both = (pd.concat([frame, rows], ignore_index=True) if len(frame) else rows).reindex(columns=columns)
     texts = (
         *("standing", "seeds", "orders", "tasks", "undefined", "unfinished", "budget", "study", "selection"),
-        *("commit", "config_hash", "runs", "left_out", "source", "grade", "doubt"),
+        *("commit", "config_hash", "runs", "left_out", "tags", "source", "grade", "doubt"),
     )
     blank = {name: "" for name in texts if name in both}
     both = both.astype(dict.fromkeys(blank, object)).fillna({**blank, "n": 0, "trials": 1})

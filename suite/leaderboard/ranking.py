@@ -34,6 +34,7 @@ def board(
         per_task=per_task,
         pool_orders=pool_orders,
         selection_rule=selection_rule,
+        tags={run_id: labels.tags for run_id, labels in runs.labels.items()},
     )
     return with_standing(frame, runs.records, runs.last_outcomes)
 

@@ -22,6 +22,7 @@ from suite.leaderboard.study_figures import flat_config, parameters_of, study_fr
 from suite.leaderboard.table import shown_metrics, undefined_metrics, with_spread
 from suite.leaderboard.tests_told import marks_text, ranks_text
 from suite.leaderboard.tuned import Tuning
+from suite.runs.labels import Labels
 from suite.runs.record import Record
 
 MEGABYTE = 1e6
@@ -42,6 +43,7 @@ BESIDE: Mapping[str, tuple[str, float]] = {
     "selection": ("selection", 1),
     "commit": ("commit", 1),
     "unfinished": ("unfinished", 1),
+    "tags": ("tags", 1),
 }
 SAID_ONCE = {
     **{"budget": "budget per task", "commit": "commit", "selection": "chosen by", "decision": "decision per"},
@@ -55,7 +57,7 @@ LEDGER = (
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the leaderboard with what opens below the table: matrix, settings, which runs."""
+    """A row of the leaderboard with what opens below the table: matrix, settings, which runs, what people said of each."""
 
     label: str
     method: str
@@ -64,6 +66,7 @@ class Row:
     matrix: MatrixView | None
     settings: str
     runs: str
+    notes: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,8 @@ def _section(number: int, part: pd.DataFrame, runs: RunSet) -> Section:
     first = part.iloc[0]
     benchmark, scoring = str(first["benchmark"]), str(first["scoring"])
     rows = [
-        _row(label, row, metrics, beside, groups[label]) for label, row in zip(labels, part.to_dict("records"), strict=True)
+        _row(label, row, metrics, beside, groups[label], runs.labels)
+        for label, row in zip(labels, part.to_dict("records"), strict=True)
     ]
     return Section(
         anchor=f"stream-{number}",
@@ -184,7 +188,14 @@ def _only(values: pd.Series) -> str:
     return found.pop() if len(found) == 1 and not _blank(next(iter(found))) else ""
 
 
-def _row(label: str, row: Mapping[Any, Any], metrics: Sequence[str], beside: Sequence[str], found: Sequence[Record]) -> Row:
+def _row(
+    label: str,
+    row: Mapping[Any, Any],
+    metrics: Sequence[str],
+    beside: Sequence[str],
+    found: Sequence[Record],
+    labels: Mapping[str, Labels],
+) -> Row:
     cells = [Cell(with_spread(row[name], row[f"{name} std"]), sortable(row[name])) for name in metrics]
     cells += [_cell(row[name], BESIDE[name][1]) for name in beside]
     runs, left_out = (str(row[name]).replace(",", ", ") for name in ("runs", "left_out"))
@@ -198,7 +209,14 @@ def _row(label: str, row: Mapping[Any, Any], metrics: Sequence[str], beside: Seq
         matrix=matrix_view(found) if found else None,
         settings=_settings(found[0]) if found else "",
         runs=told,
+        notes=[_said(record.run_id, labels[record.run_id]) for record in found if record.run_id in labels],
     )
+
+
+def _said(run_id: str, labels: Labels) -> str:
+    """Tags and note of a run as one text."""
+    tags = f" [{', '.join(labels.tags)}]" if labels.tags else ""
+    return f"{run_id}{tags}" + (f": {labels.note}" if labels.note else "")
 
 
 def _blank(value: Any) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from suite.counting import counted
 from suite.errors import ConfigError, DamagedRun, DataError, nearest
+from suite.runs.finding import meant, require_one, run_name
+from suite.runs.labels import NONE, Labels
 from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Record
 from suite.runs.store import RunStore
@@ -24,11 +26,17 @@ class RunSet:
 
     Attributes:
         unreadable: one sentence for every stored run that could not be read and is not among them, and whose outcomes could not.
+        labels: run id -> tags and note of those that have some.
     """
 
     records: list[Record]
     loaders: Mapping[str, Loader] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
+    labels: Mapping[str, Labels] = field(default_factory=dict)
+
+    def tags(self, run_ids: Iterable[str]) -> list[str]:
+        """The tags of these runs, each once."""
+        return list(dict.fromkeys(tag for run_id in run_ids for tag in self.labels.get(run_id, NONE).tags))
 
     def last_outcomes(self, record: Record) -> Mapping[Key, Scores]:
         """Per-example scores after the last task; empty when the run stored none, or none that can be believed."""
@@ -41,31 +49,27 @@ class RunSet:
             return {}
 
     def named(self, name: str) -> Record:
-        """The run with this id or unique beginning of one.
+        """The run that ``name`` means, see ``suite.runs.finding``.
 
         Raises:
             ConfigError: no such run, or several.
         """
-        found = [record for record in self.records if record.run_id.startswith(name)]
-        exact = [record for record in found if record.run_id == name]
-        if len(exact or found) == 1:
-            return (exact or found)[0]
-        if found:
-            raise ConfigError(f"run '{name}': {len(found)} runs begin like this; give more of the id.")
-        raise ConfigError(
-            f"run '{name}': is not among the {counted(len(self.records), 'run')} here; 'codyra-suite leaderboard' lists ids."
-        )
+        known = {record.run_id: record for record in self.records}
+        found = meant(name, known, self.labels, lambda: {run_id: run_name(record) for run_id, record in known.items()})
+        nothing = f"is not among the {counted(len(known), 'run')} here; 'codyra-suite runs list' shows ids, names and tags"
+        require_one(name, found, nothing)
+        return known[found[0]]
 
 
 def stored_runs(filters: Mapping[str, str | None], out: Path) -> RunSet:
     """``load_runs`` for a caller who looks into the folders below ``out`` and at no tracker."""
     given = {name: value for name, value in filters.items() if value is not None}
-    nothing = f"{RunStore(out).place} holds no run; give the folder that the runs were written to as out"
+    nothing = f"{RunStore(out).place} holds no run; name the folder that --out of the runs was"
     return _kept(RunFolders("none", out), given, where="runs", nothing=nothing)
 
 
 def load_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path) -> RunSet:
-    """The runs that match ``filters`` (``benchmark``, ``method``, ``study``, ``setting``; None = not filtered).
+    """The runs that match ``filters`` (``benchmark``, ``method``, ``study``, ``setting``, ``tag``; None = not filtered).
 
     Args:
         tracking: URI of a tracker, None for the default one. A tracker that holds no records reads those below ``out``.
@@ -81,9 +85,9 @@ def load_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path
 
 def _kept(tracker: Tracker, given: Mapping[str, str], *, where: str, nothing: str | None = None) -> RunSet:
     runs = _runs(tracker, given)
-    kept = [record for record in runs.records if RunFields.of(record).match(given)]
+    kept = [record for record in runs.records if RunFields.of(record, tuple(runs.tags([record.run_id]))).match(given)]
     if kept:
-        return RunSet(kept, runs.loaders, runs.unreadable)
+        return RunSet(kept, runs.loaders, runs.unreadable, runs.labels)
     if not runs.records and runs.unreadable:
         raise DataError(
             f"{where}: none of the {counted(len(runs.unreadable), 'run')} here can be read; the first one: {runs.unreadable[0]}"
@@ -103,4 +107,5 @@ def _kept(tracker: Tracker, given: Mapping[str, str], *, where: str, nothing: st
 def _runs(tracker: Tracker, fields: Mapping[str, str]) -> RunSet:
     unreadable: list[str] = []
     stored = {run.record.run_id: run for run in tracker.read_runs(fields, unreadable)}
-    return RunSet([run.record for run in stored.values()], {name: run.outcomes for name, run in stored.items()}, unreadable)
+    loaders = {name: run.outcomes for name, run in stored.items()}
+    return RunSet([run.record for run in stored.values()], loaders, unreadable, tracker.read_labels())

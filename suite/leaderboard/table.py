@@ -26,7 +26,7 @@ TRAITS = ("decision", "task_id_at_test", "extra_data", "mergeable")
 ABOUT = (
     *TRAITS,
     *("standing", "p_vs_best", "n", "seeds", "orders", "tasks", "undefined", "unfinished", "backbone", "budget", "lr"),
-    *("study", "trials", "selection", "oracle_gap", "left_out", "commit", "config_hash", "runs", "data_fingerprint"),
+    *("study", "trials", "selection", "oracle_gap", "left_out", "commit", "config_hash", "runs", "tags", "data_fingerprint"),
 )
 
 
@@ -38,6 +38,7 @@ def leaderboard_frame(
     per_task: bool = False,
     pool_orders: bool = False,
     selection_rule: str | None = None,
+    tags: Mapping[str, Sequence[str]] | None = None,
 ) -> pd.DataFrame:
     """One row per configuration; columns ``<metric>`` (mean over seeds) and ``<metric> std`` (n - 1; empty for one seed).
 
@@ -51,6 +52,7 @@ def leaderboard_frame(
         per_task: a column ``last: <task>`` for the accuracy on each task after the last one.
         pool_orders: one row for all orders of a stream over the same examples.
         selection_rule: see ``suite.leaderboard.selection``; None = what each sweep file names.
+        tags: run id -> tags that people gave it.
     """
     every = list(records)
     selection = {} if all_trials else select_trials(every, selection_rule)
@@ -58,7 +60,7 @@ def leaderboard_frame(
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in shown:
         groups.setdefault(pooled_key(record) if pool_orders else _key(record), []).append(record)
-    rows = [_row(key, group, convention_name, selection) for key, group in groups.items()]
+    rows = [_row(key, group, convention_name, selection, tags or {}) for key, group in groups.items()]
     metrics = list(dict.fromkeys(name for row in rows for name in row if name not in (*KEYS, *COSTS, *ABOUT)))
     if per_task:
         rows = [row | _last_by_task(_unseen(group, selection)) for row, group in zip(rows, groups.values(), strict=True)]
@@ -100,7 +102,11 @@ def _unseen(group: Sequence[Record], selection: Mapping[str, Selection]) -> list
 
 
 def _row(
-    key: tuple[str, ...], every: Sequence[Record], convention_name: str | None, selection: Mapping[str, Selection]
+    key: tuple[str, ...],
+    every: Sequence[Record],
+    convention_name: str | None,
+    selection: Mapping[str, Selection],
+    tags: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     selected = next((selection[record.run_id] for record in every if record.run_id in selection), None)
     group = _unseen(every, selection)
@@ -126,6 +132,7 @@ def _row(
         "tasks": tasks_text(group),
         "undefined": ", ".join(undefined),
         "runs": ",".join(record.run_id for record in finished),
+        "tags": ", ".join(dict.fromkeys(tag for record in group for tag in tags.get(record.run_id, ()))),
         "seeds": ",".join(str(seed) for seed in sorted({record.config["seed"] for record in finished})),
         "unfinished": ", ".join(sorted(_state(record) for record in group if record.status != "finished")),
         "backbone": backbone_text(group[0].config["backbone"]),

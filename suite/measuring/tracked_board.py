@@ -28,9 +28,8 @@ from suite.randomness import numpy_generator
 from suite.runs.outcomes import OUTCOMES, Key, Scores
 from suite.runs.record import RECORD, Record
 from suite.runs.store import RunStore
-from suite.tracking.mlflow_entries import STUDY, run_tags
+from suite.tracking.mlflow_entries import RUN_ID, STUDY, run_tags
 from suite.tracking.mlflow_place import ARTIFACTS
-from suite.tracking.mlflow_tracker import RUN_ID
 
 TRAINED: dict[str, Any] = {
     "benchmark": {"name": "mini-mtil"},

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from suite.runs.labels import Labels
 from suite.runs.record import Record, setting_text
 from suite.tracking.keys import config_fields
 from suite.tracking.run_metrics import points
@@ -14,12 +15,15 @@ from suite.tracking.tracker import RunFields
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
+RUN_ID = "codyra.run_id"
 STUDY = "codyra.study"
+TAGS, NOTE = "codyra.tags", "codyra.note"
+DESCRIPTION = "mlflow.note.content"  # what MLflow's own page shows above a run
 STORED = "codyra.stored"  # status and tasks done of what was logged last
 LONGEST_PARAM, LONGEST_TAG = 500, 5000  # characters; what is cut off stands in record.json and config.yaml
 CUT = "..."  # at the end of a tag that is not whole
 BENCHMARK, METHOD, SETTING, STUDY_NAME, REUSED_BY = "benchmark", "method", "setting", f"{STUDY}.name", f"{STUDY}.reused_by"
-ASKED = (BENCHMARK, METHOD, SETTING, STUDY_NAME, REUSED_BY)  # what runs are asked for by
+ASKED = (BENCHMARK, METHOD, SETTING, STUDY_NAME, REUSED_BY, TAGS)  # what runs are asked for by
 Condition = tuple[str, Literal["=", "ILIKE"], str]  # tag, comparison of MLflow, text or pattern
 
 
@@ -69,20 +73,38 @@ def study_tags(record: Record, parent: str | None) -> dict[str, str]:
     return tags
 
 
+def label_tags(labels: Labels, known: Mapping[str, str]) -> dict[str, str]:
+    """Tags and note for a run that has the tags ``known``; a description that was written in MLflow stays until the note changes."""
+    if not labels and TAGS not in known:
+        return {}
+    tags = {TAGS: ", ".join(labels.tags), NOTE: labels.note}
+    return tags if known.get(NOTE, "") == labels.note else {**tags, DESCRIPTION: labels.note}
+
+
+def labels_of(tags: Mapping[str, str]) -> Labels:
+    """What ``label_tags`` wrote; empty for what somebody else wrote there and that is none."""
+    try:
+        return Labels(tags=tuple(filter(None, tags.get(TAGS, "").split(", "))), note=tags.get(NOTE, ""))
+    except ValueError:
+        return Labels()
+
+
 def fields_of(tags: Mapping[str, str]) -> RunFields | None:
     """What a run with these tags can be asked for by; None of one that was never logged whole."""
     if BENCHMARK not in tags or METHOD not in tags:
         return None
     studies = [tags.get(STUDY_NAME, ""), *tags.get(REUSED_BY, "").split(",")]
-    return RunFields(tags[BENCHMARK], tags[METHOD], tags.get(SETTING, ""), tuple(filter(None, studies)))
+    return RunFields(tags[BENCHMARK], tags[METHOD], tags.get(SETTING, ""), tuple(filter(None, studies)), labels_of(tags).tags)
 
 
 def conditions(name: str, value: str) -> list[Condition]:
     """At least one of these holds for every run whose field ``name`` of ``RunFields`` matches ``value``, and maybe for others."""
-    if name not in ("study", "setting"):
+    if name not in ("study", "setting", "tag"):
         return [(name, "=", value)]
     # Other characters mean something in a pattern of one database or another; an underscore stands for any.
     within = f"%{re.sub(r'[^A-Za-z0-9 ,.:()+-]', '_', value)}%"
+    if name == "tag":
+        return [(TAGS, "ILIKE", within)]  # never cut, they are short and few
     tag = SETTING if name == "setting" else REUSED_BY
     whole: list[Condition] = [(STUDY_NAME, "=", value)] if name == "study" else []
     return [*whole, (tag, "ILIKE", within), (tag, "ILIKE", f"%{CUT}")]

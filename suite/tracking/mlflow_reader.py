@@ -16,10 +16,11 @@ from urllib.request import url2pathname
 from suite.errors import SuiteError
 from suite.proxies import without_password
 from suite.runs.checks import require_outcomes
+from suite.runs.labels import Labels
 from suite.runs.outcomes import FORMER, OUTCOMES, Key, Scores, unpack
 from suite.runs.record import RECORD, Record, parse_record
 from suite.tracking.mlflow_client import EXPERIMENT, connect, is_away, quiet_mlflow, quoted, reason_of
-from suite.tracking.mlflow_entries import ASKED, STORED, Condition, conditions, fields_of
+from suite.tracking.mlflow_entries import ASKED, NOTE, RUN_ID, STORED, TAGS, Condition, conditions, fields_of, labels_of
 from suite.tracking.mlflow_file import FoundRun, MlflowFile
 from suite.tracking.mlflow_place import database_file, follow_move
 from suite.tracking.tracker import RunFields
@@ -132,6 +133,21 @@ def read_fields(uri: str) -> Iterator[RunFields]:
         tags = None if database is None else _in_file(database).tags(ASKED, KIND)
         found = [run.data.tags for run in _runs(Place(uri), (KIND,))] if tags is None else tags
     yield from filter(None, map(fields_of, found))
+
+
+def read_labels(uri: str) -> dict[str, Labels]:
+    """Run id -> tags and note of every run that has some.
+
+    Raises:
+        SuiteError: as ``read_runs``.
+    """
+    database = database_file(uri)
+    if database is not None and not database.is_file():
+        return {}
+    with quiet_mlflow():
+        told = None if database is None else _in_file(database).tags((RUN_ID, TAGS, NOTE), KIND)
+        found = [run.data.tags for run in _runs(Place(uri), (KIND, (TAGS, "ILIKE", "%")))] if told is None else told
+    return {tags[RUN_ID]: labels for tags in found if RUN_ID in tags and (labels := labels_of(tags))}
 
 
 def _in_file(database: Path) -> MlflowFile:

@@ -13,14 +13,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite import __version__
+from suite.errors import DamagedRun
+from suite.runs.finding import run_name
+from suite.runs.labels import FILE as LABELS
+from suite.runs.labels import Labels, read_labels
 from suite.runs.locking import locked
 from suite.runs.record import RECORD, Record
 from suite.runs.store import RunStore
 from suite.tracking.mlflow_client import EXPERIMENT, connect, experiment_id, is_away, quiet_mlflow, quoted, reason_of
-from suite.tracking.mlflow_entries import STORED, STUDY, flat_params, metrics, millis, run_tags, study_tags
+from suite.tracking.mlflow_entries import (
+    NOTE,
+    RUN_ID,
+    STORED,
+    STUDY,
+    TAGS,
+    flat_params,
+    label_tags,
+    metrics,
+    millis,
+    run_tags,
+    study_tags,
+)
 from suite.tracking.mlflow_file import MlflowFile
 from suite.tracking.mlflow_place import database_file, named_file, require_place
 from suite.tracking.mlflow_reader import read_fields, read_runs
+from suite.tracking.mlflow_reader import read_labels as labels_in
 from suite.tracking.spool import Spool
 from suite.tracking.tracker import RunFields, Target, TrackedRun, Tracker
 
@@ -28,9 +45,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-RUN_ID = "codyra.run_id"
 CHECKED = "codyra.checked"  # of the experiment: the MLflow that has written into the database, and the revision of its tables
-TAGS = {"run": RUN_ID, "study": STUDY}  # what a target is found by
+FOUND_BY = {"run": RUN_ID, "study": STUDY}  # tag of a target
 END_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED", "running": "RUNNING"}
 MOST_PARAMS, MOST_METRICS = 100, 800  # per batch; MLflow takes 100 parameters, 100 tags and 1000 entries in all
 
@@ -76,13 +92,36 @@ class MlflowTracker(Tracker):
     def log_run(self, record: Record) -> None:
         state = f"{record.status}/{record.tasks_done}"
         run = self._file and self._file.run(RUN_ID, record.run_id)
-        if record.reused_by or not self._file or not run or self._file.tag(run, STORED) != state:
+        if (
+            record.reused_by
+            or not self._file
+            or not run
+            or self._file.tag(run, STORED) != state
+            or (
+                (labels := self._labels(record)) is not None
+                and label_tags(labels, told := self._told(run)).items() - told.items()
+            )
+        ):
             self._log_run(record, state)
+
+    def _labels(self, record: Record) -> Labels | None:
+        """What people said of the run; None where that cannot be read, which is no reason not to show the run."""
+        try:
+            return read_labels(RunStore(self.out).folder(record.run_id))
+        except DamagedRun:
+            return None
+
+    def _told(self, run: str) -> dict[str, str]:
+        """What the database file has of the labels of a run."""
+        found = {key: self._file.tag(run, key) for key in (TAGS, NOTE)} if self._file else {}
+        return {key: value for key, value in found.items() if value is not None}
 
     @quiet_mlflow()
     def _log_run(self, record: Record, state: str) -> None:
         run = self._one(RUN_ID, record.run_id, lambda: self._create_run(record))
         folder, tags = RunStore(self.out).folder(record.run_id), study_tags(record, self._parent(record, run))
+        labels = self._labels(record)
+        tags |= label_tags(labels, run.data.tags) if labels is not None else {}
         before = run.data.tags.get(STORED)
         if before == state:
             if record.reused_by:  # since it was stored, maybe
@@ -92,20 +131,20 @@ class MlflowTracker(Tracker):
         logged = int(before.rpartition("/")[2]) + 1 if before else 0
         self._batch(run, params=flat_params(record.config), metrics=metrics(record, logged))
         for path in sorted(folder.iterdir()):
-            if path.is_file() and not path.name.startswith("."):
+            if path.is_file() and not path.name.startswith(".") and path.name != LABELS:  # they are tags here
                 self.client.log_artifact(run.info.run_id, str(path))
         self.client.set_terminated(run.info.run_id, END_STATUS[record.status], millis(record, end=True))
         self._batch(run, tags={**run_tags(record), **tags, STORED: state})  # last: it says that all the rest is there
 
     @quiet_mlflow()
     def attach(self, target: Target, files: Sequence[Path], place: str) -> bool:
-        found = self._find(TAGS[target.kind], target.name)
+        found = self._find(FOUND_BY[target.kind], target.name)
         for file in files if found else ():
             self.client.log_artifact(str(found[0].info.run_id), str(file), place)
         return bool(found)
 
     def holds(self, target: Target, files: Sequence[Path], place: str) -> bool:
-        run = self._file and self._file.run(TAGS[target.kind], target.name)
+        run = self._file and self._file.run(FOUND_BY[target.kind], target.name)
         folder = self._file.artifacts(run) / place if self._file and run else None
         if folder and all(_size(folder / file.name) == file.stat().st_size for file in files):
             return True
@@ -113,7 +152,7 @@ class MlflowTracker(Tracker):
 
     @quiet_mlflow()
     def _holds(self, target: Target, files: Sequence[Path], place: str) -> bool:
-        found = self._find(TAGS[target.kind], target.name)
+        found = self._find(FOUND_BY[target.kind], target.name)
         stored = self.client.list_artifacts(str(found[0].info.run_id), place) if found else []
         sizes = {Path(file.path).name: int(file.file_size or 0) for file in stored}
         return all(sizes.get(file.name) == file.stat().st_size for file in files)
@@ -124,6 +163,19 @@ class MlflowTracker(Tracker):
         parent, rows = str(self._study(study).info.run_id), [list(row) for row in zip(*columns.values(), strict=True)]
         self.client.log_dict(parent, {"columns": list(columns), "data": rows}, name)
         self.client.set_tag(parent, "mlflow.loggedArtifacts", json.dumps([{"path": name, "type": "table"}]))
+
+    def forget(self, run_id: str) -> None:
+        """MLflow keeps what is deleted until ``mlflow gc``, and can restore it."""
+        if self._file is None or self._file.database.is_file():
+            self._forget(run_id)
+
+    @quiet_mlflow()
+    def _forget(self, run_id: str) -> None:
+        for run in self._find(RUN_ID, run_id):
+            self.client.delete_run(run.info.run_id)
+
+    def read_labels(self) -> Mapping[str, Labels]:
+        return labels_in(self.uri)
 
     def read_runs(self, fields: Mapping[str, str], unreadable: list[str]) -> Iterator[TrackedRun]:
         return read_runs(self.uri, filters=fields, unreadable=unreadable)
@@ -170,8 +222,7 @@ class MlflowTracker(Tracker):
             return first
 
     def _create_run(self, record: Record) -> Run:
-        name = f"{record.benchmark} {record.method} seed {record.config['seed']}"
-        return self._create({RUN_ID: record.run_id, "codyra.kind": "run"}, name, millis(record))
+        return self._create({RUN_ID: record.run_id, "codyra.kind": "run"}, run_name(record), millis(record))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

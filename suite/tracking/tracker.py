@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from suite.errors import ConfigError
+from suite.runs.labels import NONE, Labels, all_labels
 from suite.runs.record import Record, setting_text
 from suite.runs.store import RunStore
 
@@ -38,20 +39,22 @@ class TrackedRun(Protocol):
 
 @dataclass(frozen=True)
 class RunFields:
-    """What runs are asked for by, of one run: ``setting`` as tables show it, ``studies`` that it is a trial of."""
+    """What runs are asked for by, of one run: ``setting`` as tables show it, ``studies`` that it is a trial of, ``tags`` that people gave it."""
 
     benchmark: str
     method: str
     setting: str
     studies: tuple[str, ...]
+    tags: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, record: Record) -> RunFields:
-        return cls(record.benchmark, record.method, setting_text(record.setting), tuple(record.trials))
+    def of(cls, record: Record, tags: tuple[str, ...] = ()) -> RunFields:
+        return cls(record.benchmark, record.method, setting_text(record.setting), tuple(record.trials), tags)
 
     def values(self, name: str) -> tuple[str, ...]:
-        """What the field ``name`` (``benchmark``, ``method``, ``study`` or ``setting``) could be asked for."""
-        return self.studies if name == "study" else (str(getattr(self, name)),)
+        """What the field ``name`` (``benchmark``, ``method``, ``study``, ``setting`` or ``tag``) could be asked for."""
+        several = {"study": self.studies, "tag": self.tags}
+        return several[name] if name in several else (str(getattr(self, name)),)
 
     def match(self, asked: Mapping[str, str]) -> bool:
         """Whether every field that is asked for has its value; the text of a setting need only occur in it."""
@@ -126,11 +129,18 @@ class Tracker(ABC):
     def close(self) -> None:
         """Let go of what is open; called once, after the last of the other calls."""
 
+    def forget(self, run_id: str) -> None:
+        """Show a run no more, because its folder is about to be deleted; nothing to do where it was never shown."""
+
+    def read_labels(self) -> Mapping[str, Labels]:
+        """Run id -> tags and note of every stored run that has some; as for ``read_runs``."""
+        return all_labels(RunStore(self.out).place)
+
     def read_runs(self, fields: Mapping[str, str], unreadable: list[str]) -> Iterator[TrackedRun]:
         """Every stored run, each once, for tables. A tracker that cannot give back whole records leaves this to the run folders.
 
         Args:
-            fields: as far as they are asked for ``benchmark``, ``method``, ``study`` and ``setting``, as ``RunFields.match`` reads
+            fields: as far as they are asked for ``benchmark``, ``method``, ``study``, ``setting`` and ``tag``, as ``RunFields.match`` reads
                 them. Runs that do not match may be left out.
             unreadable: takes a sentence for every run that is stored and cannot be read.
 
@@ -143,7 +153,8 @@ class Tracker(ABC):
 
     def read_fields(self) -> Iterator[RunFields]:
         """Of every stored run what it can be asked for by; read to say why a question found nothing."""
-        return (RunFields.of(run.record) for run in self.read_runs({}, []))
+        labels = self.read_labels()
+        return (RunFields.of(run.record, labels.get(run.record.run_id, NONE).tags) for run in self.read_runs({}, []))
 
     @property
     def nothing_stored(self) -> str:

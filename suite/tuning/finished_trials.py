@@ -13,6 +13,7 @@ from suite.runs.validation_view import ValidationView
 from suite.tuning.choosing import trial_score
 from suite.tuning.optuna_database import DATABASE, open_database
 from suite.tuning.study_config import StudyConfig
+from suite.tuning.study_result import Study
 from suite.tuning.trials import DUPLICATE, POINT, REASON, VIEWS
 
 STARTS = {"tpe": 10, "nsga2": 50}  # trials that these samplers draw without looking at others: Optuna's own defaults
@@ -38,6 +39,15 @@ class StoredTrial:
     borrowed_seconds: float
     is_random: bool
     reason: str | None
+
+
+def stored_study(config: StudyConfig, folder: Path) -> Study:
+    """The study as its database has it; without trials before it begins."""
+    if not (folder / DATABASE).is_file():
+        return Study(config, [], [])
+    study = optuna.load_study(study_name=config.name, storage=open_database(folder))
+    best = [trial.number for trial in study.best_trials if DUPLICATE not in trial.user_attrs]
+    return Study(config, study.get_trials(deepcopy=False), best)
 
 
 def stored_trials(config: StudyConfig, folder: Path) -> list[StoredTrial]:

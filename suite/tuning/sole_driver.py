@@ -35,3 +35,18 @@ def sole_driver(folder: Path, name: str, kind: Literal["study", "tuning"] = "stu
         lock.write(this_process())
         lock.flush()
         yield
+
+
+def require_undriven(folder: Path, what: str) -> None:
+    """Refuse ``what`` while a living process carries out the study or tuning in ``folder``.
+
+    Raises:
+        ConfigError: naming the process.
+    """
+    if not (folder / LOCK).is_file():
+        return
+    with (folder / LOCK).open("r+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"{what} ({lock.read() or 'another process'}); wait for its end or stop it first.") from None

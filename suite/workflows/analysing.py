@@ -38,7 +38,7 @@ def ranks(names: Sequence[str], *, out: Path | str = OUT, tracking: str | None =
     """Effective rank per weight, layer and task, and size of updates.
 
     Args:
-        names: run ids, unique beginnings of them, or run folders; looked for below ``out``, then in the tracker.
+        names: ids, names, tags or folders of runs, as ``suite.runs.finding`` reads them; looked for below ``out``, then in the tracker.
 
     Raises:
         SuiteError: no such run, or one without a low-rank part.
@@ -78,6 +78,7 @@ def significance(
     method: str | None = None,
     setting: str | None = None,
     study: str | None = None,
+    tag: str | None = None,
     all_trials: bool = False,
     out: Path | str = OUT,
     tracking: str | None = None,
@@ -91,7 +92,7 @@ def significance(
     Raises:
         SuiteError: no such run, or nothing that can be compared.
     """
-    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
+    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}
     runs = named_runs(list(names), filters, Path(out), tracking)
     streams = []
     for title, rows in groups_of_rows(runs, all_trials=all_trials or bool(names)):

@@ -17,6 +17,7 @@ from suite.errors import ConfigError, unknown_name
 from suite.lowrank.export import merge_live_branches, merged_state, read_peft_adapter, write_peft_adapter, write_state
 from suite.lowrank.layer import Slot, stacked
 from suite.lowrank.placement import Placement
+from suite.runs.finding import find_run
 from suite.runs.store import RunStore
 from suite.workflows.arguments import PathGiven, RunName, checked
 from suite.workflows.places import DATA, OUT, folder_named
@@ -59,7 +60,7 @@ def export(
     """Write a run's merged model or its per-task adapters, and compare what the files answer with what the run answered.
 
     Args:
-        name: a run's id, the unique beginning of one, or its folder.
+        name: a run's id, the unique beginning of one, its name, a tag that it alone has, or its folder.
         format: ``open_clip``, ``hf`` or ``peft``.
         to: folder; the files lie in a folder below it that is named after the run.
         out, data_root, device: as in ``run``.
@@ -69,7 +70,7 @@ def export(
     """
     if format not in FORMATS:
         raise unknown_name("export format", format, FORMATS, where="--format")
-    run = restore(RunStore(folder_named(out)).find(name), folder_named(data_root), device)
+    run = restore(find_run(RunStore(folder_named(out)), name), folder_named(data_root), device)
     is_clip = hasattr(run.learner.network, "visual")
     if (format == "open_clip") != is_clip:
         fitting = "open_clip" if is_clip else "hf or peft"

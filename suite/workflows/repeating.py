@@ -10,6 +10,7 @@ import numpy as np
 
 from suite.config import RunConfig, validate
 from suite.errors import DataError
+from suite.runs.finding import find_run
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.arguments import PathGiven, RunName, checked
 from suite.workflows.places import DATA, OUT, folder_named
@@ -53,13 +54,13 @@ def repeat(name: RunName, *, out: PathGiven = OUT, data_root: PathGiven = DATA, 
     """Train a stored run again in a temporary folder and compare every number with what is stored.
 
     Args:
-        name: the run's id, the unique beginning of one, or its folder.
+        name: the run's id, the unique beginning of one, its name, a tag that it alone has, or its folder.
         out, data_root, device: as in ``run``.
 
     Raises:
         SuiteError: no such run, one that is not finished, or other data than it had.
     """
-    stored, data_root = RunStore(folder_named(out)).find(name), folder_named(data_root)
+    stored, data_root = find_run(RunStore(folder_named(out)), name), folder_named(data_root)
     record = stored.record
     if record.status != "finished":
         raise DataError(f"run {record.run_id}: is {record.status}, only finished runs can be repeated; finish it with 'run'.")

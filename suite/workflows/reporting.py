@@ -41,6 +41,7 @@ def report(
     method: str | None = None,
     setting: str | None = None,
     study: str | None = None,
+    tag: str | None = None,
     convention: str | None = None,
     selection: str | None = None,
     out: PathGiven = OUT,
@@ -51,16 +52,15 @@ def report(
 
     Args:
         to: the file; ``-`` is standard output.
-        benchmark, method, setting, study, convention, selection, out, tracking: as in ``leaderboard``.
+        benchmark, method, setting, study, tag, convention, selection, out, tracking: as in ``leaderboard``.
 
     Raises:
         SuiteError: nothing is stored, or the filters leave nothing.
     """
     file = output_file(to)
     say_waiting(tracker_for(tracking, folder_named(out)), watcher)
-    runs = load_runs(
-        tracking, {"benchmark": benchmark, "method": method, "setting": setting, "study": study}, folder_named(out)
-    )
+    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}
+    runs = load_runs(tracking, filters, folder_named(out))
     made = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by codyra-suite {__version__}"
     tunings = shown_tunings(runs, folder_named(out), watcher)
     html = report_html(

@@ -15,6 +15,7 @@ from suite.benchmarks.stream import Stream, TextTask
 from suite.benchmarks.text_scores import score_examples
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError, DataError
+from suite.runs.finding import find_run
 from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Cells, Record
 from suite.runs.store import OpenRun, RunStore
@@ -38,7 +39,7 @@ def rescore(
     """Score the stored answers of text runs by another rule; each result is a run of its own beside the first one.
 
     Args:
-        names: run ids, unique beginnings of some, or run folders.
+        names: ids of runs, unique beginnings of some, names, tags that one run alone has, or run folders.
         scoring: ``strict``, ``trace`` or ``treelora``.
         out, data_root, tracking: as in ``run``.
 
@@ -60,7 +61,7 @@ def _asked(name: str, scoring: str, out: Path) -> OpenRun:
     Raises:
         ConfigError: there is no such run, it answers no prompts, or has this scoring already.
     """
-    stored = RunStore(out).find(name)
+    stored = find_run(RunStore(out), name)
     record = stored.record
     if record.scoring is None:
         raise ConfigError(f"run {record.run_id}: '{record.benchmark}' holds images and has no scoring rule; rescore text runs.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from suite.errors import ConfigError
 from suite.leaderboard.ledger import LEDGERS, with_published
 from suite.leaderboard.ranking import board
 from suite.leaderboard.runs import Loader, RunSet, load_runs, stored_runs
+from suite.runs.finding import find_run, run_name
+from suite.runs.labels import NONE, Labels, read_labels
 from suite.runs.record import Record
 from suite.runs.store import OpenRun, RunStore
 from suite.tracking.trackers import tracker_for
@@ -22,6 +25,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(frozen=True)
+class StoredRun(OpenRun):
+    """A stored run with the tags and the note that people gave it."""
+
+    labels: Labels = NONE
+
+    @property
+    def name(self) -> str:
+        """What trackers call it: ``mini-mtil codyra seed 0``."""
+        return run_name(self.record)
+
+
+def stored_run(name: str, out: Path) -> StoredRun:
+    """The run that ``name`` means, see ``suite.runs.finding``.
+
+    Raises:
+        SuiteError: no such run, several, or a damaged one.
+    """
+    run = find_run(RunStore(out), name)
+    return StoredRun(run.record, run.folder, read_labels(run.folder))
+
+
 @checked
 def runs(
     *,
@@ -29,22 +54,25 @@ def runs(
     method: str | None = None,
     setting: str | None = None,
     study: str | None = None,
+    tag: str | None = None,
     out: PathGiven = OUT,
     watcher: WatcherGiven = QUIET,
-) -> list[OpenRun]:
+) -> list[StoredRun]:
     """The runs below ``out``, finished or not, in the order of their ids; of those that cannot be read the watcher is told.
 
     Args:
         benchmark, method, study: only runs of it.
         setting: only settings that hold this text, e.g. ``order II``.
+        tag: only runs that have it.
 
     Raises:
         SuiteError: there is no run, or none that matches; the message says which filter leaves none.
     """
-    found = stored_runs({"benchmark": benchmark, "method": method, "setting": setting, "study": study}, folder_named(out))
+    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}
+    found, store = stored_runs(filters, folder_named(out)), RunStore(folder_named(out))
     say_unreadable(found.unreadable, watcher)
-    store = RunStore(folder_named(out))
-    return [OpenRun(record, store.folder(record.run_id)) for record in found.records]
+    labels = found.labels
+    return [StoredRun(record, store.folder(record.run_id), labels.get(record.run_id, NONE)) for record in found.records]
 
 
 @checked
@@ -54,6 +82,7 @@ def leaderboard(
     method: str | None = None,
     setting: str | None = None,
     study: str | None = None,
+    tag: str | None = None,
     convention: str | None = None,
     per_task: bool = False,
     pool_orders: bool = False,
@@ -67,7 +96,7 @@ def leaderboard(
     """Mean and spread per benchmark, method and setting; docs/leaderboard.md describes the columns.
 
     Args:
-        benchmark, method, setting, study: as in ``runs``.
+        benchmark, method, setting, study, tag: as in ``runs``.
         convention: recompute every row under it: ``zscl``, ``rail``, ``trace``, ``gem``, ...
         per_task: add the accuracy on each task after the last one.
         pool_orders: one row for all orders of a stream.
@@ -81,7 +110,7 @@ def leaderboard(
         SuiteError: nothing is stored, or the filters leave nothing.
     """
     say_waiting(tracker_for(tracking, folder_named(out)), watcher)
-    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
+    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}
     found = _shown_runs(tracking, filters, folder_named(out), is_optional=published and benchmark in LEDGERS)
     frame = board(
         found,
@@ -104,6 +133,7 @@ def reproduction(
     method: str | None = None,
     setting: str | None = None,
     study: str | None = None,
+    tag: str | None = None,
     out: PathGiven = OUT,
     tracking: TrackingGiven | None = None,
     watcher: WatcherGiven = QUIET,
@@ -118,13 +148,13 @@ def reproduction(
     say_waiting(tracker_for(tracking, folder_named(out)), watcher)
     if benchmark is not None and benchmark not in LEDGERS:
         raise ConfigError(f"leaderboard: no published numbers for '{benchmark}'; there are some for {', '.join(LEDGERS)}.")
-    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study}
+    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}
     found = _shown_runs(tracking, filters, folder_named(out), is_optional=True)
     return reproduction_frame(own_frame(found.records), found.records, [benchmark] if benchmark else list(LEDGERS))
 
 
 def named_runs(names: Sequence[str], filters: Mapping[str, str | None], out: Path, tracking: str | None) -> RunSet:
-    """The named runs (folders, ids below ``out``, ids in MLflow), or without names what is stored under the filters.
+    """The named runs (below ``out``, else in MLflow; ``suite.runs.finding`` says what names one), or without names what is stored under the filters.
 
     Raises:
         SuiteError: one of them is nowhere, or the filters leave nothing.
@@ -136,7 +166,7 @@ def named_runs(names: Sequence[str], filters: Mapping[str, str | None], out: Pat
     missing: list[str] = []
     for name in names:
         try:
-            run = RunStore(out).find(name)
+            run = find_run(RunStore(out), name)
         except ConfigError:
             missing.append(name)
         else:

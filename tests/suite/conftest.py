@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,24 @@ def coop_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ten X-TAIL sets as CoOp lays them out; read only."""
     root: Path = _load_trees().make_coop_root(tmp_path_factory.mktemp("coop"))
     return root
+
+
+@pytest.fixture(scope="session")
+def small_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with two finished runs on two domains, ``zero-shot`` seed 0 and ``lora`` seed 1; read only."""
+    import suite
+
+    out = tmp_path_factory.mktemp("small") / "out"
+    settings = {"benchmark.domains": ["shapes", "digits"], "benchmark.shots": 2, "training.steps": 2, "training.batch_size": 4}
+    for seed, method in enumerate(("zero-shot", "lora")):
+        suite.run("mini-mtil", method=method, seed=seed, settings=settings, out=out, tracking="none")
+    return out
+
+
+@pytest.fixture
+def some_runs(small_runs: Path, tmp_path: Path) -> Path:
+    """A copy of ``small_runs`` that a test may change: ``codyra-runs`` in its own folder."""
+    return Path(shutil.copytree(small_runs, tmp_path / "codyra-runs"))
 
 
 @pytest.fixture

@@ -21,15 +21,13 @@ def test_a_table_on_standard_output_can_be_piped_on(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     ask = ["leaderboard", "--published", "--benchmark", "xtail", "--tracking", "none"]
-    for option in ("--json", "--csv"):
-        monkeypatch.setattr(sys, "argv", ["codyra-suite", *ask, option, place])
-        with pytest.raises(SystemExit) as end:
-            main()
-        assert end.value.code == 0
-        data, said = capfd.readouterr()
-        rows = json.loads(data) if option == "--json" else pd.read_csv(StringIO(data)).to_dict("records")
-        assert len(rows) > 5
-        assert "xtail" in said
+    monkeypatch.setattr(sys, "argv", ["codyra-suite", *ask, "--csv", place])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0
+    data, said = capfd.readouterr()
+    assert len(pd.read_csv(StringIO(data))) > 5
+    assert "xtail" in said
 
 
 def test_a_device_takes_a_table_and_stays_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,13 +36,30 @@ def test_a_device_takes_a_table_and_stays_a_device(tmp_path: Path, monkeypatch: 
     Path("kept.csv").chmod(0o600)
     Path("link.csv").symlink_to("kept.csv")
     ask = ["leaderboard", "--published", "--benchmark", "xtail", "--tracking", "none"]
-    monkeypatch.setattr(sys, "argv", ["codyra-suite", *ask, "--json", "/dev/null", "--csv", "link.csv"])
+    monkeypatch.setattr(sys, "argv", ["codyra-suite", *ask, "--html", "/dev/null", "--csv", "link.csv"])
     with pytest.raises(SystemExit):
         main()
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
     assert Path("link.csv").is_symlink()
     assert len(pd.read_csv("kept.csv")) > 5
     assert stat.S_IMODE(Path("kept.csv").stat().st_mode) == 0o600
+
+
+def test_json_stands_alone_on_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ask = ["codyra-suite", "leaderboard", "--published", "--benchmark", "xtail", "--tracking", "none", "--json", "--csv"]
+    for file, code in (("board.csv", 0), ("-", 2)):
+        monkeypatch.setattr(sys, "argv", [*ask, file])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == code
+        data, said = capsys.readouterr()
+        assert said.endswith("csv: board.csv\n" if code == 0 else "both write to standard output; give one of them a file.\n")
+        rows = json.loads(data) if code == 0 else []
+        assert len(rows) == (len(pd.read_csv("board.csv")) if code == 0 else 0)
+    assert rows == []
 
 
 def test_standard_output_may_be_closed(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_the_filter_that_emptied_the_table_is_named(folder: Path) -> None:
 
 def test_names_of_runs_must_be_unique_beginnings(folder: Path) -> None:
     runs = load_runs("none", {}, folder)
-    with pytest.raises(ConfigError, match="2 runs begin like this"):
+    with pytest.raises(ConfigError, match="run '': is not among"):
         runs.named("")
     with pytest.raises(ConfigError, match="is not among the 2 runs"):
         runs.named("z")

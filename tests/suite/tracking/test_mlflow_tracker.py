@@ -21,6 +21,7 @@ from mlflow.entities import Run
 from suite.config import RunConfig
 from suite.errors import ConfigError, DataError, SuiteError
 from suite.leaderboard.runs import load_runs
+from suite.runs.labels import Labels, change_labels
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record, write_record
 from suite.tracking.delivery import Delivery, open_delivery
@@ -164,6 +165,33 @@ def test_filters_find_what_matches_and_read_nothing_else(
         artifact.with_suffix(".hidden").rename(artifact)
         monkeypatch.setattr(MlflowFile, "runs", lambda *_: None)
         monkeypatch.setattr(MlflowFile, "tags", lambda *_: None)
+
+
+def test_tags_and_notes_follow_the_run_and_are_asked_for(
+    delivery: Delivery, tracker: MlflowTracker, finished: tuple[Record, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, folder = finished
+    delivery.log_run(record)
+    labels = Labels(tags=("paper", "table 2"), note="<b>plain</b>")
+    change_labels(folder, lambda _: labels)
+    delivery.log_run(record)
+    (run,) = tracker._find("codyra.run_id", record.run_id)
+    assert run.data.tags["codyra.tags"] == "paper, table 2" and run.data.tags["mlflow.note.content"] == "<b>plain</b>"
+    tracker.client.set_tag(run.info.run_id, "mlflow.note.content", "written in MLflow")
+    change_labels(folder, lambda _: labels.model_copy(update={"tags": ("table 2",)}))
+    delivery.log_run(record)
+    (run,) = tracker._find("codyra.run_id", record.run_id)
+    assert run.data.tags["mlflow.note.content"] == "written in MLflow"
+    for _ in ("file", "MLflow"):
+        found = load_runs(tracker.uri, {"tag": "table 2"}, tracker.out)
+        assert found.tags([record.run_id]) == ["table 2"] and found.labels[record.run_id].note == "<b>plain</b>"
+        with pytest.raises(ConfigError, match="tag alone leaves 0 of 1.*nearest: 'table 2'"):
+            load_runs(tracker.uri, {"tag": "table"}, tracker.out)
+        monkeypatch.setattr(MlflowFile, "runs", lambda *_: None)
+        monkeypatch.setattr(MlflowFile, "tags", lambda *_: None)
+    tracker.forget(record.run_id)
+    with pytest.raises(ConfigError, match="holds no run"):
+        load_runs(tracker.uri, {}, tracker.out)
 
 
 def test_row_metrics_name_ranks_and_costs(finished: tuple[Record, Path]) -> None:

@@ -141,11 +141,14 @@ def test_a_probe_foresees_a_real_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_prints_the_bill_and_writes_it(tmp_path: Path) -> None:
+def test_the_command_prints_the_bill_and_as_json(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(json.dumps({"run": RUN, "space": "probe", "sampler": "grid", "budget": {"trials": 4}}))
-    command = [sys.executable, "-m", "suite.cli.main", "plan", "s.yaml", "--json", "plan.json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=250)
-    numbers = json.loads((tmp_path / "plan.json").read_text())
+    command = [sys.executable, "-m", "suite.cli.main", "plan", "s.yaml"]
+    asked = [
+        subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=250)
+        for more in (["--json"], [])
+    ]
+    numbers, done = json.loads(asked[0].stdout), asked[1]
     assert numbers["runs"] == 4
     assert numbers["tasks"] == 2
     assert "wall clock" in done.stdout

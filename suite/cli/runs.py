@@ -1,0 +1,271 @@
+"""Commands ``runs``: list, show, tag, annotate and delete stored runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from suite.cli import completion
+from suite.cli.app import App
+from suite.cli.options import (
+    BenchmarkOption,
+    JsonOption,
+    MethodOption,
+    OutOption,
+    QuietOption,
+    RunArgument,
+    RunsArgument,
+    SettingOption,
+    StudyOption,
+    TagOption,
+    TrackingOption,
+)
+from suite.counting import counted
+from suite.workflows.places import OUT
+
+if TYPE_CHECKING:
+    from suite.workflows.tables import StoredRun
+
+runs_app = App(help="List, show, tag, annotate and delete the runs of a folder.")
+SHORT = 8  # hex digits of an id in a table; more where two runs begin alike
+
+
+@runs_app.command(name="list")
+def list_runs(
+    benchmark: BenchmarkOption = None,
+    method: MethodOption = None,
+    setting: SettingOption = None,
+    study: StudyOption = None,
+    tag: TagOption = None,
+    json: JsonOption = False,
+    out: OutOption = OUT,
+) -> None:
+    """Every run below --out, the newest first: its id, status, last result, tags. The beginning of an id names a run everywhere.
+
+    Examples:
+
+        codyra-suite runs list --benchmark mini-xtail --method codyra
+
+        codyra-suite runs list --tag paper --json
+    """
+    from suite.cli.json_output import print_json
+    from suite.cli.progress import TerminalWatcher
+    from suite.cli.tables import print_sheet
+    from suite.workflows import tables
+
+    found = tables.runs(
+        benchmark=benchmark, method=method, setting=setting, study=study, tag=tag, out=out, watcher=TerminalWatcher()
+    )
+    found.sort(key=lambda run: run.record.started_at, reverse=True)
+    if json:
+        print_json([summary(run) for run in found])
+    else:
+        print_sheet(_sheet(found))
+
+
+@runs_app.command()
+def show(name: RunArgument, json: JsonOption = False, out: OutOption = OUT) -> None:
+    """One run: accuracy matrix, metrics, settings, costs, where it ran, its tags and its note.
+
+    Examples:
+
+        codyra-suite runs show 0123abcd
+
+        codyra-suite runs show "mini-mtil lora seed 0" --json
+    """
+    from suite.cli.json_output import print_json
+    from suite.cli.summary import print_facts, print_run, run_fields
+    from suite.workflows.tables import stored_run
+
+    run = stored_run(name, out)
+    if json:
+        print_json({**run_fields(run.record, run.folder), "tags": run.labels.tags, "note": run.labels.note})
+        return
+    print_run(run.record, run.folder)
+    print_facts(run.record, run.labels)
+
+
+@runs_app.command()
+def tag(
+    name: RunArgument,
+    tags: Annotated[list[str], typer.Argument(metavar="TAG...", autocompletion=completion.tags, help="Words without commas.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take these tags away.")] = False,
+    quiet: QuietOption = False,
+    out: OutOption = OUT,
+    tracking: TrackingOption = None,
+) -> None:
+    """Give tags to a run: tables and MLflow show them, --tag filters by them, one that a run alone has names it.
+
+    Tags lie beside the record, which never changes.
+
+    Examples:
+
+        codyra-suite runs tag 0123abcd paper "table 2"
+
+        codyra-suite runs tag 0123abcd paper --remove
+    """
+    from suite.workflows import labelling
+
+    (run,) = labelling.tag([name], tags, remove=remove, out=out, tracking=tracking, watcher=_watcher(quiet))
+    if not quiet:
+        typer.echo(f"{run.record.run_id}: {', '.join(run.labels.tags) or 'no tags'}")
+
+
+@runs_app.command()
+def note(
+    name: RunArgument,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="The note; '' removes it; without it the note is shown.")
+    ] = None,
+    quiet: QuietOption = False,
+    out: OutOption = OUT,
+    tracking: TrackingOption = None,
+) -> None:
+    """Write a note beside a run in the place of the one it has, or show it: plain text, in the report and in MLflow too.
+
+    Examples:
+
+        codyra-suite runs note 0123abcd "the one with the old templates"
+
+        codyra-suite runs note 0123abcd
+    """
+    from suite.workflows import labelling
+    from suite.workflows.tables import stored_run
+
+    if text is None:
+        typer.echo(stored_run(name, out).labels.note)
+        return
+    run = labelling.note(name, text, out=out, tracking=tracking, watcher=_watcher(quiet))
+    if not quiet:
+        typer.echo(f"{run.record.run_id}: {run.labels.note or 'no note'}")
+
+
+@runs_app.command()
+def delete(
+    names: RunsArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    quiet: QuietOption = False,
+    out: OutOption = OUT,
+    tracking: TrackingOption = None,
+) -> None:
+    """Delete runs with all their files, in MLflow too; asks first, and refuses what a living process works on.
+
+    Examples:
+
+        codyra-suite runs delete 0123abcd
+
+        codyra-suite runs delete 0123abcd 89ef0123 --yes
+    """
+    from suite.errors import ConfigError
+    from suite.runs.finding import run_name
+    from suite.workflows import deleting
+
+    records = deleting.deletable(names, out)
+    if not yes:
+        shown = [f"  {record.run_id}  {run_name(record)}, {record.status}" for record in records]
+        if not sys.stdin.isatty():
+            raise ConfigError(
+                f"runs delete: nothing is deleted without being asked; add --yes to delete {counted(len(records), 'run')}."
+            )
+        typer.echo("\n".join(shown), err=True)
+        if not typer.confirm(f"Delete {counted(len(records), 'run')} with all files?", err=True):
+            raise typer.Exit(1)
+    for run_id in deleting.delete([record.run_id for record in records], out=out, tracking=tracking):
+        if not quiet:
+            typer.echo(f"deleted {run_id}")
+
+
+def summary(run: StoredRun) -> dict[str, Any]:
+    """What a list says of a run."""
+    from suite.leaderboard.selection import headline, metric_value
+    from suite.runs.record import setting_text
+
+    record = run.record
+    name = headline(record.metrics)
+    return {
+        "run_id": record.run_id,
+        "name": run.name,
+        "benchmark": record.benchmark,
+        "setting": setting_text(record.setting),
+        "method": record.method,
+        "seed": record.config["seed"],
+        "status": record.status,
+        "reason": record.reason,
+        "tasks_done": record.tasks_done,
+        "tasks": len(record.tasks),
+        "metric": name,
+        "value": metric_value(record, name) if record.status == "finished" else None,
+        "started_at": record.started_at,
+        "ended_at": record.ended_at,
+        "studies": record.trials,
+        "tags": run.labels.tags,
+        "note": run.labels.note,
+        "folder": run.folder,
+    }
+
+
+def _sheet(found: list[StoredRun]) -> Any:
+    from suite.cli.tables import Column, Sheet
+    from suite.leaderboard.table import number_text
+
+    rows = [summary(run) for run in found]
+    digits = distinct_length([row["run_id"] for row in rows])
+    several = len({row["setting"] for row in rows}) > 1
+    columns = [
+        Column("run", wraps=True),
+        Column("benchmark", wraps=True),
+        *([Column("setting", wraps=True, optional=3)] if several else []),
+        Column("method", wraps=True),
+        Column("seed"),
+        Column("status", wraps=True),
+        Column("last", brief="last"),
+        Column("begun, UTC", optional=2),
+        *([Column("study", wraps=True, optional=1)] if any(row["studies"] for row in rows) else []),
+        *([Column("tags", wraps=True)] if any(row["tags"] for row in rows) else []),
+        *([Column("note", wraps=True, optional=4)] if any(row["note"] for row in rows) else []),
+    ]
+    cells = [
+        [
+            row["run_id"][:digits],
+            row["benchmark"],
+            *([row["setting"] or "-"] if several else []),
+            row["method"],
+            str(row["seed"]),
+            _status(row),
+            number_text(float("nan") if row["value"] is None else row["value"]),
+            f"{row['started_at']:%Y-%m-%d %H:%M}",
+            *(
+                [", ".join(f"{name} trial {trial}" for name, trial in row["studies"].items()) or "-"]
+                if _has(columns, "study")
+                else []
+            ),
+            *([", ".join(row["tags"]) or "-"] if _has(columns, "tags") else []),
+            *([row["note"].partition("\n")[0] or "-"] if _has(columns, "note") else []),
+        ]
+        for row in rows
+    ]
+    metrics = ", ".join(dict.fromkeys(row["metric"] for row in rows))
+    return Sheet("", columns, cells, [f"{counted(len(rows), 'run')}; last: {metrics} in %"], elsewhere="--json shows them")
+
+
+def _has(columns: list[Any], head: str) -> bool:
+    return any(column.head == head for column in columns)
+
+
+def _status(row: Mapping[str, Any]) -> str:
+    return str(row["status"]) if row["status"] == "finished" else f"{row['status']}, {row['tasks_done']} of {row['tasks']}"
+
+
+def distinct_length(ids: list[str]) -> int:
+    """How many characters of each id tell all of them apart, ``SHORT`` at least."""
+    longest = max(map(len, ids), default=SHORT)
+    return next((length for length in range(SHORT, longest) if len({one[:length] for one in ids}) == len(set(ids))), longest)
+
+
+def _watcher(quiet: bool) -> Any:
+    from suite.cli.progress import watcher
+
+    return watcher(quiet)
