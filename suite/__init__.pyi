@@ -1,6 +1,9 @@
 from suite.workflows.comparing import compare as compare
 from suite.workflows.deleting import delete as delete
+from suite.workflows.doctoring import doctor as doctor
 from suite.workflows.exporting import export as export
+from suite.workflows.foreseeing import plan_compare as plan_compare
+from suite.workflows.foreseeing import plan_run as plan_run
 from suite.workflows.labelling import note as note
 from suite.workflows.labelling import tag as tag
 from suite.workflows.papers import paper as paper
@@ -10,6 +13,7 @@ from suite.workflows.repeating import repeat as repeat
 from suite.workflows.reporting import report as report
 from suite.workflows.rescoring import rescore as rescore
 from suite.workflows.running import run as run
+from suite.workflows.starting_files import init as init
 from suite.workflows.studies import studies as studies
 from suite.workflows.studies import study as study
 from suite.workflows.sweeping import sweep as sweep

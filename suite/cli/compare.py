@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +10,7 @@ from suite.cli.options import (
     BenchmarksOption,
     DataOption,
     DeviceOption,
+    DryRunOption,
     JsonOption,
     LimitOption,
     MethodsOption,
@@ -30,6 +31,7 @@ def compare(
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", min=1, help="Runs at a time; default one per core or GPU.")
     ] = None,
+    dry_run: DryRunOption = False,
     json: JsonOption = False,
     out: OutOption = OUT,
     data_root: DataOption = DATA,
@@ -56,19 +58,16 @@ def compare(
     with watcher.begin("loading libraries", None):
         from suite.workflows import comparing, tables
 
-    done = comparing.compare(
-        benchmarks or comparing.BENCHMARKS,
-        methods or None,
-        seed_list(seeds),
-        settings or [],
-        limit=limit,
-        concurrency=concurrency,
-        out=out,
-        data_root=data_root,
-        device=device,
-        tracking=tracking,
-        watcher=watcher,
-    )
+    named = (benchmarks or comparing.BENCHMARKS, methods or None, seed_list(seeds), settings or [])
+    asked: dict[str, Any] = {"limit": limit, "concurrency": concurrency, "out": out, "data_root": data_root, "device": device}
+    if dry_run:
+        from suite.cli.foresight import foresight_fields, print_foresight
+        from suite.workflows import foreseeing
+
+        found = foreseeing.plan_compare(*named, **asked, watcher=watcher)
+        print_json(foresight_fields(found)) if json else print_foresight(found)
+        return
+    done = comparing.compare(*named, **asked, tracking=tracking, watcher=watcher)
     for sentence in done.failures:
         typer.echo(f"failed: {sentence}", err=True)
     if json:

@@ -52,7 +52,9 @@ def demo(
     else:
         print_front(done.study)
         print_frame(done.board[done.board["benchmark"].isin(COMPARED)], None)
-        print_line(f"all runs: {csv}   picture: {done.picture or 'none'}   folder: {out}   {time.perf_counter() - start:.0f} s\n")
+        print_line(
+            f"all runs: {csv}   picture: {done.picture or 'none'}   folder: {out}   {time.perf_counter() - start:.0f} s\n"
+        )
         show_tuning(done.tuning, {})
     if done.failures:
         raise SuiteError("demo: " + "; ".join(done.failures))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from suite.cli import completion
 from suite.cli.app import App
 from suite.cli.options import JsonOption
 
@@ -16,11 +17,17 @@ if TYPE_CHECKING:
 list_app = App(
     help="Show benchmarks, methods, spaces, placements, backbones, metrics, text scores, trackers and exporters.",
 )
-NameArgument = Annotated[str | None, typer.Argument(help="Show the fields of this one.")]
+FIELDS = "Show the fields of this one."
+MethodName = Annotated[str | None, typer.Argument(metavar="[NAME]", autocompletion=completion.methods, help=FIELDS)]
+BenchmarkName = Annotated[str | None, typer.Argument(metavar="[NAME]", autocompletion=completion.benchmarks, help=FIELDS)]
+BackboneName = Annotated[str | None, typer.Argument(metavar="[NAME]", autocompletion=completion.backbones, help=FIELDS)]
+SpaceName = Annotated[str | None, typer.Argument(metavar="[NAME]", autocompletion=completion.spaces, help=FIELDS)]
+MetricName = Annotated[str | None, typer.Argument(metavar="[NAME]", autocompletion=completion.metrics, help=FIELDS)]
+EntryName = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show all of this one.")]
 
 
 @list_app.command()
-def methods(name: NameArgument = None, json: JsonOption = False) -> None:
+def methods(name: MethodName = None, json: JsonOption = False) -> None:
     """Methods, or the hyperparameters of one.
 
     Examples:
@@ -35,7 +42,7 @@ def methods(name: NameArgument = None, json: JsonOption = False) -> None:
 
 
 @list_app.command()
-def benchmarks(name: NameArgument = None, json: JsonOption = False) -> None:
+def benchmarks(name: BenchmarkName = None, json: JsonOption = False) -> None:
     """Benchmarks, or the fields of one.
 
     Examples:
@@ -50,7 +57,7 @@ def benchmarks(name: NameArgument = None, json: JsonOption = False) -> None:
 
 
 @list_app.command()
-def backbones(name: NameArgument = None, json: JsonOption = False) -> None:
+def backbones(name: BackboneName = None, json: JsonOption = False) -> None:
     """Backbones, or the fields of one.
 
     Examples:
@@ -65,7 +72,7 @@ def backbones(name: NameArgument = None, json: JsonOption = False) -> None:
 
 
 @list_app.command()
-def spaces(name: NameArgument = None, json: JsonOption = False) -> None:
+def spaces(name: SpaceName = None, json: JsonOption = False) -> None:
     """Search spaces, or the tree and size of one.
 
     Examples:
@@ -84,7 +91,7 @@ def spaces(name: NameArgument = None, json: JsonOption = False) -> None:
 
 
 @list_app.command()
-def trackers(name: NameArgument = None, json: JsonOption = False) -> None:
+def trackers(name: EntryName = None, json: JsonOption = False) -> None:
     """Trackers by the beginning of their URI, for --tracking, or one in full.
 
     Examples:
@@ -117,7 +124,7 @@ def placements(
 
 
 @list_app.command()
-def metrics(name: NameArgument = None, json: JsonOption = False) -> None:
+def metrics(name: MetricName = None, json: JsonOption = False) -> None:
     """Metrics with convention and source, or one in full.
 
     Examples:
@@ -132,7 +139,7 @@ def metrics(name: NameArgument = None, json: JsonOption = False) -> None:
 
 
 @list_app.command()
-def scores(name: NameArgument = None, json: JsonOption = False) -> None:
+def scores(name: EntryName = None, json: JsonOption = False) -> None:
     """Scores of text answers, for the tasks of text-folders, or one in full.
 
     Examples:

@@ -21,6 +21,8 @@ from suite.cli.compare import compare
 from suite.cli.data import data_app
 from suite.cli.demo import demo
 from suite.cli.dev import dev_app
+from suite.cli.doctor import doctor
+from suite.cli.init import init
 from suite.cli.leaderboard import leaderboard
 from suite.cli.listing import list_app
 from suite.cli.paper import paper
@@ -67,9 +69,9 @@ def _root(
 
 RUN, LOOK, CHECK, CLUSTER, DEVELOP = "Run", "Look", "Check", "Cluster", "Develop"
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
-    RUN: (demo, run, compare, sweep, tune, paper),
+    RUN: (demo, init, run, compare, sweep, tune, paper),
     LOOK: (leaderboard, report, ranks, significance, rescore, export),
-    CHECK: (plan, repeat),
+    CHECK: (doctor, plan, repeat),
     CLUSTER: (submit,),
 }
 for panel, functions in COMMANDS.items():

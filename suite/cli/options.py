@@ -81,6 +81,9 @@ JsonOption = Annotated[
     typer.Option("--json", help="Print JSON on standard output instead of tables; what else is said goes to standard error."),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Only say what would be trained, what is stored already, and how long it will take.")
+]
 RunArgument = Annotated[
     str,
     typer.Argument(

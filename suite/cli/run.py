@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from suite.cli import completion
-from suite.cli.options import DataOption, DeviceOption, JsonOption, LimitOption, OutOption, SetOption, TrackingOption
+from suite.cli.options import (
+    DataOption,
+    DeviceOption,
+    DryRunOption,
+    JsonOption,
+    LimitOption,
+    OutOption,
+    SetOption,
+    TrackingOption,
+)
 from suite.workflows.places import DATA, OUT
 
 
@@ -33,6 +42,7 @@ def run(
     accept_zero_shot: Annotated[
         bool, typer.Option("--accept-zero-shot", help="Train although zero-shot accuracy is not the published one.")
     ] = False,
+    dry_run: DryRunOption = False,
     json: JsonOption = False,
     tracking: TrackingOption = None,
 ) -> None:
@@ -54,19 +64,16 @@ def run(
     with watcher.begin("loading libraries", None):
         from suite.workflows import running
 
-    done = running.run(
-        what,
-        method=method,
-        seed=seed,
-        settings=settings or [],
-        limit=limit,
-        out=out,
-        data_root=data_root,
-        device=device,
-        accept_zero_shot=accept_zero_shot,
-        tracking=tracking,
-        watcher=watcher,
-    )
+    asked: dict[str, Any] = {"method": method, "seed": seed, "settings": settings or [], "limit": limit}
+    asked |= {"out": out, "data_root": data_root, "device": device, "watcher": watcher}
+    if dry_run:
+        from suite.cli.foresight import foresight_fields, print_foresight
+        from suite.workflows import foreseeing
+
+        found = foreseeing.plan_run(what, **asked)
+        print_json(foresight_fields(found)) if json else print_foresight(found)
+        return
+    done = running.run(what, **asked, accept_zero_shot=accept_zero_shot, tracking=tracking)
     if json:
         print_json(run_fields(done.record, done.folder, found=done.was_found))
     else:

@@ -65,7 +65,7 @@ def stored_runs(filters: Mapping[str, str | None], out: Path) -> RunSet:
     """``load_runs`` for a caller who looks into the folders below ``out`` and at no tracker."""
     given = {name: value for name, value in filters.items() if value is not None}
     nothing = f"{RunStore(out).place} holds no run; name the folder that --out of the runs was"
-    return _kept(RunFolders("none", out), given, where="runs", nothing=nothing)
+    return _kept(RunFolders("none", out), given, nothing=nothing)
 
 
 def load_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path) -> RunSet:
@@ -80,28 +80,28 @@ def load_runs(tracking: str | None, filters: Mapping[str, str | None], out: Path
     """
     given = {name: value for name, value in filters.items() if value is not None}
     with tracker_faults(tracking), closing(tracker_for(tracking, out)) as tracker:
-        return _kept(tracker, given, where="leaderboard")
+        return _kept(tracker, given)
 
 
-def _kept(tracker: Tracker, given: Mapping[str, str], *, where: str, nothing: str | None = None) -> RunSet:
+def _kept(tracker: Tracker, given: Mapping[str, str], *, nothing: str | None = None) -> RunSet:
     runs = _runs(tracker, given)
     kept = [record for record in runs.records if RunFields.of(record, tuple(runs.tags([record.run_id]))).match(given)]
     if kept:
         return RunSet(kept, runs.loaders, runs.unreadable, runs.labels)
     if not runs.records and runs.unreadable:
         raise DataError(
-            f"{where}: none of the {counted(len(runs.unreadable), 'run')} here can be read; the first one: {runs.unreadable[0]}"
+            f"none of the {counted(len(runs.unreadable), 'run')} here can be read; the first one: {runs.unreadable[0]}"
         )
     everything = list(tracker.read_fields())
     if not everything:
-        raise ConfigError(f"{where}: {nothing or tracker.nothing_stored}.")
+        raise ConfigError(f"{nothing or tracker.nothing_stored}.")
     alone = {name: sum(fields.match({name: value}) for fields in everything) for name, value in given.items()}
     shown = " and ".join(f"{name} = '{value}'" for name, value in given.items())
     counts = ", ".join(f"{name} alone leaves {count}" for name, count in alone.items())
     known = {name: {text for fields in everything for text in fields.values(name)} for name in given}
     near = [found for name, value in given.items() if not alone[name] and (found := nearest(value, known[name]))]
     hint = f" (nearest: {', '.join(map(repr, near))})" if near else ""
-    raise ConfigError(f"{where}: no run matches {shown} ({counts} of {len(everything)}); leave a filter out{hint}.")
+    raise ConfigError(f"no run matches {shown} ({counts} of {len(everything)}); leave a filter out{hint}.")
 
 
 def _runs(tracker: Tracker, fields: Mapping[str, str]) -> RunSet:

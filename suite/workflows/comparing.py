@@ -11,7 +11,7 @@ from suite.method_titles import method_title
 from suite.registry import METHODS
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.arguments import Count, Names, Numbers, PathGiven, SettingsGiven, TrackingGiven, WatcherGiven, checked
-from suite.workflows.configs import comparison, in_its_words
+from suite.workflows.configs import Settings, comparison, in_its_words
 from suite.workflows.places import DATA, OUT, folder_named, results_folder
 from suite.workflows.progress import QUIET, Watcher, opened
 from suite.workflows.reasons import told_once
@@ -70,17 +70,32 @@ def compare(
         SuiteError: a mistake in names, settings or data, before anything is trained; no Ray; a full disk.
         KeyboardInterrupt: Ctrl-C came; what was finished is stored and logged.
     """
-    is_named = methods is not None
+    configs = asked_runs(benchmarks, methods, seeds, settings, limit, watcher)
+    from suite.tuning.run_settings import RunSettings
+
+    run_settings = RunSettings(results_folder(out), folder_named(data_root), device, concurrency=concurrency)
+    able, _ = able_runs(configs, run_settings, watcher, leaves_out=methods is None)
+    return carry_runs(able, run_settings, tracking, title="comparing", watcher=watcher)
+
+
+def asked_runs(
+    benchmarks: Sequence[str],
+    methods: Sequence[str] | None,
+    seeds: Sequence[int],
+    settings: Settings,
+    limit: int | None,
+    watcher: Watcher,
+) -> list[RunConfig]:
+    """The runs that the arguments of ``compare`` mean; of methods that cannot be used the watcher is told.
+
+    Raises:
+        ConfigError: a mistake in names or settings.
+    """
     if methods is None:
         methods, reasons = METHODS.usable()
         for reason in reasons:
             watcher.say(f"left out: {reason}")
-    configs = comparison(benchmarks, methods, seeds, settings, limit=limit)
-    from suite.tuning.run_settings import RunSettings
-
-    run_settings = RunSettings(results_folder(out), folder_named(data_root), device, concurrency=concurrency)
-    able, _ = able_runs(configs, run_settings, watcher, leaves_out=not is_named)
-    return carry_runs(able, run_settings, tracking, title="comparing", watcher=watcher)
+    return comparison(benchmarks, methods, seeds, settings, limit=limit)
 
 
 def able_runs(

@@ -9,11 +9,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from suite.config import RunConfig, apply_overrides, validate
-from suite.errors import ConfigError, unknown_name
-from suite.registry import BENCHMARKS, METHODS
+from suite.config import RunConfig, apply_overrides, backbone_class, validate
+from suite.errors import ConfigError, nearest, unknown_name
+from suite.parts import PartConfig, TrainingConfig
+from suite.registration import Registry
+from suite.registry import BACKBONES, BENCHMARKS, METHODS
 from suite.yaml_files import load_yaml
 
+PARTS: Mapping[str, Registry[type[PartConfig]]] = {"benchmark": BENCHMARKS, "method": METHODS, "backbone": BACKBONES}  # type: ignore[dict-item]
 Settings = Mapping[str, Any] | Sequence[str]
 """Fields of a config by their dotted names, ``{"method.rank": 8}``, or as the command line has them, ``["method.rank=8"]``."""
 
@@ -63,7 +66,46 @@ def run_config(
     fields.setdefault("method", {"name": "codyra"})
     if seed is not None:
         fields["seed"] = seed
+    require_full_keys(setting_pairs(settings), fields)
     return validate(RunConfig, apply_overrides(fields, [*limit_pair(limit), *setting_pairs(settings)]), where=where)
+
+
+def require_full_keys(settings: Sequence[str], fields: Mapping[str, Any]) -> None:
+    """Refuse a setting whose key begins with no part of a run, such as ``rank=8``, with the keys that it may have meant.
+
+    Args:
+        fields: of the run that is set, with its benchmark and method.
+
+    Raises:
+        ConfigError: naming the setting and the nearest full keys.
+    """
+    for pair in settings:
+        key, equals, value = pair.partition("=")
+        first = key.strip().partition(".")[0]
+        if not equals or not first or first in RunConfig.model_fields:
+            continue
+        known = _full_keys(fields)
+        ends = [name for name in known if name.rpartition(".")[2] == key.strip()]
+        near = ends or [found for found in (nearest(key.strip(), known),) if found]
+        hint = (
+            f"write {' or '.join(f'{name}={value}' for name in near)}"
+            if near
+            else f"begin with {', '.join(RunConfig.model_fields)}"
+        )
+        raise ConfigError(f"--set {pair}: '{first}' is no part of a run; {hint}.")
+
+
+def _full_keys(fields: Mapping[str, Any]) -> list[str]:
+    """Dotted keys of a run, as far as its parts are known by name."""
+    keys = [name for name in RunConfig.model_fields if name not in PARTS]
+    for part, registry in PARTS.items():
+        given = fields.get(part) or {}
+        name = given if isinstance(given, str) else given.get("name") if isinstance(given, Mapping) else None
+        if part == "backbone" and name is None:
+            name = backbone_class(fields).model_fields["name"].default
+        if isinstance(name, str) and name in registry:
+            keys += [f"{part}.{key}" for key in registry[name].model_fields if key != "name"]
+    return [*keys, *(f"training.{key}" for key in TrainingConfig.model_fields)]
 
 
 def comparison(

@@ -24,7 +24,7 @@ COLUMNS = [
     *("trainable_parameters", "effective_rank", "no_signal_rank", "carried_bytes", "wall_seconds", "peak_gib"),
     *("decision", "task_id_at_test", "extra_data", "mergeable"),
     *("standing", "p_vs_best", "n", "seeds", "orders", "tasks", "undefined", "unfinished", "backbone", "budget", "lr"),
-    *("study", "trials", "selection", "oracle_gap", "left_out", "commit", "config_hash", "runs"),
+    *("study", "trials", "selection", "oracle_gap", "left_out", "commit", "config_hash", "runs", "tags"),
     *("data_fingerprint", "code_version", "settings_hash", "scoring"),
 ]
 

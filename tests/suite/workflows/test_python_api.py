@@ -137,7 +137,7 @@ def test_tables_are_frames_with_the_documented_columns(place: Path) -> None:
     for split in ("validaton", 3, ["test"]):  # gave validation numbers
         with pytest.raises(SuiteError, match="is not a split; use one of test, validation"):
             found.record.matrix(split)  # type: ignore[arg-type]
-    with pytest.raises(SuiteError, match=r"^runs: no run matches benchmark = 'mini-mitl' .* \(nearest: 'mini-mtil'\)"):
+    with pytest.raises(SuiteError, match=r"^no run matches benchmark = 'mini-mitl' .* \(nearest: 'mini-mtil'\)"):
         suite.runs(out=place / "out", benchmark="mini-mitl")
     board = suite.leaderboard(out=place / "out", tracking="none")
     assert {"benchmark", "setting", "method", "zscl.last", "zscl.last std", "n", "seeds", "wall_seconds", "runs"} <= set(
