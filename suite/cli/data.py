@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -126,6 +127,7 @@ def cache(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Delete the caches of this benchmark first.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Read all finished caches and compare their checksums.")] = False,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Threads; default one per core.")] = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Decode a benchmark's images once; every trial on this machine then reads them from a memory map.
 
@@ -137,7 +139,7 @@ def cache(
 
         codyra-suite data cache mtil-5shot --set order=II
     """
-    from suite.cli.progress import TerminalWatcher
+    from suite.cli.progress import watcher
     from suite.data.cache import readable_size
     from suite.errors import ConfigError
     from suite.workflows.image_data import check_caches, decode, plan_caches, planned_benchmark, remove_caches
@@ -149,18 +151,24 @@ def cache(
     planned = plan_caches(planned_benchmark(benchmark, settings or []), data_root)
     if rebuild:
         remove_caches(planned.caches)
+    say = partial(_say, quiet=quiet and not plan)
     for each in planned.caches:
         state = "there" if each.is_built else "to decode"
-        typer.echo(f"{each.title}: {counted(len(each.items), 'image')}, {readable_size(each.total_bytes)}, {state}")
-    typer.echo(
+        say(f"{each.title}: {counted(len(each.items), 'image')}, {readable_size(each.total_bytes)}, {state}")
+    say(
         f"{counted(sum(len(each.items) for each in planned.missing), 'image')} to decode, "
         f"{readable_size(sum(each.total_bytes for each in planned.missing))} in {planned.folder}, "
         f"{readable_size(planned.free_bytes)} free"
     )
     if plan:
         return
-    decode(planned.caches, workers, TerminalWatcher())
-    typer.echo(f"{counted(len(planned.caches), 'cache', 'is', 'are')} ready.")
+    decode(planned.caches, workers, watcher(quiet))
+    say(f"{counted(len(planned.caches), 'cache', 'is', 'are')} ready.")
     if check:
         check_caches(planned.caches)
-        typer.echo("all checksums are right.")
+        say("all checksums are right.")
+
+
+def _say(text: str, *, quiet: bool) -> None:
+    if not quiet:
+        typer.echo(text)

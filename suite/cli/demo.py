@@ -44,7 +44,7 @@ def demo(
 
     require_free_output(json, csv=csv)
     start, watcher = time.perf_counter(), TerminalWatcher()
-    with printed_when_interrupted(), shown_when_interrupted({}):
+    with printed_when_interrupted(as_json=json), shown_when_interrupted({}, as_json=json):
         done = demonstrate(out, tracking, watcher)
     write_frame(done.board, "csv", csv)
     if json:

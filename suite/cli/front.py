@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from suite.cli.json_output import print_json
 from suite.cli.tables import Column, Sheet, print_line, print_sheet
 from suite.counting import counted
 from suite.tuning.hypervolume import history
@@ -19,13 +20,21 @@ SHOWN_REASONS = 3
 
 
 @contextmanager
-def printed_when_interrupted() -> Iterator[None]:
+def printed_when_interrupted(*, as_json: bool) -> Iterator[None]:
     """After Ctrl-C inside, show what was finished before the command ends."""
     try:
         yield
     except SweepInterrupted as end:
-        print_front(end.study)
+        show_study(end.study, as_json=as_json)
         raise
+
+
+def show_study(study: Study, *, as_json: bool) -> None:
+    """The study as ``print_front`` prints it, or as JSON."""
+    if as_json:
+        print_json(study_fields(study))
+    else:
+        print_front(study)
 
 
 def print_front(study: Study) -> None:

@@ -34,15 +34,14 @@ def sweep(
 
         codyra-suite sweep sweep.yaml --resume --address auto
     """
-    from suite.cli.front import print_front, printed_when_interrupted, study_fields
-    from suite.cli.json_output import print_json
+    from suite.cli.front import printed_when_interrupted, show_study
     from suite.cli.progress import TerminalWatcher
 
     watcher = TerminalWatcher()
     with watcher.begin("loading libraries", None):
         from suite.workflows import sweeping
 
-    with printed_when_interrupted():
+    with printed_when_interrupted(as_json=json):
         study = sweeping.sweep(
             file,
             resume=resume,
@@ -54,9 +53,6 @@ def sweep(
             tracking=tracking,
             watcher=watcher,
         )
-    if json:
-        print_json(study_fields(study))
-    else:
-        print_front(study)
+    show_study(study, as_json=json)
     if study.has_failed:
         raise typer.Exit(1)

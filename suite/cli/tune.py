@@ -45,7 +45,7 @@ def tune(
 
         codyra-suite tune fair.yaml --resume
     """
-    from suite.cli.json_output import print_json, require_free_output
+    from suite.cli.json_output import require_free_output
     from suite.cli.progress import TerminalWatcher
     from suite.files import printed_beside
 
@@ -55,14 +55,11 @@ def tune(
     with watcher.begin("loading libraries", None):
         from suite.workflows import tune_files, tuning
 
-    from suite.cli.board import written
     from suite.cli.tuned import show_tuning
-    from suite.leaderboard.tuned_table import tuned_boards, tuned_frame
-    from suite.leaderboard.tuned_words import closing
 
     with printed_beside(*files.values()):
         typer.echo(tune_files.outline(tune_files.tune_config(file, limit)), err=json)
-    with shown_when_interrupted(files):
+    with shown_when_interrupted(files, as_json=json):
         done = tuning.tune(
             file,
             resume=resume,
@@ -74,17 +71,13 @@ def tune(
             tracking=tracking,
             watcher=watcher,
         )
-    if json:
-        with written(tuned_frame(done), files, as_json=True):
-            print_json({"table": tuned_frame(done), "conclusions": [closing(done, board) for board in tuned_boards(done)]})
-    else:
-        show_tuning(done, files)
+    show_tuning(done, files, as_json=json)
     if not any(setting.finished for one in done.methods for setting in (one.default, one.tuned) if setting):
         raise typer.Exit(1)
 
 
 @contextmanager
-def shown_when_interrupted(files: Mapping[str, Path | None]) -> Iterator[None]:
+def shown_when_interrupted(files: Mapping[str, Path | None], *, as_json: bool) -> Iterator[None]:
     """After Ctrl-C inside, show what was finished before the command ends."""
     from suite.cli.tuned import show_tuning
     from suite.workflows.tuning import TuningInterrupted
@@ -92,5 +85,5 @@ def shown_when_interrupted(files: Mapping[str, Path | None]) -> Iterator[None]:
     try:
         yield
     except TuningInterrupted as end:
-        show_tuning(end.tuning, files)
+        show_tuning(end.tuning, files, as_json=as_json)
         raise

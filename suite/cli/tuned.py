@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from suite.cli.board import MARKS, written
+from suite.cli.json_output import print_json
 from suite.cli.progress import TerminalWatcher
 from suite.cli.tables import Column, Sheet, print_line, print_sheet
 from suite.leaderboard.table import number_text, with_spread
@@ -23,14 +24,18 @@ ELSEWHERE = "a wider terminal or --csv FILE shows them"
 Row = Mapping[Any, Any]
 
 
-def show_tuning(tuning: Tuning, files: Mapping[str, Path | None]) -> None:
+def show_tuning(tuning: Tuning, files: Mapping[str, Path | None], *, as_json: bool = False) -> None:
     """Two tables per benchmark on standard output, what tuning brought and how much that hangs on the search, then the closing sentences.
 
-    The rows go into the files that were asked for too, by form. Testing takes seconds, which a bar on standard error shows.
+    With ``as_json`` all of it as JSON. The rows go into the files that were asked for too, by form. Testing takes seconds, which a bar on standard error shows.
     """
     with TerminalWatcher().begin("testing which differences are real", None):
         boards, summary = tuned_boards(tuning), summary_frame(tuning)
-    with written(boards_frame(boards), files):
+    frame = boards_frame(boards)
+    with written(frame, files, as_json=as_json):
+        if as_json:
+            print_json({"table": frame, "searches": summary, "conclusions": [closing(tuning, board) for board in boards]})
+            return
         for board in boards:
             print_sheet(tuning_sheet(tuning, board))
             part = summary[summary["benchmark"] == board.benchmark]

@@ -92,6 +92,9 @@ def plan_run(
 ) -> Foresight:
     """What ``run`` with these arguments would do; data is read, nothing is trained or written.
 
+    Args:
+        what, method, seed, settings, limit, out, data_root, device: as in ``run``.
+
     Raises:
         SuiteError: what ``run`` would be refused for.
     """
@@ -117,6 +120,9 @@ def plan_compare(
     watcher: WatcherGiven = QUIET,
 ) -> Foresight:
     """What ``compare`` with these arguments would do; data is read, nothing is trained or written.
+
+    Args:
+        benchmarks, methods, seeds, settings, limit, concurrency, out, data_root, device: as in ``compare``.
 
     Raises:
         SuiteError: what ``compare`` would be refused for.

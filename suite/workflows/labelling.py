@@ -53,7 +53,8 @@ def note(
     """Write the note of a run in the place of the one it has; an empty text removes it.
 
     Args:
-        name, out, tracking: as in ``tag``.
+        name: the run, as ``tag`` takes it.
+        out, tracking: as in ``tag``.
         text: plain text, 4000 characters at most; pages show it as text, whatever it holds.
 
     Raises:

@@ -80,6 +80,7 @@ def init(kind: str, file: PathGiven | None = None, *, benchmark: str = "mini-mti
     Args:
         kind: ``run``, ``sweep`` or ``tune``.
         file: None = ``<kind>.yaml`` in the working folder.
+        benchmark, method: that the file names.
 
     Raises:
         SuiteError: no such kind, benchmark or method, a method without a search space, or a file that is there already.

@@ -82,6 +82,7 @@ def studies(
 
     Args:
         benchmark, method: only studies of it, as their file names them.
+        out: folder of runs and studies.
 
     Raises:
         SuiteError: there is no study, or none that matches.
@@ -107,6 +108,10 @@ def studies(
 @checked
 def study(name: str, *, out: PathGiven = OUT) -> StoredStudy:
     """The study with this name, or the one whose name begins like this.
+
+    Args:
+        name: the name, or a beginning of it that no other study has.
+        out: as in ``studies``.
 
     Raises:
         SuiteError: there is none, there are several, or it is damaged.
