@@ -187,13 +187,10 @@ def _disk(out: Path) -> Iterator[Finding]:
 
 
 def _data(data_root: Path, watcher: Watcher) -> Iterator[Finding]:
-    """Which benchmarks can be read as they are; those that need data of the user's own are asked only where there is some."""
-    own = sorted(
-        name for name in BENCHMARKS.usable()[0] if any(one.is_required() for one in BENCHMARKS[name].model_fields.values())
-    )
+    """Which benchmarks can be read as they are; those of the user's own folders are left out."""
     readable, absent = [], []
     for name in BENCHMARKS.usable()[0]:
-        if name in own:
+        if name.endswith("-folders") or any(one.is_required() for one in BENCHMARKS[name].model_fields.values()):
             continue
         with watcher.begin(f"reading {name}", None):
             try:

@@ -80,7 +80,10 @@ def _labelled(
 
 
 def _show(runs: Sequence[StoredRun], out: Path, tracking: str | None, watcher: Watcher) -> None:
-    """Tell the tracker of the runs below ``out``, where it has been told of runs before; what is away is told later."""
+    """Tell the tracker of the runs below ``out``, where it has been told of runs before; what is away is told later.
+
+    A run that goes on is told of by its own driver, with its labels.
+    """
     tracker = tracker_for(tracking, out)
     place = tracker.local_place(tracker.uri)
     if place is not None and not place.exists():
@@ -88,6 +91,7 @@ def _show(runs: Sequence[StoredRun], out: Path, tracking: str | None, watcher: W
     store = RunStore(out)
     with Delivery(tracker) as delivery:
         for run in runs:
-            if run.folder.resolve() == store.folder(run.record.run_id).resolve():
+            is_here = run.folder.resolve() == store.folder(run.record.run_id).resolve()
+            if is_here and run.record.status != "running":
                 delivery.log_run(run.record)
     say_waiting(tracker, watcher)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
@@ -109,7 +110,7 @@ def starting_text(kind: str, file: Path, benchmark: str, method: str) -> str:
     quick = [name for name in spaces if name.endswith("-quick")]
     return Template(KINDS[kind]).substitute(
         file=file,
-        name=file.stem if file.stem.replace("-", "").replace("_", "").isalnum() else kind,
+        name=file.stem if re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,63}", file.stem) else kind,
         benchmark=benchmark,
         method=method,
         methods=", ".join(dict.fromkeys([*LIKE, method])),
