@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,6 +28,8 @@ from suite.counting import counted
 from suite.workflows.places import OUT
 
 if TYPE_CHECKING:
+    from suite.cli.tables import Sheet
+    from suite.workflows.progress import Watcher
     from suite.workflows.tables import StoredRun
 
 runs_app = App(help="List, show, tag, annotate and delete the runs of a folder.")
@@ -172,6 +175,7 @@ def delete(
             )
         typer.echo("\n".join(shown), err=True)
         if not typer.confirm(f"Delete {counted(len(records), 'run')} with all files?", err=True):
+            typer.echo("nothing was deleted", err=True)
             raise typer.Exit(1)
     for run_id in deleting.delete([record.run_id for record in records], out=out, tracking=tracking):
         if not quiet:
@@ -207,52 +211,38 @@ def summary(run: StoredRun) -> dict[str, Any]:
     }
 
 
-def _sheet(found: list[StoredRun]) -> Any:
+def _sheet(found: list[StoredRun]) -> Sheet:
+    """One line per run; settings, studies, tags and notes where there is something to tell."""
     from suite.cli.tables import Column, Sheet
     from suite.leaderboard.table import number_text
 
     rows = [summary(run) for run in found]
     digits = distinct_length([row["run_id"] for row in rows])
-    several = len({row["setting"] for row in rows}) > 1
-    columns = [
-        Column("run", wraps=True),
-        Column("benchmark", wraps=True),
-        *([Column("setting", wraps=True, optional=3)] if several else []),
-        Column("method", wraps=True),
-        Column("seed"),
-        Column("status", wraps=True),
-        Column("last", brief="last"),
-        Column("begun, UTC", optional=2),
-        *([Column("study", wraps=True, optional=1)] if any(row["studies"] for row in rows) else []),
-        *([Column("tags", wraps=True)] if any(row["tags"] for row in rows) else []),
-        *([Column("note", wraps=True, optional=4)] if any(row["note"] for row in rows) else []),
+    shown: list[tuple[Column, Callable[[Mapping[str, Any]], str]]] = [
+        (Column("run", wraps=True), lambda row: row["run_id"][:digits]),
+        (Column("benchmark", wraps=True), itemgetter("benchmark")),
+        (Column("method", wraps=True), itemgetter("method")),
+        (Column("seed"), lambda row: str(row["seed"])),
+        (Column("status", wraps=True), _status),
+        (Column("last"), lambda row: "-" if row["value"] is None else number_text(row["value"])),
+        (Column("begun, UTC", optional=2), lambda row: f"{row['started_at']:%Y-%m-%d %H:%M}"),
     ]
-    cells = [
-        [
-            row["run_id"][:digits],
-            row["benchmark"],
-            *([row["setting"] or "-"] if several else []),
-            row["method"],
-            str(row["seed"]),
-            _status(row),
-            number_text(float("nan") if row["value"] is None else row["value"]),
-            f"{row['started_at']:%Y-%m-%d %H:%M}",
-            *(
-                [", ".join(f"{name} trial {trial}" for name, trial in row["studies"].items()) or "-"]
-                if _has(columns, "study")
-                else []
-            ),
-            *([", ".join(row["tags"]) or "-"] if _has(columns, "tags") else []),
-            *([row["note"].partition("\n")[0] or "-"] if _has(columns, "note") else []),
-        ]
-        for row in rows
-    ]
+    if len({row["setting"] for row in rows}) > 1:
+        shown.insert(2, (Column("setting", wraps=True, optional=3), itemgetter("setting")))
+    if any(row["studies"] for row in rows):
+        shown.append((Column("study", wraps=True, optional=1), _trials))
+    if any(row["tags"] for row in rows):
+        shown.append((Column("tags", wraps=True), lambda row: ", ".join(row["tags"])))
+    if any(row["note"] for row in rows):
+        shown.append((Column("note", wraps=True, optional=4), lambda row: row["note"].partition("\n")[0]))
+    cells = [[text(row) or "-" for _, text in shown] for row in rows]
     metrics = ", ".join(dict.fromkeys(row["metric"] for row in rows))
-    return Sheet("", columns, cells, [f"{counted(len(rows), 'run')}; last: {metrics} in %"], elsewhere="--json shows them")
+    notes = [f"{counted(len(rows), 'run')}; last: {metrics} in %"]
+    return Sheet("", [column for column, _ in shown], cells, notes, elsewhere="--json shows them")
 
 
-def _has(columns: list[Any], head: str) -> bool:
-    return any(column.head == head for column in columns)
+def _trials(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} trial {trial}" for name, trial in row["studies"].items())
 
 
 def _status(row: Mapping[str, Any]) -> str:
@@ -265,7 +255,7 @@ def distinct_length(ids: list[str]) -> int:
     return next((length for length in range(SHORT, longest) if len({one[:length] for one in ids}) == len(set(ids))), longest)
 
 
-def _watcher(quiet: bool) -> Any:
+def _watcher(quiet: bool) -> Watcher:
     from suite.cli.progress import watcher
 
     return watcher(quiet)
