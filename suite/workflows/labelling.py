@@ -71,10 +71,13 @@ def _labelled(
     names: Sequence[str], changed: Callable[[Labels], Labels], out: Path, tracking: str | None, watcher: Watcher
 ) -> list[StoredRun]:
     """The runs with their labels changed: all of them are found, and the words proved on each, before one is changed."""
-    runs: list[OpenRun] = list({run.record.run_id: run for name in names if (run := find_run(RunStore(out), name))}.values())
-    for run in runs:
+    runs: dict[str, OpenRun] = {}
+    for name in names:
+        run = find_run(RunStore(out), name)
+        runs[run.record.run_id] = run
+    for run in runs.values():
         changed(read_labels(run.folder))
-    found = [StoredRun(run.record, run.folder, change_labels(run.folder, changed)) for run in runs]
+    found = [StoredRun(run.record, run.folder, change_labels(run.folder, changed)) for run in runs.values()]
     _show(found, out, tracking, watcher)
     return found
 
