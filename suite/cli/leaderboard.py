@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -68,22 +68,19 @@ def leaderboard(
 
     files = {"csv": csv, "markdown": markdown, "latex": latex, "html": html}
     require_free_output(json, **files)
-    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}
-    watcher = TerminalWatcher()
+    asked: dict[str, Any] = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}
+    asked |= {"out": out, "tracking": tracking, "watcher": TerminalWatcher()}
     if reproduced:
-        frame = tables.reproduction(**filters, out=out, tracking=tracking, watcher=watcher)
+        frame = tables.reproduction(**asked)
     else:
         frame = tables.leaderboard(
-            **filters,
+            **asked,
             convention=convention,
             per_task=per_task,
             pool_orders=pool_orders,
             published=published,
             all_trials=all_trials,
             selection=selection,
-            out=out,
-            tracking=tracking,
-            watcher=watcher,
         )
     with written(frame, files, as_json=json):
         if json:

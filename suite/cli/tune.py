@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,18 +59,9 @@ def tune(
 
     with printed_beside(*files.values()):
         typer.echo(tune_files.outline(tune_files.tune_config(file, limit)), err=json)
+    place: dict[str, Any] = {"address": address, "out": out, "data_root": data_root, "device": device, "tracking": tracking}
     with shown_when_interrupted(files, as_json=json):
-        done = tuning.tune(
-            file,
-            resume=resume,
-            limit=limit,
-            address=address,
-            out=out,
-            data_root=data_root,
-            device=device,
-            tracking=tracking,
-            watcher=watcher,
-        )
+        done = tuning.tune(file, resume=resume, limit=limit, **place, watcher=watcher)
     show_tuning(done, files, as_json=json)
     if not any(setting.finished for one in done.methods for setting in (one.default, one.tuned) if setting):
         raise typer.Exit(1)
