@@ -14,8 +14,8 @@ from suite.workflows.reporting import report as report
 from suite.workflows.rescoring import rescore as rescore
 from suite.workflows.running import run as run
 from suite.workflows.starting_files import init as init
-from suite.workflows.studies import studies as studies
-from suite.workflows.studies import study as study
+from suite.workflows.stored_studies import studies as studies
+from suite.workflows.stored_studies import study as study
 from suite.workflows.sweeping import sweep as sweep
 from suite.workflows.tables import leaderboard as leaderboard
 from suite.workflows.tables import reproduction as reproduction

@@ -13,7 +13,7 @@ from suite.counting import counted
 from suite.workflows.places import OUT
 
 if TYPE_CHECKING:
-    from suite.workflows.studies import StoredStudy
+    from suite.workflows.stored_studies import StoredStudy
 
 studies_app = App(help="List and show the studies of a folder.")
 
@@ -33,9 +33,9 @@ def list_studies(
     from suite.cli.json_output import print_json
     from suite.cli.progress import TerminalWatcher
     from suite.cli.tables import Column, Sheet, print_sheet
-    from suite.workflows import studies
+    from suite.workflows import stored_studies
 
-    found = studies.studies(benchmark=benchmark, method=method, out=out, watcher=TerminalWatcher())
+    found = stored_studies.studies(benchmark=benchmark, method=method, out=out, watcher=TerminalWatcher())
     rows = [summary(one) for one in found]
     if json:
         print_json(rows)
@@ -77,9 +77,9 @@ def show(
     """
     from suite.cli.front import print_front, study_fields
     from suite.cli.json_output import print_json
-    from suite.workflows import studies
+    from suite.workflows import stored_studies
 
-    found = studies.study(name, out=out)
+    found = stored_studies.study(name, out=out)
     if json:
         print_json({**summary(found), **study_fields(found.study)})
         return
