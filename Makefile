@@ -64,7 +64,7 @@ format: setup ## Sort imports and format.
 	@$(BIN)/ruff check --select I --fix .
 	@$(BIN)/ruff format .
 
-docs: $(VENV)/.docs ## The documents as a site in site/; a broken link or an undocumented name ends it.
+docs: $(VENV)/.docs ## The documents as a site in site/; a broken link, or anything from another host, ends it.
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 	@echo "site/index.html; with its search: python -m http.server --directory site"
 
