@@ -97,8 +97,8 @@ def _notes(part: pd.DataFrame, budgets: list[str]) -> list[str]:
     notes += [LEGEND] if (part["standing"] == "best").any() else []
     chosen = part[[_is_chosen(row) for _, row in part.iterrows()]]
     notes += [
-        f"* chosen among {counted(row['trials'], 'trial')} of study '{row['study']}' by {row['selection']}; the oracle has "
-        f"{row['oracle_gap']:.1f} points more{_left_out(row['left_out'])}"
+        f"* chosen {_by_study(row)} by {row['selection']}; the oracle has {_up_to(row)}{row['oracle_gap']:.1f} points more"
+        f"{_left_out(row['left_out'])}"
         for _, row in chosen.iterrows()
     ]
     return notes + source_notes(part)
@@ -106,6 +106,19 @@ def _notes(part: pd.DataFrame, budgets: list[str]) -> list[str]:
 
 def _is_chosen(row: pd.Series) -> bool:
     return bool(row["trials"] > 1 or row["left_out"])
+
+
+def _by_study(row: pd.Series) -> str:
+    """Among how many trials of which study; several may have made the same choice, each among its own trials."""
+    studies = [f"'{name}'" for name in str(row["study"]).split(",")]
+    trials = counted(row["trials"], "trial")
+    if len(studies) == 1:
+        return f"among {trials} of study {studies[0]}"
+    return f"in each of the studies {', '.join(studies)}, among {_up_to(row)}{trials},"
+
+
+def _up_to(row: pd.Series) -> str:
+    return "up to " if "," in str(row["study"]) else ""
 
 
 def _left_out(runs: str) -> str:

@@ -35,6 +35,7 @@ def board(
         pool_orders=pool_orders,
         selection_rule=selection_rule,
         tags={run_id: labels.tags for run_id, labels in runs.labels.items()},
+        study=runs.study,
     )
     return with_standing(frame, runs.records, runs.last_outcomes)
 

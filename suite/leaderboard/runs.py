@@ -27,12 +27,14 @@ class RunSet:
     Attributes:
         unreadable: one sentence for every stored run that could not be read and is not among them, and whose outcomes could not.
         labels: run id -> tags and note of those that have some.
+        study: the one whose runs alone these are; None where no study was asked for.
     """
 
     records: list[Record]
     loaders: Mapping[str, Loader] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
     labels: Mapping[str, Labels] = field(default_factory=dict)
+    study: str | None = None
 
     def tags(self, run_ids: Iterable[str]) -> list[str]:
         """The tags of these runs, each once."""
@@ -87,7 +89,7 @@ def _kept(tracker: Tracker, given: Mapping[str, str], *, nothing: str | None = N
     runs = _runs(tracker, given)
     kept = [record for record in runs.records if RunFields.of(record, tuple(runs.tags([record.run_id]))).match(given)]
     if kept:
-        return RunSet(kept, runs.loaders, runs.unreadable, runs.labels)
+        return RunSet(kept, runs.loaders, runs.unreadable, runs.labels, given.get("study"))
     if not runs.records and runs.unreadable:
         raise DataError(
             f"none of the {counted(len(runs.unreadable), 'run')} here can be read; the first one: {runs.unreadable[0]}"

@@ -41,23 +41,36 @@ class Selection:
     """How a study's trial was chosen.
 
     Attributes:
+        studies: the one that chose it; several in alphabetical order where their choices coincide, the numbers are then the largest.
         trials: finished trials it was chosen from.
         rule: name of the rule and what it read.
         oracle_gap: test value of the trial that ``oracle`` chooses minus that of this one, in points: what peeking would add.
     """
 
+    studies: tuple[str, ...]
     trials: int
     rule: str
     oracle_gap: float
 
 
-def select_trials(records: Iterable[Record], rule: str | None = None) -> dict[str, Selection]:
+def joined(choices: Sequence[Selection]) -> Selection:
+    """One or more studies that chose the same setting."""
+    return Selection(
+        studies=tuple(sorted({study for choice in choices for study in choice.studies})),
+        trials=max(choice.trials for choice in choices),
+        rule="; ".join(dict.fromkeys(choice.rule for choice in choices)),
+        oracle_gap=max(choice.oracle_gap for choice in choices),
+    )
+
+
+def select_trials(records: Iterable[Record], rule: str | None = None, *, study: str | None = None) -> dict[str, Selection]:
     """Run ids of each study's chosen trial (one per seed) and how it was chosen.
 
     Only trials finished on all seeds that the study has are compared.
 
     Args:
         rule: for every study; None = the one that its file names.
+        study: only its choice. Of a study that shares some of its trials the records then hold a part, from which nothing is chosen.
 
     Raises:
         ConfigError: unknown rule.
@@ -66,12 +79,14 @@ def select_trials(records: Iterable[Record], rule: str | None = None) -> dict[st
         raise unknown_name("selection rule", rule, RULES)
     studies: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        for study in record.trials:
-            studies.setdefault((study, record.data_fingerprint, record.code_version), []).append(record)
+        for name in record.trials:
+            if study in (None, name):
+                studies.setdefault((name, record.data_fingerprint, record.code_version), []).append(record)
     chosen: dict[str, Selection] = {}
-    for (study, *_), members in studies.items():
-        named, metric = rule_parts(_named(study, members) or DEFAULT_RULE)
-        chosen |= _chosen(members, rule or named, metric if metric in METRICS else None)
+    for (name, *_), members in studies.items():
+        named, metric = rule_parts(_named(name, members) or DEFAULT_RULE)
+        found = _chosen(name, members, rule or named, metric if metric in METRICS else None)
+        chosen |= {run_id: joined([*filter(None, [chosen.get(run_id)]), choice]) for run_id, choice in found.items()}
     return chosen
 
 
@@ -82,7 +97,7 @@ def _named(study: str, members: Sequence[Record]) -> str | None:
     return own[0] if own else every.pop() if len(every) == 1 else None
 
 
-def _chosen(members: Sequence[Record], rule: str, metric: str | None) -> dict[str, Selection]:
+def _chosen(study: str, members: Sequence[Record], rule: str, metric: str | None) -> dict[str, Selection]:
     """``metric`` is what ``two-phase`` reads; None = the benchmark's headline."""
     trials: dict[str, list[Record]] = {}
     for record in members:
@@ -98,7 +113,7 @@ def _chosen(members: Sequence[Record], rule: str, metric: str | None) -> dict[st
     oracle_gap = max(_mean(_tested, runs) for runs in complete) - _mean(_tested, best)
     is_other = rule == "two-phase" and not same_formula(known, headline(members[0].metrics))
     text = rule_text(rule, known) if is_other else rule
-    note = Selection(len(complete), f"{text} ({RULES[rule]})", oracle_gap)
+    note = Selection((study,), len(complete), f"{text} ({RULES[rule]})", oracle_gap)
     return {record.run_id: note for record in best}
 
 

@@ -24,7 +24,7 @@ def groups_of_rows(runs: RunSet, *, all_trials: bool = False) -> list[tuple[str,
     Raises:
         DataError: no two rows can be compared.
     """
-    frame = leaderboard_frame(runs.records, all_trials=all_trials)
+    frame = leaderboard_frame(runs.records, all_trials=all_trials, study=runs.study)
     known = {record.run_id: record for record in runs.records}
     found = []
     for (benchmark, setting, data, _), part in frame.groupby(JUDGED_TOGETHER, sort=False):

@@ -14,7 +14,7 @@ import pandas as pd
 
 from suite.counting import counted
 from suite.hashing import canonical_hash
-from suite.leaderboard.selection import Selection, headline, metric_value, select_trials
+from suite.leaderboard.selection import Selection, headline, joined, metric_value, select_trials
 from suite.metrics.conventions import convention
 from suite.runs.costs import run_costs
 from suite.runs.record import Record, setting_text
@@ -39,6 +39,7 @@ def leaderboard_frame(
     pool_orders: bool = False,
     selection_rule: str | None = None,
     tags: Mapping[str, Sequence[str]] | None = None,
+    study: str | None = None,
 ) -> pd.DataFrame:
     """One row per configuration; columns ``<metric>`` (mean over seeds) and ``<metric> std`` (n - 1; empty for one seed).
 
@@ -53,9 +54,10 @@ def leaderboard_frame(
         pool_orders: one row for all orders of a stream over the same examples.
         selection_rule: see ``suite.leaderboard.selection``; None = what each sweep file names.
         tags: run id -> tags that people gave it.
+        study: whose choice is shown where ``records`` are those of one study; None = that of every study.
     """
     every = list(records)
-    selection = {} if all_trials else select_trials(every, selection_rule)
+    selection = {} if all_trials else select_trials(every, selection_rule, study=study)
     shown = [record for record in every if all_trials or record.study is None or record.run_id in selection]
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in shown:
@@ -108,7 +110,8 @@ def _row(
     selection: Mapping[str, Selection],
     tags: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
-    selected = next((selection[record.run_id] for record in every if record.run_id in selection), None)
+    choices = [selection[record.run_id] for record in every if record.run_id in selection]
+    selected = joined(choices) if choices else None
     group = _unseen(every, selection)
     shown = {record.run_id for record in group}
     finished = [record for record in group if record.status == "finished"]
@@ -138,7 +141,7 @@ def _row(
         "backbone": backbone_text(group[0].config["backbone"]),
         "budget": budget_text(training) if took_steps(group) else "",
         "lr": training["lr"],
-        "study": ",".join(sorted({study for record in every for study in record.trials})),
+        "study": ",".join(selected.studies if selected else sorted({study for record in every for study in record.trials})),
         "trials": selected.trials if selected else 1,
         "selection": selected.rule if selected else "none",
         "oracle_gap": selected.oracle_gap if selected else math.nan,

@@ -75,7 +75,10 @@ def _standing(board: TunedBoard, rows: Sequence[Row]) -> list[str]:
         return [f"On {stream_text(board)} the methods cannot be compared: {board.unpaired.rstrip('.')}."]
     paired = [row for row in rows if row["standing"]]
     if not paired:
-        return [f"On {stream_text(board)} there is nothing to compare: {rows[0]['method']} alone has judged runs."]
+        why = f"{rows[0]['method']} alone has judged runs of its tuned setting"
+        if len(rows) > 1:
+            why = f"of the methods with judged runs of their tuned settings ({names([row['method'] for row in rows])}) at most one stored outcomes"
+        return [f"On {stream_text(board)} there is nothing to compare: {why}."]
     best, others = paired[0], paired[1:]
     tied = [row for row in others if row["standing"] == "not separable"]
     tests = f"paired over equal examples, Holm over {counted(len(board.pairs['tuned']) // 2, 'pair')}, {PERCENT}"

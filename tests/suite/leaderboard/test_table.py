@@ -15,6 +15,8 @@ import pytest
 from suite.cli.board import board_sheet
 from suite.errors import SuiteError
 from suite.leaderboard.export import FORMS, latex_escape, to_csv, to_html, to_json, to_latex, to_markdown
+from suite.leaderboard.ranking import board
+from suite.leaderboard.runs import RunSet
 from suite.leaderboard.table import budget_text, leaderboard_frame, metric_columns, task_columns
 from suite.runs.record import Cells, Record
 
@@ -113,6 +115,25 @@ def test_runs_that_chose_a_setting_are_left_out_beside_fresh_ones(make_record: C
     assert (alone["n"][0], alone["left_out"][0]) == (2, "chosen")
     assert any(note.startswith("* chosen among 1 trial of study 's'") for note in board_sheet(alone, "").notes)
     assert sorted(leaderboard_frame([other, chosen, *fresh], all_trials=True)["n"]) == [1, 3]
+
+
+def test_a_choice_bears_the_name_of_the_study_that_made_it(make_record: Callable[..., Record]) -> None:
+    """Two tunings share the trials "a" and "b": "g" has a better one of its own, so that "b" is the choice of "h" alone."""
+    a = make_record(study="g", settings_hash="a", run_id="a", reused_by={"h": 0})
+    b = make_record(study="h", settings_hash="b", run_id="b", validation=shifted(ROWS, 3.0), reused_by={"g": 1})
+    c = make_record(study="g", settings_hash="c", run_id="c", validation=shifted(ROWS, 5.0))
+    found = leaderboard_frame([a, b, c])
+    assert found.set_index("settings_hash")["study"].to_dict() == {"b": "h", "c": "g"}
+    assert set(leaderboard_frame([a, b, c], all_trials=True)["study"]) == {"g", "g,h"}
+    notes = " ".join(board_sheet(found, "").notes)
+    assert "among 2 trials of study 'h'" in notes and "among 3 trials of study 'g'" in notes
+    both = leaderboard_frame([a, b])  # without the third trial both choose "b"
+    assert both[["study", "trials"]].to_numpy().tolist() == [["g,h", 2]]
+    assert "* chosen in each of the studies 'g', 'h', among up to 2 trials," in " ".join(board_sheet(both, "").notes)
+    one = board(
+        RunSet([a, b], study="h")
+    )  # as 'leaderboard --study h' reads it: what 'g' chose among all of its trials is not here
+    assert one["study"].tolist() == ["h"]
 
 
 def test_methods_are_sorted_by_last_within_a_benchmark(make_record: Callable[..., Record]) -> None:

@@ -245,7 +245,7 @@ def test_nothing_judged_yet() -> None:
     assert curve_frame(begun).empty
     assert summary_frame(begun).empty
     alone = changed(begun, "lora", default=tuning.methods[1].default, tuned=tuning.methods[1].tuned)
-    assert told(alone).startswith(f"On {STREAM} there is nothing to compare: lora alone has judged runs.")
+    assert told(alone).startswith(f"On {STREAM} there is nothing to compare: lora alone has judged runs of its tuned setting.")
 
 
 def test_other_examples_are_never_compared() -> None:
