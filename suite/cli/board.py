@@ -133,16 +133,19 @@ def _method(row: pd.Series) -> str:
 
 
 @contextmanager
-def written(frame: pd.DataFrame, files: Mapping[str, Path | None], *, as_json: bool = False) -> Iterator[None]:
+def written(
+    frame: pd.DataFrame, files: Mapping[str, Path | None], *, rounded: pd.DataFrame | None = None, as_json: bool = False
+) -> Iterator[None]:
     """Write a frame to the files that were asked for, by form; what is printed inside the context goes beside them, not into them.
 
     Args:
+        rounded: what stands in the forms for readers, which are all but CSV; None = the frame.
         as_json: JSON is printed inside the context.
     """
     with printed_beside(*files.values()):
         for form, path in files.items():
             if path is not None:
-                write_frame(frame, form, path)
+                write_frame(frame if rounded is None or form == "csv" else rounded, form, path)
                 typer.echo(f"{form}: {path}", err=as_json)
         yield
 

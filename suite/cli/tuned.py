@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +13,33 @@ from suite.cli.board import MARKS, written
 from suite.cli.json_output import print_json
 from suite.cli.progress import TerminalWatcher
 from suite.cli.tables import Column, Sheet, print_line, print_sheet
-from suite.leaderboard.table import number_text, with_spread
+from suite.leaderboard.table import number_text, p_text, with_spread
 from suite.leaderboard.tuned import Tuning
 from suite.leaderboard.tuned_sensitivity import summary_frame
-from suite.leaderboard.tuned_table import TunedBoard, boards_frame, tuned_boards
+from suite.leaderboard.tuned_table import TunedBoard, boards_frame, settings_text, tuned_boards
 from suite.leaderboard.tuned_words import SENSITIVITY, closing, legend, stream_text
 from suite.tuning.tune_config import amount
 
 ELSEWHERE = "a wider terminal or --csv FILE shows them"
+DIGITS = 4  # of the settings that a table shows; CSV has all
 Row = Mapping[Any, Any]
 
 
 def show_tuning(tuning: Tuning, files: Mapping[str, Path | None], *, as_json: bool = False) -> None:
     """Two tables per benchmark on standard output, what tuning brought and how much that hangs on the search, then the closing sentences.
 
-    With ``as_json`` all of it as JSON. The rows go into the files that were asked for too, by form. Testing takes seconds, which a bar on standard error shows.
+    With ``as_json`` all of it as JSON. The rows go into the files that were asked for too: all there is into CSV, the first table as it is
+    shown into the others. Testing takes seconds, which a bar on standard error shows.
     """
     with TerminalWatcher().begin("testing which differences are real", None):
         boards, summary = tuned_boards(tuning), summary_frame(tuning)
-    frame = boards_frame(boards)
-    with written(frame, files, as_json=as_json):
+    frame, sheets = boards_frame(boards), [tuning_sheet(tuning, board) for board in boards]
+    with written(frame, files, rounded=_rounded(boards, sheets), as_json=as_json):
         if as_json:
             print_json({"table": frame, "searches": summary, "conclusions": [closing(tuning, board) for board in boards]})
             return
-        for board in boards:
-            print_sheet(tuning_sheet(tuning, board))
+        for board, sheet in zip(boards, sheets, strict=True):
+            print_sheet(sheet)
             part = summary[summary["benchmark"] == board.benchmark]
             if len(part):
                 print_sheet(sensitivity_sheet(board.benchmark, tuning.score_name, part))
@@ -45,10 +47,20 @@ def show_tuning(tuning: Tuning, files: Mapping[str, Path | None], *, as_json: bo
             print_line(closing(tuning, board))
 
 
+def _rounded(boards: Sequence[TunedBoard], sheets: Sequence[Sheet]) -> pd.DataFrame:
+    """The sheets below each other with all their columns; of several benchmarks each row names its own and its metric."""
+    parts = []
+    for board, sheet in zip(boards, sheets, strict=True):
+        part = pd.DataFrame(list(sheet.rows), columns=[column.head.replace("\n", " ") for column in sheet.columns])
+        parts.append(pd.concat([board.rows[["benchmark", "metric"]], part], axis="columns") if len(boards) > 1 else part)
+    return pd.concat(parts, ignore_index=True)
+
+
 def tuning_sheet(tuning: Tuning, board: TunedBoard) -> Sheet:
     """Default, tuned, gain with its interval and n are always shown."""
     rows = board.rows.to_dict("records")
     metric = next((row["metric"] for row in rows if row["metric"]), "")
+    settings = {one.method: settings_text(one, DIGITS) for one in tuning.of(board.benchmark)}
     columns = [
         Column("method", wraps=True),
         Column("default\nsetting"),
@@ -73,8 +85,8 @@ def tuning_sheet(tuning: Tuning, board: TunedBoard) -> Sheet:
             _signed(row["optimism"]),
             _trials(row) if row["budget"] else "-",
             f"{row['trial seconds'] + row['judging seconds']:,.0f}",
-            "-" if math.isnan(row["gain p"]) else f"{row['gain p']:.3f}",
-            str(row["settings"]) or "-",
+            p_text(row["gain p"]),
+            settings[row["method"]] or "-",
         ]
         for row in rows
     ]

@@ -19,6 +19,7 @@ from suite.files import write_output
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+_LATEX |= {"±": r"$\pm$", "◆": r"$\blacklozenge$", "◇": r"$\lozenge$"}  # the two marks need the package amssymb
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from suite.leaderboard.report_cells import Cell, sortable
 from suite.leaderboard.report_pictures import Picture, drawn
-from suite.leaderboard.table import with_spread
+from suite.leaderboard.table import p_text, with_spread
 from suite.leaderboard.tuned import Tuning
 from suite.leaderboard.tuned_figures import bump_figure, sensitivity_figure
 from suite.leaderboard.tuned_sensitivity import summary_frame
@@ -100,7 +100,7 @@ def _cells(row: Row) -> list[Cell]:
         _value(row, "tuned", "standing"),
         _number(row["gain"], "+.1f"),
         Cell(interval, sortable(row["gain low"])),
-        _number(row["gain p"], ".3f"),
+        Cell(p_text(row["gain p"]), sortable(row["gain p"])),
         Cell(f"{row['default n']}, {row['tuned n']} of {row['planned']}", float(row["tuned n"])),
         _number(row["optimism"], "+.1f"),
         Cell(_trials(row), float(row["trials"])),

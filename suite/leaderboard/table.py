@@ -249,6 +249,11 @@ def number_text(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.1f}"
 
 
+def p_text(value: float) -> str:
+    """A p value with three decimals, as tables for readers show it; one that these would make zero is named by its bound."""
+    return "-" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def with_spread(mean: float, spread: float) -> str:
     """Mean ± standard deviation; the mean alone for one seed."""
     return number_text(mean) if math.isnan(mean) or math.isnan(spread) else f"{number_text(mean)} ± {number_text(spread)}"

@@ -139,9 +139,16 @@ def _row(tuning: Tuning, one: TunedMethod) -> dict[str, Any]:
         "saved seconds": math.fsum(
             [*(trial.borrowed_seconds for trial in one.trials), *(costs.borrowed_seconds for costs in every.values())]
         ),
-        "settings": ", ".join(f"{name}={value}" for name, value in one.tuned.values.items()) if one.tuned else "",
+        "settings": settings_text(one),
         "unfinished": what_is_missing(one, tuning.planned(one.benchmark)),
     }
+
+
+def settings_text(one: TunedMethod, digits: int | None = None) -> str:
+    """What the chosen trial sets, as ``training.lr=0.0003, method.rank=2``; numbers with all or so many significant digits."""
+    values = one.tuned.values.items() if one.tuned else ()
+    rounded = {name: f"{value:.{digits}g}" if digits and isinstance(value, float) else value for name, value in values}
+    return ", ".join(f"{name}={value}" for name, value in rounded.items())
 
 
 def what_is_missing(one: TunedMethod, planned: int) -> str:

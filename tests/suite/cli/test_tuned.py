@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from suite.cli.tuned import show_tuning
 from suite.leaderboard.tuned import TunedTrial
@@ -58,3 +59,27 @@ def test_the_title_says_how_the_stream_was_learned_and_a_row_how_many_trials_fai
     assert lines[1] == "5 tasks: task 0, task 1, task 2, task 3, task 4"
     assert " 12 (1 failed) " in next(line for line in lines if line.startswith("codyra "))
     assert any("trials have another order of tasks than the judging runs" in line for line in lines)
+
+
+def test_markdown_and_latex_hold_the_shown_table_and_csv_holds_everything(show: Show, tmp_path: Path) -> None:
+    tuning = made_up_tuning(WORLD, 0)
+    first, *rest = tuning.methods
+    assert first.tuned is not None
+    exact = replace(first, tuned=replace(first.tuned, values={"method.rank": 2, "training.lr": 0.00038804497848810043}))
+    tuning = replace(tuning, methods=[exact, *rest])
+    files = {form: tmp_path / form for form in ("csv", "markdown", "latex")}
+    show(lambda: show_tuning(tuning, files), 80)
+    full, markdown, latex = (path.read_text() for path in files.values())
+    assert "training.lr=0.00038804497848810043" in full and "tuned std" in full
+    (board,) = tuned_boards(tuning)
+    best = board.rows.iloc[0]
+    heads = "| method | default setting | tuned setting | gain | 95 % interval | n | optimism | trials | seconds | p of gain | settings |"
+    assert markdown.splitlines()[0] == heads
+    assert f"| {best['method']} |" in markdown and f" {best['tuned']:.1f} ± {best['tuned std']:.1f} ◆ |" in markdown
+    assert "method.rank=2, training.lr=0.000388" in markdown and "0.00038804" not in markdown
+    assert rf" & {best['tuned']:.1f} $\pm$ {best['tuned std']:.1f} $\blacklozenge$ & " in latex
+
+
+def test_a_small_p_is_never_zero(show: Show) -> None:
+    text = "\n".join(show(lambda: show_tuning(made_up_tuning(replace(WORLD, seeds=1), 0), {}), None))
+    assert "< 0.001" in text and " 0.000 " not in text
