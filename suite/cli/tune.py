@@ -33,7 +33,7 @@ def tune(
 ) -> None:
     """Compare methods fairly: tune each with the same budget, then judge default and tuned setting on fresh seeds and orders.
 
-    Selection sees validation numbers only. Ctrl-C keeps what is finished and shows it; '--resume' goes on.
+    Selection sees validation numbers only. Ctrl-C keeps what is finished and shows it; '--resume' goes on. Exit code 1: some method has no whole result.
 
     Examples:
 
@@ -63,7 +63,7 @@ def tune(
     with shown_when_interrupted(files, as_json=json):
         done = tuning.tune(file, resume=resume, limit=limit, **place, watcher=watcher)
     show_tuning(done, files, as_json=json)
-    if not any(setting.finished for one in done.methods for setting in (one.default, one.tuned) if setting):
+    if any(one.problem or not one.is_final for one in done.methods):
         raise typer.Exit(1)
 
 

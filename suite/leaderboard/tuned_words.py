@@ -211,7 +211,10 @@ def _next(tuning: Tuning, board: TunedBoard, rows: Sequence[Row]) -> str:
     """What to do next."""
     lost, missing = _unfinished(tuning, board)
     if missing:
-        return f"This is not finished ({_reasons(missing)}). Next: the same command with --resume."
+        failing = [one.method for one in tuning.of(board.benchmark) if one.problem and not one.is_final]
+        first = f"correct what made {names(failing)} fail, then " if failing else ""
+        otherwise = ", or other fields for it under another name" if failing else ""
+        return f"This is not finished ({_reasons(missing)}). Next: {first}the same command with --resume{otherwise}."
     if lost:
         anew = f"correct what made {names([row['method'] for row in lost])} fail and tune {ANEW}, or leave it at that"
         return f"Nothing more will come of this ({_reasons(lost)}). Next: {anew}."

@@ -14,6 +14,7 @@ from suite.counting import counted
 from suite.errors import SuiteError
 from suite.signals import handlers_kept
 from suite.tuning import local_ray
+from suite.tuning.ray_messages import losses_unprinted
 from trainables.resources import Resources
 
 ANSWER_SECONDS = 10.0
@@ -67,7 +68,7 @@ def _connect(place: str) -> None:
 
     try:
         _require_somebody(place)
-        with handlers_kept():
+        with handlers_kept(), losses_unprinted():
             ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
         raise SuiteError(

@@ -29,12 +29,13 @@ class EntrantQueue:
     Attributes:
         is_searched: the study is over and what was chosen is written, or there is none.
         problem: why the search has stopped before its end; empty while it goes on.
+        unjudged: why a judging run has ended without leaving a record; empty where each left one.
     """
 
     def __init__(self, entrant: Entrant, study: StudyQueue | None, folder: TuningFolder, seeds: Sequence[int]) -> None:
         self.entrant = entrant
         self.study = study
-        self.problem = ""
+        self.problem = self.unjudged = ""
         self._folder, self._seeds = folder, seeds
         self._held: list[tuple[Suggestion, ValidationView | None, str]] = []
         self._going = 0  # trials' runs that were given out and have not ended
@@ -56,7 +57,7 @@ class EntrantQueue:
             if self._held and not self._going:
                 reasons = " and ".join(dict.fromkeys(reason.rstrip(".") for _, _, reason in self._held))
                 failed = "its first trial" if len(self._held) == 1 else f"its first {len(self._held)} trials all"
-                self.problem = f"{failed} failed ({reasons}), and --resume runs them again: correct that first, or begin anew with other fields"
+                self.problem = f"{failed} failed ({reasons})"
             elif found == "finished" and not self.study.has_open_trials:
                 self._choose(self.study)
         if self._next < len(self._judged):
@@ -73,6 +74,8 @@ class EntrantQueue:
         if run.study is not None and self.study is not None:
             self._trial_ended(self.study, run, view, reason)
             return
+        if view is None and reason is not None:
+            self.unjudged = f"a judging run failed: {reason}"
         if view is not None:
             self._folder.note_judged(self.entrant.name, run.config.config_hash(), view.run_id)
             if view.status == "failed" and reason is None:  # of those that fail it alone would do so again

@@ -16,6 +16,7 @@ from typing import Any
 
 from suite.errors import SuiteError
 from suite.signals import handlers_kept, kept_from_children
+from suite.tuning.ray_messages import losses_unprinted
 
 OBJECT_STORE_BYTES = 200 * 2**20  # results are small; Ray's default would take a third of the memory
 WORKER_SECONDS = 50.0  # a worker that is not there by then, with an error in Ray's log, does not come
@@ -36,7 +37,7 @@ def start() -> None:
     own_token()
     unsafe = shlex.quote(sys.executable) != sys.executable  # Ray pastes the path into a shell command
     try:
-        with _told(), _loopback_only(), kept_from_children(), handlers_kept():
+        with _told(), _loopback_only(), losses_unprinted(), kept_from_children(), handlers_kept():
             ray.init(
                 address="local",  # a cluster that happens to run on this machine is used only when it is named
                 include_dashboard=False,

@@ -34,8 +34,8 @@ class Places:
 
     def _count(self) -> int:
         fitting = fitting_runs(self._run_settings.resources)
-        if not fitting and not self._is_waiting and self._run_settings.on_wait:
-            self._run_settings.on_wait(f"{missing_room(self._run_settings.resources)}; waiting for nodes that fit.")
+        if not fitting and not self._is_waiting and self._run_settings.say:
+            self._run_settings.say(f"{missing_room(self._run_settings.resources)}; waiting for nodes that fit.")
         self._is_waiting = not fitting
         waits = fitting if self._is_cluster and has_autoscaler() else 0
         most = max(1, fitting + waits)

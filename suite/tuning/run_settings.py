@@ -28,7 +28,7 @@ class RunSettings:
         driver: name of this driver among all that ever used ``out``.
         on_record: told of every stored run before the source is, so that a driver killed in between does both again: tracking.
         on_end: told after the source: progress.
-        on_wait: told in one sentence that no node has room for a run, once until one has.
+        say: told in one sentence that no node has room for a run, once until one has, and that a run's worker has died.
         on_retry: told of the runs that ran out of memory before they are run again, with the larger resources.
     """
 
@@ -40,7 +40,7 @@ class RunSettings:
     concurrency: int | None = None
     on_record: Callable[[ValidationView], None] | None = None
     on_end: EndListener | None = None
-    on_wait: Callable[[str], None] | None = None
+    say: Callable[[str], None] | None = None
     on_retry: Callable[[list[Suggestion], Resources], None] | None = None
     carrier: Literal["auto", "direct", "train"] = "auto"
     storage: str | None = None

@@ -224,7 +224,8 @@ def _views(trial: FrozenTrial) -> list[ValidationView]:
 
 def has_trials(folder: Path) -> bool:
     """Whether any trial of the study in ``folder`` was given out."""
-    if not (folder / DATABASE).is_file():
+    file = folder / DATABASE
+    if not file.is_file() or not file.stat().st_size:
         return False
     storage = open_database(folder)
     studies = [optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)]

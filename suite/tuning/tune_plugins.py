@@ -191,6 +191,13 @@ class Ears(Callback):
             bridge.end(trial, crash.reason)
         else:
             bridge.again.append(bridge.runs.pop(trial.trial_id))
+            if bridge.run_settings.say:
+                bridge.run_settings.say(f"{_named(run)}: its process or its node died; it goes on from its last finished task.")
+
+
+def _named(run: Suggestion) -> str:
+    trial = f"study '{run.study}' trial {run.trial}, " if run.study else ""
+    return f"{trial}{run.config.benchmark.name} {run.config.method.name} seed {run.config.seed}"
 
 
 def _trial_settings(run: Suggestion, run_settings: RunSettings) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def able_runs(
     """
     from suite.tuning.preflight import refused_runs
 
-    run_settings.on_wait = watcher.say
+    run_settings.say = watcher.say
     with watcher.begin("checking data, backbones and methods", None):
         found = refused_runs(configs, run_settings)
     unfit = {one.position: one.reason for one in found if leaves_out and one.is_unfit}

@@ -25,7 +25,7 @@ def require_able(config: StudyConfig, run_settings: RunSettings, watcher: Watche
             f"study '{config.name}': {field} is searched without {', '.join(map(str, values))}, which this backbone does not have."
         )
     points = spanning_points(config)
-    run_settings.on_wait = watcher.say
+    run_settings.say = watcher.say
     with watcher.begin(f"study {config.name}: checking data, backbone and method", None):
         found = refused_runs(points, run_settings)
     able_points(config, points, found, watcher)

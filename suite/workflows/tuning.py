@@ -124,7 +124,7 @@ def run_tuning(
         is_whole = _carried(config, lanes, run_settings, delivery, watcher)
         _attach(lanes, folder, delivery, run_settings.out)
         say_waiting(delivery.tracker, watcher)
-    tuning = read_tuning(config.name, out, {lane.entrant.name: lane.problem for lane in lanes})
+    tuning = read_tuning(config.name, out, {lane.entrant.name: lane.problem or lane.unjudged for lane in lanes})
     if not is_whole:
         raise TuningInterrupted(tuning)
     return tuning

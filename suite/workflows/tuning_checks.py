@@ -7,12 +7,14 @@ from typing import Any
 
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError
+from suite.runs.store import RunStore
 from suite.tuning.cluster import place_of
 from suite.tuning.optuna_database import DATABASE
 from suite.tuning.points import spanning_points
 from suite.tuning.preflight import refused_runs
 from suite.tuning.run_settings import RunSettings
 from suite.tuning.study_config import StudyConfig
+from suite.tuning.trials import has_trials
 from suite.tuning.tune_config import UNITS, Entrant, TuneConfig
 from suite.tuning.tuning_folder import TuningFolder
 from suite.workflows.probe import probe
@@ -28,7 +30,7 @@ def may_begin(config: TuneConfig, folder: TuningFolder, fields: dict[str, Any], 
 
     Raises:
         ConfigError: it is one of these, or a database of its studies is missing.
-        DamagedRun: what it chose, or what it judged, has been changed since.
+        DamagedRun: what it chose, what it judged, or the record of a run that judges has been changed since.
     """
     studies = {one.name: out / "studies" / one.name for one in config.entrants if one.study is not None}
     taken = [name for name, place in studies.items() if place.is_dir()]
@@ -53,10 +55,14 @@ def may_begin(config: TuneConfig, folder: TuningFolder, fields: dict[str, Any], 
             "begin anew (runs that are finished are reused)."
         )
     folder.require_whole(one.name for one in config.entrants)
-    lost = [name for name, place in studies.items() if folder.choice(name) is not None and not (place / DATABASE).is_file()]
+    store = RunStore(out)
+    for run_id in (run_id for one in config.entrants for run_id in folder.judged(one.name).values()):
+        store.open(run_id)
+    chosen = [name for name in studies if (choice := folder.choice(name)) is not None and choice.trial is not None]
+    lost = [name for name in chosen if not has_trials(studies[name])]
     if lost:
         raise ConfigError(
-            f"tuning '{config.name}': {studies[lost[0]] / DATABASE} with the trials that it chose among is missing; put it back, or rename "
+            f"tuning '{config.name}': {studies[lost[0]] / DATABASE} with the trials that it chose among is missing or empty; put it back, or rename "
             "the tuning to begin anew (runs that are finished are reused)."
         )
 
@@ -73,7 +79,7 @@ def require_able(config: TuneConfig, run_settings: RunSettings, watcher: Watcher
         if entrant.study is not None:
             asked += [(entrant, run, False) for run in spanning_points(entrant.study)]
     asked.sort(key=lambda one: one[1].benchmark.model_dump_json())
-    run_settings.on_wait = watcher.say
+    run_settings.say = watcher.say
     with watcher.begin(f"tuning {config.name}: checking data, backbones and methods", None):
         found = refused_runs([run for _, run, _ in asked], run_settings)
     reasons: list[tuple[str, str]] = []

@@ -26,11 +26,11 @@ def read_tuning(name: str, out: Path, problems: Mapping[str, str] = MappingProxy
     """The tuning ``name`` below ``out``, finished or not.
 
     Args:
-        problems: name of an entrant -> why its search has just stopped before its end, which is written nowhere.
+        problems: name of an entrant -> why its search, or a run that judges, has just stopped before its end, which is written nowhere.
 
     Raises:
         ConfigError: there is none.
-        DamagedRun: what was chosen has been changed since.
+        DamagedRun: what was chosen, or the record of a run that judges, has been changed since.
     """
     folder, store = TuningFolder(out, name), RunStore(out)
     if not folder.exists:
@@ -77,7 +77,8 @@ def _method(entrant: Entrant, config: TuneConfig, folder: TuningFolder, out: Pat
 
     def records(run: Mapping[str, Any]) -> list[Record]:
         hashes = [one.config_hash() for one in entrant.judged(run, config.judge.seeds)]
-        return store.records(judged[content] for content in hashes if content in judged)
+        found = [store.open(judged[content]) for content in hashes if content in judged]
+        return [one.record for one in found if one is not None]
 
     def is_final(setting: JudgedSetting) -> bool:
         """Whether every judging run is finished or has diverged."""
@@ -86,7 +87,7 @@ def _method(entrant: Entrant, config: TuneConfig, folder: TuningFolder, out: Pat
     study = entrant.study
     if study is None:
         default = JudgedSetting({}, records(entrant.run))
-        problem = _failed(default.records)
+        problem = stopped or _failed(default.records)
         return TunedMethod(
             entrant.benchmark, entrant.method, default, has_space=False, problem=problem, is_final=is_final(default)
         )

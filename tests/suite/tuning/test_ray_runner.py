@@ -124,7 +124,7 @@ def test_places_are_counted_by_node(ray: None) -> None:
 
 def test_one_run_is_given_out_to_a_cluster_that_has_no_room_yet(ray: None, tmp_path: Path) -> None:
     said: list[str] = []
-    run_settings = RunSettings(tmp_path, tmp_path, address="auto", resources=Resources(cpus=1000), on_wait=said.append)
+    run_settings = RunSettings(tmp_path, tmp_path, address="auto", resources=Resources(cpus=1000), say=said.append)
     places = Places(run_settings)
     assert [places.most(), places.most()] == [1, 1]
     (sentence,) = said

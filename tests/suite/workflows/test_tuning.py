@@ -21,7 +21,7 @@ import yaml
 from typer.testing import CliRunner
 
 from suite.cli.main import app
-from suite.errors import ConfigError, SuiteError
+from suite.errors import ConfigError, DamagedRun, SuiteError
 from suite.leaderboard.runs import stored_runs
 from suite.leaderboard.table import leaderboard_frame
 from suite.leaderboard.tuned import Tuning
@@ -186,14 +186,39 @@ def test_a_changed_file_is_named_at_once_and_its_remedy_works(fair: tuple[Path, 
     assert {file: file.read_text() for file in files} == files
 
 
+def test_an_altered_run_that_judges_is_named_and_run_again_once_removed(fair: tuple[Path, Tuning], tmp_path: Path) -> None:
+    out, tuning = tmp_path / "copy", fair[1]
+    shutil.copytree(fair[0], out)
+    judging = next(one for one in tuning.methods if one.method == "lora").default.records[0]
+    file = out / "runs" / judging.run_id / "record.json"
+    file.write_text(file.read_text().replace('"status": "finished"', '"status": "stopped"'))
+    for read in (lambda: read_tuning("fair", out), lambda: tune(FAIR, resume=True, out=out, tracking="none")):
+        with pytest.raises(DamagedRun, match=f"{judging.run_id}/record.json: .* run again"):
+            read()
+    shutil.rmtree(file.parent)
+    assert facts(tune(FAIR, resume=True, out=out, tracking="none")) == facts(tuning)
+
+
+def test_a_judging_run_that_leaves_no_record_is_said(fair: tuple[Path, Tuning], tmp_path: Path) -> None:
+    shutil.copytree(fair[0], tmp_path / "copy")
+    for folder in ("judged", "chosen"):
+        shutil.rmtree(tmp_path / "copy" / "tunings" / "fair" / folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("suite.workflows.tuning.run_all", failing)
+        tuning = tune(FAIR, resume=True, out=tmp_path / "copy", tracking="none")
+    assert {one.problem for one in tuning.methods} == {"a judging run failed: out of memory: no room"}
+
+
 def test_a_lost_folder_is_said_with_what_can_be_done(fair: tuple[Path, Tuning], tmp_path: Path) -> None:
     out = tmp_path / "copy"
     shutil.copytree(fair[0], out)
-    (out / "studies" / "fair.mini-mtil.codyra" / "optuna.db").unlink()
-    with pytest.raises(
-        ConfigError, match="codyra/optuna.db with the trials that it chose among is missing; put it back, or rename"
-    ):
-        tune(FAIR, resume=True, out=out, tracking="none")
+    database = out / "studies" / "fair.mini-mtil.codyra" / "optuna.db"
+    for lose in (lambda: database.write_bytes(b""), database.unlink):
+        lose()
+        with pytest.raises(
+            ConfigError, match="codyra/optuna.db with the trials that it chose among is missing or empty; put it"
+        ):
+            tune(FAIR, resume=True, out=out, tracking="none")
     shutil.rmtree(out / "tunings")
     for resume in (False, True):
         with pytest.raises(ConfigError, match="its own folder .*/fair does not; put that back and add --resume, or rename"):
@@ -214,11 +239,10 @@ def test_nothing_is_chosen_where_all_trials_fail_for_what_is_around_them(fair: t
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("suite.workflows.tuning.run_all", failing)
         tuning = tune(fields, out=tmp_path, tracking="none")
-    assert tuning.methods[0].problem == (
-        "its first 2 trials all failed (out of memory: no room), and --resume runs them again: correct that first, or begin anew with other fields"
-    )
+    assert tuning.methods[0].problem == "its first 2 trials all failed (out of memory: no room)"
     (board,) = tuned_boards(tuning)
-    assert closing(tuning, board).endswith("Next: the same command with --resume.")
+    told = "Next: correct what made lora fail, then the same command with --resume, or other fields for it under another name."
+    assert closing(tuning, board).endswith(told)
     assert not (tmp_path / "tunings" / "fair" / "chosen").exists()
     assert facts(tune(fields, resume=True, out=tmp_path, tracking="none")) == facts(fair[1])[1:2]
 
