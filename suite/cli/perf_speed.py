@@ -11,6 +11,7 @@ import typer
 
 from suite.cli.options import DeviceOption
 from suite.cli.perf import print_rows
+from suite.workflows.places import folder_named
 
 if TYPE_CHECKING:
     from suite.measuring.method_costs import MethodCost
@@ -201,7 +202,9 @@ def methods(
 
 
 def card(
-    out: Annotated[Path, typer.Option("--out", help="Folder for card.json and card.md.")] = Path("codyra-card"),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", parser=folder_named, help="Folder for card.json and card.md.")
+    ] = Path("codyra-card"),
     backbone: BackboneOption = "ViT-B-16-quickgelu",
     batch_size: BatchOption = 64,
     only: Annotated[list[str] | None, typer.Option("--only", help="This part again; can be given several times.")] = None,

@@ -83,7 +83,8 @@ def select_trials(records: Iterable[Record], rule: str | None = None, *, study: 
             if study in (None, name):
                 studies.setdefault((name, record.data_fingerprint, record.code_version), []).append(record)
     chosen: dict[str, Selection] = {}
-    for (name, *_), members in studies.items():
+    for (name, *_), those in studies.items():
+        members = sorted(those, key=lambda record: record.trials[name])  # of equal trials the earliest is chosen
         named, metric = rule_parts(_named(name, members) or DEFAULT_RULE)
         found = _chosen(name, members, rule or named, metric if metric in METRICS else None)
         chosen |= {run_id: joined([*filter(None, [chosen.get(run_id)]), choice]) for run_id, choice in found.items()}

@@ -79,7 +79,10 @@ def test_resuming_is_advised_only_where_it_can_help() -> None:
             True,
             "Nothing more will come of this (lora: no trial was learned to its end). Next: correct what made lora fail and tune under another",
         ),
-        (False, "This is not finished (lora: no trial was learned to its end). Next: the same command with --resume."),
+        (
+            False,
+            "This is not finished (lora: no trial was learned to its end). Next: correct what made lora fail, then the same command with --resume, or other fields",
+        ),
     ):
         words = told(changed(tuning, "lora", tuned=None, problem="no trial was learned to its end", is_final=is_final))
         assert end in words and ("--resume" in words) is not is_final
