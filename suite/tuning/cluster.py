@@ -163,9 +163,10 @@ def has_autoscaler() -> bool:
 
 
 def _quiet() -> None:
-    """Settings without which Ray reports usage, writes files nobody asked for and prints what a user cannot act on."""
+    """Settings without which Ray reports usage, writes files nobody asked for, prints what a user cannot act on and lets all others go first."""
     for name, value in {
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # at Ray's own 15, runs beside two other busy processes get a few percent of the cores
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
