@@ -16,8 +16,9 @@ from suite.cli.tables import Column, Sheet, print_line, print_sheet
 from suite.leaderboard.table import number_text, p_text, with_spread
 from suite.leaderboard.tuned import Tuning
 from suite.leaderboard.tuned_sensitivity import summary_frame
+from suite.leaderboard.tuned_standings import stream_text
 from suite.leaderboard.tuned_table import TunedBoard, boards_frame, settings_text, tuned_boards
-from suite.leaderboard.tuned_words import SENSITIVITY, closing, legend, stream_text
+from suite.leaderboard.tuned_words import SENSITIVITY, closing, legend
 from suite.tuning.tune_config import amount
 
 ELSEWHERE = "a wider terminal or --csv FILE shows them"

@@ -13,8 +13,9 @@ from suite.leaderboard.table import p_text, with_spread
 from suite.leaderboard.tuned import Tuning
 from suite.leaderboard.tuned_figures import bump_figure, sensitivity_figure
 from suite.leaderboard.tuned_sensitivity import summary_frame
+from suite.leaderboard.tuned_standings import stream_text
 from suite.leaderboard.tuned_table import TunedBoard, tuned_boards
-from suite.leaderboard.tuned_words import SENSITIVITY, closing, legend, stream_text
+from suite.leaderboard.tuned_words import SENSITIVITY, closing, legend
 
 Row = Mapping[Any, Any]
 MARKS = {"best": " ◆", "not separable": " ◇"}

@@ -25,6 +25,7 @@ from suite.runs.costs import run_costs
 from suite.runs.record import Record, setting_text
 
 Pairs = Mapping[tuple[str, str], Difference]
+LEAST = 1e-9  # points; a smaller difference of means is rounding
 SETTINGS = ("default", "tuned")
 COLUMNS = (
     *("benchmark", "method", "metric", "default", "default std", "default n", "default standing", "default p vs best", "default rank"),
@@ -46,7 +47,7 @@ class TunedBoard:
         pairs: ``default`` and ``tuned`` -> (one method, another) -> the first minus the second, p corrected over all pairs; every pair
             in both directions, empty where nothing can be paired.
         order: how far default and tuned settings order the methods alike; None with fewer than two methods that have both.
-        best_by_order: order of tasks -> method with the best tuned setting in it, where settings were judged in several orders.
+        best_by_order: order of tasks -> method with the best tuned setting in it, or several with the same mean, where settings were judged in several orders.
         unpaired: why the methods cannot be compared although they have finished runs; empty when they can.
     """
 
@@ -88,9 +89,10 @@ def _board(tuning: Tuning, benchmark: str) -> TunedBoard:
         _mark(rows, pairs[setting], setting)
     _gains(tuning, methods, rows)
     both = [row for row in rows.values() if not any(math.isnan(row[setting]) for setting in SETTINGS)]
-    order = order_agreement(*([row[setting] for row in both] for setting in SETTINGS)) if len(both) > 1 else None
+    means = {setting: [_without_noise(row[setting]) for row in both] for setting in SETTINGS}
+    order = order_agreement(*means.values()) if len(both) > 1 else None
     for column, setting in (("default rank", "default"), ("rank", "tuned")):
-        for row, rank in zip(both, _ranks([row[setting] for row in both]), strict=True):
+        for row, rank in zip(both, _ranks(means[setting]), strict=True):
             row[column] = rank
     frame = pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
     frame = frame.sort_values(["tuned", "default"], ascending=False, na_position="last", kind="stable", ignore_index=True)
@@ -190,6 +192,11 @@ def _pairs(tuning: Tuning, methods: Sequence[TunedMethod], setting: str) -> Pair
     return found
 
 
+def is_level(value: float) -> bool:
+    """Whether a difference of means is none: sums of equal numbers in another order differ in their last digits."""
+    return abs(value) < LEAST
+
+
 def is_real(difference: Difference) -> bool:
     """Whether the first is better than the second beyond chance."""
     return difference.p < LEVEL and difference.mean > 0
@@ -222,6 +229,10 @@ def _gains(tuning: Tuning, methods: Sequence[TunedMethod], rows: Mapping[str, di
         rows[name] |= {"gain": gain.mean, "gain low": gain.low, "gain high": gain.high, "gain p": float(p), "over": gain.over}
 
 
+def _without_noise(mean: float) -> float:
+    return LEAST * round(mean / LEAST)
+
+
 def _ranks(values: Sequence[float]) -> list[float]:
     """1 = best; equal values share the mean of their ranks."""
     return pd.Series(values, dtype=float).rank(ascending=False).tolist()
@@ -234,5 +245,9 @@ def _best_by_order(methods: Sequence[TunedMethod]) -> dict[str, str]:
         for record in setting.finished if setting else []:
             by_method = found.setdefault(str(record.setting.get("order", "")), {})
             by_method.setdefault(one.method, []).extend(_values([record]))
-    best = {order: max(scores, key=lambda name: float(np.mean(scores[name]))) for order, scores in found.items()}
+    means = {order: {name: float(np.mean(values)) for name, values in scores.items()} for order, scores in found.items()}
+    best = {
+        order: " and ".join(name for name, mean in of_order.items() if is_level(mean - max(of_order.values())))
+        for order, of_order in means.items()
+    }
     return best if len(best) > 1 else {}

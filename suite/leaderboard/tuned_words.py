@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from suite.counting import counted
-from suite.leaderboard.comparison import LEVEL, Difference, is_over_seeds
+from suite.leaderboard.comparison import LEVEL, is_over_seeds
 from suite.leaderboard.selection import same_formula
 from suite.leaderboard.tuned import Tuning
 from suite.leaderboard.tuned_sensitivity import WITHIN, second_half
-from suite.leaderboard.tuned_table import SETTINGS, TunedBoard, is_real, judged
+from suite.leaderboard.tuned_standings import PERCENT, Row, by_default, names, points, standing
+from suite.leaderboard.tuned_table import SETTINGS, TunedBoard, is_level, is_real, judged
 
-PERCENT = f"{100 * LEVEL:g} %"
 LEGEND = (
     "◆ highest mean of its column, ◇ not separable from it (all pairs of a column, paired over equal examples and seeds, Holm, "
     f"{PERCENT}); gain: tuned minus default on equal runs, interval for each method alone; optimism: validation score of the chosen trial "
@@ -24,8 +23,7 @@ SENSITIVITY = (
     "after half: mean over all sets of half of the finished trials; share of space: of the trials that were drawn at random, those within "
     f"{WITHIN:g} point of the method's best trial, stopped and failed ones counting as outside"
 )
-Row = Mapping[Any, Any]  # of a board
-FEW_SEEDS = 3  # with fewer an interval over seeds is so wide that it hides 20 points
+FEW_SEEDS = 3  # with fewer an interval over seeds is so wide, where they disagree, that it hides 20 points
 MANY_PAIRS = 3  # more are counted, not named
 ANEW = "under another name (runs that are finished are reused)"
 
@@ -35,15 +33,10 @@ def legend(tuning: Tuning, benchmark: str) -> str:
     return LEGEND + (ORDERS if any(tuning.orders[benchmark]) else "")
 
 
-def stream_text(board: TunedBoard) -> str:
-    """The benchmark and how it was learned: ``mini-xtail (shots 4, 3 tasks, 60 steps x 16 per task)``."""
-    return f"{board.benchmark} ({board.stream})" if board.stream else board.benchmark
-
-
 def closing(tuning: Tuning, board: TunedBoard) -> str:
     """The closing sentences of one benchmark of a tuning, the first one being the result."""
     rows = [row for row in board.rows.to_dict("records") if not math.isnan(row["tuned"])]
-    told = [*_standing(board, rows), *_seeds(tuning, board, rows), *_orders(board), *_changes(tuning, board)]
+    told = [*standing(board, rows), *_seeds(tuning, board, rows), *_orders(board), *_changes(tuning, board)]
     told += [*_failures(tuning, board), *_costs(board)]
     return " ".join([*told, _next(tuning, board, rows)])
 
@@ -54,7 +47,9 @@ def agreement(board: TunedBoard) -> str:
     if order is None:
         return ""
     if math.isnan(order.tau):
-        return "Under one of the two settings all methods are equal, so that there is no order to compare."
+        both = board.rows.dropna(subset=list(SETTINGS))
+        equal = [setting for setting in SETTINGS if is_level(both[setting].max() - both[setting].min())]
+        return f"With {' and with '.join(equal)} settings all methods have the same mean, so that there is no order to compare."
     sure = sum(_is_sure_change(board, *pair) for pair in _pairs(board))
     swapped = (
         f"{order.changed} of {counted(order.pairs, 'pair')} of methods {'changes' if order.changed == 1 else 'change'} places"
@@ -65,38 +60,6 @@ def agreement(board: TunedBoard) -> str:
         "Kendall's tau between the order by default and by tuned settings is "
         f"{order.tau:.2f} (1 = the same order, -1 = reversed): {swapped}{beyond}{tied}."
     )
-
-
-def _standing(board: TunedBoard, rows: Sequence[Row]) -> list[str]:
-    """Who wins, by how much, and whether it is real."""
-    if not rows:
-        return [f"On {stream_text(board)} nothing can be said yet: no tuned setting has a finished run on the judging seeds."]
-    if board.unpaired:
-        return [f"On {stream_text(board)} the methods cannot be compared: {board.unpaired.rstrip('.')}."]
-    paired = [row for row in rows if row["standing"]]
-    if not paired:
-        why = f"{rows[0]['method']} alone has judged runs of its tuned setting"
-        if len(rows) > 1:
-            why = f"of the methods with judged runs of their tuned settings ({names([row['method'] for row in rows])}) at most one stored outcomes"
-        return [f"On {stream_text(board)} there is nothing to compare: {why}."]
-    best, others = paired[0], paired[1:]
-    tied = [row for row in others if row["standing"] == "not separable"]
-    tests = f"paired over equal examples, Holm over {counted(len(board.pairs['tuned']) // 2, 'pair')}, {PERCENT}"
-    value = f"{best['metric']} {best['tuned']:.1f} %"
-    second = _pair(board, best, (tied or others)[0])
-    if not tied:
-        rest = "" if len(others) == 1 else f", the next best of {len(others)}, and beyond chance ahead of every one"
-        return [
-            f"On {stream_text(board)} {best['method']} is better than {others[0]['method'] if len(others) == 1 else 'all other methods'}: "
-            f"{value}, {_distance(second)} ahead of {others[0]['method']}{rest} ({tests})."
-        ]
-    behind = [row["method"] for row in others if row["standing"] == "behind"]
-    lead = (
-        f"{best['method']} has the highest mean ({value}), but {names([row['method'] for row in tied])} cannot be told from it"
-    )
-    nearest = f"it is {_distance(second)} ahead of {tied[0]['method']}"
-    rest = f"; beyond chance behind it: {names(behind)}" if behind else ""
-    return [f"On {stream_text(board)} no method is shown to be the best: {lead} ({nearest}; {tests}){rest}."]
 
 
 def _seeds(tuning: Tuning, board: TunedBoard, rows: Sequence[Row]) -> list[str]:
@@ -117,8 +80,9 @@ def _seeds(tuning: Tuning, board: TunedBoard, rows: Sequence[Row]) -> list[str]:
 
 def _scope(board: TunedBoard) -> str:
     """Which comparisons speak for new seeds, as the end of a sentence; a pair that shares fewer than two seeds does not."""
-    tests = {f"{one} with {other}": found.over for (one, other), found in list(board.pairs["tuned"].items())[::2]}
-    gains = {f"tuned with default {row['method']}": row["over"] for row in board.rows.to_dict("records") if row["over"]}
+    pairs = list(board.pairs["tuned"].items())[::2]
+    tests = {f"the comparison of {one} with {other}": found.over for (one, other), found in pairs}
+    gains = {f"the gain of {row['method']}": row["over"] for row in board.rows.to_dict("records") if row["over"]}
     quiet = [name for name, over in {**tests, **gains}.items() if not is_over_seeds(over)]
     count = len(tests) + len(gains)
     if not count:
@@ -127,10 +91,9 @@ def _scope(board: TunedBoard) -> str:
         return "; the result speaks for new examples and new seeds"
     if len(quiet) == count:
         return "; what is compared shares fewer than two of them, so that nothing can be said about other seeds, only about other examples"
-    told = names(quiet) if len(quiet) <= MANY_PAIRS else f"{len(quiet)} of {count} comparisons"
-    return (
-        f"; the result speaks for new examples and new seeds, but for new examples alone of {told}, which share fewer than two"
-    )
+    told = names(quiet) if len(quiet) <= MANY_PAIRS else f"{len(quiet)} of {count} comparisons and gains"
+    why = "these rest on fewer than two common seeds and speak for new examples alone"
+    return f"; the result speaks for new examples and new seeds, except for {told}: {why}"
 
 
 def _orders(board: TunedBoard) -> list[str]:
@@ -145,7 +108,7 @@ def _changes(tuning: Tuning, board: TunedBoard) -> list[str]:
     """What tuning changed."""
     rows = [row for row in board.rows.to_dict("records") if not math.isnan(row["gain"])]
     if not rows:
-        return []
+        return list(filter(None, [by_default(board)]))
     real = [row for row in rows if row["gain p"] < LEVEL]
     up, down = ([row for row in real if sign * row["gain"] > 0] for sign in (1, -1))
     told = [f"raised {_by(up)}"] if up else []
@@ -155,16 +118,19 @@ def _changes(tuning: Tuning, board: TunedBoard) -> list[str]:
         rest = len(rows) - len(real)
         others = f", and not {'the other method' if rest == 1 else f'the {rest} other methods'}" if rest else ""
         said = f"Tuning {' and '.join(told)} beyond chance{others}."
-    elif most["gain"]:
-        said = f"Tuning changed no method beyond chance; the largest change is {most['method']}'s {most['gain']:+.1f} points."
-    else:
+    elif not is_level(most["gain"]):
+        largest = f"{'gain' if most['gain'] > 0 else 'loss'} of {points(most['gain'])}"
+        said = f"Tuning changed no method beyond chance; the largest change is {most['method']}'s {largest}."
+    elif all(one.tuned is None or one.tuned.records == one.default.records for one in tuning.of(board.benchmark)):
         said = "Tuning changed nothing: every method's best trial has its default setting."
-    return [said, *filter(None, [_other_aim(tuning, most["metric"]), _other_winner(board), agreement(board)])]
+    else:
+        said = "Tuning changed no method's mean."
+    return [said, *filter(None, [_other_aim(tuning, most["metric"]), by_default(board), agreement(board)])]
 
 
 def _by(rows: Sequence[Row]) -> str:
     """``lora by 4.1 points and codyra by 2.0 points``."""
-    return names([f"{row['method']} by {abs(row['gain']):.1f} points" for row in rows])
+    return names([f"{row['method']} by {points(row['gain'])}" for row in rows])
 
 
 def _other_aim(tuning: Tuning, metric: str) -> str:
@@ -183,16 +149,6 @@ def _failures(tuning: Tuning, board: TunedBoard) -> list[str]:
         if one.failed
     ]
     return [f"Budgets were not spent alike, because trials failed: {'; '.join(told)}."] if told else []
-
-
-def _other_winner(board: TunedBoard) -> str:
-    """Who would have been first with default settings, where that is another method."""
-    rows = board.rows.to_dict("records")
-    by_default = [row["method"] for row in rows if row["default standing"] == "best"]
-    tuned = [row["method"] for row in rows if row["standing"] == "best"]
-    if not by_default or not tuned or by_default == tuned:
-        return ""
-    return f"With default settings {by_default[0]} has the highest mean."
 
 
 def _costs(board: TunedBoard) -> list[str]:
@@ -256,10 +212,6 @@ def _next_for_one(tuning: Tuning, row: Row) -> str:
     return f"Next: more {more}, {ANEW}, or keep the default setting of {row['method']}."
 
 
-def _pair(board: TunedBoard, first: Row, second: Row) -> Difference:
-    return board.pairs["tuned"][first["method"], second["method"]]
-
-
 def _pairs(board: TunedBoard) -> list[tuple[str, str]]:
     both = board.rows.dropna(subset=["default", "tuned"])["method"].tolist()
     return [(one, other) for place, one in enumerate(both) for other in both[place + 1 :]]
@@ -272,16 +224,5 @@ def _is_sure_change(board: TunedBoard, one: str, other: str) -> bool:
     return any(is_real(before[pair]) and is_real(after[pair[::-1]]) for pair in ((one, other), (other, one)))
 
 
-def _distance(found: Difference) -> str:
-    """Points with their interval; the mean alone where no interval is possible."""
-    points = f"{found.mean:.1f} points"
-    return points if math.isnan(found.low) else f"{points} (95 % interval {found.low:.1f} to {found.high:.1f})"
-
-
 def _seconds(value: float) -> str:
     return f"{value:,.0f} s"
-
-
-def names(found: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(filter(None, [", ".join(found[:-1]), found[-1]]))

@@ -91,7 +91,7 @@ def measure_null(world: World, tunings: int) -> Said:
         tuning = made_up_tuning(world, number)
         (board,) = tuned_boards(tuning)
         words = closing(tuning, board)
-        better.append("beyond chance behind it" in words or "is better than" in words.partition(".")[0])
+        better.append("beyond chance behind" in words or "is better than" in words.partition(".")[0])
         by_default.append(_claims(board, "default standing"))
         changed.append("Tuning raised" in words or "Tuning lowered" in words)
         optimism.append(float(board.rows["optimism"].mean()))

@@ -95,7 +95,7 @@ def test_a_clear_winner() -> None:
     assert " ahead of lora, the next best of 2, and beyond chance ahead of every one (" in result
     assert "3 seeds that no trial used; the result speaks for new examples and new seeds." in words
     assert "Tuning raised codyra by " in words
-    assert "With default settings lora has the highest mean." in words
+    assert "With default settings lora has the highest mean; zscl is behind it beyond chance." in words
     assert "1 of 3 pairs of methods changes places" in words
     assert "It cost 36 trials and 288 s of runs, 108 s of them judging." in words
     assert words.endswith("Next: another benchmark; this result holds for made-up alone.")
@@ -127,6 +127,38 @@ def test_a_tie_asks_for_more_seeds() -> None:
         "Next: more seeds than 3 to judge with, under another name (runs that are finished are reused), or take the methods as equal here."
     )
     assert set(board.rows["standing"]) == {"best", "not separable"}
+
+
+def with_equal(tuning: Tuning, first: str, second: str) -> Tuning:
+    """The tuning with the runs of ``first`` under the name of ``second`` too."""
+    found = next(one for one in tuning.methods if one.method == first)
+    return changed(tuning, second, default=found.default, tuned=found.tuned)
+
+
+def test_equal_means_are_called_equal_and_none_of_them_is_ahead() -> None:
+    """Also where the row that bears the mark of the best stands below its equals, because its default setting is worse."""
+    tuning = with_equal(made_up_tuning(WINNER, 0), "codyra", "lora")
+    lora = next(one for one in tuning.methods if one.method == "lora")
+    assert lora.tuned is not None
+    zscl = next(one for one in tuning.methods if one.method == "zscl")
+    words = told(tuning)
+    lead = " no method is shown to be the best: codyra and lora have the same highest mean (zscl.last "
+    assert lead in words and "codyra minus lora: 0.0 points" in words and " ahead of " not in words
+    assert "; beyond chance behind codyra: zscl." in words
+    higher = told(changed(tuning, "codyra", default=zscl.default))
+    assert lead in higher and "With default settings lora has the highest mean" in higher
+    same = replace(tuning, methods=[replace(one, default=lora.default) for one in tuning.methods])
+    assert "With default settings all methods have the same mean, so that there is no order to compare." in told(same)
+    assert "With default settings codyra, lora and zscl have the same highest mean; no method is behind codyra" in told(same)
+    both = replace(same, methods=[replace(one, tuned=lora.tuned) for one in same.methods])
+    assert "With default and with tuned settings all methods have the same mean" in told(both)
+    copies = [run.model_copy(update={"run_id": f"{run.run_id}-again"}) for run in lora.default.records]
+    moved = replace(
+        same,
+        methods=[replace(one, tuned=JudgedSetting({"training.lr": 1.0}, copies)) for one in same.methods],
+        outcomes=lambda run: tuning.outcomes(run.model_copy(update={"run_id": run.run_id.removesuffix("-again")})),
+    )
+    assert "Tuning changed no method's mean." in told(moved)
 
 
 def test_one_seed_says_nothing_about_seeds() -> None:
@@ -208,8 +240,8 @@ def test_only_seeds_that_were_run_are_claimed() -> None:
     assert "have been judged with 3 of 3 seeds that no trial used; the result speaks for new examples and new seeds." in some
     mixed = told(judged_with(made_up_tuning(WINNER, 0), "zscl", 1))
     assert (
-        "the result speaks for new examples and new seeds, but for new examples alone of codyra with zscl, lora with zscl and tuned with "
-        "default zscl, which share fewer than two." in mixed
+        "the result speaks for new examples and new seeds, except for the comparison of codyra with zscl, the comparison of lora with zscl and "
+        "the gain of zscl: these rest on fewer than two common seeds and speak for new examples alone." in mixed
     )
 
 
