@@ -25,10 +25,8 @@ class Journal:
         self._sizes: dict[str, _Size] = {}
 
     def add(self, added: Mapping[str, Sequence[Factors]]) -> None:
-        """Note what the finished task added (the weights already hold it)."""
-        self.tasks.append(
-            {name: [Factors(f.a.detach().cpu(), f.b.detach().cpu()) for f in found] for name, found in added.items()}
-        )
+        """Note what the finished task added (the weights already hold it), laid out as it is read back, since products round by layout."""
+        self.tasks.append({name: [_kept(factors) for factors in found] for name, found in added.items()})
 
     def apply(self, added: Mapping[str, Sequence[Factors]]) -> None:
         """Add a stored task's factors to the weights again, then note them."""
@@ -104,6 +102,10 @@ class _Size:
     def with_one_more(self, update: Factors) -> float:
         """The square with ``update`` added."""
         return self.square + 2.0 * sum(inner_product(part, update) for part in self.parts) + update_size([update]) ** 2
+
+
+def _kept(factors: Factors) -> Factors:
+    return Factors(factors.a.detach().cpu().contiguous(), factors.b.detach().cpu().contiguous())
 
 
 def frobenius_norm(parts: list[Factors]) -> float:
