@@ -1,9 +1,8 @@
-"""The leaderboard frame as CSV, Markdown, LaTeX (booktabs), JSON and HTML; every form escapes what it must."""
+"""The leaderboard frame as CSV, Markdown, LaTeX (booktabs) and HTML; every form escapes what it must."""
 
 from __future__ import annotations
 
 import html
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -24,7 +23,7 @@ _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
 
 
 def write_frame(frame: pd.DataFrame, form: str, path: Path) -> None:
-    """Write ``frame`` in the form ``csv``, ``markdown``, ``latex``, ``json`` or ``html``; ``-`` is standard output."""
+    """Write ``frame`` in the form ``csv``, ``markdown``, ``latex`` or ``html``; ``-`` is standard output."""
     if form not in FORMS:
         raise unknown_name("table format", form, FORMS)
     write_output(path, FORMS[form](frame).encode())
@@ -33,12 +32,6 @@ def write_frame(frame: pd.DataFrame, form: str, path: Path) -> None:
 def to_csv(frame: pd.DataFrame) -> str:
     """Full precision, empty cells for what was not measured; no text that a spreadsheet would run as a formula."""
     return frame.map(_harmless).rename(columns=_harmless).to_csv(index=False)
-
-
-def to_json(frame: pd.DataFrame) -> str:
-    """List of rows at full precision, null for what was not measured."""
-    rows = [{key: None if value != value else value for key, value in row.items()} for row in frame.to_dict("records")]
-    return json.dumps(rows, indent=1, allow_nan=False) + "\n"
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
@@ -69,7 +62,7 @@ def to_html(frame: pd.DataFrame) -> str:
 
 
 FORMS: Mapping[str, Callable[[pd.DataFrame], str]] = MappingProxyType(
-    {"csv": to_csv, "markdown": to_markdown, "latex": to_latex, "json": to_json, "html": to_html}
+    {"csv": to_csv, "markdown": to_markdown, "latex": to_latex, "html": to_html}
 )
 
 

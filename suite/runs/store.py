@@ -76,8 +76,8 @@ class Listing:
 class RunStore:
     """The runs below one output folder; nothing else knows that they lie in ``<out>/runs/<run id>``.
 
-    What is atomic: every single file, but ``outcomes.rows``, which grows by blocks. ``record.json`` is written last and carries checksums of itself and of what its rows stand
-    on, so a row is there with all its outcomes, answers and checkpoints, or not at all.
+    What is atomic: every single file, but ``outcomes.rows``, which grows by blocks. ``record.json`` is written last and carries
+    checksums of itself and of what its rows stand on, so a row is there with all its outcomes, answers and checkpoints, or not at all.
 
     What survives a kill at any line: all rows that were noted before it. Files that are ahead of the record belong to a row that
     was not noted; they are ignored by readers and written again by whoever goes on.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from io import StringIO
@@ -13,8 +12,9 @@ import pandas as pd
 import pytest
 
 from suite.cli.board import board_sheet
+from suite.cli.json_output import plain
 from suite.errors import SuiteError
-from suite.leaderboard.export import FORMS, latex_escape, to_csv, to_html, to_json, to_latex, to_markdown
+from suite.leaderboard.export import FORMS, latex_escape, to_csv, to_html, to_latex, to_markdown
 from suite.leaderboard.ranking import board
 from suite.leaderboard.runs import RunSet
 from suite.leaderboard.table import budget_text, leaderboard_frame, metric_columns, task_columns
@@ -182,7 +182,7 @@ def test_every_form_holds_every_row(form: str, make_record: Callable[..., Record
 def test_json_holds_full_precision_and_null_for_what_was_not_measured(make_record: Callable[..., Record]) -> None:
     frame = leaderboard_frame([make_record(rows=[[100 / 3] * 3, [200 / 3] * 3, [100 / 7] * 3, [100 / 9] * 3])])
     frame["p_vs_best"] = 1e-30
-    (row,) = json.loads(to_json(frame))
+    (row,) = plain(frame)
     assert (row["zscl.last"], row["p_vs_best"], row["zscl.last std"]) == (frame["zscl.last"][0], 1e-30, None)
     assert list(row) == COLUMNS
 
