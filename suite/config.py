@@ -41,6 +41,8 @@ UNION_MEMBER = re.compile(r"^(constrained-)?(str|int|float|bool|path)$|^(literal
 TAKES = {  # what Pydantic says in words of Python alone
     **dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type"), "takes a list, as in [a, b]"),
     **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), "takes fields, as in {field: value}"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "takes a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "takes a number"),
 }
 
 
@@ -211,7 +213,7 @@ def _told_once(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if key[-1] == "":
             bounds = [one for one in same if not str(one["type"]).endswith(("_type", "_parsing"))]
             chosen = (bounds or same)[0]
-            wanted = dict.fromkeys(str(one["msg"]).removeprefix("Input should be ") for one in (bounds[:1] or same))
+            wanted = dict.fromkeys(_wanted(one) for one in (bounds[:1] or same))
             chosen |= {
                 "loc": key[:-1],
                 "msg": f"Input should be {' or '.join(wanted)}",
@@ -220,6 +222,10 @@ def _told_once(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
             same = [chosen]
         found += same
     return found
+
+
+def _wanted(problem: Mapping[str, Any]) -> str:
+    return TAKES.get(problem["type"], str(problem["msg"])).removeprefix("Input should be ").removeprefix("takes ")
 
 
 def _clause(problem: dict[str, Any], fields: Mapping[str, Any], model: type[BaseModel]) -> str:

@@ -40,6 +40,8 @@ def print_agreement(found: Agreement) -> None:
         notes.append(f"without {CLAIMANT}, whose printed row is its authors' claim: {tau_text(found.without)}")
     pairs = len(rows) * (len(rows) - 1) // 2
     notes.append(f"{len(found.disagreements)} of {pairs} pairs in another order than printed")
+    if found.open_ends:
+        notes.append(f"the tuned lr is an end of those tried, so a better one may lie beyond: {', '.join(found.open_ends)}")
     notes += [f"- {sentence}" for sentence in found.disagreements]
     place = f"order {pairing.order}, {pairing.backbone}"
     print_sheet(Sheet(f"{pairing.mini} against {pairing.published} ({place}), {pairing.metric} in %", columns, rows, notes))

@@ -28,7 +28,9 @@ def print_run(record: Record, folder: Path, *, found: bool = False) -> None:
         found: the run had been finished before the command, which therefore trained nothing.
     """
     kind = "score" if record.protocol == "generation" else "accuracy in %"
-    who = f"{record.method}, seed {record.config['seed']}, run {record.run_id}"
+    limit = record.config["benchmark"].get("limit")
+    cut = "" if limit is None else f", at most {counted(limit, 'row')} per split and task"
+    who = f"{record.method}, seed {record.config['seed']}{cut}, run {record.run_id}"
     print_sheet(matrix_sheet(record.test, record.tasks, f"{record.benchmark}, {who}: test {kind}"))
     if found:
         ended = f" on {record.ended_at:%Y-%m-%d %H:%M} UTC" if record.ended_at else ""

@@ -92,6 +92,7 @@ class Agreement:
         table: method, printed name, printed value and rank, own mean, spread and rank, the tuned rate, grade of the source.
         every: tau over all methods; ``without`` leaves CoDyRA's own claim out.
         disagreements: one sentence for each pair of methods in another order than printed.
+        open_ends: methods whose best learning rate is an end of those tried, so that a better one may lie beyond.
     """
 
     pairing: Pairing
@@ -99,6 +100,7 @@ class Agreement:
     every: Tau
     without: Tau
     disagreements: list[str]
+    open_ends: Sequence[str]
 
 
 def printed_scores(pairing: Pairing) -> list[PrintedScore]:
@@ -127,13 +129,18 @@ def _of_table(benchmark: str, metric: str, pairing: Pairing) -> list[Mapping[str
 
 
 def agreement(
-    pairing: Pairing, scores: Sequence[PrintedScore], own: Mapping[str, Sequence[float]], rates: Mapping[str, float]
+    pairing: Pairing,
+    scores: Sequence[PrintedScore],
+    own: Mapping[str, Sequence[float]],
+    rates: Mapping[str, float],
+    open_ends: Sequence[str],
 ) -> Agreement:
     """Compare the order of the methods that are in ``own``.
 
     Args:
         own: method -> its value for every seed, in the same order of seeds for all.
         rates: method -> learning rate that its runs took; none for a method that takes no steps.
+        open_ends: methods whose rate is an end of those tried.
 
     Raises:
         SuiteError: fewer than two methods.
@@ -161,6 +168,7 @@ def agreement(
         _tau(pairing, printed, values),
         _tau(pairing, printed[others], values[others]),
         _disagreements(table),
+        open_ends,
     )
 
 

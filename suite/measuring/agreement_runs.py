@@ -27,7 +27,7 @@ from suite.workflows.planning import bill_of_runs
 from suite.workflows.progress import Watcher
 
 FIRST_GRID = 3  # rates per method: its own and one on each side; further ones while the best is an end of the grid
-GRID = RateGrid(factor=3.0, largest=5)
+GRID = RateGrid(factor=3.0, largest=8)
 TUNING_SEED = 1000  # of the runs that choose; the runs that are compared take others
 REFERENCES, PER_CLASS = "references", 4
 PROBED = "lora"
@@ -108,11 +108,11 @@ def measure_agreement(asked: Asked, out: Path, watcher: Watcher, say: Callable[[
     carried = _Carried(RunSettings(out, DATA, "cpu"), watcher)
     able_runs([cell.config(TUNING_SEED) for cell in cells.values()], carried.run_settings, watcher, leaves_out=False)
     say(_first_forecast(list(cells.values()), carried))
-    rates, seconds = _tuned(cells, carried)
+    rates, seconds, open_ends = _tuned(cells, carried)
     say(_second_forecast(seconds, len(asked.seeds)))
     runs = {key: [cell.config(seed, rates[key]) for seed in asked.seeds] for key, cell in cells.items()}
     carried.carry([config for several in runs.values() for config in several], "comparing")
-    return [_measured(pairing, scores, runs, rates, carried) for pairing, scores in work]
+    return [_measured(pairing, scores, runs, rates, open_ends, carried) for pairing, scores in work]
 
 
 def _chosen(asked: Asked) -> list[tuple[Pairing, list[PrintedScore]]]:
@@ -128,8 +128,9 @@ def _chosen(asked: Asked) -> list[tuple[Pairing, list[PrintedScore]]]:
     return able
 
 
-def _tuned(cells: Mapping[Key, Cell], carried: _Carried) -> tuple[dict[Key, float | None], dict[Key, float]]:
-    """The learning rate of each method that is best on validation data, and the seconds of that run; None where no steps are taken."""
+def _tuned(cells: Mapping[Key, Cell], carried: _Carried) -> tuple[dict[Key, float | None], dict[Key, float], list[Key]]:
+    """The learning rate of each method that is best on validation data (None where no steps are taken), the seconds of that run, and
+    the methods whose best rate is an end of those tried."""
     first = carried.carry([cell.config(TUNING_SEED) for cell in cells.values()], "tuning")
     tried: dict[Key, dict[float, Record | None]] = {}
     for (key, cell), record in zip(cells.items(), first, strict=True):
@@ -145,7 +146,8 @@ def _tuned(cells: Mapping[Key, Cell], carried: _Carried) -> tuple[dict[Key, floa
         values = _values(cells[key], runs)
         best = max(values, key=values.__getitem__)
         rates[key], chosen[key] = best, runs[best]
-    return rates, {key: run_costs(record.results).wall_seconds for key, record in chosen.items() if record is not None}
+    seconds = {key: run_costs(record.results).wall_seconds for key, record in chosen.items() if record is not None}
+    return rates, seconds, [key for key, runs in tried.items() if GRID.is_open(_values(cells[key], runs))]
 
 
 def _values(cell: Cell, runs: Mapping[float, Record | None]) -> dict[float, float]:
@@ -181,6 +183,7 @@ def _measured(
     scores: Sequence[PrintedScore],
     runs: Mapping[Key, Sequence[RunConfig]],
     rates: Mapping[Key, float | None],
+    open_ends: Sequence[Key],
     carried: _Carried,
 ) -> Agreement:
     own: dict[str, list[float]] = {}
@@ -192,4 +195,5 @@ def _measured(
         else:
             own[score.method] = values
     tuned = {method: rate for (mini, method), rate in rates.items() if mini == pairing.mini and rate is not None}
-    return agreement(pairing, scores, own, tuned)
+    open_methods = [method for mini, method in open_ends if mini == pairing.mini]
+    return agreement(pairing, scores, own, tuned, open_methods)

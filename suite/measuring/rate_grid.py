@@ -35,6 +35,11 @@ class RateGrid:
             return []
         return [self._beyond(low, -1) if best == low else self._beyond(high, 1)]
 
+    @staticmethod
+    def is_open(values: Mapping[float, float]) -> bool:
+        """Whether the best rate is an end of those tried, so that a better one may lie beyond."""
+        return max(values, key=values.__getitem__) in (min(values), max(values))
+
     def _beyond(self, rate: float, power: int) -> float:
         return float(f"{rate * self.factor**power:.3g}")
 

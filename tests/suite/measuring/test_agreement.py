@@ -55,22 +55,22 @@ def test_tau_counts_pairs_and_its_interval_is_over_seeds() -> None:
     """Six pairs; ZSCL and iCaRL change places, so five are kept and one is not: (5 - 1) / 6."""
     scores = [score for score in printed_scores(XTAIL) if score.method in ("codyra", "icarl", "zscl", "lora")]
     own = {"codyra": [80.0, 81.0, 82.0], "icarl": [60.0, 61.0, 62.0], "zscl": [62.5, 63.0, 61.0], "lora": [40.0, 50.0, 41.0]}
-    found = agreement(XTAIL, scores, own, {"lora": 1e-3})
+    found = agreement(XTAIL, scores, own, {"lora": 1e-3}, [])
     assert found.every.tau == pytest.approx(4 / 6)
     assert (found.every.low, found.every.high) == (pytest.approx(4 / 6), pytest.approx(1.0))  # seed 2 alone keeps both orders
     assert found.without.tau == pytest.approx(1 / 3) and found.without.methods == 3
     assert found.disagreements == ["icarl is printed 0.6 points above zscl, the miniature has it 1.2 below"]
     assert found.table["own rank"].to_list() == [1.0, 3.0, 2.0, 4.0]
-    assert agreement(XTAIL, scores, own, {}).every.low == found.every.low  # the same resamples
+    assert agreement(XTAIL, scores, own, {}, []).every.low == found.every.low  # the same resamples
     assert "95 % over seeds 0.67 to 1.00, 4 methods" in tau_text(found.every)
 
 
 def test_one_seed_has_no_interval_and_a_tie_no_tau() -> None:
     scores = [score for score in printed_scores(XTAIL) if score.method in ("codyra", "lora")]
-    found = agreement(XTAIL, scores, {"codyra": [1.0], "lora": [2.0]}, {})
+    found = agreement(XTAIL, scores, {"codyra": [1.0], "lora": [2.0]}, {}, [])
     assert found.every.tau == -1.0 and math.isnan(found.every.low)
     assert tau_text(found.every) == "-1.00 (one seed, no interval, 2 methods)"
-    tied = agreement(XTAIL, scores, {"codyra": [1.0, 1.0], "lora": [1.0, 1.0]}, {})
+    tied = agreement(XTAIL, scores, {"codyra": [1.0, 1.0], "lora": [1.0, 1.0]}, {}, [])
     assert tau_text(tied.every) == "not defined (2 methods, one order is a tie)"
     assert tau_text(tied.without) == "not defined (1 method)"
 
