@@ -70,7 +70,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("nearest training key", {"settings": ["training.step=3"]}, "training.step: unknown key.*nearest: 'steps'"),
     ("unknown section", {"settings": ["metod.rank=3"]}, "'metod' is no part of a run; write method.rank=3"),
     ("range", {"settings": ["method.rank=0"]}, r"method.rank: .*greater than or equal to 1 \(is 0\)"),
-    ("type", {"settings": ["method.rank=many"]}, r"method.rank: .*integer.*\(is 'many'\)"),
+    ("type", {"settings": ["method.rank=many"]}, r"method.rank: takes a whole number \(is 'many'\)"),
     ("fraction", {"settings": ["method.dense_fraction=1.5"]}, "method.dense_fraction: .*less than 1"),
     ("a list", {"settings": ["benchmark.domains=shapes"]}, r"benchmark.domains: takes a list, as in \[a, b\] \(is 'shapes'\)"),
     ("fields", {"settings": ["training=60"]}, r"training: takes fields, as in \{field: value\} \(is 60\)"),
