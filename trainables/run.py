@@ -13,6 +13,7 @@ from suite.config import RunConfig
 from suite.errors import DamagedRun, SuiteError, TrainingDiverged, raised
 from suite.hardware import hardware
 from suite.runs.beginnings import beginning_names
+from suite.runs.generations import row_of
 from suite.runs.identity import run_id
 from suite.runs.mirror import RunMirror
 from suite.runs.outcomes import Key, Scores
@@ -242,7 +243,7 @@ class _Run:
             outcomes, texts = found.outcomes(), found.answers()
         except DamagedRun:
             return None
-        self.texts = {key: value for key, value in texts.items() if int(key.split("/")[1]) <= rows}
+        self.texts = {key: value for key, value in texts.items() if row_of(key) <= rows}
         self.standing.bring(rows, stored.results)
         self.outcomes = {key: scores for key, scores in outcomes.items() if key[1] <= rows}
         kept = rows + 1 if stored.test else 0

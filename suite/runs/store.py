@@ -12,7 +12,15 @@ from pathlib import Path
 from suite.config import CONFIG, RunConfig, write_config
 from suite.errors import ConfigError, DamagedRun
 from suite.runs.checks import require_answers, require_outcomes
-from suite.runs.generations import FILE, answers_digest, read_generations, write_generations
+from suite.runs.generations import (
+    GENERATIONS,
+    answers_digest,
+    append_generations,
+    read_generations,
+    row_of,
+    stored_generations,
+    write_generations,
+)
 from suite.runs.locking import locked, this_process, write_lock
 from suite.runs.outcomes import (
     OUTCOMES,
@@ -56,12 +64,13 @@ class OpenRun:
         Raises:
             DamagedRun: damaged, missing, or not those of the record's rows.
         """
-        if not (self.folder / FILE).is_file() and any("answers" in result.digests for result in self.record.results):
+        path = stored_generations(self.folder)
+        if path is None and any("answers" in result.digests for result in self.record.results):
             raise DamagedRun(
-                f"{self.folder / FILE}: the answers of run {self.record.run_id} are not stored; put back a copy, or run it again."
+                f"{self.folder / GENERATIONS}: the answers of run {self.record.run_id} are not stored; put back a copy, or run it again."
             )
         texts = read_generations(self.folder, self.record.tasks_done)
-        require_answers(self.record, texts, where=str(self.folder / FILE))
+        require_answers(self.record, texts, where=str(path or self.folder / GENERATIONS))
         return texts
 
 
@@ -76,8 +85,9 @@ class Listing:
 class RunStore:
     """The runs below one output folder; nothing else knows that they lie in ``<out>/runs/<run id>``.
 
-    What is atomic: every single file, but ``outcomes.rows``, which grows by blocks. ``record.json`` is written last and carries
-    checksums of itself and of what its rows stand on, so a row is there with all its outcomes, answers and checkpoints, or not at all.
+    What is atomic: every single file, but ``outcomes.rows`` and ``generations.rows``, which grow by blocks. ``record.json`` is written
+    last and carries checksums of itself and of what its rows stand on, so a row is there with all its outcomes, answers and checkpoints,
+    or not at all.
 
     What survives a kill at any line: all rows that were noted before it. Files that are ahead of the record belong to a row that
     was not noted; they are ignored by readers and written again by whoever goes on.
@@ -215,13 +225,23 @@ class RunStore:
         """
         results = [*record.results[:-1], _with_digests(record.results[-1], outcomes, texts, checkpoint)]
         record = record.model_copy(update={"results": results})
-        return self._put_rows(record, texts, lambda folder: append_outcomes(outcomes, folder, results[-1].row))
+
+        def put(folder: Path) -> None:
+            append_outcomes(outcomes, folder, results[-1].row)
+            append_generations(texts, folder, results[-1].row)
+
+        return self._put_rows(record, put)
 
     def note_all(self, record: Record, outcomes: Mapping[Key, Scores], texts: dict[str, list[str]]) -> Record:
         """Store a whole record that no training made, such as a rescored one; it has no checkpoints."""
         results = [_with_digests(result, outcomes, texts, {}) for result in record.results]
         record = record.model_copy(update={"results": results})
-        return self._put_rows(record, texts, lambda folder: write_outcomes(outcomes, folder))
+
+        def put(folder: Path) -> None:
+            write_outcomes(outcomes, folder)
+            write_generations(texts, folder)
+
+        return self._put_rows(record, put)
 
     def rewind(self, record: Record) -> None:
         """Store a record with fewer rows, before checkpoints of the rows that it lost are written again."""
@@ -250,12 +270,10 @@ class RunStore:
         write_record(record, self.folder(record.run_id))
         return record
 
-    def _put_rows(self, record: Record, texts: dict[str, list[str]], put_outcomes: Callable[[Path], Path]) -> Record:
+    def _put_rows(self, record: Record, put: Callable[[Path], None]) -> Record:
         if (standing := self._finished(record)) is not None:
             return standing
-        folder = self.folder(record.run_id)
-        put_outcomes(folder)
-        write_generations(texts, folder)
+        put(self.folder(record.run_id))
         return self._put(record)
 
     def _put(self, record: Record) -> Record:
@@ -286,6 +304,6 @@ def _with_digests(
     result: TaskResult, outcomes: Mapping[Key, Scores], texts: Mapping[str, list[str]], checkpoint: Mapping[str, str]
 ) -> TaskResult:
     digests = {"outcomes": outcomes_digest(outcomes, result.row), **checkpoint}
-    if any(int(key.split("/")[1]) == result.row for key in texts):
+    if any(row_of(key) == result.row for key in texts):
         digests["answers"] = answers_digest(texts, result.row)
     return result.model_copy(update={"digests": digests})

@@ -18,7 +18,7 @@ import pytest
 
 from suite.config import RunConfig, validate
 from suite.errors import DataError
-from suite.runs.generations import read_generations
+from suite.runs.generations import GENERATIONS, read_generations
 from suite.runs.outcomes import append_outcomes
 from suite.runs.record import Record, read_record, write_record
 from trainables.run import RunContext, execute
@@ -32,6 +32,21 @@ from suite.config import RunConfig, validate
 from trainables.run import RunContext, execute
 fields, out = json.loads(sys.argv[1]), Path(sys.argv[2])
 execute(validate(RunConfig, fields, where="test"), RunContext(out, out, "cpu"))
+"""
+
+KILLED_AT = """
+import os, signal, sys
+seen, at, folder = 0, int(sys.argv[3]), sys.argv[2]
+
+def kill(event, arguments):
+    global seen
+    if event in ("open", "os.rename", "os.truncate", "os.remove", "os.mkdir") and folder in str(arguments[0]):
+        flags = arguments[2] if event == "open" else os.O_WRONLY
+        seen += bool(flags & (os.O_WRONLY | os.O_RDWR))
+        if seen == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(kill)
 """
 
 
@@ -71,6 +86,31 @@ def test_killed_at_random_moments_equals_undisturbed(make_config: Callable[..., 
     killed = read_record(tmp_path / "killed" / "runs" / whole.run_id)
     assert kills >= 2
     assert numbers(killed) == numbers(whole)
+
+
+@pytest.mark.slow
+def test_killed_before_any_of_its_writes_equals_undisturbed(tmp_path: Path) -> None:
+    """A run that answers prompts dies at its first, second, third ... change of a file below its folder, until none is left."""
+    fields = {
+        "benchmark": {"name": "mini-trace", "tasks": ["C-STANCE", "ScienceQA"]},
+        "method": {"name": "lora", "rank": 2},
+        "training": {"steps": 2, "batch_size": 4},
+    }
+    config = validate(RunConfig, fields, where="test")
+    whole = execute(config, RunContext(tmp_path / "whole", tmp_path, "cpu"))
+    answers = read_generations(tmp_path / "whole" / "runs" / whole.run_id, 2)
+    out, kills = tmp_path / "killed", 0
+    command = [sys.executable, "-c", KILLED_AT + RUN, json.dumps(config.resolved()), str(out)]
+    for stage in range(1, 400, 7):
+        done = subprocess.run([*command, str(stage)], capture_output=True, text=True)
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+        kills += done.returncode != 0
+        if done.returncode == 0:
+            break
+    folder = out / "runs" / whole.run_id
+    assert kills >= 5
+    assert numbers(read_record(folder)) == numbers(whole)
+    assert read_generations(folder, 2) == answers
 
 
 def test_finished_run_is_returned_without_training(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
@@ -218,7 +258,7 @@ def test_damaged_answers_start_the_run_again(tmp_path: Path) -> None:
     }
     config, here = validate(RunConfig, fields, where="test"), RunContext(tmp_path, tmp_path, "cpu")
     record = execute(config, here, lambda report: report.row < 1)
-    file = tmp_path / "runs" / record.run_id / "generations.json.z"
+    file = tmp_path / "runs" / record.run_id / GENERATIONS
     file.write_bytes(file.read_bytes()[:-9])
     rows: list[int] = []
     assert execute(config, here, lambda report: bool(rows.append(report.row)) or True).status == "finished"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +17,9 @@ from hypothesis.extra import numpy as hnp
 from suite.config import RunConfig
 from suite.errors import DataError
 from suite.randomness import RandomStreams, derived_seed
+from suite.runs.generations import GENERATIONS, append_generations, read_generations, row_of
 from suite.runs.outcomes import FORMER, OUTCOMES, append_outcomes, pack, read_outcomes, unpack
-from suite.runs.record import parse_record, read_record
+from suite.runs.record import parse_record, read_record, write_record
 from trainables.run import RunContext, execute
 
 
@@ -56,19 +59,79 @@ def until(scores: dict[tuple[str, int, int], np.ndarray], row: int) -> dict[tupl
     return {key: found for key, found in scores.items() if key[1] <= row}
 
 
-def test_a_row_writes_its_own_scores_and_no_earlier_ones(tmp_path: Path) -> None:
-    """What is written per task grows in proportion to the tasks that are judged, not with their square: in place, by appending."""
-    scores, sizes, places = rows_of_scores(64), [], set()
+def grown(file: Path, append: Callable[[int], object]) -> float:
+    """The exponent with which the bytes that a row writes grow with the rows before it; the file is never replaced."""
+    sizes, places = [], set()
     for row in range(65):
-        path = append_outcomes(until(scores, row), tmp_path, row)
-        sizes.append(path.stat().st_size)
-        places.add(path.stat().st_ino)
+        append(row)
+        sizes.append(file.stat().st_size)
+        places.add(file.stat().st_ino)
     written = np.diff(sizes)
     assert len(places) == 1
-    assert np.log(written[63] / written[15]) / np.log(64 / 16) <= 1.05
+    return float(np.log(written[63] / written[15]) / np.log(64 / 16))
+
+
+def test_a_row_writes_its_own_scores_and_no_earlier_ones(tmp_path: Path) -> None:
+    """What is written per task grows in proportion to the tasks that are judged, not with their square: in place, by appending."""
+    scores = rows_of_scores(64)
+    assert grown(tmp_path / OUTCOMES, lambda row: append_outcomes(until(scores, row), tmp_path, row)) <= 1.05
     found = read_outcomes(tmp_path)
     assert found.keys() == scores.keys()
     assert all(np.array_equal(found[key], scores[key]) for key in scores)
+
+
+def rows_of_answers(tasks: int, examples: int = 40) -> dict[str, list[str]]:
+    numbers = np.random.default_rng(0)
+    keys = [f"test/{row}/{task}" for row in range(tasks + 1) for task in range(row + 1)]
+    return {key: [f"{number:08x} é" for number in numbers.integers(2**32, size=examples)] for key in keys}
+
+
+def test_a_row_writes_its_own_answers_and_no_earlier_ones(tmp_path: Path) -> None:
+    texts = rows_of_answers(64)
+
+    def append(row: int) -> None:
+        append_generations({key: found for key, found in texts.items() if row_of(key) <= row}, tmp_path, row)
+
+    assert grown(tmp_path / GENERATIONS, append) <= 1.05
+    assert read_generations(tmp_path, 64) == texts
+    assert {row_of(key) for key in read_generations(tmp_path, 3)} == {0, 1, 2, 3}
+    file = tmp_path / GENERATIONS
+    file.write_bytes(file.read_bytes()[:-7])  # of a process that was killed
+    assert {row_of(key) for key in read_generations(tmp_path, 64)} == {*range(64)}
+    append(64)
+    assert read_generations(tmp_path, 64) == texts
+
+
+def test_answers_of_before_are_read_and_gone_on_with(tmp_path: Path) -> None:
+    texts = rows_of_answers(3)
+    before = {key: found for key, found in texts.items() if row_of(key) <= 2}
+    (tmp_path / "generations.json.z").write_bytes(zlib.compress(json.dumps(before, ensure_ascii=False).encode()))
+    assert read_generations(tmp_path, 2) == before
+    append_generations(texts, tmp_path, 3)
+    assert read_generations(tmp_path, 3) == texts
+    assert [path.name for path in tmp_path.iterdir()] == [GENERATIONS]
+
+
+def test_a_run_that_answers_nothing_has_no_file_of_answers(tmp_path: Path) -> None:
+    append_generations({}, tmp_path, 0)
+    append_generations({"test/2/0": ["a"]}, tmp_path, 2)  # the first row with answers is not the first one
+    append_generations({"test/2/0": ["a"]}, tmp_path, 3)
+    assert read_generations(tmp_path, 3) == {"test/2/0": ["a"]}
+
+
+def test_the_record_of_128_tasks_and_144_slots_is_small(make_config: Callable[..., RunConfig], run_context: RunContext) -> None:
+    """It is the one file that is written whole after every task; beside the checkpoint of the task it is nothing."""
+    record = execute(make_config("zero-shot"), run_context)
+    numbers = np.random.default_rng(0)
+    norms = {
+        f"vision.{layer}.{slot}": float(numbers.random()) for layer in range(24) for slot in ("q", "k", "v", "o", "in", "out")
+    }
+    row = record.results[0].model_copy(
+        update={"effective_rank": dict.fromkeys(norms, 16), "update_norm": norms, "cumulative_norm": norms}
+    )
+    cells = (100 * numbers.random((129, 128))).tolist()
+    longest = record.model_copy(update={"results": [row] * 129, "test": cells, "validation": cells})
+    assert write_record(longest, run_context.out).stat().st_size < 4 * 2**20
 
 
 def test_rows_after_the_one_that_is_appended_give_way(tmp_path: Path) -> None:
