@@ -53,10 +53,12 @@ def compare(
     from suite.cli.json_output import print_json
     from suite.cli.progress import TerminalWatcher
     from suite.cli.summary import run_fields
+    from suite.cli.tables import print_pages
 
     watcher = TerminalWatcher()
     with watcher.begin("loading libraries", None):
         from suite.workflows import comparing, tables
+        from suite.workflows.tracking import pages
 
     named = (benchmarks or comparing.BENCHMARKS, methods or None, seed_list(seeds), settings or [])
     asked: dict[str, Any] = {"limit": limit, "concurrency": concurrency, "out": out, "data_root": data_root, "device": device}
@@ -74,5 +76,6 @@ def compare(
         print_json({"runs": [run_fields(found.record, found.folder) for found in done.runs], "failures": done.failures})
     elif any(found.record.status != "failed" for found in done.runs):
         print_frame(tables.leaderboard(out=out, tracking=tracking, watcher=watcher), None)
+        print_pages(pages(tracking, out))
     if done.failures:
         raise typer.Exit(1)

@@ -34,13 +34,14 @@ def demo(
     from suite.cli.front import print_front, printed_when_interrupted, study_fields
     from suite.cli.json_output import print_json, require_free_output
     from suite.cli.progress import TerminalWatcher
-    from suite.cli.tables import print_line
+    from suite.cli.tables import print_line, print_pages
     from suite.cli.tune import shown_when_interrupted
     from suite.cli.tuned import show_tuning
     from suite.errors import SuiteError
     from suite.leaderboard.export import write_frame
     from suite.leaderboard.tuned_table import tuned_frame
     from suite.workflows.demonstration import COMPARED, demonstrate
+    from suite.workflows.tracking import pages
 
     require_free_output(json, csv=csv)
     start, watcher = time.perf_counter(), TerminalWatcher()
@@ -56,5 +57,6 @@ def demo(
             f"all runs: {csv}   picture: {done.picture or 'none'}   folder: {out}   {time.perf_counter() - start:.0f} s\n"
         )
         show_tuning(done.tuning, {})
+        print_pages(pages(tracking, out))
     if done.failures:
         raise SuiteError("demo: " + "; ".join(done.failures))

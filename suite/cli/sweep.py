@@ -36,10 +36,12 @@ def sweep(
     """
     from suite.cli.front import printed_when_interrupted, show_study
     from suite.cli.progress import TerminalWatcher
+    from suite.cli.tables import print_pages
 
     watcher = TerminalWatcher()
     with watcher.begin("loading libraries", None):
         from suite.workflows import sweeping
+        from suite.workflows.tracking import pages
 
     with printed_when_interrupted(as_json=json):
         study = sweeping.sweep(
@@ -54,5 +56,7 @@ def sweep(
             watcher=watcher,
         )
     show_study(study, as_json=json)
+    if not json:
+        print_pages(pages(tracking, out))
     if study.has_failed:
         raise typer.Exit(1)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import typer
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
@@ -92,6 +93,12 @@ def print_sheet(sheet: Sheet) -> None:
 def print_line(text: str) -> None:
     """Print plain text on standard output; a terminal that is too narrow for it breaks it between words."""
     Console().print(Text(text), soft_wrap=not sys.stdout.isatty())
+
+
+def print_pages(lines: Sequence[str]) -> None:
+    """Where the runs are looked at, one line each, never broken: they are copied."""
+    if lines:
+        typer.echo("\n".join(["runs in the tracker's own pages:", *(f"  {line}" for line in lines)]))
 
 
 def duration_text(seconds: float) -> str:

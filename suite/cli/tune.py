@@ -47,13 +47,15 @@ def tune(
     """
     from suite.cli.json_output import require_free_output
     from suite.cli.progress import TerminalWatcher
-    from suite.files import printed_beside
+    from suite.cli.tables import print_pages
+    from suite.files import is_standard_output, printed_beside
 
     files = {"csv": csv, "markdown": markdown, "latex": latex}
     require_free_output(json, **files)
     watcher = TerminalWatcher()
     with watcher.begin("loading libraries", None):
         from suite.workflows import tune_files, tuning
+        from suite.workflows.tracking import pages
 
     from suite.cli.tuned import show_tuning
 
@@ -63,6 +65,8 @@ def tune(
     with shown_when_interrupted(files, as_json=json):
         done = tuning.tune(file, resume=resume, limit=limit, **place, watcher=watcher)
     show_tuning(done, files, as_json=json)
+    if not json and not any(map(is_standard_output, files.values())):
+        print_pages(pages(tracking, out))
     if any(one.problem or not one.is_final for one in done.methods):
         raise typer.Exit(1)
 

@@ -16,6 +16,7 @@ from suite.errors import ConfigError, DataError
 from suite.proxies import without_password
 from suite.runs.record import RECORD, Record, read_record
 from suite.runs.store import RunStore
+from suite.tracking.about import About, typed_command
 from suite.tracking.spool import Spool
 from suite.tracking.tracker import Target, Tracker
 from suite.tracking.trackers import tracker_for
@@ -47,6 +48,7 @@ class Delivery:
 
     Attributes:
         trouble: why the last call was not taken; None when it was.
+        command: that delivers.
     """
 
     def __init__(self, tracker: Tracker, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
@@ -54,6 +56,7 @@ class Delivery:
         self.spool = Spool.of(tracker.out, tracker.name)
         self.patience_seconds = patience_seconds
         self.trouble: str | None = None
+        self.command = typed_command()
         self._is_away = False
         self._configs: dict[str, Mapping[str, Any]] = {}
 
@@ -106,24 +109,43 @@ class Delivery:
         self.spool.hold_study(name, dict(config), finished=finished, reason=self.trouble or "")
         return False
 
-    def log_run(self, record: Record) -> bool:
-        """Deliver a record; False when it was spooled instead."""
+    def log_run(self, record: Record, about: About | None = None) -> bool:
+        """Deliver a record, and what is said of it; False when it was spooled instead.
+
+        Args:
+            about: None = the command that goes on, and no title.
+        """
+        said = about or About(command=self.command)
+
+        def log() -> None:
+            self.tracker.log_run(record)
+            self.tracker.describe(Target("run", record.run_id), said)
+
         was_away = self._is_away
-        if not self._do(lambda: self.tracker.log_run(record)):
-            self.spool.hold_run(record.run_id, self.trouble or "")
+        if not self._do(log):
+            self.spool.hold_run(record.run_id, self.trouble or "", said)
             return False
         self.spool.release_run(record.run_id)
         if was_away:
             self.flush()
         return True
 
-    def log_stored(self, run_id: str) -> bool:
+    def log_stored(self, run_id: str, title: str = "", study: str | None = None) -> bool:
         """``log_run`` for the record that is stored under an id.
+
+        Args:
+            title: of the run as a part of ``study`` (None = of none); a run that another study had first keeps its title there.
 
         Raises:
             DataError: there is none, or it is damaged.
         """
-        return self.log_run(read_record(self._folder(run_id)))
+        record = read_record(self._folder(run_id))
+        is_ours = next(iter(record.trials), None) == study
+        return self.log_run(record, About(title if is_ours else "", self.command))
+
+    def describe(self, target: Target, about: About) -> bool:
+        """Show words and numbers of a run or study that was logged."""
+        return self._do(lambda: self.tracker.describe(target, about))
 
     def flush(self) -> int:
         """Deliver what waits in the spool, as far as it is taken; returns how much still waits."""
@@ -133,10 +155,11 @@ class Delivery:
             if not (self._folder(name) / RECORD).is_file():
                 self.spool.release_run(name)  # the run was removed; there is nothing left to deliver
                 continue
+            about = self.spool.about(name)
             try:
-                self.log_stored(name)
+                self.log_run(read_record(self._folder(name)), about)
             except DataError as error:
-                self.spool.hold_run(name, str(error))
+                self.spool.hold_run(name, str(error), about)
         for name in self.spool.studies():
             if not self._is_away:
                 config, finished = self.spool.study(name)

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import getpass
+import hashlib
+import html
+import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+from suite.counting import counted
 from suite.runs.labels import Labels
 from suite.runs.record import Record, setting_text
+from suite.tracking.about import About
 from suite.tracking.keys import config_fields
 from suite.tracking.run_metrics import points
 from suite.tracking.tracker import RunFields
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric
+    from mlflow.entities import DatasetInput, Metric
 
 RUN_ID = "codyra.run_id"
 STUDY = "codyra.study"
 TAGS, NOTE = "codyra.tags", "codyra.note"
 DESCRIPTION = "mlflow.note.content"  # what MLflow's own page shows above a run
+TOLD = "codyra.described"  # hash of the description that the suite wrote last
+SOURCE, USER = "mlflow.source.name", "mlflow.user"
+ABOUT = "codyra.about"  # hash of title, text and numbers that were shown last
+LONGEST_DIGEST, LONGEST_PROFILE = 36, 60000  # characters that MLflow takes of a data set
 STORED = "codyra.stored"  # status and tasks done of what was logged last
 LONGEST_PARAM, LONGEST_TAG = 500, 5000  # characters; what is cut off stands in record.json and config.yaml
 CUT = "..."  # at the end of a tag that is not whole
@@ -73,12 +83,70 @@ def study_tags(record: Record, parent: str | None) -> dict[str, str]:
     return tags
 
 
-def label_tags(labels: Labels, known: Mapping[str, str]) -> dict[str, str]:
-    """Tags and note for a run that has the tags ``known``; a description that was written in MLflow stays until the note changes."""
-    if not labels and TAGS not in known:
+def label_tags(labels: Labels, known: Mapping[str, str], text: str = "") -> dict[str, str]:
+    """Tags, note and description for a run that has the tags ``known``.
+
+    Args:
+        text: what the suite says of the run.
+    """
+    tags = {TAGS: ", ".join(labels.tags), NOTE: labels.note} if labels or TAGS in known else {}
+    return {**tags, **told_tags(labels.note, text, known)}
+
+
+def told_tags(note: str, text: str, known: Mapping[str, str]) -> dict[str, str]:
+    """The description of a run or study: a person's note, and below it what the suite says.
+
+    What somebody wrote into the description in MLflow stays until the note changes.
+
+    Args:
+        text: Markdown.
+    """
+    wanted = _tag("\n\n".join(filter(None, (note, text))))
+    before = known.get(DESCRIPTION, "")
+    is_ours = not before or before == known.get(NOTE, "") or known.get(TOLD) == _digest(before)
+    if wanted == before or not (is_ours or known.get(NOTE, "") != note) or not (wanted or before):
         return {}
-    tags = {TAGS: ", ".join(labels.tags), NOTE: labels.note}
-    return tags if known.get(NOTE, "") == labels.note else {**tags, DESCRIPTION: labels.note}
+    return {DESCRIPTION: wanted, TOLD: _digest(wanted)}
+
+
+def ending_text(record: Record) -> str:
+    """Why a run was stopped or failed, in Markdown; empty for any other."""
+    if record.status not in ("stopped", "failed"):
+        return ""
+    reason = f": {html.escape(record.reason, quote=False)}" if record.reason else ""
+    return f"**{record.status}** after {record.tasks_done} of {counted(len(record.tasks), 'task')}{reason}"
+
+
+def source_tags(about: About, commit: str | None, known: Mapping[str, str]) -> dict[str, str]:
+    """Command and commit in the words of MLflow; what is there already stays, it tells of who showed the run first."""
+    tags = {"mlflow.source.type": "LOCAL"} if about.command else {}
+    tags |= {SOURCE: _tag(about.command)} if about.command else {}
+    tags |= {"mlflow.source.git.commit": commit} if commit else {}
+    return {key: value for key, value in tags.items() if key not in known}
+
+
+def user_name() -> str:
+    """Who is logged in; ``unknown`` where the system does not tell, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"
+
+
+def dataset_of(record: Record) -> DatasetInput:
+    """The stream that a run learned, as MLflow's page of a run shows it: name, fingerprint, setting and tasks."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    setting = {"setting": setting_text(record.setting), "fingerprint": record.data_fingerprint}
+    profile = {"tasks": len(record.tasks), "names": record.tasks, "metrics": record.metrics}
+    dataset = Dataset(
+        name=record.benchmark,
+        digest=record.data_fingerprint[:LONGEST_DIGEST],
+        source_type="codyra-suite",
+        source=json.dumps(setting),
+        profile=json.dumps(profile)[:LONGEST_PROFILE],
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training and evaluation")])
 
 
 def labels_of(tags: Mapping[str, str]) -> Labels:
@@ -108,6 +176,10 @@ def conditions(name: str, value: str) -> list[Condition]:
     tag = SETTING if name == "setting" else REUSED_BY
     whole: list[Condition] = [(STUDY_NAME, "=", value)] if name == "study" else []
     return [*whole, (tag, "ILIKE", within), (tag, "ILIKE", f"%{CUT}")]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _tag(text: str) -> str:

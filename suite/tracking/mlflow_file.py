@@ -43,6 +43,17 @@ class MlflowFile:
             return ""
         return " ".join([version("mlflow"), *(str(number) for (number,) in found)])
 
+    def experiment_number(self) -> str | None:
+        """MLflow's number of the experiment; None before there is one."""
+        try:
+            with self._opened() as connection:
+                found = connection.execute(
+                    "SELECT experiment_id FROM experiments WHERE name = ?", (self.experiment,)
+                ).fetchone()
+        except sqlite3.Error:
+            return None
+        return str(found[0]) if found else None
+
     def takes(self, key: str, value: str) -> bool:
         """Whether the experiment has the tag ``key`` with this ``value`` and can be written; it is written again to see that."""
         try:

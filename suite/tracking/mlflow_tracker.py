@@ -7,6 +7,7 @@ changes nothing.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,21 +21,33 @@ from suite.runs.labels import Labels, read_labels
 from suite.runs.locking import locked
 from suite.runs.record import RECORD, Record
 from suite.runs.store import RunStore
+from suite.tracking.about import About
 from suite.tracking.mlflow_client import EXPERIMENT, connect, experiment_id, is_away, quiet_mlflow, quoted, reason_of
 from suite.tracking.mlflow_entries import (
+    ABOUT,
+    DESCRIPTION,
     NOTE,
     RUN_ID,
+    SOURCE,
     STORED,
     STUDY,
     TAGS,
+    TOLD,
+    USER,
+    dataset_of,
+    ending_text,
     flat_params,
     label_tags,
     metrics,
     millis,
     run_tags,
+    source_tags,
     study_tags,
+    told_tags,
+    user_name,
 )
 from suite.tracking.mlflow_file import MlflowFile
+from suite.tracking.mlflow_pages import KIND, runs_pages
 from suite.tracking.mlflow_place import database_file, named_file, require_place
 from suite.tracking.mlflow_reader import read_fields, read_runs
 from suite.tracking.mlflow_reader import read_labels as labels_in
@@ -45,7 +58,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-CHECKED = "codyra.checked"  # of the experiment: the MLflow that has written into the database, and the revision of its tables
+CHECKED = "codyra.checked.kind"  # of the experiment: the MLflow that has written into the database, and the revision of its tables
 FOUND_BY = {"run": RUN_ID, "study": STUDY}  # tag of a target
 END_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED", "running": "RUNNING"}
 MOST_PARAMS, MOST_METRICS = 100, 800  # per batch; MLflow takes 100 parameters, 100 tags and 1000 entries in all
@@ -77,6 +90,7 @@ class MlflowTracker(Tracker):
     def _check(self) -> None:
         with self._alone():
             self.client.set_experiment_tag(self._experiment_id(), "codyra.version", __version__)
+            self.client.set_experiment_tag(self._experiment_id(), *KIND)
             if self._file is not None:
                 self.client.set_experiment_tag(self._experiment_id(), CHECKED, self._file.release())
 
@@ -99,7 +113,7 @@ class MlflowTracker(Tracker):
             or self._file.tag(run, STORED) != state
             or (
                 (labels := self._labels(record)) is not None
-                and label_tags(labels, told := self._told(run)).items() - told.items()
+                and label_tags(labels, told := self._told(run), ending_text(record)).items() - told.items()
             )
         ):
             self._log_run(record, state)
@@ -113,7 +127,7 @@ class MlflowTracker(Tracker):
 
     def _told(self, run: str) -> dict[str, str]:
         """What the database file has of the labels of a run."""
-        found = {key: self._file.tag(run, key) for key in (TAGS, NOTE)} if self._file else {}
+        found = {key: self._file.tag(run, key) for key in (TAGS, NOTE, DESCRIPTION, TOLD)} if self._file else {}
         return {key: value for key, value in found.items() if value is not None}
 
     @quiet_mlflow()
@@ -121,7 +135,7 @@ class MlflowTracker(Tracker):
         run = self._one(RUN_ID, record.run_id, lambda: self._create_run(record))
         folder, tags = RunStore(self.out).folder(record.run_id), study_tags(record, self._parent(record, run))
         labels = self._labels(record)
-        tags |= label_tags(labels, run.data.tags) if labels is not None else {}
+        tags |= label_tags(labels, run.data.tags, ending_text(record)) if labels is not None else {}
         before = run.data.tags.get(STORED)
         if before == state:
             if record.reused_by:  # since it was stored, maybe
@@ -130,11 +144,46 @@ class MlflowTracker(Tracker):
             return
         logged = int(before.rpartition("/")[2]) + 1 if before else 0
         self._batch(run, params=flat_params(record.config), metrics=metrics(record, logged))
+        if before is None:
+            self.client.log_inputs(run.info.run_id, [dataset_of(record)])
         for path in sorted(folder.iterdir()):
             if path.is_file() and not path.name.startswith(".") and path.name != LABELS:  # they are tags here
                 self.client.log_artifact(run.info.run_id, str(path))
         self.client.set_terminated(run.info.run_id, END_STATUS[record.status], millis(record, end=True))
         self._batch(run, tags={**run_tags(record), **tags, STORED: state})  # last: it says that all the rest is there
+
+    def describe(self, target: Target, about: About) -> None:
+        """Of what is shown as it is to be, the database file alone is asked."""
+        run = self._file and self._file.run(FOUND_BY[target.kind], target.name)
+        if not self._file or not run or self._file.tag(run, SOURCE) is None or self._is_news(self._file.tag(run, ABOUT), about):
+            self._describe(target, about)
+
+    @staticmethod
+    def _is_news(before: str | None, about: About) -> bool:
+        return about.digest() not in ("", before)
+
+    @quiet_mlflow()
+    def _describe(self, target: Target, about: About) -> None:
+        from mlflow.entities import Metric
+
+        found = self._find(FOUND_BY[target.kind], target.name)
+        if not found:
+            return
+        run, tags = found[0], found[0].data.tags
+        stored = RunStore(self.out).records([target.name] if target.kind == "run" else [])
+        new = source_tags(about, stored[0].commit if stored else None, tags)
+        if self._is_news(tags.get(ABOUT), about):
+            new |= {ABOUT: about.digest(), **(told_tags("", about.text, tags) if about.text else {})}
+            if about.title:
+                self.client.update_run(run.info.run_id, name=about.title)
+        known, at = run.data.metrics, int(time.time() * 1000)
+        metrics = [Metric(key, value, at, 0) for key, value in about.metrics.items() if known.get(key) != value]
+        self._batch(run, metrics=metrics, tags=new)
+
+    def pages(self) -> Sequence[str]:
+        with quiet_mlflow():
+            number = self._file.experiment_number() if self._file else self._experiment_id()
+        return runs_pages(self.uri, number) if number else ()
 
     @quiet_mlflow()
     def attach(self, target: Target, files: Sequence[Path], place: str) -> bool:
@@ -250,6 +299,7 @@ class MlflowTracker(Tracker):
         return sorted(found, key=lambda run: (STORED not in run.data.tags, run.info.start_time, run.info.run_id))
 
     def _create(self, tags: dict[str, str], name: str, start_millis: int | None = None) -> Run:
+        tags = {**tags, USER: user_name()}
         return self.client.create_run(self._experiment_id(), start_time=start_millis, tags=tags, run_name=name)
 
     def _batch(

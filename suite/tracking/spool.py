@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from suite.files import atomic_write
+from suite.tracking.about import About
 
 PLACE = "spool"
+NOTHING = About()
 
 
 class Spool:
@@ -38,8 +40,12 @@ class Spool:
         """Names of the studies that wait."""
         return _names(self._studies)
 
-    def hold_run(self, run_id: str, reason: str) -> None:
-        atomic_write(self.folder / f"{run_id}.json", json.dumps({"reason": reason}).encode())
+    def hold_run(self, run_id: str, reason: str, about: About = NOTHING) -> None:
+        atomic_write(self.folder / f"{run_id}.json", json.dumps({"reason": reason, "about": about.fields()}).encode())
+
+    def about(self, run_id: str) -> About:
+        """What is to be said of a run that waits; nothing where its note does not tell."""
+        return About.of_fields(_fields(self.folder / f"{run_id}.json").get("about"))
 
     def hold_study(self, name: str, config: dict[str, Any], *, finished: bool | None, reason: str) -> None:
         """Args:

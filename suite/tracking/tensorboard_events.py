@@ -8,6 +8,7 @@ Pictures have a file each beside it. Whole records are not in here; tables are m
 from __future__ import annotations
 
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -93,6 +94,9 @@ class TensorBoardTracker(Tracker):
             self.folder / study / f"{EVENTS}table.{title}",
             lambda writer: writer.add_text(f"study/{title}", _table(list(columns), rows)),
         )
+
+    def pages(self) -> Sequence[str]:
+        return (f"tensorboard --logdir {shlex.quote(str(self.folder))}",)
 
     @classmethod
     def local_place(cls, uri: str) -> Path | None:

@@ -17,6 +17,7 @@ from suite.errors import ConfigError
 from suite.runs.labels import NONE, Labels, all_labels
 from suite.runs.record import Record, setting_text
 from suite.runs.store import RunStore
+from suite.tracking.about import About
 
 if TYPE_CHECKING:
     from suite.runs.outcomes import Key, Scores
@@ -115,6 +116,9 @@ class Tracker(ABC):
     def log_run(self, record: Record) -> None:
         """Show a record: its settings, metrics per row, summary and status. A run belongs to the first of ``record.trials``."""
 
+    def describe(self, target: Target, about: About) -> None:
+        """Show title, description and numbers of a run or a study; called after it was logged, and again when they have changed."""
+
     def attach(self, target: Target, files: Sequence[Path], place: str) -> bool:
         """Put ``files`` into the folder ``place`` of a run or study; False when that was never logged."""
         return False
@@ -162,6 +166,10 @@ class Tracker(ABC):
         return (
             f"{RunStore(self.out).place} holds no run; name the folder that --out of the runs was, or name another --tracking"
         )
+
+    def pages(self) -> Sequence[str]:
+        """Where a person looks at what was logged, a line each: a command to start with, an address; empty without such a place."""
+        return ()
 
     def is_away(self, error: Exception) -> bool:
         """Whether the same call may succeed later without anybody doing anything."""

@@ -9,6 +9,7 @@ from suite.config import RunConfig
 from suite.runs.validation_view import ValidationView
 from suite.tuning.choosing import chosen_trial, trial_score
 from suite.tuning.run_queue import Suggestion
+from suite.tuning.run_titles import judging_title
 from suite.tuning.study import StudyQueue
 from suite.tuning.tune_config import Entrant
 from suite.tuning.tuning_folder import Choice, TuningFolder
@@ -64,6 +65,15 @@ class EntrantQueue:
             self._next += 1
             return Suggestion(self._next - 1, self._judged[self._next - 1])
         return "finished" if self.is_searched or self.problem else "wait"
+
+    def title(self, run: Suggestion) -> str:
+        """How trackers call a run of this queue."""
+        if run.study is not None and self.study is not None:
+            return self.study.title(run)
+        defaults = {config.config_hash() for config in self.entrant.judged(self.entrant.run, self._seeds)}
+        setting = "default" if run.config.config_hash() in defaults else "tuned"
+        order = getattr(run.config.benchmark, "order", "") if self.entrant.orders else ""
+        return judging_title(setting, run.config.resolved(), str(order))
 
     def may_go_on(self, run: Suggestion, view: ValidationView) -> bool:
         if run.study is None or self.study is None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 from optuna.trial import TrialState
 
-from suite.runs.validation_view import ValidationView
 from suite.tuning.choosing import trial_score
 from suite.tuning.optuna_database import DATABASE, open_database
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.study_result import Study
-from suite.tuning.trials import DUPLICATE, POINT, REASON, VIEWS
+from suite.tuning.trials import DUPLICATE, POINT, REASON, trial_views
 
 STARTS = {"tpe": 10, "nsga2": 50}  # trials that these samplers draw without looking at others: Optuna's own defaults
 
@@ -59,7 +57,7 @@ def stored_trials(config: StudyConfig, folder: Path) -> list[StoredTrial]:
     for trial in study.get_trials(deepcopy=False):
         if trial.state is TrialState.WAITING or DUPLICATE in trial.user_attrs:
             continue
-        views = [ValidationView.from_dict(fields) for fields in json.loads(trial.user_attrs.get(VIEWS, "[]"))]
+        views = trial_views(trial)
         is_complete = trial.state is TrialState.COMPLETE
         is_drawn = config.sampler == "random" or trial.number < STARTS.get(config.sampler, 0)
         found.append(

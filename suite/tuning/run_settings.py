@@ -38,7 +38,7 @@ class RunSettings:
     address: str | None = None
     resources: Resources = field(default_factory=Resources)
     concurrency: int | None = None
-    on_record: Callable[[ValidationView], None] | None = None
+    on_record: Callable[[Suggestion, ValidationView], None] | None = None
     on_end: EndListener | None = None
     say: Callable[[str], None] | None = None
     on_retry: Callable[[list[Suggestion], Resources], None] | None = None

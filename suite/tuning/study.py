@@ -16,6 +16,7 @@ from suite.runs.store import RunStore
 from suite.runs.validation_view import ValidationView
 from suite.tuning.objectives import Objective
 from suite.tuning.run_queue import Suggestion
+from suite.tuning.run_titles import trial_title
 from suite.tuning.stopping import Reached
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.trials import MOST_REPEATS, TrialStore
@@ -124,6 +125,12 @@ class StudyQueue:
 
     def _part(self, number: int, seed_index: int) -> Suggestion:
         return Suggestion(number, self._open[number].parts[seed_index], seed_index, self.config.name)
+
+    def title(self, run: Suggestion) -> str:
+        """How trackers call a run of this study."""
+        return trial_title(
+            run.trial, self.store.settings(run.trial), run.config.seed if len(self.config.seeds or ()) > 1 else None
+        )
 
     @property
     def has_open_trials(self) -> bool:

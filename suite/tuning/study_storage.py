@@ -16,6 +16,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 _ABSENT = object()
+NOTE, NOTE_VERSION = "dashboard:note_str:", "dashboard:note_ver"
+OWN_VERSION = "codyra:note_ver"  # of the note as the suite left it
+LONGEST_PIECE = 2045  # characters
 
 
 class _Row:
@@ -98,6 +101,24 @@ class StudyStorage(InMemoryStorage):
         done = super().set_trial_state_values(trial_id, state, values)
         self._note(trial_id)
         return done
+
+    def note(self, text: str) -> None:
+        """Put ``text`` into the study's note of optuna-dashboard; one that a person wrote there stays.
+
+        The dashboard keeps a note as numbered pieces among the study's system attributes, with the number of its version:
+        https://github.com/optuna/optuna-dashboard/blob/main/optuna_dashboard/_note.py
+        """
+        known = self.get_study_system_attrs(self.study_id)
+        before = "".join(known.get(f"{NOTE}{piece}", "") for piece in range(len(known)))
+        version = known.get(NOTE_VERSION, 0)
+        if before == text or version != known.get(OWN_VERSION, 0):
+            return
+        pieces = [text[start : start + LONGEST_PIECE] for start in range(0, len(text), LONGEST_PIECE)]
+        unused = [""] * sum(key.startswith(NOTE) for key in known)
+        for place, piece in enumerate([*pieces, *unused[len(pieces) :]]):
+            self.set_study_system_attr(self.study_id, f"{NOTE}{place}", piece)
+        for key in (NOTE_VERSION, OWN_VERSION):
+            self.set_study_system_attr(self.study_id, key, version + 1)
 
     def write(self, number: int) -> None:
         """Bring trial ``number`` into the database as it is now; a new one in one transaction, with all that it has."""

@@ -26,6 +26,9 @@ from suite.tuning.study_storage import StudyStorage
 
 MOST_REPEATS = 25  # repeated suggestions in a row after which a space counts as exhausted
 CONTENT, CONFIG, VIEWS, REASON, DUPLICATE = "content", "config", "views", "reason", "duplicate_of"
+UNSEEN = (
+    "codyra:"  # before the name of what a trial keeps for the suite; optuna-dashboard shows user attributes, which are short
+)
 POINTS, POINT = "points", "point"  # of a study: all that it was given; of a trial: which of them it is
 
 
@@ -119,7 +122,8 @@ class TrialStore:
 
     def note_config(self, number: int, config: RunConfig) -> None:
         """Write a trial whose parameters are drawn, with what they stand for; until then a killed driver leaves none."""
-        self._set(number, {CONTENT: config.config_hash(), CONFIG: json.dumps(config.resolved())})
+        self._set(number, {CONTENT: config.config_hash()})
+        self._keep(number, CONFIG, json.dumps(config.resolved()))
         self._tally.first.setdefault(config.config_hash(), number)
         self._storage.write(number)
 
@@ -133,8 +137,10 @@ class TrialStore:
 
     def note_views(self, number: int, views: Sequence[ValidationView]) -> None:
         """What is known of the trial's runs, one per seed; written when the trial is told."""
-        texts = json.dumps([view.as_dict() for view in views])
-        self._set(number, {VIEWS: texts, "run_id": ",".join(view.run_id for view in views)})
+        self._keep(number, VIEWS, json.dumps([view.as_dict() for view in views]))
+        tasks = ", ".join(f"{view.tasks_done} of {len(view.tasks)}" for view in views)
+        seconds = round(sum(view.wall_seconds for view in views), 1)
+        self._set(number, {"run_id": ",".join(view.run_id for view in views), "tasks": tasks, "seconds": seconds})
 
     def constrain(self, number: int, violations: Mapping[str, float]) -> None:
         """How far each constrained value lies outside its limits; above zero keeps the trial off the front. Written when told."""
@@ -146,6 +152,17 @@ class TrialStore:
         """User attributes of a trial that has not ended, in memory."""
         for key, value in attributes.items():
             self._storage.set_trial_user_attr(self._trial(number)._trial_id, key, value)
+
+    def _keep(self, number: int, key: str, text: str) -> None:
+        """A long text of a trial that has not ended, in memory; see ``kept_text``."""
+        self._storage.set_trial_system_attr(self._trial(number)._trial_id, UNSEEN + key, text)
+
+    def say(self, attributes: Mapping[str, Any], note: str) -> None:
+        """What optuna-dashboard shows of the study: short attributes and its note, in Markdown; written where something is new."""
+        for key, value in attributes.items():
+            if self._study.user_attrs.get(key) != value:
+                self._study.set_user_attr(key, value)
+        self._storage.note(note)
 
     def tell(
         self,
@@ -182,19 +199,23 @@ class TrialStore:
         return self._tally.first[content]
 
     def config_of(self, number: int) -> dict[str, Any] | None:
-        text = self._trial(number).user_attrs.get(CONFIG)
+        text = kept_text(self._trial(number), CONFIG)
         fields: dict[str, Any] | None = json.loads(text) if text else None
         return fields
+
+    def settings(self, number: int) -> dict[str, Any]:
+        """What the study searches -> its value in a trial."""
+        return dict(self._trial(number).params)
 
     def fate(self, number: int) -> tuple[str, list[ValidationView], str | None]:
         """State, views and reason of a trial."""
         trial = self._trial(number)
-        return trial.state.name, _views(trial), trial.user_attrs.get(REASON)
+        return trial.state.name, trial_views(trial), trial.user_attrs.get(REASON)
 
     def views(self) -> dict[tuple[int, int], ValidationView]:
         """(trial, part) -> what is known of every run of an ended trial, repetitions left out."""
         own = [trial for trial in self.trials() if DUPLICATE not in trial.user_attrs]
-        return {(trial.number, part): view for trial in own for part, view in enumerate(_views(trial))}
+        return {(trial.number, part): view for trial in own for part, view in enumerate(trial_views(trial))}
 
     def front(self) -> list[int]:
         """Numbers of the COMPLETE trials inside all constraints that no other one beats in every objective."""
@@ -218,8 +239,15 @@ class TrialStore:
         return self._storage.get_trial(self._storage.get_trial_id_from_study_id_trial_number(self._storage.study_id, number))
 
 
-def _views(trial: FrozenTrial) -> list[ValidationView]:
-    return [ValidationView.from_dict(fields) for fields in json.loads(trial.user_attrs.get(VIEWS, "[]"))]
+def trial_views(trial: FrozenTrial) -> list[ValidationView]:
+    """What is known of a trial's runs, one for each of its seeds."""
+    return [ValidationView.from_dict(fields) for fields in json.loads(kept_text(trial, VIEWS) or "[]")]
+
+
+def kept_text(trial: FrozenTrial, key: str) -> str | None:
+    """A long text of a trial; studies of earlier versions have it among the user attributes."""
+    text: str | None = trial.system_attrs.get(UNSEEN + key, trial.user_attrs.get(key))
+    return text
 
 
 def has_trials(folder: Path) -> bool:

@@ -92,7 +92,7 @@ class Bridge:
                 if stopped or reason is not None:
                     view = validation_view(store.mark(view.run_id, "stopped" if stopped else "failed", reason))
                 if run_settings.on_record:
-                    run_settings.on_record(view)
+                    run_settings.on_record(run, view)
             self.source.ended(run, view, reason)
             if run_settings.on_end:
                 run_settings.on_end(run, view, reason)

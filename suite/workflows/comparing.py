@@ -151,7 +151,7 @@ def carry_runs(
                 ended += 1
                 work.done(ended)
 
-            def on_record(view: ValidationView) -> None:
+            def on_record(run: Suggestion, view: ValidationView) -> None:
                 stored[view.run_id] = view
                 delivery.log_stored(view.run_id)
 

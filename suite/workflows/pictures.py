@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from suite.leaderboard.figure_style import save_figure
 from suite.leaderboard.figures import accuracy_matrix_figure
 from suite.runs.record import Record
 from suite.runs.store import RunStore
+from suite.tracking.about import About
 from suite.tracking.tracker import Target
 
 if TYPE_CHECKING:
@@ -44,8 +46,12 @@ def _drawings(record: Record) -> Mapping[str, Callable[[], Any]]:
     return {"accuracy_matrix": partial(accuracy_matrix_figure, record), "effective_rank": partial(rank_figure, record)}
 
 
-def attach_study(delivery: Delivery, study: Study, out: Path) -> None:
-    """Pictures and the table of all trials on the study; the best trials get their own pictures."""
+def attach_study(delivery: Delivery, study: Study, out: Path, *, is_over: bool = False) -> None:
+    """Description, numbers, pictures and the table of all trials on the study; the best trials get their own pictures.
+
+    Args:
+        is_over: nothing is searched any more, so that test numbers of the chosen trial may be shown.
+    """
     from suite.leaderboard.study_figures import study_drawings, study_frame
     from suite.workflows.importance import importance
 
@@ -54,12 +60,22 @@ def attach_study(delivery: Delivery, study: Study, out: Path) -> None:
     delivery.log_table(study.config.name, _texts(study), "trials.json")
     names = [str(trial.user_attrs.get("run_id", "")).split(",") for trial in study.trials]
     records = {record.run_id: record for record in RunStore(out).records([name for found in names for name in found])}
+    target, about = Target("study", study.config.name), about_study(study, list(records.values()), is_over=is_over)
+    delivery.describe(target, replace(about, command=delivery.command))
     attach_run_pictures(delivery, [records[name] for number in study.front for name in names[number] if name in records], out)
     title, table = study.config.name, study_frame(list(records.values()), study.config.name)
     drawings = study_drawings(title, table, importance(table))
     folder = out / "figures" / f"study-{title}"
     paths = [path for stem, draw in drawings.items() for path in save_figure(draw(), folder / stem)]
-    delivery.attach(Target("study", title), paths, PLACE)
+    delivery.attach(target, paths, PLACE)
+
+
+def about_study(study: Study, records: Sequence[Record], *, is_over: bool) -> About:
+    """What a tracker says of a study as a whole."""
+    from suite.leaderboard.study_words import study_metrics, study_text
+
+    text = study_text(study, records, is_over=is_over)
+    return About(text=text, metrics=study_metrics(study, records, is_over=is_over))
 
 
 def _texts(study: Study) -> dict[str, list[str]]:

@@ -36,6 +36,7 @@ from suite.workflows.pictures import attach_study
 from suite.workflows.places import DATA, OUT, folder_named, results_folder
 from suite.workflows.progress import QUIET, Watcher, opened
 from suite.workflows.sharing import say_shared
+from suite.workflows.study_notes import note_study
 from suite.workflows.sweep_checks import require_able
 from suite.workflows.tracking import opened_tracking, say_waiting
 from suite.yaml_files import load_yaml
@@ -176,12 +177,13 @@ def _driven(config: StudyConfig, folder: Path, run_settings: RunSettings, tracki
 
             views: dict[str, ValidationView] = {}
 
-            def on_record(view: ValidationView) -> None:
+            def on_record(run: Suggestion, view: ValidationView) -> None:
                 views[view.run_id] = view
-                delivery.log_stored(view.run_id)
+                delivery.log_stored(view.run_id, source.title(run), config.name)
 
             run_settings.on_record, run_settings.on_end = on_record, on_end
             run_settings.on_retry = lambda runs, larger: watcher.say(_retried(runs, larger))
+            note_study(source, run_settings.out)
             delivery.log_study(config.name, fields)
             is_whole = False
             try:
@@ -189,7 +191,8 @@ def _driven(config: StudyConfig, folder: Path, run_settings: RunSettings, tracki
             finally:
                 delivery.end_study(config.name, finished=is_whole)
         study = study_of(source)
-        attach_study(delivery, study, run_settings.out)
+        note_study(source, run_settings.out, is_over=is_whole)
+        attach_study(delivery, study, run_settings.out, is_over=is_whole)
     say_shared(views, RunStore(run_settings.out), watcher, is_optional=True)
     say_waiting(delivery.tracker, watcher)
     if not is_whole:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from suite.proxies import without_password
 from suite.runs.store import RunStore
 from suite.tracking.spool import PLACE as SPOOL
 from suite.tracking.spool import Spool
+from suite.tracking.trackers import tracker_for
 
 if TYPE_CHECKING:
     from suite.runs.record import Record
@@ -67,6 +68,18 @@ def track(records: Sequence[Record], delivery: Delivery, watcher: Watcher) -> No
         delivery.log_run(record)
     attach_run_pictures(delivery, records, out)
     say_waiting(delivery.tracker, watcher)
+
+
+def pages(tracking: str | None, out: Path) -> Sequence[str]:
+    """Where a person looks at what was logged, a line each; empty where there is no such place or it does not answer.
+
+    Nothing that a tracker raises here is worth more than the lines that are missing.
+    """
+    try:
+        with closing(tracker_for(tracking, out)) as tracker:
+            return tracker.pages()
+    except Exception:  # of a library or a server that the suite knows nothing of
+        return ()
 
 
 def say_waiting(tracker: Tracker, watcher: Watcher) -> None:

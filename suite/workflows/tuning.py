@@ -31,6 +31,7 @@ from suite.workflows.arguments import Count, PathGiven, SweepGiven, TrackingGive
 from suite.workflows.pictures import attach_run_pictures, attach_study
 from suite.workflows.places import DATA, OUT, folder_named, results_folder
 from suite.workflows.progress import QUIET, Watcher, opened
+from suite.workflows.study_notes import note_study
 from suite.workflows.sweeping import FILE
 from suite.workflows.tracking import opened_tracking, say_waiting
 from suite.workflows.tune_files import tune_config
@@ -152,8 +153,8 @@ def _carried(
             note = lane.study.best_note() if lane.study and run.study else "judged"
             work.done(sum(lane.runs_ended() for lane in lanes), f"{lane.entrant.benchmark} {lane.entrant.method}: {note}")
 
-        def on_record(view: ValidationView) -> None:
-            delivery.log_stored(view.run_id)
+        def on_record(run: Suggestion, view: ValidationView) -> None:
+            delivery.log_stored(view.run_id, lanes[run.lane].title(run), run.study)
 
         run_settings.on_record, run_settings.on_end = on_record, on_end
         for _, study in studies:
@@ -179,7 +180,8 @@ def _attach(lanes: Sequence[EntrantQueue], folder: TuningFolder, delivery: Deliv
     store = RunStore(out)
     for lane in lanes:
         if lane.study is not None:
-            attach_study(delivery, study_of(lane.study), out)
+            note_study(lane.study, out, is_over=lane.is_searched)
+            attach_study(delivery, study_of(lane.study), out, is_over=lane.is_searched)
         attach_run_pictures(delivery, store.records(folder.judged(lane.entrant.name).values()), out)
 
 

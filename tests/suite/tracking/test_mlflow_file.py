@@ -95,7 +95,7 @@ def test_a_run_that_is_there_needs_no_mlflow(logged: tuple[Record, MlflowTracker
         (["UPDATE alembic_version SET version_num = 'later'"], ["_check"]),
         (["UPDATE experiments SET lifecycle_stage = 'deleted'"], ["_check"]),
         (["UPDATE experiments SET artifact_location = 'file:///elsewhere/mlartifacts'"], ["_check"]),
-        (["DELETE FROM experiment_tags WHERE key = 'codyra.checked'"], ["_check"]),
+        (["DELETE FROM experiment_tags WHERE key = 'codyra.checked.kind'"], ["_check"]),
         (["UPDATE tags SET value = 'running/1' WHERE key = 'codyra.stored'"], ["_log_run"]),
         (["UPDATE runs SET lifecycle_stage = 'deleted'"], ["_log_run", "_holds"]),
         (["DROP TABLE experiment_tags", "DROP TABLE tags"], ["_check", "_log_run", "_holds"]),

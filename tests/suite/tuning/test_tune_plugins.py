@@ -67,7 +67,7 @@ def test_records_are_tracked_before_their_trial_is_told(tmp_path: Path) -> None:
     """A driver killed between the two gives the trial out again on --resume and tracks its record then."""
     source = study(tmp_path)
     told: list[str] = []
-    bridge = carried(source, tmp_path, "one", on_record=lambda _: told.append(source.store.trials()[0].state.name))
+    bridge = carried(source, tmp_path, "one", on_record=lambda *_: told.append(source.store.trials()[0].state.name))
     Ears(bridge).on_trial_complete(0, [], event("one", view([[50.0] * 3] * 4, "finished")))
     assert told == ["RUNNING"]
     assert source.store.trials()[0].state.name == "COMPLETE"
@@ -132,7 +132,7 @@ def test_missing_data_ends_a_study_and_spends_none_of_its_trials(tmp_path: Path)
 
 
 def test_a_tracker_that_refuses_ends_a_sweep_in_its_own_words(tmp_path: Path) -> None:
-    def refuse(_: ValidationView) -> None:
+    def refuse(*_: object) -> None:
         raise SuiteError("tracking 'x': no permission to write.")
 
     source = study(tmp_path)
@@ -145,7 +145,7 @@ def test_a_tracker_that_refuses_ends_a_sweep_in_its_own_words(tmp_path: Path) ->
 def test_what_tune_pickles_holds_nothing_of_the_driver(tmp_path: Path) -> None:
     """A progress bar on a terminal holds a lock; every Ray command once crashed on it, only where somebody watched."""
     lock = RLock()
-    bridge = carried(study(tmp_path), tmp_path, on_record=lambda _: lock.release(), on_end=lambda *_: lock.release())
+    bridge = carried(study(tmp_path), tmp_path, on_record=lambda *_: lock.release(), on_end=lambda *_: lock.release())
     for plugin in (QueueSearcher(bridge), TaskScheduler(bridge), Ears(bridge)):
         copy = cloudpickle.loads(cloudpickle.dumps(plugin))
         assert copy.bridge is None

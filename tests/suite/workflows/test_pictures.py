@@ -44,7 +44,7 @@ def attached(names: list[str], out: Path) -> set[str]:
     """Names of the pictures of a study whose one trial has these runs."""
     trials = [optuna.trial.create_trial(value=1.0, user_attrs={"run_id": ",".join(names)})]
     shelf = Shelf(out)
-    config = SimpleNamespace(name="night", objectives=["zscl.last"])
+    config = SimpleNamespace(name="night", objectives=["zscl.last"], space="lora", sampler="tpe", selection="two-phase")
     attach_study(Delivery(shelf), Study(config, trials, []), out)  # type: ignore[arg-type]
     return {path.name for path in shelf.files[Target("study", "night")]}
 

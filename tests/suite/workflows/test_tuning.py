@@ -69,7 +69,7 @@ def carried_here(source: RunQueue, run_settings: RunSettings) -> bool:
 
         view = validation_view(execute(run.config, where, listen))
         assert run_settings.on_record is not None and run_settings.on_end is not None
-        run_settings.on_record(view)
+        run_settings.on_record(run, view)
         source.ended(run, view, None)
         run_settings.on_end(run, view, None)
         assert store.open(view.run_id) is not None
