@@ -20,7 +20,7 @@ def runs_pages(uri: str, experiment: str) -> Sequence[str]:
     Args:
         experiment: MLflow's number of it.
     """
-    place = f"/#/experiments/{experiment}/runs"
+    place = f"/#/experiments/{experiment}/runs?workflowType=machine_learning"
     if uri.startswith(("http://", "https://")):
         return (f"{without_password(uri).rstrip('/')}{place}",)
     if "://" not in uri:

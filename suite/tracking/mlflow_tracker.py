@@ -58,7 +58,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
-CHECKED = "codyra.checked.kind"  # of the experiment: the MLflow that has written into the database, and the revision of its tables
+CHECKED = (
+    "codyra.checked.kind"  # of the experiment: the MLflow that has written into the database, and the revision of its tables
+)
 FOUND_BY = {"run": RUN_ID, "study": STUDY}  # tag of a target
 END_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED", "running": "RUNNING"}
 MOST_PARAMS, MOST_METRICS = 100, 800  # per batch; MLflow takes 100 parameters, 100 tags and 1000 entries in all

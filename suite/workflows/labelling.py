@@ -8,6 +8,7 @@ from pathlib import Path
 from suite.runs.finding import find_run
 from suite.runs.labels import Labels, change_labels, read_labels
 from suite.runs.store import OpenRun, RunStore
+from suite.tracking.about import About
 from suite.tracking.delivery import Delivery
 from suite.tracking.trackers import tracker_for
 from suite.workflows.arguments import Names, PathGiven, RunName, TrackingGiven, WatcherGiven, checked
@@ -96,5 +97,5 @@ def _show(runs: Sequence[StoredRun], out: Path, tracking: str | None, watcher: W
         for run in runs:
             is_here = run.folder.resolve() == store.folder(run.record.run_id).resolve()
             if is_here and run.record.status != "running":
-                delivery.log_run(run.record)
+                delivery.log_run(run.record, About())
     say_waiting(tracker, watcher)
