@@ -6,9 +6,12 @@ from suite.workflows.foreseeing import plan_compare as plan_compare
 from suite.workflows.foreseeing import plan_run as plan_run
 from suite.workflows.labelling import note as note
 from suite.workflows.labelling import tag as tag
+from suite.workflows.merging import merge as merge
 from suite.workflows.papers import paper as paper
 from suite.workflows.papers import plan_paper as plan_paper
 from suite.workflows.planning import plan as plan
+from suite.workflows.publishing import publish as publish
+from suite.workflows.publishing import verify as verify
 from suite.workflows.repeating import repeat as repeat
 from suite.workflows.reporting import report as report
 from suite.workflows.rescoring import rescore as rescore

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,13 +21,24 @@ from suite.cli.options import (
     TrackingOption,
     TrialsOption,
 )
-from suite.workflows.places import OUT
+from suite.workflows.places import OUT, folder_named
 
 PublishedOption = Annotated[
     bool, typer.Option("--published", help="Add published numbers of the benchmarks shown (or of --benchmark), marked.")
 ]
 ReproducedOption = Annotated[
     bool, typer.Option("--reproduced", help="Instead: published numbers with own value, difference, tolerance and verdict.")
+]
+PublishOption = Annotated[
+    Path | None,
+    typer.Option("--publish", metavar="FOLDER", parser=folder_named, help="Also write these runs as a site for others."),
+]
+GroupOption = Annotated[
+    str | None, typer.Option("--group", metavar="NAME", help="With --publish: who publishes; default your user name.")
+]
+MergeOption = Annotated[
+    list[Path] | None,
+    typer.Option("--merge", metavar="FOLDER", parser=folder_named, help="Instead: the runs of published folders; repeatable."),
 ]
 
 
@@ -48,6 +60,9 @@ def leaderboard(
     reproduced: ReproducedOption = False,
     all_trials: TrialsOption = False,
     selection: SelectionOption = None,
+    publish: PublishOption = None,
+    group: GroupOption = None,
+    merge: MergeOption = None,
     out: OutOption = OUT,
     tracking: TrackingOption = None,
 ) -> None:
@@ -60,28 +75,30 @@ def leaderboard(
         codyra-suite leaderboard --csv leaderboard.csv
 
         codyra-suite leaderboard --benchmark mini-xtail --convention gem --markdown board.md
+
+        codyra-suite leaderboard --publish site --group "our group"
+
+        codyra-suite leaderboard --merge ours --merge theirs --publish together
     """
     from suite.cli.board import print_frame, print_reproduction, written
     from suite.cli.json_output import print_json, require_free_output
     from suite.cli.progress import TerminalWatcher
-    from suite.workflows import tables
+    from suite.cli.sharing import print_published, require_whole
+    from suite.workflows import merging, publishing, tables
 
     files = {"csv": csv, "markdown": markdown, "latex": latex, "html": html}
     require_free_output(json, **files)
-    asked: dict[str, Any] = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}
-    asked |= {"out": out, "tracking": tracking, "watcher": TerminalWatcher()}
-    if reproduced:
+    filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}
+    asked: dict[str, Any] = {**filters, "out": out, "tracking": tracking, "watcher": TerminalWatcher()}
+    how: dict[str, Any] = {"convention": convention, "per_task": per_task, "pool_orders": pool_orders}
+    how |= {"all_trials": all_trials, "selection": selection}
+    if merge:
+        require_whole({**filters, "published": published, "reproduced": reproduced, "group": group})
+        frame = merging.merge(merge, to=publish, **how, watcher=asked["watcher"]).frame
+    elif reproduced:
         frame = tables.reproduction(**asked)
     else:
-        frame = tables.leaderboard(
-            **asked,
-            convention=convention,
-            per_task=per_task,
-            pool_orders=pool_orders,
-            published=published,
-            all_trials=all_trials,
-            selection=selection,
-        )
+        frame = tables.leaderboard(**asked, **how, published=published)
     with written(frame, files, as_json=json):
         if json:
             print_json(frame)
@@ -89,3 +106,5 @@ def leaderboard(
             print_reproduction(frame)
         else:
             print_frame(frame, convention)
+    if publish is not None and not merge:
+        print_published(publishing.publish(publish, group=group or publishing.user(), **asked))

@@ -1,10 +1,11 @@
-"""Commands ``runs``: list, show, tag, annotate and delete stored runs."""
+"""Commands ``runs``: list, show, tag, annotate, verify and delete stored runs."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from suite.workflows.progress import Watcher
     from suite.workflows.tables import StoredRun
 
-runs_app = App(help="List, show, tag, annotate and delete the runs of a folder.")
+runs_app = App(help="List, show, tag, annotate, verify and delete the runs of a folder.")
 SHORT = 8  # hex digits of an id in a table; more where two runs begin alike
 
 
@@ -180,6 +181,36 @@ def delete(
     for run_id in deleting.delete([record.run_id for record in records], out=out, tracking=tracking):
         if not quiet:
             typer.echo(f"deleted {run_id}")
+
+
+@runs_app.command()
+def verify(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A folder that 'leaderboard --publish' wrote, or the --out of runs.")
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Check every run of a folder: files and checksums, numbers against the outcomes of the examples, tags, identity. Exit code 1: faults.
+
+    Checksums find mistakes, not fraud: only 'codyra-suite repeat RUN --out FOLDER' shows that a number can be had again.
+
+    Examples:
+
+        codyra-suite runs verify site
+
+        codyra-suite runs verify codyra-runs --json
+    """
+    from suite.cli.json_output import print_json
+    from suite.cli.sharing import print_verified
+    from suite.workflows import publishing
+
+    found = publishing.verify(folder)
+    if json:
+        print_json(found)
+    else:
+        print_verified(found)
+    if any(one.faults for one in found):
+        raise typer.Exit(1)
 
 
 def summary(run: StoredRun) -> dict[str, Any]:

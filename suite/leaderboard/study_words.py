@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from suite.counting import counted
 from suite.leaderboard.selection import RULES, headline, metric_value, select_trials
@@ -13,9 +13,6 @@ from suite.runs.record import Record
 from suite.tuning.choosing import rule_parts
 from suite.tuning.objectives import Objective
 from suite.tuning.study_result import Study
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
 
 SHOWN = 10  # trials in a table
 
@@ -54,9 +51,9 @@ def study_text(study: Study, records: Sequence[Record], *, is_over: bool) -> str
         title = (
             f"Pareto front: {counted(len(study.front), 'trial')} that no other one beats in every objective, on validation data"
         )
-        parts.append(_table(study, title, [study.trials[number] for number in study.front]))
+        parts.append(_table(study, title, study.front))
     sign = -1 if Objective(study.config.objectives[0]).maximize else 1
-    ordered = sorted(complete, key=lambda trial: (sign * trial.values[0], trial.number))
+    ordered = [trial.number for trial in sorted(complete, key=lambda trial: (sign * trial.values[0], trial.number))]
     parts.append(_table(study, f"Best trials by {study.config.objectives[0]} on validation data", ordered))
     return "\n\n".join(filter(None, parts))
 
@@ -90,7 +87,8 @@ def _mean(runs: Sequence[Record], metric: str, split: Any) -> str:
     return f"{sum(metric_value(record, metric, split) for record in runs) / len(runs):.2f}"
 
 
-def _table(study: Study, title: str, trials: Sequence[FrozenTrial]) -> str:
+def _table(study: Study, title: str, numbers: Sequence[int]) -> str:
+    trials = [study.trials[number] for number in numbers]
     if not trials:
         return ""
     heads = ["trial", *study.config.objectives, "settings"]

@@ -13,13 +13,16 @@ from suite.backbones.causal_learner import CausalLearner
 from suite.backbones.causal_lm import CausalLMConfig
 from suite.backbones.learner import Learner
 from suite.backbones.lm_config import LanguageModelConfig
+from suite.config import CONFIG, write_config
 from suite.errors import ConfigError, unknown_name
+from suite.files import atomic_write
 from suite.lowrank.export import merge_live_branches, merged_state, read_peft_adapter, write_peft_adapter, write_state
 from suite.lowrank.layer import Slot, stacked
 from suite.lowrank.placement import Placement
 from suite.runs.finding import find_run
 from suite.runs.store import RunStore
 from suite.workflows.arguments import PathGiven, RunName, checked
+from suite.workflows.model_card import CARD, model_card
 from suite.workflows.places import DATA, OUT, folder_named
 from suite.workflows.restoring import RestoredRun, differing_examples, restore
 from trainables.checkpoint import Checkpoints
@@ -79,6 +82,8 @@ def export(
         )
     _require_weights(run)
     written = {"open_clip": _open_clip, "hf": _hf, "peft": _peft}[format](run, folder_named(to) / run.stored.record.run_id)
+    if format != "peft":
+        written.files.extend(_described(run, written.files[0].parent, format))
     return Exported(written.files, *differing_examples(replace(run, learner=written.learner)))
 
 
@@ -92,6 +97,14 @@ def _require_weights(run: RestoredRun) -> None:
             f"export: method '{run.config.method.name}' computes with more than weights{what}, which no format holds; its answers are "
             "those of the run's folder alone."
         )
+
+
+def _described(run: RestoredRun, folder: Path, format: str) -> list[Path]:
+    """The model card, and the settings that have the run again."""
+    card = model_card(run.stored.record, "transformers" if format == "hf" else "open_clip")
+    atomic_write(folder / CARD, card.encode())
+    write_config(run.config, folder)
+    return [folder / CARD, folder / CONFIG]
 
 
 @dataclass(frozen=True)
