@@ -94,7 +94,7 @@ def leaderboard(
     how |= {"all_trials": all_trials, "selection": selection}
     if merge:
         require_whole({**filters, "published": published, "reproduced": reproduced, "group": group})
-        frame = merging.merge(merge, to=publish, **how, watcher=asked["watcher"]).frame
+        frame = merging.merge([str(folder) for folder in merge], to=publish, **how, watcher=asked["watcher"]).frame
     elif reproduced:
         frame = tables.reproduction(**asked)
     else:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from suite import __version__
 from suite.errors import ConfigError, SuiteError
@@ -116,7 +116,7 @@ def publish(
 
     files = {record.run_id: place(record) for record in ended}
     groups = dict.fromkeys(files, (group,))
-    asked = {**filters, "out": out, "tracking": tracking, "watcher": watcher}
+    asked: dict[str, Any] = {**filters, "out": out, "tracking": tracking, "watcher": watcher}
     return finish(target, files, groups, remarks, lambda file, name: report(file, **{**asked, "benchmark": name}))
 
 
@@ -173,7 +173,7 @@ def finish(
     for stale in store.place.glob("*"):
         if stale.name not in files:
             shutil.rmtree(stale)
-    runs = {run_id: PublishedRun(groups=tuple(groups[run_id]), files=dict(found)) for run_id, found in files.items()}  # type: ignore[arg-type]
+    runs = {run_id: PublishedRun(groups=tuple(groups[run_id]), files=dict(found)) for run_id, found in files.items()}
     moment = datetime.now(UTC)
     write_publication(Publication(suite=__version__, made_at=moment, runs=runs), target)
     run_set = run_set_of({run.record.run_id: run for run in store.all().runs})
