@@ -83,8 +83,8 @@ def leaderboard(
     from suite.cli.board import print_frame, print_reproduction, written
     from suite.cli.json_output import print_json, require_free_output
     from suite.cli.progress import TerminalWatcher
-    from suite.cli.sharing import print_published, require_whole
-    from suite.workflows import merging, publishing, tables
+    from suite.cli.sharing import merged_frame, publish_runs, require_whole
+    from suite.workflows import tables
 
     files = {"csv": csv, "markdown": markdown, "latex": latex, "html": html}
     require_free_output(json, **files)
@@ -94,11 +94,9 @@ def leaderboard(
     how |= {"all_trials": all_trials, "selection": selection}
     if merge:
         require_whole({**filters, "published": published, "reproduced": reproduced, "group": group})
-        frame = merging.merge([str(folder) for folder in merge], to=publish, **how, watcher=asked["watcher"]).frame
-    elif reproduced:
-        frame = tables.reproduction(**asked)
+        frame = merged_frame(merge, publish, how)
     else:
-        frame = tables.leaderboard(**asked, **how, published=published)
+        frame = tables.reproduction(**asked) if reproduced else tables.leaderboard(**asked, **how, published=published)
     with written(frame, files, as_json=json):
         if json:
             print_json(frame)
@@ -107,4 +105,4 @@ def leaderboard(
         else:
             print_frame(frame, convention)
     if publish is not None and not merge:
-        print_published(publishing.publish(publish, group=group or publishing.user(), **asked))
+        publish_runs(publish, group, asked)

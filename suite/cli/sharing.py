@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,15 +13,31 @@ from suite.counting import counted
 from suite.errors import ConfigError
 
 if TYPE_CHECKING:
-    from suite.workflows.publishing import Published, Verified
+    import pandas as pd
+
+    from suite.workflows.publishing import Verified
 
 
-def print_published(done: Published) -> None:
-    """One line on standard error, so that a table or JSON on standard output stays alone, and the remarks before it."""
+def publish_runs(folder: Path, group: str | None, asked: Mapping[str, Any]) -> None:
+    """Publish what the table shows; one line on standard error, so that a table or JSON on standard output stays alone."""
+    from suite.workflows import publishing
+
+    done = publishing.publish(folder, group=group or publishing.user(), **asked)
     for remark in done.remarks:
         typer.echo(f"leaderboard: {remark}.", err=True)
     rows = f"{counted(done.runs, 'run')} in {counted(done.rows, 'row')}"
     typer.echo(f"published: {done.folder / 'index.html'} ({rows}); any web server shows this folder", err=True)
+
+
+def merged_frame(folders: Sequence[Path], to: Path | None, how: Mapping[str, Any]) -> pd.DataFrame:
+    """The board of published folders, which are published together too where ``to`` names a folder."""
+    from suite.cli.progress import TerminalWatcher
+    from suite.workflows import merging
+
+    frame = merging.merge([str(folder) for folder in folders], to=to, **how, watcher=TerminalWatcher()).frame
+    if to is not None:
+        typer.echo(f"published: {to / 'index.html'}", err=True)
+    return frame
 
 
 def print_verified(found: Sequence[Verified]) -> None:
