@@ -72,8 +72,6 @@ def leaderboard(
 
     Examples:
 
-        codyra-suite leaderboard --csv leaderboard.csv
-
         codyra-suite leaderboard --benchmark mini-xtail --convention gem --markdown board.md
 
         codyra-suite leaderboard --publish site --group "our group"
@@ -83,7 +81,7 @@ def leaderboard(
     from suite.cli.board import print_frame, print_reproduction, written
     from suite.cli.json_output import print_json, require_free_output
     from suite.cli.progress import TerminalWatcher
-    from suite.cli.sharing import merged_frame, publish_runs, require_whole
+    from suite.cli.sharing import merged_frame, publish_runs
     from suite.workflows import tables
 
     files = {"csv": csv, "markdown": markdown, "latex": latex, "html": html}
@@ -93,8 +91,7 @@ def leaderboard(
     how: dict[str, Any] = {"convention": convention, "per_task": per_task, "pool_orders": pool_orders}
     how |= {"all_trials": all_trials, "selection": selection}
     if merge:
-        require_whole({**filters, "published": published, "reproduced": reproduced, "group": group})
-        frame = merged_frame(merge, publish, how)
+        frame = merged_frame(merge, publish, {**filters, "published": published, "reproduced": reproduced, "group": group}, how)
     else:
         frame = tables.reproduction(**asked) if reproduced else tables.leaderboard(**asked, **how, published=published)
     with written(frame, files, as_json=json):

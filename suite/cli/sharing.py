@@ -29,8 +29,17 @@ def publish_runs(folder: Path, group: str | None, asked: Mapping[str, Any]) -> N
     typer.echo(f"published: {done.folder / 'index.html'} ({rows}); any web server shows this folder", err=True)
 
 
-def merged_frame(folders: Sequence[Path], to: Path | None, how: Mapping[str, Any]) -> pd.DataFrame:
-    """The board of published folders, which are published together too where ``to`` names a folder."""
+def merged_frame(folders: Sequence[Path], to: Path | None, given: Mapping[str, object], how: Mapping[str, Any]) -> pd.DataFrame:
+    """The board of published folders, which are published together too where ``to`` names a folder.
+
+    Args:
+        given: options that merging has no use for: published folders are merged as they are.
+
+    Raises:
+        ConfigError: naming those of them that have a value.
+    """
+    if useless := [f"--{name}" for name, value in given.items() if value]:
+        raise ConfigError(f"leaderboard: --merge takes the folders as they are, without {', '.join(useless)}; leave that out.")
     from suite.cli.progress import TerminalWatcher
     from suite.workflows import merging
 
@@ -47,14 +56,3 @@ def print_verified(found: Sequence[Verified]) -> None:
     if faulty:
         print_sheet(Sheet("", columns, [[one.run_id, one.name or "-", "; ".join(one.faults)] for one in faulty]))
     typer.echo(f"{counted(len(found) - len(faulty), 'run')} verified, {len(faulty)} with faults")
-
-
-def require_whole(given: Mapping[str, object]) -> None:
-    """Refuse options that --merge has no use for: published folders are merged as they are.
-
-    Raises:
-        ConfigError: naming the options.
-    """
-    useless = [f"--{name}" for name, value in given.items() if value]
-    if useless:
-        raise ConfigError(f"leaderboard: --merge takes the folders as they are, without {', '.join(useless)}; leave that out.")
