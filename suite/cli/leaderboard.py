@@ -74,8 +74,6 @@ def leaderboard(
 
         codyra-suite leaderboard --benchmark mini-xtail --convention gem --markdown board.md
 
-        codyra-suite leaderboard --publish site --group "our group"
-
         codyra-suite leaderboard --merge ours --merge theirs --publish together
     """
     from suite.cli.board import print_frame, print_reproduction, written
