@@ -15,6 +15,7 @@ from suite.workflows.publishing import verify as verify
 from suite.workflows.repeating import repeat as repeat
 from suite.workflows.reporting import report as report
 from suite.workflows.rescoring import rescore as rescore
+from suite.workflows.run_rows import run_table as run_table
 from suite.workflows.running import run as run
 from suite.workflows.starting_files import init as init
 from suite.workflows.stored_studies import studies as studies

@@ -13,14 +13,17 @@ PAGES_FIELD = 5  # of /proc/self/statm: data and stack, in pages, which is what 
 
 
 def bound_memory(resources: Resources) -> None:
-    """Bound this process: on a GPU to its share of the card, on the host to what it holds now plus ``memory_gib``."""
+    """Bound this process: on a GPU to its share of the card, on the host (Linux) to what it holds now plus ``memory_gib``."""
     if resources.gpus and torch.cuda.is_available():
         torch.cuda.set_per_process_memory_fraction(min(1.0, resources.gpus))
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if resources.memory_gib is None:
         resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
         return
-    with open("/proc/self/statm") as file:  # noqa: PTH123 - a kernel table
-        held = int(file.read().split()[PAGES_FIELD]) * resource.getpagesize()
+    try:
+        with open("/proc/self/statm") as file:  # noqa: PTH123 - a kernel table
+            held = int(file.read().split()[PAGES_FIELD]) * resource.getpagesize()
+    except FileNotFoundError:
+        return  # macOS, which has no such table and holds nobody to RLIMIT_DATA
     bound = held + int(resources.memory_gib * GIB)
     resource.setrlimit(resource.RLIMIT_DATA, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard))

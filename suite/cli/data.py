@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from suite.cli.app import App
 from suite.cli.options import DataOption, JsonOption, QuietOption
 from suite.counting import counted
 from suite.workflows.places import DATA, output_file
+
+if TYPE_CHECKING:
+    from suite.workflows.image_data import CachePlan
 
 data_app = App(help="Get image sets, check them, freeze their draws, decode them once.")
 BenchmarkArgument = Annotated[
@@ -93,7 +96,7 @@ def verify(
 def manifest(
     benchmark: BenchmarkArgument,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", parser=output_file, help="File to write; .gz at the end compresses it.")
+        Path, typer.Option("--file", metavar="FILE", parser=output_file, help="File to write; .gz at the end compresses it.")
     ],
     data_root: DataOption = DATA,
     settings: FieldsOption = None,
@@ -103,9 +106,9 @@ def manifest(
 
     Examples:
 
-        codyra-suite data manifest xtail --out xtail.json.gz
+        codyra-suite data manifest xtail --file xtail.json.gz
 
-        codyra-suite data manifest mtil-5shot --set draw_seed=1 --out mtil-5shot-1.json
+        codyra-suite data manifest mtil-5shot --set draw_seed=1 --file mtil-5shot-1.json
     """
     from suite.cli.progress import watcher
     from suite.files import is_standard_output
@@ -127,6 +130,7 @@ def cache(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Delete the caches of this benchmark first.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Read all finished caches and compare their checksums.")] = False,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Threads; default one per core.")] = None,
+    json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Decode a benchmark's images once; every trial on this machine then reads them from a memory map.
@@ -139,6 +143,7 @@ def cache(
 
         codyra-suite data cache mtil-5shot --set order=II
     """
+    from suite.cli.json_output import print_json
     from suite.cli.progress import watcher
     from suite.data.cache import readable_size
     from suite.errors import ConfigError
@@ -151,7 +156,7 @@ def cache(
     planned = plan_caches(planned_benchmark(benchmark, settings or []), data_root)
     if rebuild:
         remove_caches(planned.caches)
-    say = partial(_say, quiet=quiet and not plan)
+    say = partial(_say, quiet=json or (quiet and not plan))
     for each in planned.caches:
         state = "there" if each.is_built else "to decode"
         say(f"{each.title}: {counted(len(each.items), 'image')}, {readable_size(each.total_bytes)}, {state}")
@@ -160,6 +165,8 @@ def cache(
         f"{readable_size(sum(each.total_bytes for each in planned.missing))} in {planned.folder}, "
         f"{readable_size(planned.free_bytes)} free"
     )
+    if plan and json:
+        print_json(_cache_fields(planned))
     if plan:
         return
     decode(planned.caches, workers, watcher(quiet))
@@ -167,6 +174,17 @@ def cache(
     if check:
         check_caches(planned.caches)
         say("all checksums are right.")
+    if json:
+        print_json({**_cache_fields(planned), "are_checked": check})
+
+
+def _cache_fields(planned: CachePlan) -> dict[str, Any]:
+    """The caches of a benchmark for ``--json``."""
+    caches = [
+        {"title": each.title, "images": len(each.items), "bytes": each.total_bytes, "is_built": each.is_built}
+        for each in planned.caches
+    ]
+    return {"folder": planned.folder, "free_bytes": planned.free_bytes, "caches": caches}
 
 
 def _say(text: str, *, quiet: bool) -> None:

@@ -9,7 +9,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -85,6 +85,29 @@ app.command(name="pretrain-mini", rich_help_panel=DEVELOP)(pretrain_mini)
 app.add_typer(dev_app, name="dev", rich_help_panel=DEVELOP)
 
 
+def typed_command(words: Sequence[str]) -> str:
+    """The command among the words of a command line, ``runs show``; empty where they name none."""
+    group: Any = typer.main.get_command(app)
+    names: list[str] = []
+    for word in words:
+        if word.startswith("-") and not names:
+            continue  # --debug
+        commands = getattr(group, "commands", {})
+        if word not in commands:
+            break
+        names.append(word)
+        group = commands[word]
+    return " ".join(names)
+
+
+def _said(error: SuiteError, words: Sequence[str]) -> str:
+    """An error behind the command that was typed, which some name themselves."""
+    said = str(error).encode(errors="backslashreplace").decode()  # a path on disk may hold what is not UTF-8
+    command = typed_command(words)
+    is_named = not command or said.startswith((f"{command}: ", f"{command.rpartition(' ')[2]}: "))
+    return f"codyra-suite: {said}" if is_named else f"codyra-suite {command}: {said}"
+
+
 def _require_utf8(arguments: Sequence[str]) -> None:
     """Refuse words that no record, database or server could hold."""
     for word in arguments:
@@ -114,8 +137,7 @@ def main() -> None:
     except SuiteError as error:
         if "--debug" in sys.argv:
             raise
-        said = str(error).encode(errors="backslashreplace").decode()  # a path on disk may hold what is not UTF-8
-        typer.echo(f"codyra-suite: {said}", err=True)
+        typer.echo(_said(error, sys.argv[1:]), err=True)
         sys.exit(2)
     except OSError as error:
         unusable = error.errno in FULL or (error.errno in OF_THE_PATH and error.filename is not None)

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from suite.cli.options import DataOption, DeviceOption, SetOption
+from suite.cli.json_output import plain, print_json
+from suite.cli.options import DataOption, DeviceOption, JsonOption, SetOption
 from suite.workflows.places import DATA
 
 
@@ -18,6 +19,7 @@ def data(
     build_images: Annotated[
         int, typer.Option("--build-images", min=1000, help="Images of the build whose memory is taken.")
     ] = 100_000,
+    json: JsonOption = False,
 ) -> None:
     """Image cache: reading against decoding, resident memory, memory of a large build, what a kill costs.
 
@@ -29,7 +31,7 @@ def data(
     """
     from suite.measuring.image_cache import measure_data
 
-    print_rows(measure_data(images, size, build_images))
+    print_rows(measure_data(images, size, build_images), as_json=json)
 
 
 def leaderboard(
@@ -38,6 +40,7 @@ def leaderboard(
         int | None,
         typer.Option("--others", min=0, help="Instead: whole commands that leave --runs among so many more runs."),
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Reading runs from MLflow, tables in all formats, another convention, the page, the size of stored outcomes.
 
@@ -50,17 +53,24 @@ def leaderboard(
     if others is not None:
         from suite.measuring.tracked_board import measure_commands
 
-        for cost in measure_commands(runs, others):
+        costs = list(measure_commands(runs, others))
+        if json:
+            print_json(costs)
+        for cost in () if json else costs:
             typer.echo(f"{cost.cpu_seconds:6.1f} s of computing: leaderboard {cost.typed}\n         {cost.said}")
         return
     from suite.measuring.leaderboard import measure_board
 
-    for what, value, unit in measure_board(runs):
+    found = list(measure_board(runs))
+    if json:
+        print_json([{"what": what, "value": value, "unit": unit} for what, value, unit in found])
+    for what, value, unit in () if json else found:
         typer.echo(f"{value:8.2f} {unit:4} {what}")
 
 
 def significance(
     rows: Annotated[str, typer.Option("--rows", help="Rows of the tables, separated by commas.")] = "100,1000",
+    json: JsonOption = False,
 ) -> None:
     """Paired tests of all pairs of a table's rows and their ranks over tasks, on made-up outcomes.
 
@@ -76,11 +86,14 @@ def significance(
     sizes = [int(word) if word.strip().isdecimal() else 0 for word in rows.split(",")]
     if min(sizes) < 3:
         raise ConfigError(f"--rows: '{rows}' is no list of whole numbers from 3 on; give one such as 100,1000.")
-    for cost in measure_significance(sizes):
+    costs = list(measure_significance(sizes))
+    if json:
+        print_json(costs)
+    for cost in () if json else costs:
         typer.echo(f"{cost.rows:6,d} rows: {cost.pairs:6.1f} s for all pairs, {cost.ranks:6.1f} s for the ranks")
 
 
-def forecast(device: DeviceOption = "auto") -> None:
+def forecast(device: DeviceOption = "auto", json: JsonOption = False) -> None:
     """Forecasts of 'codyra-suite plan' against real runs of the embedded benchmarks: time and peak memory.
 
     Examples:
@@ -92,6 +105,9 @@ def forecast(device: DeviceOption = "auto") -> None:
     from suite.measuring.forecast import measure_forecasts
 
     rows = measure_forecasts(device, lambda line: typer.echo(line, err=True))
+    if json:
+        print_json([{**plain(row), "seconds_ratio": row.seconds_ratio, "bytes_ratio": row.bytes_ratio} for row in rows])
+        return
     for row in rows:
         typer.echo(
             f"{row.name:24}{row.seconds:7.1f} s   forecast/actual: time {row.seconds_ratio:.2f}, memory {row.bytes_ratio:.2f}"
@@ -106,6 +122,7 @@ def forecast(device: DeviceOption = "auto") -> None:
 def faults(
     kills: Annotated[int, typer.Option("--kills", min=1, help="Processes to kill: driver, workers, nodes in turn.")] = 20,
     seed: Annotated[int, typer.Option("--seed", help="Of the moments and kinds.")] = 0,
+    json: JsonOption = False,
 ) -> None:
     """Kill driver, workers and nodes of real sweeps at random moments; count duplicates, orphans, losses, differences.
 
@@ -120,13 +137,16 @@ def faults(
     from suite.measuring.faults import inject_faults
 
     harm = inject_faults(kills, seed, lambda line: typer.echo(line, err=True))
-    for what, count in {
+    counts = {
         **{f"{kind}s killed": count for kind, count in sorted(harm.kills.items())},
         "trials or MLflow runs that exist twice": harm.duplicates,
         "trials or runs left running": harm.orphans,
         "finished runs lost or trained again": harm.lost,
         "runs that differ from the undisturbed sweep": harm.different,
-    }.items():
+    }
+    if json:
+        print_json(counts)
+    for what, count in () if json else counts.items():
         typer.echo(f"{count:4d}  {what}")
     if not harm.none:
         raise typer.Exit(1)
@@ -137,6 +157,7 @@ def text(
     settings: SetOption = None,
     data_root: DataOption = DATA,
     device: DeviceOption = "auto",
+    json: JsonOption = False,
 ) -> None:
     """Padding share, cached and batched generation against one by one, memory and tokens per second per task.
 
@@ -157,10 +178,10 @@ def text(
         raise ConfigError(
             f"dev perf text: benchmark '{benchmark}' has images; use mini-trace, trace, trace-500 or standard-cl."
         )
-    print_rows(measure_text(config.benchmark.open(data_root), config.backbone, choose_device(device)))
+    print_rows(measure_text(config.benchmark.open(data_root), config.backbone, choose_device(device)), as_json=json)
 
 
-def startup(repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5) -> None:
+def startup(repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5, json: JsonOption = False) -> None:
     """Seconds until the command line answers ``--help``, as a whole process.
 
     Examples:
@@ -174,10 +195,16 @@ def startup(repeats: Annotated[int, typer.Option("--repeats", min=1)] = 5) -> No
     from suite.measuring.commands import measure_startup
 
     times = measure_startup(repeats)
+    if json:
+        print_json({"seconds": times, "target_seconds": 0.7})
+        return
     typer.echo(f"codyra-suite --help: median {statistics.median(times):.2f} s, largest {max(times):.2f} s, target 0.7 s")
 
 
-def demo(folder: Annotated[Path, typer.Option("--folder", help="Empty folder to run in.")] = Path("perf-demo")) -> None:
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="Empty folder to run in.")] = Path("perf-demo"),
+    json: JsonOption = False,
+) -> None:
     """Run the whole demo in an empty folder; wall time and peak memory of all its processes together.
 
     Examples:
@@ -190,13 +217,19 @@ def demo(folder: Annotated[Path, typer.Option("--folder", help="Empty folder to 
 
     cost = measure_demo(folder)
     gib = cost.peak_bytes / 2**30
-    typer.echo(f"demo: {cost.seconds:.0f} s (target 300 s), {gib:.2f} GiB (target 6 GiB), exit code {cost.code}")
+    if json:
+        print_json(cost)
+    else:
+        typer.echo(f"demo: {cost.seconds:.0f} s (target 300 s), {gib:.2f} GiB (target 6 GiB), exit code {cost.code}")
     if cost.code:
         raise typer.Exit(cost.code)
 
 
-def print_rows(rows: Sequence[Any]) -> None:
-    """A table of comparison rows."""
+def print_rows(rows: Sequence[Any], *, as_json: bool) -> None:
+    """A table of comparison rows, or the same as JSON."""
+    if as_json:
+        print_json([{**plain(row), "ratio": row.ratio} for row in rows])
+        return
     from suite.cli.tables import Column, Sheet, print_sheet
 
     columns = [

@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from suite.cli.options import OutOption
+from suite.cli.json_output import plain, print_json
+from suite.cli.options import JsonOption, OutOption
 from suite.workflows.places import OUT
 
 
 def sweep(
     trials: Annotated[int, typer.Option("--trials", min=3, help="Trials one at a time, then two at a time.")] = 6,
+    json: JsonOption = False,
 ) -> None:
     """What a sweep costs beside its trials' own work, and what two trials at a time bring.
 
@@ -22,6 +24,9 @@ def sweep(
     from suite.measuring.sweep import measure_sweep
 
     cost = measure_sweep(trials)
+    if json:
+        print_json(cost)
+        return
     typer.echo(f"a trial's own work: {cost.own:.2f} s; beside it, warm workers: {cost.beside:.2f} s")
     typer.echo(f"of a sweep whose trials take a minute: {100 * cost.share_of_minute:.1f} % is not the trials'")
     typer.echo(
@@ -34,6 +39,7 @@ def driver(
     stopping: Annotated[
         Literal["none", "median", "halving"], typer.Option("--stopping", help="Rule by which trials are stopped.")
     ] = "none",
+    json: JsonOption = False,
 ) -> None:
     """What the driver spends on one trial of a study of 100, 1,000, 5,000 and so many trials, with random search and with TPE.
 
@@ -45,7 +51,10 @@ def driver(
     """
     from suite.measuring.driver import measure_driver
 
-    for cost in measure_driver(trials, stopping):
+    costs = list(measure_driver(trials, stopping))
+    if json:
+        print_json(costs)
+    for cost in () if json else costs:
         typer.echo(
             f"{cost.trials:6,d} trials, {cost.sampler:6} {cost.milliseconds:6.0f} ms per trial, {cost.cpu_milliseconds:6.0f} ms of it computing, "
             f"{cost.statements:.0f} SQL statements"
@@ -56,6 +65,7 @@ def history(
     trials: Annotated[int, typer.Option("--trials", min=100, help="Of each search.")] = 1500,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Searches of each function and kind.")] = 3,
     most: Annotated[int, typer.Option("--most", min=20, help="Trials that TPE sees of more.")] = 300,
+    json: JsonOption = False,
 ) -> None:
     """What TPE finds of two known functions when it sees all trials, and when it sees as many as in a long study.
 
@@ -67,7 +77,10 @@ def history(
     """
     from suite.measuring.sampler_history import measure_history
 
-    for found in measure_history(trials, seeds, most):
+    searches = list(measure_history(trials, seeds, most))
+    if json:
+        print_json(searches)
+    for found in () if json else searches:
         typer.echo(
             f"{found.function:10} seed {found.seed}, TPE sees {found.shown:>5}: {found.regret:.4f} from the optimum, "
             f"{found.milliseconds:4.0f} ms per trial at the end"
@@ -77,6 +90,7 @@ def history(
 def stopping(
     study: Annotated[str, typer.Argument(help="A study whose trials were all learned to the end.")],
     out: OutOption = OUT,
+    json: JsonOption = False,
 ) -> None:
     """Replay stopping rules on recorded full trials: cost, what the best final value lost, share of the full front's hypervolume.
 
@@ -90,7 +104,11 @@ def stopping(
     from suite.cli.board import show_frame
     from suite.measuring.sweep import replay_rules
 
-    show_frame(replay_rules(out, study), f"study {study}, trials in their order, one after the other")
+    frame = replay_rules(out, study)
+    if json:
+        print_json(frame)
+        return
+    show_frame(frame, f"study {study}, trials in their order, one after the other")
 
 
 def null(
@@ -98,6 +116,7 @@ def null(
     methods: Annotated[int, typer.Option("--methods", min=2, max=20, help="Methods in each, all equal.")] = 6,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=20, help="Seeds that settings are judged with.")] = 3,
     orders: Annotated[int, typer.Option("--orders", min=1, max=10, help="Orders of tasks that each seed is judged in.")] = 1,
+    json: JsonOption = False,
 ) -> None:
     """Make up tunings of equal methods and count how often their table says that one is better.
 
@@ -113,13 +132,15 @@ def null(
     from suite.measuring.null_tuning import allowed, equal_methods, measure_null
 
     said = measure_null(equal_methods(methods, seeds, orders), tunings)
+    if json:
+        print_json(said)
     for share, what in (
         (said.better, "a method is said to be better than another, with tuned settings"),
         (said.better_by_default, "the same of default settings"),
         (said.changed, "tuning is said to have raised or lowered a method"),
     ):
-        typer.echo(f"{100 * share:5.1f} % of {said.tunings} tunings: {what}")
-    typer.echo(f"{said.optimism:5.1f} points: mean optimism of selection")
+        typer.echo(err=json, message=f"{100 * share:5.1f} % of {said.tunings} tunings: {what}")
+    typer.echo(err=json, message=f"{said.optimism:5.1f} points: mean optimism of selection")
     if said.better > allowed(tunings):
         typer.echo(
             f"Equal methods are told apart too often: {100 * said.better:.1f} % is more than the {100 * allowed(tunings):.1f} % that a "
@@ -135,6 +156,7 @@ def sharing(
     pairs: Annotated[
         int, typer.Option("--pairs", min=1, help="Pairs of runs that share nothing, with and without sharing.")
     ] = 8,
+    json: JsonOption = False,
 ) -> None:
     """What runs that begin alike save each other in a sweep, and what sharing costs where none do.
 
@@ -156,13 +178,17 @@ def sharing(
         done = count(1)
         found = measure_sharing(configs, pairs, lambda: work.done(next(done)))
     alone, shared = found.training
+    if json:
+        print_json({**plain(found), "share": found.share, "slower": found.slower})
     typer.echo(
-        f"{found.runs} runs: {alone:.1f} s of training without sharing, {shared:.1f} s with it: {found.share:.0%} saved; "
-        f"{found.differing} of {found.runs} runs differ; spare states take {found.spare_bytes / 1e6:.1f} MB"
+        err=json,
+        message=f"{found.runs} runs: {alone:.1f} s of training without sharing, {shared:.1f} s with it: {found.share:.0%} saved; "
+        f"{found.differing} of {found.runs} runs differ; spare states take {found.spare_bytes / 1e6:.1f} MB",
     )
     typer.echo(
-        f"where nobody begins alike, sharing costs {found.slower:.1%} of a run's processor seconds (median of {len(found.overheads)} pairs, "
-        f"{min(found.overheads):.1%} to {max(found.overheads):.1%})"
+        err=json,
+        message=f"where nobody begins alike, sharing costs {found.slower:.1%} of a run's processor seconds (median of {len(found.overheads)} pairs, "
+        f"{min(found.overheads):.1%} to {max(found.overheads):.1%})",
     )
     if found.differing:
         raise typer.Exit(1)

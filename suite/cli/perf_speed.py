@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from suite.cli.options import DeviceOption
+from suite.cli.json_output import print_json
+from suite.cli.options import DeviceOption, JsonOption
 from suite.cli.perf import print_rows
 from suite.workflows.places import folder_named
 
@@ -43,6 +44,7 @@ def step(
     rounds: RoundsOption = 5,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
+    json: JsonOption = False,
 ) -> None:
     """Training step: time and memory of the fast path against the plain reference, and the arithmetic floor.
 
@@ -57,7 +59,7 @@ def step(
     from suite.measuring.step import measure_step
 
     work = _workload(backbone, method, device, precision, batch_size, threads)
-    print_rows(measure_step(work, rounds))
+    print_rows(measure_step(work, rounds), as_json=json)
 
 
 def evaluation(
@@ -68,6 +70,7 @@ def evaluation(
     rounds: RoundsOption = 5,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
+    json: JsonOption = False,
 ) -> None:
     """Evaluation of the tasks' test images: against the plain reference, and against the images' bare forward pass.
 
@@ -80,7 +83,7 @@ def evaluation(
     from suite.measuring.step import measure_evaluation
 
     work = _workload(backbone, "codyra", device, precision, 32, threads, tasks=tasks, test_share=test_share)
-    print_rows(measure_evaluation(work, rounds))
+    print_rows(measure_evaluation(work, rounds), as_json=json)
 
 
 def stream(
@@ -93,6 +96,7 @@ def stream(
     precision: PrecisionOption = "auto",
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
+    json: JsonOption = False,
 ) -> None:
     """A whole stream with its evaluations, once by the plain reference and once by the fast path.
 
@@ -105,7 +109,7 @@ def stream(
     from suite.measuring.step import measure_stream
 
     work = _workload(backbone, method, device, precision, batch_size, threads, steps=steps, tasks=tasks, test_share=test_share)
-    print_rows(measure_stream(work))
+    print_rows(measure_stream(work), as_json=json)
 
 
 def profile(
@@ -116,6 +120,7 @@ def profile(
     rows: Annotated[int, typer.Option("--rows", min=1, help="Kernels or operations to name.")] = 12,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
+    json: JsonOption = False,
 ) -> None:
     """Where a training step's time goes: the most expensive kernels, the gaps between them, waiting for data.
 
@@ -132,6 +137,9 @@ def profile(
 
     work = _workload(backbone, method, device, precision, batch_size, threads)
     found = profile_steps(work, rows)
+    if json:
+        print_json(found)
+        return
     on_gpu = work.device.type == "cuda"
     for name, milliseconds, calls in found.top:
         typer.echo(f"{milliseconds:9.3f} ms {calls:7.1f} calls per step  {name[:90]}")
@@ -149,6 +157,7 @@ def packing(
     precision: PrecisionOption = "auto",
     most: Annotated[int, typer.Option("--most", min=1, help="Largest number of trials at once.")] = 4,
     device: DeviceOption = "auto",
+    json: JsonOption = False,
 ) -> None:
     """Steps per second of 1, 2, 4 ... trials side by side on one device.
 
@@ -161,6 +170,9 @@ def packing(
     from suite.measuring.packing import best_count, measure_packing
 
     found = measure_packing(_workload(backbone, method, device, precision, batch_size, 1), most)
+    if json:
+        print_json(found)
+        return
     for row in found:
         typer.echo(
             f"{row.count:3d} at once: {row.steps_per_second:9.1f} steps/s together, a trial's step takes {row.slowdown:.2f} times as long"
@@ -182,6 +194,7 @@ def methods(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="All methods in turn, so many times.")] = 3,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
+    json: JsonOption = False,
 ) -> None:
     """Every method beside LoRA on the same stream: its step, the whole stream, what it carries, how it answers.
 
@@ -198,6 +211,9 @@ def methods(
     work = _workload(backbone, "lora", device, "fp32", batch_size, threads, steps=steps, tasks=tasks)
     with TerminalWatcher().begin("methods", rounds * len({"lora", *(method or METHODS)})) as bar:
         found = measure_methods(work, rounds, method or (), on_done=bar.done)
+    if json:
+        print_json(found)
+        return
     _print_methods(found, f"{backbone}, {tasks} tasks x {steps} steps x {batch_size}")
 
 

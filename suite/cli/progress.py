@@ -1,4 +1,4 @@
-"""Progress of long work on a terminal: tasks done, steps per second, time left, best so far; no bar elsewhere."""
+"""Progress of long work: on a terminal a bar with tasks done, steps per second, time left and best so far, elsewhere a line per finished run."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ class WorkProgress:
         self._bar: Progress | None = None
         self._line: TaskID | None = None
         self._steps = 0
+        self._done = 0.0
         self._since = time.perf_counter()
 
     def __enter__(self) -> WorkProgress:
@@ -84,7 +85,11 @@ class WorkProgress:
             self._bar.update(self._line, total=total)
 
     def done(self, units: float, note: str = "") -> None:
-        """Set the number of finished units (fractions allowed) and the note."""
+        """Set the number of finished units (fractions allowed) and the note; without a terminal a finished unit that has a note is a line."""
+        if self._bar is None and note and units > self._done:
+            self._done = units
+            of = "" if self.total is None else f" of {self.total}"
+            sys.stderr.write(f"{self.title}: {units:g}{of}: {note}\n")
         if self._bar is not None and self._line is not None:
             self._bar.update(self._line, completed=units, note=note)
 

@@ -25,7 +25,9 @@ from suite.workflows.places import OUT, folder_named, output_file
 def report(
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="FILE", parser=output_file, help="The page, one HTML file without any outside resource."),
+        typer.Option(
+            "--file", metavar="FILE", parser=output_file, help="The page, one HTML file without any outside resource."
+        ),
     ] = Path("report.html"),
     benchmark: BenchmarkOption = None,
     method: MethodOption = None,
@@ -36,7 +38,7 @@ def report(
     selection: SelectionOption = None,
     runs_from: Annotated[
         Path,
-        typer.Option("--runs", metavar="FOLDER", parser=folder_named, help="Folder of the runs, read with '--tracking none'."),
+        typer.Option("--out", metavar="FOLDER", parser=folder_named, help="Folder of the runs, read with '--tracking none'."),
     ] = OUT,
     quiet: QuietOption = False,
     tracking: TrackingOption = None,
@@ -45,14 +47,17 @@ def report(
 
     Examples:
 
-        codyra-suite report --out report.html
+        codyra-suite report --file report.html
 
-        codyra-suite report --benchmark mini-xtail --out xtail.html
+        codyra-suite report --benchmark mini-xtail --file xtail.html
     """
     from suite.cli.progress import watcher
+    from suite.errors import ConfigError
     from suite.files import is_standard_output
     from suite.workflows import reporting
 
+    if runs_from.suffix == ".html":
+        raise ConfigError(f"report: --out {runs_from} is the folder of the runs; name the page with --file {runs_from}.")
     page = reporting.report(
         out,
         benchmark=benchmark,

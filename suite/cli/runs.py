@@ -59,13 +59,14 @@ def list_runs(
     from suite.cli.progress import TerminalWatcher
     from suite.cli.tables import print_sheet
     from suite.workflows import tables
+    from suite.workflows.run_rows import run_row
 
     found = tables.runs(
         benchmark=benchmark, method=method, setting=setting, study=study, tag=tag, out=out, watcher=TerminalWatcher()
     )
     found.sort(key=lambda run: run.record.started_at, reverse=True)
     if json:
-        print_json([summary(run) for run in found])
+        print_json([run_row(run) for run in found])
     else:
         print_sheet(_sheet(found))
 
@@ -213,41 +214,13 @@ def verify(
         raise typer.Exit(1)
 
 
-def summary(run: StoredRun) -> dict[str, Any]:
-    """What a list says of a run."""
-    from suite.leaderboard.selection import headline, metric_value
-    from suite.runs.record import setting_text
-
-    record = run.record
-    name = headline(record.metrics)
-    return {
-        "run_id": record.run_id,
-        "name": run.name,
-        "benchmark": record.benchmark,
-        "setting": setting_text(record.setting),
-        "method": record.method,
-        "seed": record.config["seed"],
-        "status": record.status,
-        "reason": record.reason,
-        "tasks_done": record.tasks_done,
-        "tasks": len(record.tasks),
-        "metric": name,
-        "value": metric_value(record, name) if record.status == "finished" else None,
-        "started_at": record.started_at,
-        "ended_at": record.ended_at,
-        "studies": record.trials,
-        "tags": run.labels.tags,
-        "note": run.labels.note,
-        "folder": run.folder,
-    }
-
-
 def _sheet(found: list[StoredRun]) -> Sheet:
     """One line per run; settings, studies, tags and notes where there is something to tell."""
     from suite.cli.tables import Column, Sheet
     from suite.leaderboard.table import number_text
+    from suite.workflows.run_rows import run_row
 
-    rows = [summary(run) for run in found]
+    rows = [run_row(run) for run in found]
     digits = distinct_length([row["run_id"] for row in rows])
     shown: list[tuple[Column, Callable[[Mapping[str, Any]], str]]] = [
         (Column("run", wraps=True), lambda row: row["run_id"][:digits]),

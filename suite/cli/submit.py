@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.options import ChangesOption, ResumeOption
+from suite.cli.options import ChangesOption, JsonOption, ResumeOption
 
 
 def submit(
@@ -41,6 +41,7 @@ def submit(
         typer.Option("--no-env", help="Use the cluster's own environment instead of installing requirements.lock for the job."),
     ] = False,
     no_follow: Annotated[bool, typer.Option("--no-follow", help="Return as soon as the job is handed over.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Hand a sweep or a tuning to a Ray cluster as a job, follow its log, exit with its exit code.
 
@@ -52,6 +53,7 @@ def submit(
 
         codyra-suite submit fair.yaml --address http://127.0.0.1:8265 --resume --no-env --no-follow
     """
+    from suite.cli.json_output import print_json
     from suite.cli.progress import TerminalWatcher
     from suite.workflows import submitting
 
@@ -69,4 +71,6 @@ def submit(
         follow=not no_follow,
         watcher=TerminalWatcher(),
     )
+    if json:
+        print_json({"file": file, "address": address, "followed": not no_follow, "exit_code": code})
     raise typer.Exit(code)

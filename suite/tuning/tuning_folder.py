@@ -83,6 +83,14 @@ class TuningFolder:
         """Hash of a judged run's config -> the run's id."""
         return self._read(JUDGED, entrant) or {}
 
+    def judging_runs(self) -> set[str]:
+        """Ids of all runs that judge, of every entrant.
+
+        Raises:
+            DamagedRun: a list of them has been changed since.
+        """
+        return {run_id for file in (self.place / JUDGED).glob("*.json") for run_id in self.judged(file.stem).values()}
+
     def note_judged(self, entrant: str, config_hash: str, run_id: str) -> None:
         self._write(JUDGED, entrant, {**self.judged(entrant), config_hash: run_id})
 

@@ -24,6 +24,7 @@ API: Mapping[str, str] = MappingProxyType(
         "init": "starting_files",
         "doctor": "doctoring",
         "runs": "tables",
+        "run_table": "run_rows",
         "studies": "stored_studies",
         "study": "stored_studies",
         "tag": "labelling",

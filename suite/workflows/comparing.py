@@ -149,7 +149,7 @@ def carry_runs(
             def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
                 nonlocal ended
                 ended += 1
-                work.done(ended)
+                work.done(ended, _ending(run, view, reason))
 
             def on_record(run: Suggestion, view: ValidationView) -> None:
                 stored[view.run_id] = view
@@ -164,6 +164,14 @@ def carry_runs(
         raise KeyboardInterrupt
     runs = [OpenRun(record, store.folder(record.run_id)) for record in store.records(sorted(stored))]
     return Comparison(runs, _failures([(configs[trial].resolved(), reason) for trial, reason in source.failures.items()]))
+
+
+def _ending(run: Suggestion, view: ValidationView | None, reason: str | None) -> str:
+    """The run that has just ended, in a few words."""
+    named = f"{run.config.benchmark.name} {method_title(run.config.resolved()['method'])} seed {run.config.seed}"
+    status = "failed" if view is None else view.status
+    why = (reason or (view.reason if view else None) or "").partition(";")[0].rstrip(".")
+    return f"{named} {status}" + (f" ({why})" if why else "")
 
 
 def _failures(failed: Sequence[tuple[Mapping[str, Any], str]]) -> list[str]:

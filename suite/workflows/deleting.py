@@ -14,6 +14,7 @@ from suite.runs.store import RunStore
 from suite.tracking.tracker import Tracker
 from suite.tracking.trackers import tracker_for
 from suite.tuning.sole_driver import require_undriven
+from suite.tuning.tuning_folder import TuningFolder, tuning_names
 from suite.workflows.arguments import Names, PathGiven, TrackingGiven, checked
 from suite.workflows.places import OUT, folder_named
 
@@ -25,6 +26,7 @@ def deletable(names: Iterable[str], out: Path) -> list[Record]:
         SuiteError: no such run, one outside ``out``, or one that a living process writes or searches with.
     """
     store, found = RunStore(out), {}
+    tunings = [TuningFolder(out, name) for name in tuning_names(out)]
     for name in names:
         run = find_run(store, name)
         record = run.record
@@ -33,6 +35,10 @@ def deletable(names: Iterable[str], out: Path) -> list[Record]:
         require_unowned(store, record.run_id)
         for study in record.trials:
             require_undriven(out / "studies" / study, f"run {record.run_id}: is not deleted, study '{study}' needs it")
+        for tuning in tunings:
+            if record.run_id in tuning.judging_runs():
+                what = f"run {record.run_id}: is not deleted, it judges a method of tuning '{tuning.place.name}'"
+                require_undriven(tuning.place, what)
         found[record.run_id] = record
     return list(found.values())
 

@@ -173,7 +173,7 @@ def _driven(config: StudyConfig, folder: Path, run_settings: RunSettings, tracki
             atomic_write(folder / FILE, yaml.safe_dump(fields, sort_keys=False).encode())  # a study with a file had a database
 
             def on_end(run: Suggestion, view: ValidationView | None, reason: str | None) -> None:
-                work.done(source.store.ended_trials(), source.best_note())
+                work.done(source.store.ended_trials(), source.best_note() or f"trial {run.trial} ended")
 
             views: dict[str, ValidationView] = {}
 

@@ -26,7 +26,7 @@ def call(*arguments: object, code: int = 0) -> str:
 
 def test_manifest_then_verify(coop_root: Path, tmp_path: Path) -> None:
     frozen = tmp_path / "xtail.json.gz"
-    said = call("manifest", "xtail", "--data-root", coop_root, "--out", frozen, "--set", "shots=2")
+    said = call("manifest", "xtail", "--data-root", coop_root, "--file", frozen, "--set", "shots=2")
     assert "10 tasks" in said
     root = shutil.copytree(coop_root, tmp_path / "root")
     (root / "dtd" / "images" / "woven" / "woven_0003.jpg").unlink()
@@ -53,7 +53,7 @@ def write_own(root: Path, trees: object) -> Path:
 def test_verify_says_when_all_is_well(tmp_path: Path, trees: object) -> None:
     root = write_own(tmp_path / "own", trees)
     frozen = tmp_path / "own.json"
-    call("manifest", "image-folders", "--data-root", root, "--out", frozen)
+    call("manifest", "image-folders", "--data-root", root, "--file", frozen)
     said = call("verify", "image-folders", "--data-root", root, "--manifest", frozen)
     assert said.strip() == f"image-folders: no findings against the shipped facts and {frozen}."
 
@@ -72,7 +72,7 @@ def write_plain(root: Path) -> Path:
 def test_every_damaged_or_copied_picture_is_named(tmp_path: Path) -> None:
     root = write_plain(tmp_path / "own")
     common = ("image-folders", "--data-root", root)
-    call("manifest", *common, "--out", tmp_path / "frozen.json")
+    call("manifest", *common, "--file", tmp_path / "frozen.json")
     assert "no findings" in call("verify", *common)
     folder = root / "shapes" / "test" / "circle"
     one, two = folder / "0.png", root / "shapes" / "test" / "square" / "0.png"
@@ -91,7 +91,7 @@ def test_every_damaged_or_copied_picture_is_named(tmp_path: Path) -> None:
     assert "circle/2.png: cannot be read as an image (no known format)" in said
     assert "1 test image also in training or validation, byte for byte: test/circle/renamed.png = train/square/1.png" in said
     with pytest.raises(DataError, match=r"circle/1\.png: cannot be read .* \(2 such images in all\)\.$"):
-        call("manifest", *common, "--out", tmp_path / "again.json")
+        call("manifest", *common, "--file", tmp_path / "again.json")
     assert not (tmp_path / "again.json").exists()
 
 
@@ -145,7 +145,7 @@ def test_names_and_fields_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nearest: 'xtail'"):
         call("verify", "xtial")
     with pytest.raises(ConfigError, match="has no list of images"):
-        call("manifest", "mini-mtil", "--out", tmp_path / "m.json")
+        call("manifest", "mini-mtil", "--file", tmp_path / "m.json")
     with pytest.raises(ConfigError, match="order"):
         call("verify", "xtail", "--set", "order=III")
     for option in ("--rebuild", "--check"):
@@ -158,4 +158,4 @@ def test_mistake_is_one_line_and_exit_code_two(tmp_path: Path, repository: Path)
     done = subprocess.run(command, capture_output=True, text=True, cwd=repository, env={**os.environ})
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("codyra-suite: 'xtial' is not a benchmark")
+    assert done.stderr.startswith("codyra-suite data manifest: 'xtial' is not a benchmark")

@@ -61,8 +61,8 @@ SMALL = ["--method", "zero-shot", "--set", "benchmark.domains=[shapes]", "--set"
         (["leaderboard", "--html", ""], "'' is not a file"),
         (["leaderboard", "--html", "."], "'.' is a folder"),
         (["demo", "--csv", "absent/x.csv"], "there is no folder 'absent'"),
-        (["report", "--out", "absent/x.html"], "there is no folder 'absent'"),
-        (["data", "manifest", "xtail", "--out", "absent/x.json"], "there is no folder 'absent'"),
+        (["report", "--file", "absent/x.html"], "there is no folder 'absent'"),
+        (["data", "manifest", "xtail", "--file", "absent/x.json"], "there is no folder 'absent'"),
         (["rescore", "0123", "--scoring", "trace", "--out", "absent"], "run '0123': no such run below absent/runs"),
         (["repeat", "0123", "--out", "absent"], "no such run"),
         (["export", "0123", "--out", "absent"], "no such run"),
@@ -80,7 +80,7 @@ def test_a_place_that_cannot_be_used_is_one_sentence(
         main()
     said = capsys.readouterr().err
     assert end.value.code == 2
-    assert said.startswith("codyra-suite: ")
+    assert said.startswith("codyra-suite ")
     assert reason in said
     assert said.count("\n") == 1
     assert Path("file").read_text() == "kept"

@@ -41,7 +41,7 @@ def test_runs_are_listed_filtered_and_shown(cli: Cli) -> None:
     text = cli("runs", "show", "mini-mtil lora")[1]
     assert "zscl.last" in text and "costs:" in text and "trainable parameters" in text
     assert cli("runs", "list", "-m", "lara")[2] == (
-        "codyra-suite: no run matches method = 'lara' (method alone leaves 0 of 2); leave a filter out (nearest: 'lora').\n"
+        "codyra-suite runs list: no run matches method = 'lara' (method alone leaves 0 of 2); leave a filter out (nearest: 'lora').\n"
     )
     assert "run '': no such run below codyra-runs/runs" in cli("runs", "show", "")[2]
 

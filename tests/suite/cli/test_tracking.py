@@ -69,7 +69,7 @@ def test_a_server_that_is_away_is_said_and_what_waits_is_delivered(database: str
     assert before.startswith(f"tracking '{NOBODY}': does not answer (Connection refused)")
     waits = "tracking: 1 run waits in codyra-runs/spool/mlflow for mlflow to take them (Connection refused)"
     assert after.startswith(waits)
-    for command in (("leaderboard",), ("report", "--out", "page.html")):
+    for command in (("leaderboard",), ("report", "--file", "page.html")):
         assert call(*command, "--tracking", database).stderr.startswith(waits)
         assert call(*command, "--tracking", "none").stderr == ""  # it could not take them
     spool = Path("codyra-runs/spool/mlflow")
