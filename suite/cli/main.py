@@ -100,12 +100,13 @@ def typed_command(words: Sequence[str]) -> str:
     return " ".join(names)
 
 
-def _said(error: SuiteError, words: Sequence[str]) -> str:
+def _said(text: str, words: Sequence[str]) -> str:
     """An error behind the command that was typed, which some name themselves."""
-    said = str(error).encode(errors="backslashreplace").decode()  # a path on disk may hold what is not UTF-8
+    said = text.encode(errors="backslashreplace").decode()  # a path on disk may hold what is not UTF-8
     command = typed_command(words)
-    is_named = not command or said.startswith((f"{command}: ", f"{command.rpartition(' ')[2]}: "))
-    return f"codyra-suite: {said}" if is_named else f"codyra-suite {command}: {said}"
+    for named in (command, command.rpartition(" ")[2]):
+        said = said.removeprefix(f"{named}: ") if named else said
+    return f"codyra-suite {command}: {said}" if command else f"codyra-suite: {said}"
 
 
 def _require_utf8(arguments: Sequence[str]) -> None:
@@ -137,7 +138,7 @@ def main() -> None:
     except SuiteError as error:
         if "--debug" in sys.argv:
             raise
-        typer.echo(_said(error, sys.argv[1:]), err=True)
+        typer.echo(_said(str(error), sys.argv[1:]), err=True)
         sys.exit(2)
     except OSError as error:
         unusable = error.errno in FULL or (error.errno in OF_THE_PATH and error.filename is not None)
@@ -145,7 +146,7 @@ def main() -> None:
             raise
         place, reason = error.filename or "standard output", os.strerror(error.errno or 0)
         advice = "name a folder that can be written and has room, the same command goes on"
-        typer.echo(f"codyra-suite: {place}: {reason}; {advice}.", err=True)
+        typer.echo(_said(f"{place}: {reason}; {advice}.", sys.argv[1:]), err=True)
         sys.exit(2)
     except SystemExit as end:
         if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # typer's exit 130 says nothing

@@ -26,7 +26,7 @@ from suite.cli.options import (
     TrackingOption,
 )
 from suite.counting import counted
-from suite.workflows.places import OUT
+from suite.workflows.places import OUT, folder_named
 
 if TYPE_CHECKING:
     from suite.cli.tables import Sheet
@@ -187,7 +187,10 @@ def delete(
 @runs_app.command()
 def verify(
     folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="A folder that 'leaderboard --publish' wrote, or the --out of runs.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER", parser=folder_named, help="A folder that 'leaderboard --publish' wrote, or the --out of runs."
+        ),
     ],
     json: JsonOption = False,
 ) -> None:

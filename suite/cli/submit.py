@@ -9,6 +9,15 @@ import typer
 
 from suite.cli.options import ChangesOption, JsonOption, ResumeOption
 
+TrackingOption = Annotated[
+    str | None,
+    typer.Option("--tracking", help="Tracker as the cluster reaches it; default mlflow.db below --out (MLflow). 'none' = off."),
+]
+VariablesOption = Annotated[
+    list[str] | None,
+    typer.Option("--env", help="NAME=VALUE for the job's processes; shown on the dashboard, so no secrets; repeatable."),
+]
+
 
 def submit(
     file: Annotated[Path, typer.Argument(help="File of a sweep or of a tuning (YAML).")],
@@ -25,16 +34,8 @@ def submit(
         str | None,
         typer.Option("--data-root", help="Folder with the data sets on the cluster; relative = below the home folder."),
     ] = None,
-    tracking: Annotated[
-        str | None,
-        typer.Option(
-            "--tracking", help="Tracker as the cluster reaches it; default mlflow.db below --out (MLflow). 'none' = off."
-        ),
-    ] = None,
-    variables: Annotated[
-        list[str] | None,
-        typer.Option("--env", help="NAME=VALUE for the job's processes; shown on the dashboard, so no secrets; repeatable."),
-    ] = None,
+    tracking: TrackingOption = None,
+    variables: VariablesOption = None,
     python: Annotated[str, typer.Option("--python", help="Python on the cluster that has the suite's libraries.")] = "python",
     no_env: Annotated[
         bool,

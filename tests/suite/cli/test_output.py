@@ -79,4 +79,4 @@ def test_a_full_standard_output_is_named(tmp_path: Path) -> None:
             text=True,
         )
     assert done.returncode == 2
-    assert done.stderr.startswith("codyra-suite: standard output: No space left on device")
+    assert done.stderr.startswith("codyra-suite list benchmarks: standard output: No space left on device")
