@@ -166,8 +166,13 @@ class Method(ABC):
         ``inputs`` hold ``pixels`` (n, 3, h, w), or ``input_ids`` and ``attention_mask`` (n, tokens), in training all of the batch's
         (``answer_ids`` among them, which ``Learner.query`` leaves out). When answers are generated
         they also hold ``example`` (n,), which prompt each row belongs to: the first call of a prompt brings all its tokens, the
-        later ones a single token, and rows that are answered leave.
+        later ones a single token, and rows that are answered leave sooner or later.
         """
+
+    @property
+    def chooses(self) -> bool:
+        """Whether ``before_forward`` does anything; where it does not, answers are generated with branches merged into the weights."""
+        return type(self).before_forward is not Method.before_forward
 
     def loss(self, step: Step) -> Tensor:
         """Scalar to minimise; the current batch's task loss unless a method adds to it."""

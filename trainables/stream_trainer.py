@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.backbones.learner import Learner, Outcomes, Output
+from suite.backbones.learner import Learner, Outcomes, Output, no_choice
 from suite.benchmarks.stream import Stream
 from suite.cost_meter import CostMeter
 from suite.data.buckets import epoch_after_epoch
@@ -78,7 +78,7 @@ class StreamTrainer:
         self.journal = Journal(self.learner.slots)
         self.learner.plain = self.plain
         self.learner.label_smoothing = self.training.label_smoothing
-        self.learner.before_forward = self.method.before_forward
+        self.learner.before_forward = self.method.before_forward if self.method.chooses else no_choice
         self.learner.answer = self._answer
         self.method.attach(self.learner, self.random)
         steps = [self.step_count(index) for index in range(len(self.stream))]

@@ -137,6 +137,10 @@ class Wrapper(Method):
     def before_forward(self, inputs: Mapping[str, Tensor], *, training: bool) -> Tensor | None:
         return self.inner.before_forward(inputs, training=training)
 
+    @property
+    def chooses(self) -> bool:
+        return type(self).before_forward is not Wrapper.before_forward or self.inner.chooses
+
     def term(self, step: Step, own: Sequence[tuple[Batch, Output]]) -> Tensor | None:
         """What is added to the inner method's loss, a scalar; ``step`` is as the inner method sees it, ``own`` are ``own_batches``."""
         return None

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-IGNORED = -100  # target of positions that are not learned, as in torch
+from suite.data.text import IGNORED
+
 LOGITS_AT_ONCE = 1 << 24  # numbers in one piece's logits: 64 MiB in fp32
 
 
@@ -32,23 +34,17 @@ def answer_loss(hidden: Tensor, weight: Tensor, targets: Tensor, *, at_once: int
 class _AnswerLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, rows: int) -> Tensor:
-        learned = targets != IGNORED
-        count = learned.sum()
+        count = (targets != IGNORED).sum()
         total = torch.zeros((), device=hidden.device)
         gradient = torch.empty_like(hidden)
         for start in range(0, len(hidden), rows):
             piece = slice(start, start + rows)
-            target, counts = targets[piece].clamp(min=0)[:, None], learned[piece, None]
-            logits = (hidden[piece].to(weight.dtype) @ weight.T).float()
-            level = logits.logsumexp(dim=1, keepdim=True)
-            total += ((level - logits.gather(1, target)) * counts).sum()
-            share = logits.sub_(level).exp_()
-            # Not scatter_add_, which has no kernel of fixed order on GPUs.
-            share.index_put_(
-                (torch.arange(len(share), device=share.device), target[:, 0]), -share.new_ones(()), accumulate=True
-            )
-            share *= counts / count
-            gradient[piece] = share.to(weight.dtype) @ weight
+            logits = (hidden[piece].to(weight.dtype) @ weight.T).requires_grad_()
+            with torch.enable_grad():
+                loss = F.cross_entropy(logits.float(), targets[piece], ignore_index=IGNORED, reduction="sum")
+            (share,) = torch.autograd.grad(loss, logits, 1 / count)
+            total += loss.detach()
+            gradient[piece] = share @ weight
         ctx.save_for_backward(gradient)
         return total / count
 
@@ -56,9 +52,3 @@ class _AnswerLoss(torch.autograd.Function):
     def backward(ctx: Any, *towards: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
         return gradient * towards[0].to(gradient.dtype), None, None, None
-
-
-def before_answers(hidden: Tensor, answers: Tensor) -> Tensor:
-    """(n, width): of states (n, window, width) that predict ``answers`` (n, window), each row's that predicts its first token."""
-    first = (answers != IGNORED).int().argmax(dim=1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), first]

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from suite.backbones.answer_loss import IGNORED, answer_loss, before_answers
-from suite.backbones.generation import Decoding, generate, stock_answer
+from suite.backbones.answer_loss import answer_loss
+from suite.backbones.answer_window import before_answers, taken
+from suite.backbones.generation import Decoding, generate, stock_answers
 from suite.backbones.learner import (
     Answer,
     Batch,
@@ -37,14 +38,14 @@ from suite.backbones.lm_network import (
 )
 from suite.backbones.special_tokens import end_tokens, pad_token, require_prompts, require_template, require_tokens
 from suite.backbones.text_store import TextStore
-from suite.backbones.token_sites import NAMES, prompt_mask, with_tokens
+from suite.backbones.token_sites import NAMES, in_front, prompt_mask
 from suite.backbones.transfer import send
 from suite.backbones.without_classes import WithoutClasses
 from suite.benchmarks.stream import Stream
 from suite.benchmarks.text_scores import score
 from suite.data.examples import Split
 from suite.data.references import References
-from suite.data.text import Ids, TextEncoder, Tokenizer, TokenRow, decode_answers, training_batch
+from suite.data.text import IGNORED, Ids, TextEncoder, Tokenizer, TokenRow, decode_answers, training_batch
 from suite.errors import ConfigError
 from suite.lowrank.decoder import adapt_decoder, language_tower, module_paths
 from suite.lowrank.effective_weights import EffectiveWeights
@@ -182,11 +183,8 @@ class CausalLearner(OnSites, WithoutClasses):
     def _laid_out(
         self, tasks: Tensor, rows: Tensor, examples: Sequence[TokenRow], label_space: Literal["own", "seen"]
     ) -> Batch:
-        inputs = training_batch(examples, self.pad, multiple=max(self.config.pad_multiple, self.pad_multiple))
-        width = -(-max(example.answer_tokens for example in examples) // self.answer_multiple) * self.answer_multiple
-        width = min(width, inputs["input_ids"].shape[1] - 1)  # nothing predicts a first token
-        learned = inputs["input_ids"].masked_fill(~inputs.pop("supervised"), IGNORED)
-        inputs["answer_ids"] = learned[:, -width:].contiguous()
+        multiple = max(self.config.pad_multiple, self.pad_multiple)
+        inputs = training_batch(examples, self.pad, multiple=multiple, answer_multiple=self.answer_multiple)
         return Batch(tasks, rows, {name: send(value, self.device) for name, value in inputs.items()}, label_space)
 
     def signature(self, batch: Batch) -> tuple[object, ...]:
@@ -200,14 +198,15 @@ class CausalLearner(OnSites, WithoutClasses):
         return replace(self._forward(dict(batch.inputs)), asked=asked)
 
     def _forward(self, inputs: dict[str, Tensor]) -> Output:
-        answers = inputs.pop("answer_ids")  # (n, window), the rest ignored
-        inputs = with_tokens(self.network, self.tokens, inputs)
-        self._seen = inputs["attention_mask"]
+        answers, self._seen = inputs["answer_ids"], inputs["attention_mask"]
         if self.plain:
-            return self._forward_plainly(inputs, answers)
+            return self._forward_plainly(inputs)
+        row = in_front(self.network, self.tokens, inputs["input_ids"])
         apart = self.label_smoothing == 0 and self.head.can_do_apart(answers.numel())
-        with self._storage_autocast(), self._small_weights(), self.head.window(answers.shape[1], apart=apart) as hidden:
-            logits = self.network(**inputs, use_cache=False).logits  # (n, window, vocabulary), empty if apart
+        head = self.head.window(self._seen, answers.shape[1], apart=apart)
+        with self._storage_autocast(), self._small_weights(), head as hidden:
+            # Without a mask the network is plainly causal, and padding stands behind a row's own tokens.
+            logits = self.network(**row, use_cache=False).logits  # (n, window, vocabulary), empty if apart
             if apart:
                 loss = answer_loss(hidden[0].flatten(0, 1), self.head.weight, answers.flatten())
                 return Output(loss, lambda: hidden[0] @ self.head.weight.T, lambda: before_answers(hidden[0], answers))
@@ -222,14 +221,17 @@ class CausalLearner(OnSites, WithoutClasses):
             logits.flatten(0, 1).float(), answers.flatten(), ignore_index=IGNORED, label_smoothing=self.label_smoothing
         )
 
-    def _forward_plainly(self, inputs: dict[str, Tensor], answers: Tensor) -> Output:
+    def _forward_plainly(self, inputs: dict[str, Tensor]) -> Output:
+        """All logits, and a mask that hides the padding."""
+        answers, mask = inputs["answer_ids"], inputs["attention_mask"]
+        row = in_front(self.network, self.tokens, inputs["input_ids"])
+        put = next(iter(row.values())).shape[1] - mask.shape[1]
         with self._storage_autocast():
-            found = self.network(**inputs, use_cache=False, output_hidden_states=True)
-        logits, hidden = found.logits[:, :-1], found.hidden_states[-1][:, :-1]
-        window = answers.shape[1]
-        targets = F.pad(answers, (logits.shape[1] - window, 0), value=IGNORED)
-        loss = self._answer_loss(logits, targets)
-        return Output(loss, lambda: logits[:, -window:], lambda: before_answers(hidden[:, -window:], answers))
+            found = self.network(
+                **row, attention_mask=F.pad(mask, (put, 0), value=1), use_cache=False, output_hidden_states=True
+            )
+        logits, hidden = (taken(states, mask, answers.shape[1]) for states in (found.logits, found.hidden_states[-1]))
+        return Output(self._answer_loss(logits, answers), lambda: logits, lambda: before_answers(hidden, answers))
 
     @torch.no_grad()
     def moments(self, batches: Iterable[Batch], slots: Sequence[Slot]) -> dict[str, Tensor]:
@@ -254,7 +256,12 @@ class CausalLearner(OnSites, WithoutClasses):
         with self._storage_autocast():
             if self.plain:
                 return self._stock_answers(prompts, limits)
-            return generate(self.network, prompts, limits, self.decoding(), self.device, self.before_forward, self.tokens)
+            with self._merged():
+                return generate(self.network, prompts, limits, self.decoding(), self.device, self.before_forward, self.tokens)
+
+    def _merged(self) -> AbstractContextManager[None]:
+        """Every token passes every map once; a method that chooses parts before each pass may switch them meanwhile."""
+        return self._weights.merged() if self.before_forward is no_choice else nullcontext()
 
     def _stock_answers(self, prompts: Sequence[Ids], limits: Sequence[int]) -> list[list[int]]:
         found: list[list[int]] = []
@@ -262,7 +269,7 @@ class CausalLearner(OnSites, WithoutClasses):
             ids = torch.from_numpy(prompt)[None].to(self.device)
             whole = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "example": ids.new_tensor([len(found)])}
             self.before_forward(whole, training=False)
-            found.append(stock_answer(self.network, prompt, limit, self.decoding(), self.device, self.tokens))
+            found += stock_answers(self.network, [prompt], limit, self.decoding(), self.device, self.tokens)
         return found
 
     def _outcomes(self, task: int, split: Split, answers: Iterator[str]) -> Outcomes:

@@ -24,6 +24,9 @@ from suite.randomness import numpy_generator
 WHOLE = 2.0**40  # probabilities are counted in parts of this size when a token is drawn
 MOST_PADDING = 0.2  # a group of prompts is closed before more of its tokens than this would be padding
 READ_TOKENS = 2048  # and before it holds more tokens than this; larger groups gain nothing and fall out of caches
+MOST_FINISHED = (
+    0.25  # rows that are answered wait until they are this share of a batch: a copy of the cache costs more than they do
+)
 
 
 @dataclass(frozen=True)
@@ -72,18 +75,21 @@ def generate(
 
 
 @torch.no_grad()
-def stock_answer(
-    network: Any, prompt: Ids, limit: int, decoding: Decoding, device: torch.device, tokens: Site | None = None
-) -> list[int]:
-    """One greedy answer up to its first end token, by the ``generate`` of transformers: the plain twin of ``generate``."""
-    row = left_padded([prompt], decoding.pad)
-    inputs = with_tokens(network, tokens, {name: value.to(device) for name, value in row.items()})
-    known = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0  # of embeddings it returns the answer alone
+def stock_answers(
+    network: Any, prompts: Sequence[Ids], limit: int, decoding: Decoding, device: torch.device, tokens: Site | None = None
+) -> list[list[int]]:
+    """Greedy answers up to their first end tokens, by the ``generate`` of transformers as one batch: the plain twin of ``generate``."""
+    rows = left_padded(prompts, decoding.pad)
+    inputs = with_tokens(network, tokens, {name: value.to(device) for name, value in rows.items()})
+    known = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0  # of embeddings it returns the answers alone
     del inputs["position_ids"]
-    answer = network.generate(**inputs, max_new_tokens=limit, do_sample=False, pad_token_id=decoding.pad)
-    found: list[int] = answer[0, known:].tolist()
-    ends = [place for place, token in enumerate(found) if token in decoding.end]
-    return found[: ends[0]] if ends else found
+    found = network.generate(**inputs, max_new_tokens=limit, do_sample=False, pad_token_id=decoding.pad)
+    return [_until(answer, decoding.end) for answer in found[:, known:].tolist()]
+
+
+def _until(answer: list[int], end: Collection[int]) -> list[int]:
+    ends = [place for place, token in enumerate(answer) if token in end]
+    return answer[: ends[0]] if ends else answer
 
 
 def answer_batches(lengths: Sequence[int], limits: Sequence[int], token_budget: int) -> list[list[int]]:
@@ -114,19 +120,22 @@ def similar_lengths(rows: Sequence[int], lengths: Sequence[int]) -> list[list[in
 
 
 def _answer(state: _Decoder, answers: list[list[int]], limits: Sequence[int], end: Collection[int]) -> None:
-    """Decode until every row has met an end token or its limit; rows leave the batch as they finish."""
-    while state.rows:
+    """Decode until every row has met an end token or its limit."""
+    going = range(len(state.rows))  # places of the rows that have met neither
+    while going:
+        tokens = state.tokens.tolist()
         keep = []
-        for place, (row, token) in enumerate(zip(state.rows, state.tokens.tolist(), strict=True)):
+        for place in going:
+            row, token = state.rows[place], tokens[place]
             if token not in end:
                 answers[row].append(token)
                 if len(answers[row]) < limits[row]:
                     keep.append(place)
-        state.advance(keep)
+        going = state.advance(keep) if keep else ()
 
 
 class _Decoder:
-    """Cache and last tokens of the rows that are still being answered."""
+    """Cache and last tokens of the rows that are being answered, and of those that have been since the last copy."""
 
     def __init__(
         self,
@@ -165,16 +174,25 @@ class _Decoder:
         out = self.network(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return _Prompts(cache, inputs["attention_mask"], inputs["position_ids"][:, -1:], out.logits[:, -1])
 
-    def advance(self, keep: list[int]) -> None:
-        """Drop all rows but those at the places ``keep`` and compute the next token of each."""
-        if len(keep) < len(self.rows):
-            self.rows = [self.rows[place] for place in keep]
-            self.draws = [self.draws[place] for place in keep] if self.draws else []
-            if not keep:
-                return
-            places = torch.tensor(keep, device=self.mask.device)
-            self.cache.batch_select_indices(places)
-            self.mask, self.positions, self.tokens = self.mask[places], self.positions[places], self.tokens[places]
+    def advance(self, keep: Sequence[int]) -> Sequence[int]:
+        """Compute the next token of the rows at the places ``keep``; returns where they stand then.
+
+        The others leave the batch, at the cost of a copy of the cache, once they are ``MOST_FINISHED`` of it.
+        """
+        if len(keep) <= (1 - MOST_FINISHED) * len(self.rows):
+            self._drop_all_but(keep)
+            keep = range(len(keep))
+        self._next()
+        return keep
+
+    def _drop_all_but(self, keep: Sequence[int]) -> None:
+        self.rows = [self.rows[place] for place in keep]
+        self.draws = [self.draws[place] for place in keep] if self.draws else []
+        places = torch.tensor(keep, device=self.mask.device)
+        self.cache.batch_select_indices(places)
+        self.mask, self.positions, self.tokens = self.mask[places], self.positions[places], self.tokens[places]
+
+    def _next(self) -> None:
         self.mask = F.pad(self.mask, (0, 1), value=1)
         self.positions = self.positions + 1
         ids, example = self.tokens[:, None], torch.tensor(self.rows, device=self.mask.device)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.backbones.answer_loss import LOGITS_AT_ONCE
+from suite.backbones.answer_window import taken
 from suite.backbones.lm_gguf import gguf_config, gguf_file, require_readable, unpacking
 from suite.data.text import Tokenizer
 from suite.errors import ConfigError, library_reason
@@ -168,12 +169,15 @@ class AnswerHead:
         return not changed and rows * layer.weight.shape[0] > LOGITS_AT_ONCE
 
     @contextmanager
-    def window(self, count: int, *, apart: bool) -> Iterator[list[Tensor]]:
-        """For one forward pass: the last ``count`` tokens are predicted; the list receives their hidden states (n, count, width)."""
+    def window(self, mask: Tensor, count: int, *, apart: bool) -> Iterator[list[Tensor]]:
+        """For one forward pass: each row's last ``count`` tokens are predicted; the list receives their states (n, count, width).
+
+        ``mask`` (n, tokens) has ones for a row's own tokens, which stand in front of its padding.
+        """
         kept: list[Tensor] = []
 
         def cut(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            kept.append(inputs[0][:, -count - 1 : -1])
+            kept.append(taken(inputs[0], mask, count))
             return (kept[0][:, :0] if apart else kept[0], *inputs[1:])
 
         handle = self.projection.register_forward_pre_hook(cut)

@@ -23,7 +23,7 @@ from torch import Tensor
 from suite.backbones.lm_network import MINI_LM
 from suite.data.broad_text import broad_row, broad_text
 from suite.data.drawn_text import FRAMES, STANCE_OBJECTS, STANCE_PEOPLE, STANCE_VERBS, draw_rows
-from suite.data.text import TextEncoder, Tokenizer, TokenRow, training_batch
+from suite.data.text import TextEncoder, Tokenizer, TokenRow, left_padded
 from suite.files import atomic_write
 from suite.randomness import derived_seed, numpy_generator
 
@@ -65,7 +65,7 @@ def pretrain_mini_lm(out: Path, *, seed: int = 0, steps: int = STEPS, progress: 
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = PEAK_LR * min(1.0, (step + 1) / WARM_UP) * 0.5 * (1.0 + math.cos(math.pi * step / steps))
-        loss = _loss(network, training_batch(_rows(encoder, generator), tokenizer.pad_token_id))
+        loss = _loss(network, _rows(encoder, generator), tokenizer.pad_token_id)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -127,7 +127,10 @@ def _rows(encoder: TextEncoder, generator: np.random.Generator) -> list[TokenRow
     return rows + [TokenRow(text.ids, len(text.ids)) for text in texts]
 
 
-def _loss(network: Any, batch: dict[str, Tensor]) -> Tensor:
-    supervised = batch.pop("supervised")
+def _loss(network: Any, rows: list[TokenRow], pad: int) -> Tensor:
+    batch = left_padded([row.ids for row in rows], pad)
+    from_right = torch.arange(batch["input_ids"].shape[1], 0, -1)
+    supervised = from_right <= torch.tensor([row.answer_tokens for row in rows])[:, None]
+    supervised &= batch["position_ids"] > 0  # a row's first token has no predecessor that could predict it
     logits = network(**batch).logits[:, :-1][supervised[:, 1:]]
     return F.cross_entropy(logits, batch["input_ids"][supervised])

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.backbones.answer_loss import IGNORED
 from suite.backbones.learner import Learner
+from suite.data.text import IGNORED
 from suite.errors import ConfigError
 from suite.lowrank.layer import Site
 
@@ -51,15 +51,27 @@ def is_continued(inputs: Mapping[str, Tensor]) -> bool:
 
 def prompt_mask(inputs: Mapping[str, Tensor]) -> Tensor:
     """(n, tokens) bool: neither padding nor, in training, answer."""
-    mask = inputs["attention_mask"].bool()
-    if (answers := inputs.get("answer_ids")) is not None:
-        mask = mask.clone()
-        mask[:, -answers.shape[1] :] &= answers == IGNORED
-    return mask
+    mask = inputs["attention_mask"]
+    if (answers := inputs.get("answer_ids")) is None:
+        return mask.bool()
+    learned = (answers != IGNORED).sum(dim=1, keepdim=True)  # the last of each row, behind which is padding
+    return torch.arange(mask.shape[1], device=mask.device) < mask.sum(dim=1, keepdim=True) - learned
+
+
+def in_front(network: Any, site: Site, ids: Tensor) -> dict[str, Tensor]:
+    """Right-padded rows ``ids`` (n, tokens) as a language model is called with them where parts on ``site`` put tokens in front."""
+    if not _is_on(site):
+        return {"input_ids": ids}
+    own = network.get_input_embeddings()(ids)
+    return {"inputs_embeds": site(own, own)}
+
+
+def _is_on(site: Site) -> bool:
+    return any(site.part(key).enabled for key in site.parts)
 
 
 def with_tokens(network: Any, site: Site | None, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What a language model is called with where parts stand on ``site``: as it is where they do not.
+    """What a language model that is to answer is called with where parts stand on ``site``: as it is where they do not.
 
     What parts put in front of a left-padded row is moved behind its padding, so that the row is what it would be without any.
 
@@ -69,7 +81,7 @@ def with_tokens(network: Any, site: Site | None, inputs: dict[str, Tensor]) -> d
     Returns:
         ``inputs_embeds`` (n, put and own tokens, width), ``attention_mask`` and ``position_ids`` of them.
     """
-    if site is None or not any(site.part(key).enabled for key in site.parts):
+    if site is None or not _is_on(site):
         return inputs
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     own = network.get_input_embeddings()(ids)

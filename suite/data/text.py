@@ -1,4 +1,4 @@
-"""Prompts and answers to token rows and left-padded batches; only answer tokens are learned.
+"""Prompts and answers to token rows and padded batches; only answer tokens are learned.
 
 Source: BeyonderXX/TRACE utils/data/data_collator.py (commit 462e39f), with the label boundary taken from character
 offsets unless the released rule is asked for.
@@ -18,6 +18,7 @@ from torch import Tensor
 Tokenizer = Any  # a fast tokenizer of transformers; that package is imported by the language model files only
 Boundary = Literal["exact", "release"]
 Ids = NDArray[np.int64]
+IGNORED = -100  # target of positions that are not learned, as in torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,11 +175,24 @@ def left_padded(rows: Sequence[Ids], pad: int, *, multiple: int = 1) -> dict[str
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def training_batch(rows: Sequence[TokenRow], pad: int, *, multiple: int = 1) -> dict[str, Tensor]:
-    """``left_padded`` plus ``supervised``, (n, longest) bool: the tokens whose prediction is learned."""
-    batch = left_padded([row.ids for row in rows], pad, multiple=multiple)
-    from_right = torch.arange(batch["input_ids"].shape[1], 0, -1)
-    batch["supervised"] = from_right <= torch.tensor([row.answer_tokens for row in rows])[:, None]
-    # A row's first token has no predecessor that could predict it.
-    batch["supervised"] &= batch["position_ids"] > 0
-    return batch
+def training_batch(rows: Sequence[TokenRow], pad: int, *, multiple: int = 1, answer_multiple: int = 1) -> dict[str, Tensor]:
+    """Rows to be learned as one batch: ``input_ids`` and ``attention_mask`` (n, longest), ``answer_ids`` (n, window), int64.
+
+    Padding stands on the right, where a causal network's own tokens never see it, so that no mask has to hide it. ``answer_ids`` are
+    the tokens whose prediction is learned: the last of each row, which end the window; ``IGNORED`` in front of them.
+    """
+    width = _rounded_up(max(len(row.ids) for row in rows), multiple)
+    window = min(_rounded_up(max(row.answer_tokens for row in rows), answer_multiple), width - 1)
+    ids = np.full((len(rows), width), pad, dtype=np.int64)
+    mask = np.zeros((len(rows), width), dtype=np.int64)
+    answers = np.full((len(rows), window), IGNORED, dtype=np.int64)
+    for line, row in enumerate(rows):
+        ids[line, : len(row.ids)], mask[line, : len(row.ids)] = row.ids, 1
+        learned = min(row.answer_tokens, len(row.ids) - 1)  # nothing predicts a row's first token
+        answers[line, window - learned :] = row.ids[len(row.ids) - learned :]
+    arrays = {"input_ids": ids, "attention_mask": mask, "answer_ids": answers}
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _rounded_up(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple

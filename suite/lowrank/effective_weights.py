@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -59,6 +60,26 @@ class EffectiveWeights:
         """For one forward pass: every small map finds its weight made. Nothing may be merged or switched off meanwhile."""
         made = self._make()
         try:
+            yield
+        finally:
+            for one in made:
+                one.made = None
+
+    @contextmanager
+    def merged(self) -> Iterator[None]:
+        """For many forward passes without gradients: every map has its branches in its weight, but for those that see their own input.
+
+        The weights themselves are not touched: each map whose branches learn something has a second weight meanwhile, as many of them
+        as leave half of the free memory.
+        """
+        made: list[FrozenMap] = []
+        left = _free_bytes(self.maps[0].weight.device) / 2 if self.maps else 0
+        try:
+            for one in self.maps:
+                left -= one.weight.nbytes if any(slot.parts for slot in one.slots) else 0
+                if left >= 0 and one.made is None and (weight := one.effective()) is not None:
+                    one.made = weight
+                    made.append(one)
             yield
         finally:
             for one in made:
@@ -186,6 +207,13 @@ class _EffectiveWeights(torch.autograd.Function):
                 else:
                     found += _unbound(db, group.blocks)
         return (None, *found)
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(psutil.virtual_memory().available)
 
 
 def _scaled(product: Tensor, scale: float) -> Tensor:

@@ -30,7 +30,7 @@ class FrozenMap:
     Attributes:
         plain: compute branch by branch, whatever is cheaper.
         listener: told of every input (..., in) before it is mapped.
-        made: the effective weight of all rows while ``suite.lowrank.effective_weights`` has made it for a forward pass, else None.
+        made: the effective weight of all rows while ``suite.lowrank.effective_weights`` has made it, else None.
     """
 
     def __init__(self, slots: Sequence[Slot]) -> None:
@@ -59,6 +59,25 @@ class FrozenMap:
             return F.linear(x, _effective_weight(weight, slots), bias)
         weight, bias = _chosen(self._working_weight(weight, autocast), bias, rows)
         return fused_map(x, weight, bias, parts) if parts else F.linear(x, weight, bias)
+
+    @property
+    def weight(self) -> Tensor:
+        """(all rows, in), as the slots see it."""
+        return self.slots[0].weight.detach()
+
+    def effective(self) -> Tensor | None:
+        """The weight of all rows with its branches in it, in the dtype of the autocast in force; None if a part has to see its own input.
+
+        The weight itself stays as it is; where nothing stands on it, it is what is returned.
+        """
+        parts = None if self.plain or self.slots[0].weight.requires_grad else _parts(self.slots)
+        if parts is None:
+            return None
+        autocast = torch.is_autocast_enabled(self.weight.device.type)
+        if not parts:
+            return self._working_weight(self.weight, autocast)
+        whole = _effective_weight(self.weight.float(), self.slots)
+        return whole.to(torch.get_autocast_dtype(whole.device.type) if autocast else self.weight.dtype)
 
     def _working_weight(self, weight: Tensor, autocast: bool) -> Tensor:
         """The weight in the dtype of the autocast in force; the copy is kept until the fp32 one is merged into."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from suite.backbones.learner import Learner
+from suite.backbones.learner import Learner, no_choice
 from suite.config import RunConfig, validate
 from suite.errors import DataError
 from suite.lowrank.journal import Journal
@@ -58,7 +58,8 @@ def restore(stored: OpenRun, data_root: Path, device: str = "auto") -> RestoredR
     method.attach(learner, random)
     if record.tasks_done:
         Checkpoints(stored.folder, record.run_id).load(record.results[1:], journal, method, random)
-    learner.before_forward, learner.answer = method.before_forward, method.answer
+    learner.before_forward = method.before_forward if method.chooses else no_choice
+    learner.answer = method.answer
     return RestoredRun(stored, config, learner, method, journal)
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from suite.backbones import causal_learner
 from suite.backbones.causal_learner import CausalLearner
 from suite.backbones.causal_lm import CausalLMConfig, MiniLMConfig
 from suite.backbones.learner import Batch
@@ -115,6 +116,34 @@ def test_merged_equals_unmerged(stream: Stream) -> None:
         assert (learner.forward(batch).logits - unmerged).abs().max() <= 1e-5 * unmerged.abs().max()
 
 
+def test_answers_are_generated_with_branches_merged_and_the_weights_left_alone(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where one branch depends on its input, which stays a branch."""
+    learner = build(stream)
+    adapt(learner)
+    learner.slots["layers.1.q"].branch("task").middle = lambda x, low: low * x.mean(dim=-1, keepdim=True).sigmoid()
+    maps = [module.map for module in learner.network.modules() if hasattr(module, "map")]
+    before = {name: tensor.clone() for name, tensor in learner.network.state_dict().items()}
+    seen: list[int] = []
+    generating = causal_learner.generate
+
+    def watched(*given: Any) -> list[list[int]]:
+        seen.append(sum(one.made is not None for one in maps))
+        return generating(*given)
+
+    monkeypatch.setattr(causal_learner, "generate", watched)
+    merged = learner.evaluate("validation", [0, 1])
+    learner.before_forward = lambda inputs, *, training: None  # a method that might choose
+    unmerged = learner.evaluate("validation", [0, 1])
+    assert seen == [len(maps) - 1, 0]
+    assert [found.texts for found in merged] == [found.texts for found in unmerged]
+    assert len(set(merged[0].texts)) > 1
+    after = learner.network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not any(one.made is not None for one in maps)
+
+
 def test_evaluation_scores_every_row_and_keeps_the_texts(stream: Stream) -> None:
     learner = build(stream)
     for split, count in (("validation", COUNTS["validation"]), ("test", COUNTS["test"])):
@@ -180,7 +209,7 @@ def test_replayed_rows_of_several_tasks_share_a_batch(stream: Stream) -> None:
     mixed = learner.batch(torch.tensor([0, 1]), torch.tensor([3, 5]), torch.Generator())
     single = learner.batch(torch.tensor([1]), torch.tensor([5]), torch.Generator())
     length = single.inputs["input_ids"].shape[1]
-    assert torch.equal(mixed.inputs["input_ids"][1, -length:], single.inputs["input_ids"][0])
+    assert torch.equal(mixed.inputs["input_ids"][1, :length], single.inputs["input_ids"][0])
 
 
 def test_gradient_checkpointing_gives_the_same_gradients(stream: Stream) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from suite.backbones.causal_learner import CausalLearner
 from suite.backbones.causal_lm import MiniLMConfig
 from suite.backbones.clip_learner import ClipLearner
-from suite.backbones.generation import Decoding, generate, stock_answer
+from suite.backbones.generation import Decoding, generate, stock_answers
 from suite.backbones.token_sites import is_continued, with_tokens
 from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.data.text import left_padded
@@ -63,7 +63,7 @@ def test_padded_rows_and_cached_answers_equal_the_whole_row(name: str, tiny: Cal
     assert max(map(len, found)) > 1
     for place, (row, answer) in enumerate(zip(rows, found, strict=True)):
         pool.chosen = torch.tensor([[place % 3, (place + 1) % 3]])
-        assert answer == stock_answer(network, row, limits[place], decoding, CPU, site)
+        assert [answer] == stock_answers(network, [row], limits[place], decoding, CPU, site)
         pool.chosen = pool.chosen.expand(len(rows), -1)
         logits = whole_row(network, pool, place, np.concatenate([row, answer]))
         assert logits[3 + len(row) : -1].argmax(dim=-1).tolist() == answer  # 4 vectors stand in front

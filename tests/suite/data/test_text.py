@@ -8,7 +8,7 @@ import pytest
 
 from suite.backbones.lm_network import MINI_LM, load_causal_lm
 from suite.data.prompt_files import read_task
-from suite.data.text import TextEncoder, Tokenizer, left_padded, training_batch
+from suite.data.text import IGNORED, TextEncoder, Tokenizer, left_padded, training_batch
 
 TASKS = ("C-STANCE", "FOMC", "MeetingBank", "Py150", "ScienceQA", "NumGLUE-cm", "NumGLUE-ds", "20Minuten")
 
@@ -66,14 +66,15 @@ def test_release_boundary_cuts_jointly(tokenizer: Tokenizer) -> None:
     assert TextEncoder(tokenizer, 8, 3).training_rows([prompt], [answer])[0].answer_tokens == 3
 
 
-def test_batch_is_padded_on_the_left_and_supervises_answers_only(tokenizer: Tokenizer) -> None:
+def test_batch_is_padded_on_the_right_and_answers_end_its_window(tokenizer: Tokenizer) -> None:
     rows = TextEncoder(tokenizer, 16, 8).training_rows(["ab", "abcd"], ["x", "yz"])
     batch = training_batch(rows, 0, multiple=8)
     assert batch["input_ids"].shape == (2, 8)
-    assert batch["attention_mask"].tolist() == [[0, 0, 0, 1, 1, 1, 1, 1], [1] * 8]
-    assert batch["supervised"].sum(dim=1).tolist() == [2, 3]
-    assert batch["supervised"][:, -2:].all()
-    assert batch["position_ids"][0].tolist() == [0, 0, 0, 0, 1, 2, 3, 4]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1, 0, 0, 0], [1] * 8]
+    assert batch["answer_ids"].tolist() == [[IGNORED, *rows[0].ids[-2:]], [*rows[1].ids[-3:]]]
+    wide = training_batch(rows, 0, answer_multiple=16)
+    assert wide["answer_ids"].shape == (2, 7)  # nothing predicts the first of eight tokens
+    assert wide["answer_ids"][1].tolist() == [IGNORED] * 4 + rows[1].ids[-3:].tolist()
 
 
 def test_boundary_inside_a_run_of_bytes(tokenizer: Tokenizer) -> None:

@@ -20,8 +20,8 @@ CPU = torch.device("cpu")
 def test_rows_of_the_embedded_stream() -> None:
     rows = measure_text(MiniTraceConfig(tasks=("Py150", "ScienceQA")).build(Path()), MiniLMConfig(), CPU)
     kinds = [row.name.split(": ")[1] for row in rows]
-    assert kinds == ["padding", "training", "generation"] * 2 + ["generation"]
-    assert all("equal answers" in row.note for row in rows[2:-1:3])
+    assert kinds == ["padding", "training", "generation"] * 2 + ["generation"] * 2
+    assert all("equal answers" in row.note for row in [*rows[2:-2:3], rows[-1]])
     assert rows[0].fast < 15 < rows[0].plain
     assert all(row.plain > 0 and row.fast > 0 for row in rows if "padding" not in row.name)
     assert rows[5].fast > 3 * rows[5].plain  # far below what is reached, so that a busy machine does not fail it
