@@ -24,6 +24,7 @@ from suite.measuring.ratios import PerfRow, clock_of
 BRANCH = "perf"
 RANK = 8
 TRAIN_BATCHES = 8
+MERGED_ROUNDS = 5
 
 
 def measure_text(
@@ -73,25 +74,30 @@ def compare_generation(learner: CausalLearner, prompts: Sequence[Ids], limit: in
 
 
 def compare_merged(learner: CausalLearner, asked: Sequence[tuple[Sequence[Ids], int]]) -> tuple[int, Any, bool]:
-    """The same for prompts and limits of several tasks: the merged stock network in batches against the learner with its adapter."""
+    """The same for prompts and limits of several tasks, a stock network with an adapter merged against the learner with it.
+
+    The stock network answers each task's prompts as one batch, the learner all of them in one call, as in an evaluation.
+    """
     generator = torch.Generator().manual_seed(0)
     _put_branches(learner, generator)
     for slot in learner.slots.values():
         slot.branch(BRANCH).b.data.normal_(std=0.02, generator=generator)
     stock, decoding, learner.plain = _merged_copy(learner), learner.decoding(), False
-    found: tuple[list[Any], list[Any]] = ([], [])
-    seconds = np.zeros(2)
-    for prompts, limit in [(asked[0][0], 2), *asked]:  # the first to warm up
-        sides: tuple[Callable[[], Any], ...] = (
-            lambda p=prompts, most=limit: stock_answers(stock, p, most, decoding, learner.device),
-            lambda p=prompts, most=limit: learner.answers(p, [most] * len(p)),
-        )
-        for side, call in enumerate(sides):
-            ids, taken = _timed(call, learner.device)
-            found[side].append(ids)
-            seconds[side] += taken if len(found[side]) > 1 else 0.0
+    whole = [(prompt, limit) for prompts, limit in asked for prompt in prompts]
+
+    def by_task() -> list[list[int]]:
+        given = (stock_answers(stock, prompts, limit, decoding, learner.device) for prompts, limit in asked)
+        return list(chain.from_iterable(given))
+
+    def at_once() -> list[list[int]]:
+        return learner.answers(*zip(*whole, strict=True))
+
+    taken = []
+    for _ in range(1 + MERGED_ROUNDS):
+        (theirs, slow), (ours, quick) = (_timed(side, learner.device) for side in (by_task, at_once))
+        taken.append((slow, quick))
     _remove_branches(learner)
-    return sum(map(len, chain.from_iterable(found[1][1:]))), seconds, found[0] == found[1]
+    return sum(map(len, ours)), np.median(taken[1:], axis=0), theirs == ours
 
 
 def _merged_copy(learner: CausalLearner) -> Any:
