@@ -121,7 +121,7 @@ def similar_lengths(rows: Sequence[int], lengths: Sequence[int]) -> list[list[in
 
 def _answer(state: _Decoder, answers: list[list[int]], limits: Sequence[int], end: Collection[int]) -> None:
     """Decode until every row has met an end token or its limit."""
-    going = range(len(state.rows))  # places of the rows that have met neither
+    going: Sequence[int] = range(len(state.rows))  # places of the rows that have met neither
     while going:
         tokens = state.tokens.tolist()
         keep = []

@@ -13,6 +13,7 @@ for command in (
     perf_speed.step,
     perf_speed.stream,
     perf_speed.profile,
+    perf_speed.kernels,
     perf_speed.packing,
     perf_speed.methods,
     perf_speed.card,

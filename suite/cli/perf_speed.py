@@ -62,6 +62,29 @@ def step(
     print_rows(measure_step(work, rounds), as_json=json)
 
 
+def kernels(
+    backbone: BackboneOption = "ViT-B-16-quickgelu",
+    method: MethodOption = "codyra",
+    batch_size: BatchOption = 64,
+    precision: PrecisionOption = "bf16",
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Operations to name.")] = 12,
+) -> None:
+    """Kernels, bytes and operations of a training step, counted on tensors that hold no numbers; needs no GPU.
+
+    Examples:
+
+        codyra-suite dev perf kernels
+
+        codyra-suite dev perf kernels --backbone mini-clip --batch-size 8
+    """
+    from suite.measuring.kernels import count_step
+
+    found = count_step(_workload(backbone, method, "cpu", precision, batch_size, 1))
+    for name, (count, size) in list(found.by_name.items())[:rows]:
+        typer.echo(f"{count:6,d} kernels {size / 1e9:8.2f} GB  {name}")
+    typer.echo(f"{found.kernels:6,d} kernels {found.bytes / 1e9:8.2f} GB  all; {found.operations / 1e12:.2f} TFLOP")
+
+
 def evaluation(
     backbone: BackboneOption = "mini-clip",
     tasks: Annotated[int, typer.Option("--tasks", min=1, help="First tasks of the stream.")] = 8,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from suite.cli.main import app
 from suite.data.image_facts import stream_facts
+from suite.measuring.kernels import count_step
 from suite.measuring.method_costs import measure_methods
 from suite.measuring.packing import Packing, best_count
 from suite.measuring.step import measure_evaluation, measure_step, measure_stream
@@ -100,3 +102,21 @@ def test_every_method_is_measured_beside_lora() -> None:
     assert joint.traits is not None and joint.traits["extra_data"] == "all earlier tasks"
     assert "does not learn" in zero_shot.refused
     assert told == [1, 2, 3]
+
+
+def test_a_step_is_counted_without_a_number_being_computed() -> None:
+    """Products of the whole step are those that torch's own counter sees in a real one; the weights stay what they were."""
+    work = Workload(CPU, precision="bf16", batch_size=4)
+    found = count_step(work)
+    names = found.by_name
+    assert found.kernels == sum(count for count, _ in names.values()) > 500
+    assert found.bytes == sum(size for _, size in names.values())
+    assert names["native_layer_norm"][0] == 15
+    assert not {"view", "detach", "empty_like", "device"} & names.keys()
+    trainer = work.trainer(work.stream(), plain=False)
+    trainer.sample_steps(0, 1)
+    with FlopCounterMode(display=False) as counter:
+        trainer.sample_steps(0, 1)
+    assert (
+        found.operations > counter.get_total_flops() > 0.5 * found.operations
+    )  # torch's knows neither attention here nor addmm_
