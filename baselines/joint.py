@@ -38,10 +38,14 @@ class Joint(Finetune):
     def __init__(self) -> None:
         super().__init__()
         self.earlier = 0  # tasks before the current one
+        self.pool = torch.empty(0, 2, dtype=torch.int64)  # the longest row of each
 
     def begin_task(self, context: TaskContext) -> None:
         super().begin_task(context)
         self.earlier = context.index
+        lengths = [context.learner.lengths(task) for task in range(context.index)]
+        longest = [0 if known is None else int(known.argmax()) for known in lengths]
+        self.pool = torch.tensor(list(enumerate(longest)), dtype=torch.int64).reshape(-1, 2)
 
     def extra_batches(self, context: TaskContext, current: Batch) -> list[Batch]:
         if context.index == 0:
@@ -51,7 +55,7 @@ class Joint(Finetune):
         counts = torch.tensor([len(task.train) for task in context.learner.stream.tasks[: context.index]])
         rows = (torch.rand(len(current), generator=generator, dtype=torch.float64) * counts[tasks]).long()
         among: Literal["own", "seen"] = "seen" if context.learner.stream.protocol is LabelSpace.UNION else "own"
-        return [context.learner.batch(tasks, rows, generator, among)]
+        return [context.learner.batch(tasks, rows, generator, among, pool=self.pool)]
 
     def loss(self, step: Step) -> Tensor:
         if len(step.outputs) == 1:

@@ -79,7 +79,7 @@ class RowMemory:
         self.rows = torch.cat([*kept, items[order[:share]]])
 
     def draw(self, context: TaskContext, count: int, among: JudgedAmong, *, by: str = "memory") -> Batch:
-        """``count`` rows with replacement.
+        """``count`` rows with replacement; all batches of a task have one shape, and one label space, that of all rows kept.
 
         Args:
             among: classes a replayed image is judged among: its own task's, all seen ones, or ``protocol`` = as the stream.
@@ -87,7 +87,7 @@ class RowMemory:
         """
         generator = context.random[by]
         items = self.rows[torch.randint(len(self.rows), (count,), generator=generator)]
-        return context.learner.batch(items[:, 0], items[:, 1], generator, label_space(context, among))
+        return context.learner.batch(items[:, 0], items[:, 1], generator, label_space(context, among), pool=self.rows)
 
     def state(self) -> dict[str, Tensor]:
         """See ``Method.state``."""

@@ -7,9 +7,8 @@ before the step without waiting. So the same function, eager or replayed, makes 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -23,8 +22,8 @@ from trainables.optimizers import DeviceOptimizer, begin_anew, device_optimizer
 from trainables.passes import Pass, run_passes
 from trainables.worker_group import WorkerGroup
 
-EAGER_STEPS = 3  # of a signature before it is recorded: the libraries make their workspaces in them
-MOST_GRAPHS = 8  # of a task; steps of further signatures stay eager
+EAGER_STEPS = 3  # of a run before anything is recorded: the libraries make their workspaces in them
+MOST_GRAPHS = 12  # of a task; steps of further signatures stay eager
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +63,23 @@ class Replayable(Protocol):
 
 
 @dataclass
+class WarmUp:
+    """What a run's eager steps have made ready, over all its tasks: workspaces, and the kernels of each signature."""
+
+    steps: int = 0
+    signatures: set[Hashable] = field(default_factory=set)
+
+    def note(self, signature: Hashable) -> None:
+        """One more step was taken eagerly."""
+        self.steps += 1
+        self.signatures.add(signature)
+
+    def suffices(self, signature: Hashable) -> bool:
+        """Whether a step of this signature finds everything ready."""
+        return self.steps >= EAGER_STEPS and signature in self.signatures
+
+
+@dataclass
 class _Recorded:
     graph: Replayable
     passes: list[Pass]
@@ -79,11 +95,23 @@ class _Recorded:
 
 
 class TaskStep:
-    """Steps of one task, recorded where that is possible; see ``StepRunner``."""
+    """Steps of one task, recorded where that is possible; see ``StepRunner``.
+
+    Its first step is taken eagerly, since optimizers and methods make their state in it. After that a signature is recorded once the
+    run, in whichever task, has taken a step of it eagerly. Graphs themselves end with their task: they hold its branches, its optimizer
+    state and all that the method decided on the host.
+    """
 
     optimizer: DeviceOptimizer
 
-    def __init__(self, context: TaskContext, method: Method, training: TrainingConfig, group: WorkerGroup) -> None:
+    def __init__(
+        self,
+        context: TaskContext,
+        method: Method,
+        training: TrainingConfig,
+        group: WorkerGroup,
+        warm_up: WarmUp | None = None,
+    ) -> None:
         self.context = context
         self.learner = context.learner
         self.method = method
@@ -94,7 +122,8 @@ class TaskStep:
         if self.eager_because and self.learner.device.type == "cuda":
             self._tell_why()
         self.replayed = 0
-        self._seen: Counter[Hashable] = Counter()
+        self._warm_up = warm_up or WarmUp()
+        self._has_begun = False
         self._recorded: dict[Hashable, _Recorded] = {}
         self._pool: Any = None
 
@@ -140,27 +169,44 @@ class TaskStep:
         assert isinstance(self.learner, StaticLearner)
         key = tuple((tuple(self.learner.signature(batch) for batch in one.batches), one.weight) for one in passes)
         if key not in self._recorded:
-            self._seen[key] += 1
-            if self._seen[key] <= EAGER_STEPS or len(self._recorded) == MOST_GRAPHS:
-                return work(passes)
+            is_ready = self._has_begun and self._warm_up.suffices(key) and len(self._recorded) < MOST_GRAPHS
+            if not is_ready:
+                return self._eager_work(key, passes, work)
             try:
-                self._recorded[key] = self._record(passes, work)
+                recorded = self._record(passes, work)
             except RuntimeError as error:
                 cause = error.__context__ or error  # ending a broken recording raises an error of its own
                 self.eager_because = f"recording failed: {str(cause).splitlines()[0]}"
+                self._recorded.clear()  # their memory is wanted where the card was too small
                 self._tell_why()
                 return work(passes)
+            if recorded is None:
+                return self._eager_work(key, passes, work)
+            self._recorded[key] = recorded
         self.replayed += 1
         return self._recorded[key].replay(passes)
+
+    def _eager_work(self, key: Hashable, passes: list[Pass], work: Callable[[list[Pass]], Tensor]) -> Tensor:
+        self._has_begun = True
+        self._warm_up.note(key)
+        return work(passes)
 
     def _tell_why(self) -> None:
         log.warning("task '%s': steps run one kernel at a time, %s", self.context.task.name, self.eager_because)
 
-    def _record(self, passes: list[Pass], work: Callable[[list[Pass]], Tensor]) -> _Recorded:
-        """The step's kernels on copies of its batches; nothing runs. Gradients of the graph live in its own memory."""
+    def _record(self, passes: list[Pass], work: Callable[[list[Pass]], Tensor]) -> _Recorded | None:
+        """The step's kernels on copies of its batches; nothing runs. Gradients of the graph live in its own memory.
+
+        None where the step made optimizer state for a parameter that had none: every replay would make it anew.
+        """
+        known = set(self.optimizer.state)
         static = [Pass([_copied(batch) for batch in one.batches], one.weight) for one in passes]
         self.optimizer.clear()
         graph, loss = self._capture(lambda: work(static))
+        if made := self.optimizer.state.keys() - known:
+            for parameter in made:
+                del self.optimizer.state[parameter]
+            return None
         return _Recorded(graph, static, loss)
 
     def _capture(self, work: Callable[[], Tensor]) -> tuple[Replayable, Tensor]:

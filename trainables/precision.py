@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 import torch
 
-from suite.errors import ConfigError
+from suite.errors import ConfigError, SuiteError
 from suite.parts import TrainingConfig
+from trainables.cards import card_of, filled, has_bf16
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # of cuBLAS, which reads it at its first product
 ORDERED_WORKSPACES = (":4096:8", ":16:8")  # with these its sums have a fixed order
@@ -32,7 +33,9 @@ def set_arithmetic(training: TrainingConfig, device: torch.device) -> None:
 
 
 def explained(error: Exception) -> Exception:
-    """``error``, or what to do about it where torch has no kernel of fixed order."""
+    """``error``, or what to do about it where torch has no kernel of fixed order, or a card too little memory."""
+    if isinstance(error, torch.OutOfMemoryError) and torch.cuda.is_available():
+        return SuiteError(filled(card_of(torch.device("cuda", torch.cuda.current_device()))))
     reason, found, _ = str(error).partition(" does not have a deterministic implementation")
     if not found and WORKSPACE not in reason:
         return error
@@ -54,7 +57,7 @@ def evaluation_precision(training: TrainingConfig, device: torch.device) -> str:
     """What evaluations on ``device`` are computed in: ``bf16``, ``fp32`` or ``tf32``."""
     if training.eval_precision != "auto":
         return training.eval_precision
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else training.precision
+    return "bf16" if has_bf16(device) else training.precision
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from suite.randomness import RandomStreams
 from suite.runs.record import TaskResult
 from trainables.batch_feed import BatchFeed, HostReader, own_stream
 from trainables.budget import learning_rate, step_count
-from trainables.captured_step import StepRunner, TaskStep
+from trainables.captured_step import StepRunner, TaskStep, WarmUp
 from trainables.checkpoint import optimizer_tensors, restore_optimizer
 from trainables.faults import checked_batches, checked_facts, checked_scores, checked_steps
 from trainables.method import Method, TaskContext
@@ -57,6 +57,7 @@ class StreamTrainer:
         journal: what was merged so far; part of every checkpoint.
         plain: learn and evaluate by the plain reference instead of the fast ways.
         optimizer_state: tensors of the last optimizer when the method carries it over tasks.
+        warm_up: what eager steps of this run have made ready for recording others.
         row_zero: outcomes of row 0; a method that does not train (``never_changes``) repeats them instead of measuring the same network again.
     """
 
@@ -69,6 +70,7 @@ class StreamTrainer:
     plain: bool = False
     journal: Journal = field(init=False)
     optimizer_state: dict[str, Tensor] = field(default_factory=dict)
+    warm_up: WarmUp = field(default_factory=WarmUp)
     row_zero: Scores | None = None
     never_changes: bool = field(init=False)
 
@@ -203,8 +205,8 @@ class StreamTrainer:
         return loss, {"steps_run": how, "steps_replayed": steps.replayed, "steps_eager": count - steps.replayed}
 
     def _task_step(self, context: TaskContext) -> StepRunner:
-        kind: type[PlainStep] | type[TaskStep] = PlainStep if self.plain else TaskStep
-        steps: StepRunner = kind(context, self.method, self.training, self.group)
+        parts = context, self.method, self.training, self.group
+        steps: StepRunner = PlainStep(*parts) if self.plain else TaskStep(*parts, self.warm_up)
         if self.method.carry_optimizer and self.optimizer_state:
             restore_optimizer(steps.optimizer, self.optimizer_state)
         return steps
@@ -223,8 +225,10 @@ class StreamTrainer:
     def _passes(self, context: TaskContext, rows: Tensor) -> list[Pass]:
         """The forward passes of one step over ``rows`` of the task."""
         passes = []
+        whole_step = torch.stack([torch.full_like(rows, context.index), rows], dim=1)
         for some in rows.split(self.training.micro_batch_size or len(rows)):
-            current = self.learner.batch(torch.full_like(some, context.index), some, self.random["augment"])
+            tasks = torch.full_like(some, context.index)
+            current = self.learner.batch(tasks, some, self.random["augment"], pool=whole_step)
             whole = [current, *checked_batches(self.method, self.method.extra_batches(context, current))]
             batches, weight = self.group.share(whole)
             passes.append(Pass(batches, weight * len(some) / len(rows)))

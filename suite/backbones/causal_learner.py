@@ -37,6 +37,7 @@ from suite.backbones.lm_network import (
     windows,
 )
 from suite.backbones.special_tokens import end_tokens, pad_token, require_prompts, require_template, require_tokens
+from suite.backbones.text_shapes import TextShapes
 from suite.backbones.text_store import TextStore
 from suite.backbones.token_sites import NAMES, in_front, prompt_mask
 from suite.backbones.transfer import send
@@ -92,7 +93,7 @@ class CausalLearner(OnSites, WithoutClasses):
         self._plain = False
         self._tokens_laid_out = self._tokens_kept = 0
         # A GPU records a step for every shape it meets: few shapes there, no padding elsewhere.
-        self.pad_multiple, self.answer_multiple = (64, 16) if device.type == "cuda" else (1, 1)
+        self.shapes = TextShapes(lambda task: self.texts.training(task)) if device.type == "cuda" else None
 
     @property
     def plain(self) -> bool:
@@ -168,9 +169,11 @@ class CausalLearner(OnSites, WithoutClasses):
         rows: Tensor,
         generator: torch.Generator,
         label_space: Literal["own", "seen"] = "own",
+        pool: Tensor | None = None,
     ) -> Batch:
         examples = [self.texts.training(task)[row] for task, row in zip(tasks.tolist(), rows.tolist(), strict=True)]
-        batch = self._laid_out(tasks, rows, examples, label_space)
+        shape = self.shapes.of(torch.stack([tasks, rows], dim=1) if pool is None else pool) if self.shapes else (1, 1)
+        batch = self._laid_out(tasks, rows, examples, label_space, shape)
         self._tokens_laid_out += batch.inputs["input_ids"].numel()
         self._tokens_kept += sum(len(example.ids) for example in examples)
         return batch
@@ -178,13 +181,18 @@ class CausalLearner(OnSites, WithoutClasses):
     def batches(self, task: int, split: Split, size: int) -> Iterator[Batch]:
         examples = self.texts.supervised(task, split)
         for rows in torch.arange(len(examples)).split(size):
-            yield self._laid_out(torch.full_like(rows, task), rows, [examples[row] for row in rows.tolist()], "own")
+            yield self._laid_out(torch.full_like(rows, task), rows, [examples[row] for row in rows.tolist()], "own", (1, 1))
 
     def _laid_out(
-        self, tasks: Tensor, rows: Tensor, examples: Sequence[TokenRow], label_space: Literal["own", "seen"]
+        self,
+        tasks: Tensor,
+        rows: Tensor,
+        examples: Sequence[TokenRow],
+        label_space: Literal["own", "seen"],
+        least: tuple[int, int],
     ) -> Batch:
-        multiple = max(self.config.pad_multiple, self.pad_multiple)
-        inputs = training_batch(examples, self.pad, multiple=multiple, answer_multiple=self.answer_multiple)
+        """Examples side by side, at the ``least`` so many tokens and so wide a window of answers."""
+        inputs = training_batch(examples, self.pad, multiple=self.config.pad_multiple, least=least)
         return Batch(tasks, rows, {name: send(value, self.device) for name, value in inputs.items()}, label_space)
 
     def signature(self, batch: Batch) -> tuple[object, ...]:

@@ -139,10 +139,15 @@ class ClipLearner(OnSites):
         return None
 
     def batch(
-        self, tasks: Tensor, rows: Tensor, generator: torch.Generator, label_space: Literal["own", "seen"] = "own"
+        self,
+        tasks: Tensor,
+        rows: Tensor,
+        generator: torch.Generator,
+        label_space: Literal["own", "seen"] = "own",
+        pool: Tensor | None = None,
     ) -> Batch:
         inputs = self.pixels.train_batch(tasks, rows, generator)
-        batch = Batch(tasks, rows, inputs, label_space)
+        batch = Batch(tasks, rows, inputs, label_space, () if pool is None else _distinct(pool[:, 0]))
         self.prompts.label_space(self._involved(batch))  # made here, outside the step, when it is new
         return batch
 
@@ -162,7 +167,9 @@ class ClipLearner(OnSites):
         return self._involved(batch), batch.label_space, tuple(batch.inputs["pixels"].shape)
 
     def _involved(self, batch: Batch) -> tuple[int, ...]:
-        return tuple(range(self.current + 1)) if batch.label_space == "seen" else _distinct(batch.tasks)
+        if batch.label_space == "seen":
+            return tuple(range(self.current + 1))
+        return batch.drawn_from or _distinct(batch.tasks)
 
     def forward(self, batch: Batch) -> Output:
         asked = self.before_forward(batch.inputs, training=True)
@@ -326,4 +333,4 @@ def _no_classes() -> Tensor:
 
 
 def _distinct(tasks: Tensor) -> tuple[int, ...]:
-    return tuple(sorted(set(tasks.tolist())))
+    return tuple(tasks.unique().tolist())

@@ -31,12 +31,14 @@ class Batch:
         inputs: what the learner's forward needs (pixels and labels, or token ids and labels).
         label_space: ``own`` = each row is judged among its own task's classes, ``seen`` = among those of all tasks begun so
             far. Without meaning for text.
+        drawn_from: the tasks that its rows were drawn from where these may be more than the rows' own; else empty.
     """
 
     tasks: Tensor
     rows: Tensor
     inputs: dict[str, Tensor]
     label_space: Literal["own", "seen"] = "own"
+    drawn_from: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -44,7 +46,7 @@ class Batch:
     def part(self, places: Tensor) -> Batch:
         """The rows at ``places`` (k,) int64 of this batch as a batch of their own."""
         inputs = {name: value[places.to(value.device)] for name, value in self.inputs.items()}
-        return Batch(self.tasks[places], self.rows[places], inputs, self.label_space)
+        return replace(self, tasks=self.tasks[places], rows=self.rows[places], inputs=inputs)
 
     def without_labels(self) -> Batch:
         """The same images without their classes: the network has features of them, and no loss."""
@@ -177,9 +179,20 @@ class Learner(Protocol):
         """Called before any batch of task ``index``, which will change the network."""
 
     def batch(
-        self, tasks: Tensor, rows: Tensor, generator: torch.Generator, label_space: Literal["own", "seen"] = "own"
+        self,
+        tasks: Tensor,
+        rows: Tensor,
+        generator: torch.Generator,
+        label_space: Literal["own", "seen"] = "own",
+        pool: Tensor | None = None,
     ) -> Batch:
-        """Training rows as a batch, ``tasks`` and ``rows`` (n,) each; ``generator`` drives augmentation."""
+        """Training rows as a batch, ``tasks`` and ``rows`` (n,) each; ``generator`` drives augmentation.
+
+        Args:
+            pool: (m, 2) tasks and rows that these were drawn from, or at least all tasks and the longest row of each. Batches of equal
+                size from one pool run the same kernels, so that one recorded step serves them all: they are compared with the classes of
+                all its tasks, those of other tasks than a row's own masked, and on a GPU padded to one length. None = the rows themselves.
+        """
 
     def batches(self, task: int, split: Split, size: int) -> Iterator[Batch]:
         """All rows of a split in order, not augmented, ``size`` at a time, judged among their own task's classes."""

@@ -175,14 +175,18 @@ def left_padded(rows: Sequence[Ids], pad: int, *, multiple: int = 1) -> dict[str
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def training_batch(rows: Sequence[TokenRow], pad: int, *, multiple: int = 1, answer_multiple: int = 1) -> dict[str, Tensor]:
+def training_batch(
+    rows: Sequence[TokenRow], pad: int, *, multiple: int = 1, least: tuple[int, int] = (1, 1)
+) -> dict[str, Tensor]:
     """Rows to be learned as one batch: ``input_ids`` and ``attention_mask`` (n, longest), ``answer_ids`` (n, window), int64.
 
     Padding stands on the right, where a causal network's own tokens never see it, so that no mask has to hide it. ``answer_ids`` are
-    the tokens whose prediction is learned: the last of each row, which end the window; ``IGNORED`` in front of them.
+    the tokens whose prediction is learned: the last of each row, which end the window; ``IGNORED`` in front of them. Both are at
+    the ``least`` so wide.
     """
-    width = _rounded_up(max(len(row.ids) for row in rows), multiple)
-    window = min(_rounded_up(max(row.answer_tokens for row in rows), answer_multiple), width - 1)
+    longest = max(least[0], *(len(row.ids) for row in rows))
+    width = -(-longest // multiple) * multiple
+    window = min(max(least[1], *(row.answer_tokens for row in rows)), width - 1)
     ids = np.full((len(rows), width), pad, dtype=np.int64)
     mask = np.zeros((len(rows), width), dtype=np.int64)
     answers = np.full((len(rows), window), IGNORED, dtype=np.int64)
@@ -192,7 +196,3 @@ def training_batch(rows: Sequence[TokenRow], pad: int, *, multiple: int = 1, ans
         answers[line, window - learned :] = row.ids[len(row.ids) - learned :]
     arrays = {"input_ids": ids, "attention_mask": mask, "answer_ids": answers}
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-
-def _rounded_up(count: int, multiple: int) -> int:
-    return -(-count // multiple) * multiple

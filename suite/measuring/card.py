@@ -30,6 +30,7 @@ from suite.measuring.text import measure_text
 from suite.measuring.workload import Workload
 from suite.runs.provenance import ROOT, versions
 from suite.workflows.own_process import in_own_process
+from trainables.cards import has_bf16
 
 TOTAL = 480.0  # seconds of one call, after which no further part begins
 LEAST = 10.0  # seconds in which a part can come to a result
@@ -70,7 +71,7 @@ def _environment(card: Card) -> Found:
         free, whole = torch.cuda.mem_get_info()
         properties = torch.cuda.get_device_properties(card.device)
         facts |= {"free_bytes": free, "whole_bytes": whole, "capability": f"{properties.major}.{properties.minor}"}
-        facts |= {"cuda": torch.version.cuda, "bf16": torch.cuda.is_bf16_supported()}
+        facts |= {"cuda": torch.version.cuda, "bf16": has_bf16(torch.device("cuda"))}
     return Found(facts=facts)
 
 

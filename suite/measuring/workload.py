@@ -23,6 +23,7 @@ from suite.errors import ConfigError, unknown_name
 from suite.parts import BackboneConfig, TrainingConfig
 from suite.randomness import RandomStreams, numpy_generator
 from suite.registry import METHODS
+from trainables.cards import has_bf16
 from trainables.precision import set_arithmetic
 from trainables.stream_trainer import StreamTrainer
 
@@ -63,7 +64,7 @@ class Workload:
         """What ``auto`` means here."""
         if self.precision != "auto":
             return self.precision
-        return "bf16" if self.device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if has_bf16(self.device) else "fp32"
 
     @property
     def reads_text(self) -> bool:

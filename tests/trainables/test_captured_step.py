@@ -14,12 +14,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from suite.backbones.causal_learner import CausalLearner
 from suite.backbones.causal_lm import MiniLMConfig
+from suite.backbones.text_shapes import TextShapes
 from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.benchmarks.stream import Stream
 from suite.parts import MethodConfig, TrainingConfig
 from suite.randomness import RandomStreams
 from suite.registry import METHODS
-from trainables.captured_step import TaskStep
+from trainables.captured_step import TaskStep, WarmUp
 from trainables.method import Method
 from trainables.stream_trainer import StreamTrainer
 from trainables.wrapper import Wrapper
@@ -226,11 +227,22 @@ def test_bf16_evaluation_sees_the_weights_of_the_moment(name: str, make_trainer:
         assert (mine.scores == other.scores).all()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("operation not permitted when stream is capturing\nmore of it"),
+        torch.OutOfMemoryError("CUDA out of memory. It is not permitted when stream is capturing\nmore of it"),
+    ],
+    ids=["not allowed", "card too small"],
+)
 def test_a_step_that_cannot_be_recorded_goes_on_eagerly_and_says_so(
-    make_trainer: Callable[..., StreamTrainer], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    error: RuntimeError,
+    make_trainer: Callable[..., StreamTrainer],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def refuse(self: TaskStep, work: Callable[[], Tensor]) -> Any:
-        raise RuntimeError("operation not permitted when stream is capturing\nmore of it")
+        raise error
 
     eager = learn(make_trainer(config_of("lora")))
     monkeypatch.setattr(TaskStep, "_capture", refuse)
@@ -243,11 +255,44 @@ def test_a_step_that_cannot_be_recorded_goes_on_eagerly_and_says_so(
     assert "more of it" not in lines[0]
 
 
+def test_a_shape_is_recorded_once_the_run_has_had_a_step_of_it() -> None:
+    warm_up = WarmUp()
+    for _ in range(3):
+        assert not warm_up.suffices("one")  # workspaces are made in the first steps of all
+        warm_up.note("one")
+    assert warm_up.suffices("one")
+    assert not warm_up.suffices("another")
+    warm_up.note("another")
+    assert warm_up.suffices("another")
+
+
+def test_optimizer_state_is_never_made_by_a_recorded_step(
+    make_trainer: Callable[..., StreamTrainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every replay would make it anew: such a recording is thrown away, and the step taken eagerly."""
+
+    def capture(self: TaskStep, work: Callable[[], Tensor]) -> tuple[Replayed, Tensor]:
+        return Replayed(work), work()
+
+    monkeypatch.setattr(TaskStep, "_capture", capture)
+    trainer = make_trainer(config_of("lora"))
+    context = trainer.context(0)
+    trainer.learner.begin_task(0)
+    trainer.method.begin_task(context)
+    steps = trainer._task_step(context)
+    assert isinstance(steps, TaskStep)
+    (passes,) = trainer._feed(context, 1)
+    assert steps._record(passes, lambda given: steps._work(0, 0.0, given)) is None
+    assert not steps.optimizer.state
+    steps(0, 0.0, passes)
+    assert steps._record(passes, lambda given: steps._work(1, 0.0, given)) is not None
+
+
 def text_trainer(name: str, *, plain: bool = False) -> StreamTrainer:
     """Two text tasks; rows and answers in the few shapes a GPU is given."""
     learner = MiniLMConfig().build(MiniTraceConfig(tasks=("Py150", "FOMC")).build(Path()), torch.device("cpu"))
     assert isinstance(learner, CausalLearner)
-    learner.pad_multiple, learner.answer_multiple = 64, 16
+    learner.shapes = TextShapes(learner.texts.training)
     return StreamTrainer(
         learner,
         config_of(name).build(),

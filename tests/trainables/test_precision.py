@@ -35,7 +35,7 @@ def _torch_as_it_was() -> Iterator[None]:
 def test_evaluation_precision_is_the_one_in_use(
     training: dict[str, str], on_cpu: str, on_gpu: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     config = TrainingConfig.model_validate(training)
     assert evaluation_precision(config, torch.device("cpu")) == on_cpu
     assert evaluation_precision(config, torch.device("cuda")) == on_gpu

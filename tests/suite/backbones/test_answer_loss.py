@@ -14,6 +14,7 @@ from suite.backbones import causal_learner, lm_network
 from suite.backbones.answer_loss import IGNORED, answer_loss
 from suite.backbones.causal_learner import CausalLearner
 from suite.backbones.causal_lm import MiniLMConfig
+from suite.backbones.text_shapes import TextShapes
 from suite.benchmarks.mini_trace import MiniTraceConfig
 from suite.benchmarks.stream import Stream
 from suite.lowrank.layer import fresh_branch
@@ -80,9 +81,9 @@ def adapted(stream: Stream) -> CausalLearner:
     return learner
 
 
-@pytest.mark.parametrize("multiples", [(1, 1), (64, 16)])
+@pytest.mark.parametrize("few_shapes", [False, True])
 def test_a_learner_gets_the_same_step_with_and_without_logits(
-    stream: Stream, multiples: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    stream: Stream, few_shapes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also in the few shapes that a GPU is given, whose padding must change nothing."""
     rows = torch.arange(6)
@@ -90,7 +91,7 @@ def test_a_learner_gets_the_same_step_with_and_without_logits(
     monkeypatch.setattr(lm_network, "LOGITS_AT_ONCE", 0)
     monkeypatch.setattr(causal_learner, "answer_loss", lambda *given: answer_loss(*given, at_once=2000))
     learner = adapted(stream)
-    learner.pad_multiple, learner.answer_multiple = multiples
+    learner.shapes = TextShapes(learner.texts.training) if few_shapes else None
     apart = loss_and_gradients(learner, rows)
     assert learner.head.can_do_apart(1)
     assert apart[0] == pytest.approx(plain[0], abs=1e-5)

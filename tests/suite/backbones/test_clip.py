@@ -136,6 +136,27 @@ def test_mixed_rows_are_judged_among_their_own_classes(learner: ClipLearner) -> 
     assert torch.allclose(mixed, torch.stack(single).mean(), atol=1e-5)
 
 
+def test_rows_of_one_task_are_compared_with_all_tasks_of_their_pool(learner: ClipLearner) -> None:
+    """Classes of the other tasks are masked, so that the loss is that of the rows alone and every draw runs the same kernels."""
+    adapt(learner)
+    learner.begin_task(2)
+    pool = torch.tensor([[0, 3], [0, 20], [1, 5], [2, 7]])
+    alone, mixed = (
+        learner.batch(torch.tensor(tasks), torch.tensor(rows), torch.Generator(), pool=pool)
+        for tasks, rows in (([0, 0], [3, 20]), ([1, 2], [5, 7]))
+    )
+    assert learner.signature(alone) == learner.signature(mixed)
+    output = learner.forward(alone)
+    bare = learner.forward(learner.batch(alone.tasks, alone.rows, torch.Generator()))
+    assert torch.allclose(output.loss, F.cross_entropy(bare.logits, alone.inputs["labels"]), atol=1e-5)
+    output.loss.backward()
+    gradients = [p.grad for slot in learner.slots.values() for p in slot.parameters() if p.grad is not None]
+    assert gradients
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+    part = alone.part(torch.tensor([1]))
+    assert learner.signature(part)[0] == learner.signature(alone)[0]
+
+
 def test_union_is_never_easier_than_the_task(mini_stream: Stream, union_stream: Stream) -> None:
     device = torch.device("cpu")
     within = MiniClipConfig().build(mini_stream, device).evaluate("test", range(3))

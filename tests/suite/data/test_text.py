@@ -72,7 +72,7 @@ def test_batch_is_padded_on_the_right_and_answers_end_its_window(tokenizer: Toke
     assert batch["input_ids"].shape == (2, 8)
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1, 0, 0, 0], [1] * 8]
     assert batch["answer_ids"].tolist() == [[IGNORED, *rows[0].ids[-2:]], [*rows[1].ids[-3:]]]
-    wide = training_batch(rows, 0, answer_multiple=16)
+    wide = training_batch(rows, 0, least=(1, 16))
     assert wide["answer_ids"].shape == (2, 7)  # nothing predicts the first of eight tokens
     assert wide["answer_ids"][1].tolist() == [IGNORED] * 4 + rows[1].ids[-3:].tolist()
 
