@@ -70,7 +70,8 @@ def ladder(least: int) -> Iterator[int]:
 
 def _widths(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     top = int(-(-max(lengths.max(), LEAST) // MULTIPLE) * MULTIPLE)
-    taken, held = [], 0
+    taken: list[int] = []
+    held = 0
     for step in ladder(LEAST):
         if step >= top:
             return np.array([*taken, top], dtype=np.int64)
