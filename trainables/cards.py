@@ -102,8 +102,8 @@ def refused(card: Card, architectures: Sequence[str]) -> str | None:
         )
     if card.free < LEAST_FREE:
         return (
-            f"device: {card} is full: {_gib(card.free)} of {_gib(card.whole)} GiB are free, other processes hold {_gib(card.others)}; end "
-            "them, name another device, or use 'cpu'."
+            f"device: {card} is full, a run would be out of memory: {_gib(card.free)} of {_gib(card.whole)} GiB are free, other processes hold "
+            f"{_gib(card.others)}; end them, name another device, or use 'cpu'."
         )
     return None
 

@@ -33,6 +33,7 @@ def test_a_card_that_another_process_fills_is_refused_with_the_numbers() -> None
     told = refused(replace(CARD, free=GIB // 2, own=0), BUILT_FOR)
     assert told is not None
     assert "0.5 of 140.0 GiB are free, other processes hold 139.5" in told
+    assert ran_out_of_memory(told)  # a trial beside others gets a larger share
 
 
 def test_too_little_memory_is_said_with_the_numbers_and_known_as_such_by_carriers() -> None:
