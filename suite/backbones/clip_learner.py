@@ -146,8 +146,8 @@ class ClipLearner(OnSites):
         label_space: Literal["own", "seen"] = "own",
         pool: Tensor | None = None,
     ) -> Batch:
-        inputs = self.pixels.train_batch(tasks, rows, generator)
-        batch = Batch(tasks, rows, inputs, label_space, () if pool is None else _distinct(pool[:, 0]))
+        drawn_from = () if pool is None else tuple(pool[:, 0].unique().tolist())
+        batch = Batch(tasks, rows, self.pixels.train_batch(tasks, rows, generator), label_space, drawn_from)
         self.prompts.label_space(self._involved(batch))  # made here, outside the step, when it is new
         return batch
 
@@ -167,9 +167,8 @@ class ClipLearner(OnSites):
         return self._involved(batch), batch.label_space, tuple(batch.inputs["pixels"].shape)
 
     def _involved(self, batch: Batch) -> tuple[int, ...]:
-        if batch.label_space == "seen":
-            return tuple(range(self.current + 1))
-        return batch.drawn_from or _distinct(batch.tasks)
+        own = batch.drawn_from or tuple(batch.tasks.unique().tolist())
+        return tuple(range(self.current + 1)) if batch.label_space == "seen" else own
 
     def forward(self, batch: Batch) -> Output:
         asked = self.before_forward(batch.inputs, training=True)
@@ -251,16 +250,11 @@ class ClipLearner(OnSites):
         return found
 
     def evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
-        self._train_slots(False)
+        sites = nn.ModuleList(self.sites.values()).eval()  # dropout of live parts; the rest is always in eval mode
         try:
             return self._evaluate(split, tasks)
         finally:
-            self._train_slots(True)
-
-    def _train_slots(self, training: bool) -> None:
-        """Dropout of live parts on or off; the rest of the network is always in eval mode."""
-        for site in self.sites.values():
-            site.train(training)
+            sites.train()
 
     @torch.no_grad()
     def _evaluate(self, split: Split, tasks: Sequence[int]) -> list[Outcomes]:
@@ -330,7 +324,3 @@ def _tower(encoder: Any) -> nn.ModuleList:
 
 def _no_classes() -> Tensor:
     raise TypeError("a batch without labels is compared with no classes; use its features")
-
-
-def _distinct(tasks: Tensor) -> tuple[int, ...]:
-    return tuple(tasks.unique().tolist())
