@@ -173,7 +173,7 @@ class CausalLearner(OnSites, WithoutClasses):
     ) -> Batch:
         examples = [self.texts.training(task)[row] for task, row in zip(tasks.tolist(), rows.tolist(), strict=True)]
         shape = self.shapes.of(torch.stack([tasks, rows], dim=1) if pool is None else pool) if self.shapes else (1, 1)
-        batch = self._laid_out(tasks, rows, examples, label_space, shape)
+        batch = Batch(tasks, rows, self._laid_out(examples, shape), label_space)
         self._tokens_laid_out += batch.inputs["input_ids"].numel()
         self._tokens_kept += sum(len(example.ids) for example in examples)
         return batch
@@ -181,19 +181,12 @@ class CausalLearner(OnSites, WithoutClasses):
     def batches(self, task: int, split: Split, size: int) -> Iterator[Batch]:
         examples = self.texts.supervised(task, split)
         for rows in torch.arange(len(examples)).split(size):
-            yield self._laid_out(torch.full_like(rows, task), rows, [examples[row] for row in rows.tolist()], "own", (1, 1))
+            yield Batch(torch.full_like(rows, task), rows, self._laid_out([examples[row] for row in rows.tolist()]))
 
-    def _laid_out(
-        self,
-        tasks: Tensor,
-        rows: Tensor,
-        examples: Sequence[TokenRow],
-        label_space: Literal["own", "seen"],
-        least: tuple[int, int],
-    ) -> Batch:
+    def _laid_out(self, examples: Sequence[TokenRow], least: tuple[int, int] = (1, 1)) -> dict[str, Tensor]:
         """Examples side by side, at the ``least`` so many tokens and so wide a window of answers."""
         inputs = training_batch(examples, self.pad, multiple=self.config.pad_multiple, least=least)
-        return Batch(tasks, rows, {name: send(value, self.device) for name, value in inputs.items()}, label_space)
+        return {name: send(value, self.device) for name, value in inputs.items()}
 
     def signature(self, batch: Batch) -> tuple[object, ...]:
         """Equal for batches whose forward passes run the same kernels: rows, tokens, answer window."""
