@@ -158,4 +158,4 @@ def test_mistake_is_one_line_and_exit_code_two(tmp_path: Path, repository: Path)
     done = subprocess.run(command, capture_output=True, text=True, cwd=repository, env={**os.environ})
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("codyra-suite data manifest: 'xtial' is not a benchmark")
+    assert done.stderr.startswith("codyra-suite data verify: 'xtial' is not a benchmark")
