@@ -143,7 +143,7 @@ def null(
     typer.echo(err=json, message=f"{said.optimism:5.1f} points: mean optimism of selection")
     if said.better > allowed(tunings):
         typer.echo(
-            f"Equal methods are told apart too often: {100 * said.better:.1f} % is more than the {100 * allowed(tunings):.1f} % that a "
+            f"One of two equal methods is called better too often: {100 * said.better:.1f} % is more than the {100 * allowed(tunings):.1f} % that a "
             f"promise of 5 % and chance allow in {tunings} tunings.",
             err=True,
         )

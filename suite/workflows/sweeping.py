@@ -252,7 +252,7 @@ def _may_begin(name: str, path: Path, fields: dict[str, Any], *, resume: bool, a
     fixed = changed_fields({key: before[key] for key in FIXED}, {key: fields[key] for key in FIXED})
     if fixed:
         raise ConfigError(
-            f"study '{name}': its trials were told under other {' and '.join(FIXED)} ({'; '.join(fixed)}); rename it."
+            f"study '{name}': its trials have results under other {' and '.join(FIXED)} ({'; '.join(fixed)}); rename it."
         )
     changed = changed_fields(before, fields)
     if changed and not accept_changes:

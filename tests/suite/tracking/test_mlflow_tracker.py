@@ -24,6 +24,7 @@ from suite.leaderboard.runs import load_runs
 from suite.runs.labels import Labels, change_labels
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record, write_record
+from suite.tracking.about import About
 from suite.tracking.delivery import Delivery, open_delivery
 from suite.tracking.mlflow_client import quoted
 from suite.tracking.mlflow_file import MlflowFile
@@ -31,6 +32,7 @@ from suite.tracking.mlflow_reader import read_runs
 from suite.tracking.mlflow_tracker import MlflowTracker
 from suite.tracking.run_metrics import row_metrics, summary_metrics
 from suite.tracking.tracker import Target, Tracker
+from suite.tuning.run_titles import trial_title
 from trainables.run import RunContext, execute
 
 NOBODY = "http://127.0.0.1:9"
@@ -83,6 +85,35 @@ def test_what_goes_in_comes_out(
     history = tracker.client.get_metric_history(stored.mlflow_run_id, "test/faces")
     assert [(m.step, m.value) for m in history] == [(row, record.test[row][1]) for row in range(4)]
     assert capfd.readouterr().err == ""
+
+
+def test_a_trial_and_its_study_say_what_they_are(
+    finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker
+) -> None:
+    record = finished[0].model_copy(update={"study": "night", "trial": 7, "status": "failed", "reason": "loss <nan>"})
+    title = trial_title(7, {"method.placement": "text:qkvoinout", "method.kappa_max": 0.0234})
+    assert delivery.log_study("night", {"name": "night"})
+    for command in ("codyra-suite sweep night.yaml", "codyra-suite compare"):
+        assert delivery.log_run(record, About(title, command))
+    (run,) = tracker._find("codyra.run_id", record.run_id)
+    assert run.info.run_name == title == "trial 7 · text:qkvoinout · kappa_max 0.0234"
+    told = {key: run.data.tags[f"mlflow.{key}"] for key in ("source.name", "source.git.commit", "note.content")}
+    assert told["source.name"] == "codyra-suite sweep night.yaml"  # who made it, not who looked at it later
+    assert told["note.content"] == f"**failed** after 3 of {len(record.tasks)} tasks: loss &lt;nan&gt;"
+    assert told["source.git.commit"] == record.commit and run.info.user_id not in ("", "unknown")
+    (given,) = run.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == (record.benchmark, record.data_fingerprint[:36])
+    study = Target("study", "night")
+    for text, value in (("**Chosen trial**: 3", 40.0), ("**Chosen trial**: 7", 50.0)):
+        assert delivery.describe(study, About(text=text, metrics={"best/zscl.last": value}))
+    parent = study_run(tracker, "night")
+    assert (parent.data.tags["mlflow.note.content"], parent.data.metrics) == ("**Chosen trial**: 7", {"best/zscl.last": 50.0})
+    tracker.client.set_tag(parent.info.run_id, "mlflow.note.content", "written in MLflow")
+    assert delivery.describe(study, About(text="**Chosen trial**: 9"))
+    assert study_run(tracker, "night").data.tags["mlflow.note.content"] == "written in MLflow"
+    found = tracker.client.search_runs([parent.info.experiment_id], "metrics.`best/zscl.last` > 40")
+    assert [one.info.run_id for one in found] == [parent.info.run_id]
+    assert tracker.pages()[-1].endswith(f"/#/experiments/{parent.info.experiment_id}/runs?workflowType=machine_learning")
 
 
 def test_statuses_are_mlflows(finished: tuple[Record, Path], delivery: Delivery, tracker: MlflowTracker) -> None:

@@ -86,3 +86,22 @@ def test_a_study_has_one_driver_at_a_time(tmp_path: Path) -> None:
         run_study(study, RunSettings(tmp_path, tmp_path), "none")
     with sole_driver(folder, "s"):
         pass
+
+
+def test_the_note_of_a_study_is_kept_in_the_pieces_of_optuna_dashboard(tmp_path: Path) -> None:
+    source = StudyQueue(config(), tmp_path)
+
+    def note() -> str:
+        study = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
+        known = study._storage.get_study_system_attrs(study._study_id)
+        return "".join(known.get(f"dashboard:note_str:{piece}", "") for piece in range(9))
+
+    for text in ("a" * 5000, "short"):
+        source.store.say({"benchmark": "mini-mtil"}, text)
+        assert note() == text
+    stored = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
+    assert stored.user_attrs["benchmark"] == "mini-mtil"
+    for key, value in (("dashboard:note_str:0", "a person's"), ("dashboard:note_ver", 3)):
+        stored._storage.set_study_system_attr(stored._study_id, key, value)
+    StudyQueue(config(), tmp_path).store.say({}, "the suite's")
+    assert note() == "a person's"

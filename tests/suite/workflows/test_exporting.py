@@ -57,3 +57,7 @@ def test_a_stopped_text_run_is_judged_on_what_it_learned(tmp_path: Path) -> None
     assert record.tasks_done == 1
     exported = export(record.run_id, "hf", tmp_path, out=tmp_path, data_root=tmp_path, device="cpu")
     assert (exported.differing, exported.examples) == (0, COUNTS["test"])
+    card = next(file for file in exported.files if file.name == "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: transformers\n") and "license: apache-2.0" in card
+    cells = " | ".join("-" if value is None else f"{value:.1f}" for value in record.test[1])
+    assert f"| C-STANCE | {cells} |" in card and f"codyra-suite repeat {record.run_id}" in card and str(record.commit) in card

@@ -20,6 +20,7 @@ from suite.runs.store import RunStore
 from suite.workflows import publishing
 from suite.workflows.merging import merge
 from suite.workflows.publishing import publish, verify
+from suite.workflows.run_rows import run_table
 from suite.workflows.tables import leaderboard
 from trainables.run import RunContext, execute
 
@@ -71,6 +72,8 @@ def test_a_published_folder_is_verified_and_gives_the_same_board(
     page = (folder / "index.html").read_text()
     assert "&lt;b&gt;ours&lt;/b&gt;" in page and "<b>ours" not in page
     assert f"codyra-suite repeat {record.run_id} --out ." in page and f"runs/{record.run_id}/record.json" in page
+    table = run_table(out=folder)
+    assert table.loc[0, ["run_id", "zscl.last"]].tolist() == [record.run_id, ours.loc[0, "zscl.last"]]
     publish(folder, group="ours", out=run_context.out, tracking="none")  # again, into its own folder
     assert said(folder) == ""
 

@@ -90,7 +90,7 @@ def test_what_a_study_has_told_cannot_be_renamed_under_it(tmp_path: Path) -> Non
         _may_begin("night", copy, longer, resume=True, accept_changes=False)
     for fields in ({"objectives": ["codyra.forgetting"]}, {"space": "codyra"}):
         other = read_sweep(write(tmp_path, **fields)).model_dump(mode="json")
-        with pytest.raises(ConfigError, match="its trials were told under other space and objectives"):
+        with pytest.raises(ConfigError, match="its trials have results under other space and objectives"):
             _may_begin("night", copy, other, resume=True, accept_changes=True)
 
 

@@ -34,6 +34,8 @@ from suite.runs.validation_view import validation_view
 from suite.tuning.run_queue import RunQueue, Suggestion
 from suite.tuning.run_settings import RunSettings
 from suite.tuning.sole_driver import sole_driver
+from suite.tuning.tuning_folder import TuningFolder
+from suite.workflows.deleting import deletable
 from suite.workflows.planning import TuningPlan, plan
 from suite.workflows.progress import Quiet
 from suite.workflows.reporting import report
@@ -133,6 +135,19 @@ def test_settings_are_judged_on_what_no_trial_used(fair: tuple[Path, Tuning]) ->
             assert not searched & {record.run_id for record in setting.records}
     assert {record.config["seed"] for record in records if record.run_id in searched} == {0}
     assert not by_method["zero-shot"].has_space and by_method["zero-shot"].tuned is None
+
+
+def test_a_run_that_judges_is_not_deleted_while_its_tuning_lives(fair: tuple[Path, Tuning]) -> None:
+    out, tuning = fair
+    judge = tuning.methods[0].records[0].run_id
+    assert [record.run_id for record in deletable([judge], out)] == [judge]
+    with (
+        sole_driver(TuningFolder(out, tuning.name).place, tuning.name, "tuning"),
+        pytest.raises(
+            ConfigError, match=rf"run {judge}: is not deleted, it judges a method of tuning '{tuning.name}' \(process"
+        ),
+    ):
+        deletable([judge], out)
 
 
 def test_what_is_chosen_is_the_best_on_validation_and_what_is_judged(fair: tuple[Path, Tuning]) -> None:
