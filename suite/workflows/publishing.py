@@ -124,6 +124,9 @@ def publish(
 def verify(folder: PathGiven) -> list[Verified]:
     """Check every run of a published folder, or of an output folder: files, checksums, numbers against outcomes, tags, identity.
 
+    Args:
+        folder: that ``publish`` or ``merge`` wrote, or the ``out`` of runs.
+
     Raises:
         SuiteError: it holds no runs, or its ``publication.json`` is damaged or of another schema.
     """
