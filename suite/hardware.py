@@ -21,6 +21,7 @@ def hardware(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         facts |= {"gpu": properties.name, "gpu_bytes": properties.total_memory}
+        facts["bf16"] = properties.major >= 8  # whether its cores multiply bf16
     return facts
 
 

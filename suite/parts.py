@@ -246,7 +246,7 @@ class TrainingConfig(Settings):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip_norm: Annotated[float, Field(gt=0)] | None = None
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "fp32"  # auto: bf16 on a GPU that has it, else fp32
     eval_precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on GPUs that have it, else as in training
     deterministic: bool = (
         True  # sums in a fixed order on GPUs too, somewhat slower; false for models with a kernel that has none

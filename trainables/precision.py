@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
+from suite.config import RunConfig
 from suite.errors import ConfigError, SuiteError
 from suite.parts import TrainingConfig
 from trainables.cards import card_of, filled, has_bf16
@@ -51,6 +52,14 @@ def explained(error: Exception) -> Exception:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """bf16 autocast on ``device``, switched off for any other ``precision``."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def resolved_precision(config: RunConfig, device: torch.device) -> RunConfig:
+    """``config`` with what ``training.precision: auto`` is on ``device`` in its place: bf16 on a GPU whose cores have it, else fp32."""
+    if config.training.precision != "auto":
+        return config
+    training = config.training.model_copy(update={"precision": "bf16" if has_bf16(device) else "fp32"})
+    return config.model_copy(update={"training": training})
 
 
 def evaluation_precision(training: TrainingConfig, device: torch.device) -> str:

@@ -11,7 +11,7 @@ from suite.backbones.lm_config import no_references
 from suite.benchmarks.stream import Stream
 from suite.config import RunConfig, validate
 from suite.data.references import find_references
-from suite.errors import SuiteError
+from suite.errors import ConfigError, SuiteError
 from trainables.budget import step_count
 from trainables.faults import built_method, named_faults
 from trainables.needs import UnfitMethod, check_needs, check_placements
@@ -63,6 +63,10 @@ def _stream(config: RunConfig, data_root: Path) -> Stream | SuiteError:
 def _refused(config: RunConfig, stream: Stream | SuiteError) -> SuiteError | None:
     if isinstance(stream, SuiteError):
         return stream
+    if config.training.precision == "auto":  # each machine would have its own, and nobody could name the runs before
+        return ConfigError(
+            "training.precision: 'auto' is for a run alone; runs that are compared need the same everywhere: bf16, tf32 or fp32."
+        )
     try:
         with named_faults(config):
             method = built_method(config.method)

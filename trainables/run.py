@@ -26,7 +26,7 @@ from trainables.checkpoint import Checkpoints
 from trainables.device import at_most_threads, choose_device
 from trainables.faults import named_faults, with_its_package
 from trainables.new_record import new_record
-from trainables.precision import explained
+from trainables.precision import explained, resolved_precision
 from trainables.row_zero import require_published, row_zero_folder, zero_shot_row
 from trainables.shared_beginnings import Row, SharedBeginnings, taken_row
 from trainables.standing import StandingTrainer
@@ -93,11 +93,16 @@ class PreparedRun:
 
 
 def prepare(config: RunConfig, run_context: RunContext) -> PreparedRun:
-    """Read the benchmark's data and name the run; trains nothing.
+    """Read the benchmark's data and name the run, its precision as it is on the device; trains nothing.
 
     Raises:
         DataError: the data is not what the benchmark needs.
+        ConfigError: this machine lacks the device.
     """
+    if config.training.precision == "auto":
+        config = resolved_precision(config, choose_device(run_context.device))
+        if run_context.say:
+            run_context.say(f"training.precision: auto is {config.training.precision} on this device")
     with named_faults(config):
         stream = config.benchmark.open(run_context.data_root)
     fingerprint = stream.fingerprint()

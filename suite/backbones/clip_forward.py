@@ -41,7 +41,7 @@ def replace_quick_gelu(blocks: nn.ModuleList) -> None:
     block: Any
     for block in blocks:
         if type(block.mlp.gelu).__name__ == "QuickGELU":
-            block.mlp.gelu = QuickGelu()
+            block.mlp.gelu, block.mlp.quick = QuickGelu(), QUICK
 
 
 def encode_images(network: Any, pixels: Tensor, tokens: Site | None = None, *, plain: bool = False) -> Tensor:

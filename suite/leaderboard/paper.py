@@ -15,7 +15,7 @@ from suite.runs.record import Record
 NOT_HERE = "not implementable"
 PAPER_COLUMNS = (
     *("benchmark", "order", "backbone", "published method", "method", "metric", "published", "grade"),
-    *(name for name in COLUMNS if name in ("own", "own std", "n", "difference", "tolerance", "verdict", "why")),
+    *(name for name in COLUMNS if name in ("own", "own std", "n", "difference", "tolerance", "verdict", "why", "judged in")),
     *("assumed", "settings from", "runs", "reason", "setting", "source"),
 )
 
@@ -82,4 +82,5 @@ def paper_notes(frame: pd.DataFrame) -> list[str]:
 
 def _judged_note(row: pd.Series) -> str:
     why = f"no verdict: {row['why']}; " if row["why"] else ""
-    return f"{why}assumed: {row['assumed']}"
+    judged = f"judged in {row['judged in']}; " if row["judged in"] else ""
+    return f"{judged}{why}assumed: {row['assumed']}"

@@ -101,6 +101,15 @@ class PublishedSources(_Frozen):
         return next((doubt.reason for doubt in self.doubts if (doubt.benchmark, doubt.backbone, doubt.method) == cell), "")
 
 
+def judged_in(record: Record) -> str:
+    """Number format in which the run was evaluated: what its config says, or what ``auto`` is on the hardware that it had."""
+    training = record.config.get("training", {})
+    asked = str(training.get("eval_precision", "auto"))
+    if asked != "auto":
+        return asked
+    return "bf16" if record.hardware.get("bf16") else str(training.get("precision", "fp32"))
+
+
 @cache
 def published_protocols() -> tuple[PublishedProtocol, ...]:
     """Every entry of ``protocols.yaml``."""

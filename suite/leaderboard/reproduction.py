@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from suite.leaderboard.ledger import BACKBONES, LEDGERS, order_of, published_values
-from suite.leaderboard.protocols import SECOND_HAND, PublishedProtocol, protocol_of
+from suite.leaderboard.protocols import SECOND_HAND, PublishedProtocol, judged_in, protocol_of
 from suite.leaderboard.selection import metric_value
 from suite.leaderboard.table import leaderboard_frame
 from suite.method_titles import outermost
@@ -20,6 +20,7 @@ INSIDE, OUTSIDE, NOT_ATTEMPTED = "inside tolerance", "outside tolerance", "not a
 COLUMNS = (
     *("benchmark", "setting", "order", "backbone", "published method", "metric", "published", "grade"),
     *("own", "own std", "n", "difference", "tolerance", "verdict", "why", "runs", "reason", "source"),
+    "judged in",  # number format of the own runs' evaluations
 )
 Row = Mapping[Any, Any]
 
@@ -72,6 +73,7 @@ def judged(benchmark: str, value: Row, own: list[dict[str, Any]], known: Mapping
         "reason": protocol.reason if protocol else "",
         "verdict": NOT_ATTEMPTED,
         "runs": "",
+        "judged in": "",
     }
     why = _no_verdict(value, protocol)
     nearest, differences = _nearest(benchmark, value, protocol, own, known)
@@ -79,6 +81,7 @@ def judged(benchmark: str, value: Row, own: list[dict[str, Any]], known: Mapping
         return row | {"why": "; ".join([*why, *(["no run here"] if protocol and not why else [])])}
     metric = value["metric"]
     row |= {"own": nearest[metric], "own std": nearest[f"{metric} std"], "n": nearest["n"], "runs": nearest["runs"]}
+    row["judged in"] = ", ".join(sorted({judged_in(known[name]) for name in str(nearest["runs"]).split(",")}))
     row["why"] = "; ".join([*why, *differences])
     if row["why"]:
         return row

@@ -41,6 +41,24 @@ class FrozenMap:
         self._rounded: Tensor | None = None
         self._version = -1
 
+    @property
+    def is_product(self) -> bool:
+        """Whether the whole map is products alone, which may be scaled: nothing on it has to see its input or its result."""
+        if self.plain or self.listener is not None or self.slots[0].weight.requires_grad:
+            return False
+        return self.made is not None or _parts(self.slots) is not None
+
+    def scaled(self, x: Tensor, weight: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+        """x (..., in) -> (..., rows): the map of ``scale`` times x plus the bias as it is given, the scale inside the product."""
+        if self.made is not None:
+            return _scaled_linear(x, self.made, bias, scale)
+        parts = _parts(self.slots) or []
+        autocast = torch.is_autocast_enabled(x.device.type)
+        if parts and not autocast and weight.dtype == torch.float32 and is_small(weight, _numbers(parts)):
+            return _scaled_linear(x, _effective_weight(weight, self.slots), bias, scale)
+        working = self._working_weight(weight, autocast)
+        return fused_map(x, working, bias, parts, scale) if parts else _scaled_linear(x, working, bias, scale)
+
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None, rows: slice | None = None) -> Tensor:
         """x (..., in) -> (..., rows of weight); ``rows`` must begin and end where slots do, None = all."""
         if self.listener is not None:
@@ -99,9 +117,22 @@ class AdaptedLinear(nn.Module):
         self.bias = linear.bias
         self.slot = Slot(name, self.weight)
         self.map = FrozenMap([self.slot])
+        self._scaled_bias: tuple[int, Tensor] | None = None  # version of the bias, and what it was multiplied to
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
         return self.map(x, self.weight, self.bias)
+
+    def scaled(self, x: Tensor, scale: float, *, bias_too: bool = False) -> Tensor:
+        """``forward`` of ``scale`` times x, or ``scale`` times ``forward`` of x; always the same ``scale``."""
+        bias = self._multiplied_bias(scale) if bias_too and self.bias is not None else self.bias
+        return self.map.scaled(x, self.weight, bias, scale)
+
+    def _multiplied_bias(self, scale: float) -> Tensor:
+        if self.bias.requires_grad:
+            return self.bias * scale
+        if self._scaled_bias is None or self._scaled_bias[0] != self.bias._version:
+            self._scaled_bias = self.bias._version, self.bias.detach() * scale
+        return self._scaled_bias[1]
 
 
 def compute_plainly(network: nn.Module, plain: bool) -> None:
@@ -110,6 +141,12 @@ def compute_plainly(network: nn.Module, plain: bool) -> None:
         found = getattr(module, "map", None)
         if isinstance(found, FrozenMap):
             found.plain = plain
+
+
+def _scaled_linear(x: Tensor, weight: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+    flat = x.reshape(-1, x.shape[-1]).to(weight.dtype)
+    nothing = flat.new_zeros(()) if bias is None else bias.to(weight.dtype)
+    return torch.addmm(nothing, flat, weight.T, beta=0 if bias is None else 1, alpha=scale).view(*x.shape[:-1], len(weight))
 
 
 def _chosen(weight: Tensor, bias: Tensor | None, rows: slice | None) -> tuple[Tensor, Tensor | None]:

@@ -5,7 +5,8 @@
 Written out, each branch costs a copy of ``y`` in the forward pass and a sum of two input-sized gradients in the backward pass. Here
 both happen inside a matrix product, all A of one input are one product, and of the activations only x and A x are kept. Backward:
 
-    dz_s = B_s^T dy[rows_s],  dB_s = dy[rows_s]^T z_s,  dm = sum dz * A x,  dA = (m * dz)^T x,  dx = W^T dy + A^T (m * dz)
+    dz_s = B_s^T dy[rows_s],  G_s = dy[rows_s]^T A_s x,  dB_s = m_s G_s,  dm_s = column sums of G_s * B_s,
+    dA = (m * dz)^T x,  dx = W^T dy + A^T (m * dz)
 
 The plain twin is ``Slot.forward`` over ``F.linear``; the two differ by rounding alone.
 """
@@ -35,14 +36,17 @@ class _Layout(NamedTuple):
     ranks: tuple[slice, ...]  # of A x, by part
     gated: tuple[bool, ...]
     scales: tuple[float, ...]
+    whole: float  # of the whole product, that of the weight among them
+
+    is_even: bool  # one part for each of several equal blocks of columns, which together are all of y: batched products
 
     @property
     def is_plain(self) -> bool:
         return not any(self.gated) and all(scale == 1.0 for scale in self.scales)
 
 
-def fused_map(x: Tensor, weight: Tensor, bias: Tensor | None, parts: Sequence[FusedPart]) -> Tensor:
-    """x (..., in) -> (..., out); computed in ``weight``'s dtype, gradients of the factors in theirs."""
+def fused_map(x: Tensor, weight: Tensor, bias: Tensor | None, parts: Sequence[FusedPart], scale: float = 1.0) -> Tensor:
+    """x (..., in) -> (..., out): the map of ``scale`` times x; computed in ``weight``'s dtype, gradients of the factors in theirs."""
     start, ranks = 0, []
     for part in parts:
         ranks.append(slice(start, start + part.a.shape[0]))
@@ -51,7 +55,9 @@ def fused_map(x: Tensor, weight: Tensor, bias: Tensor | None, parts: Sequence[Fu
         tuple(part.columns for part in parts),
         tuple(ranks),
         tuple(part.gate is not None for part in parts),
-        tuple(part.scale for part in parts),
+        tuple(part.scale * scale for part in parts),
+        scale,
+        _is_even(parts, weight),
     )
     gates = [part.gate for part in parts if part.gate is not None]
     factors = [*(part.a for part in parts), *(part.b for part in parts), *gates]
@@ -64,14 +70,14 @@ class _FusedMap(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layout: _Layout, *factors: Tensor) -> Tensor:
         count, kind = len(layout.columns), weight.dtype
         a = _joined(factors[:count]).to(kind)  # (sum of ranks, in)
-        b = [factor.to(kind) for factor in factors[count : 2 * count]]
+        b = _blocks(layout, factors[count : 2 * count], kind)
         many = None if layout.is_plain else _multiplier(layout, factors[2 * count :], a)
         given, x = x.dtype, x.to(kind)
         low = x @ a.T  # (n, sum of ranks)
-        z = low if many is None else (low * many).to(kind)
-        y = F.linear(x, weight, None if bias is None else bias.to(kind))
-        for columns, ranks, one in zip(layout.columns, layout.ranks, b, strict=True):
-            y[:, columns].addmm_(z[:, ranks], one.T)
+        z = low if many is None else low * many.to(kind)
+        y = _product(x, weight, None if bias is None else bias.to(kind), layout.whole)
+        for out, inner, one in zip(_columns(layout, y), _ranks(layout, z), b, strict=True):
+            out.baddbmm_(inner, one.mT) if layout.is_even else out.addmm_(inner, one.T)
         ctx.save_for_backward(x, weight, a, low, many, *b)
         ctx.layout, ctx.given = layout, given
         return y
@@ -80,22 +86,73 @@ class _FusedMap(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, a, low, many, *b = ctx.saved_tensors
         layout: _Layout = ctx.layout
-        z = low if many is None else (low * many).to(low.dtype)
-        dz = torch.empty_like(low)
-        for columns, ranks, one in zip(layout.columns, layout.ranks, b, strict=True):
-            torch.mm(dy[:, columns], one, out=dz[:, ranks])
-        db = [(dy[:, columns].T @ z[:, ranks]).float() for columns, ranks in zip(layout.columns, layout.ranks, strict=True)]
-        dlow = dz if many is None else (dz * many).to(low.dtype)
+        product = torch.bmm if layout.is_even else torch.mm
+        dz, parts = torch.empty_like(low), list(zip(_columns(layout, dy), b, strict=True))
+        for (part, one), inner in zip(parts, _ranks(layout, dz), strict=True):
+            product(part, one, out=inner)
+        # dB without m; m and its own gradient are taken from it, which is smaller than anything of n rows.
+        bare = [product(part.mT, inner).float() for (part, _), inner in zip(parts, _ranks(layout, low), strict=True)]
+        dlow = dz if many is None else dz * many.to(dz.dtype)
         da = (dlow.T @ x).float()
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = (dy @ weight).addmm_(dlow, a).to(ctx.given)
-        dgates = []
-        if any(layout.gated):
-            dmany = (dz.float() * low).sum(dim=0)
-            pairs = zip(layout.ranks, layout.scales, layout.gated, strict=True)
-            dgates = [dmany[ranks] * scale if scale != 1.0 else dmany[ranks] for ranks, scale, gated in pairs if gated]
+            whole = layout.whole
+            dx = (dy @ weight).addmm_(dlow, a) if whole == 1.0 else (dlow @ a).addmm_(dy, weight, alpha=whole)
+            dx = dx.to(ctx.given)
+        db, dgates = _factor_gradients(layout, bare, many, b)
         return (dx, None, None, None, *(da[ranks] for ranks in layout.ranks), *db, *dgates)
+
+
+def _factor_gradients(
+    layout: _Layout, bare: Sequence[Tensor], many: Tensor | None, b: Sequence[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Gradients of every B and of every gate from dy^T A x."""
+    if many is None:
+        return _by_part(layout, bare), []
+    rows = [many.view(len(bare[0]), 1, -1)] if layout.is_even else [many[ranks] for ranks in layout.ranks]
+    db = _by_part(layout, [one * row for one, row in zip(bare, rows, strict=True)])
+    if not any(layout.gated):
+        return db, []
+    dmany = _by_part(layout, [(one * factor).sum(dim=-2) for one, factor in zip(bare, b, strict=True)])
+    pairs = zip(dmany, layout.scales, layout.gated, strict=True)
+    return db, [one * scale if scale != 1.0 else one for one, scale, gated in pairs if gated]
+
+
+def _blocks(layout: _Layout, factors: Sequence[Tensor], kind: torch.dtype) -> list[Tensor]:
+    """Every B (columns, r) in ``kind``; of an even layout all of them as one (parts, columns, r)."""
+    return [torch.stack(list(factors)).to(kind)] if layout.is_even else [factor.to(kind) for factor in factors]
+
+
+def _columns(layout: _Layout, y: Tensor) -> list[Tensor]:
+    """The columns of y (n, out) that belong to each part, or (parts, n, columns)."""
+    if layout.is_even:
+        return [y.view(len(y), len(layout.columns), -1).transpose(0, 1)]
+    return [y[:, columns] for columns in layout.columns]
+
+
+def _ranks(layout: _Layout, low: Tensor) -> list[Tensor]:
+    """The same for (n, sum of ranks)."""
+    if layout.is_even:
+        return [low.view(len(low), len(layout.ranks), -1).transpose(0, 1)]
+    return [low[:, ranks] for ranks in layout.ranks]
+
+
+def _by_part(layout: _Layout, found: Sequence[Tensor]) -> list[Tensor]:
+    return list(found[0]) if layout.is_even else list(found)
+
+
+def _is_even(parts: Sequence[FusedPart], weight: Tensor) -> bool:
+    size, ranks = len(weight) // max(1, len(parts)), {len(part.a) for part in parts}
+    wanted = [slice(place * size, (place + 1) * size) for place in range(len(parts))]
+    return (
+        len(parts) > 1 and len(ranks) == 1 and size * len(parts) == len(weight) and [part.columns for part in parts] == wanted
+    )
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+    if scale == 1.0:
+        return F.linear(x, weight, bias)
+    return (x @ weight.T).mul_(scale) if bias is None else torch.addmm(bias, x, weight.T, alpha=scale)
 
 
 def _joined(factors: Sequence[Tensor]) -> Tensor:

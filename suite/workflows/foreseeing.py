@@ -31,6 +31,7 @@ from suite.workflows.tracking import say_unreadable
 from trainables.budget import step_count
 from trainables.device import choose_device
 from trainables.faults import named_faults
+from trainables.precision import resolved_precision
 
 State = Literal["finished", "begun", "new"]
 
@@ -98,7 +99,9 @@ def plan_run(
     Raises:
         SuiteError: what ``run`` would be refused for.
     """
-    config = run_config(what, method=method, seed=seed, settings=settings, limit=limit)
+    config = resolved_precision(
+        run_config(what, method=method, seed=seed, settings=settings, limit=limit), choose_device(device)
+    )
     refused = refused_here([config], folder_named(data_root), device)
     if refused:
         raise ConfigError(refused[0].reason)

@@ -75,7 +75,7 @@ SAID_HERE: Mapping[str, str] = MappingProxyType(
         "TrainingConfig.weight_decay": "decoupled weight decay of adamw, an L2 term of adam and sgd; methods may set their own per parameter group.",
         "TrainingConfig.label_smoothing": "share of the target that is spread over all classes.",
         "TrainingConfig.clip_norm": "gradients with a larger norm are scaled down to it; null = never.",
-        "TrainingConfig.precision": "number format of training; see the page on speed.",
+        "TrainingConfig.precision": "number format of training; `auto`, for a run alone, is bf16 on GPUs that have it, else fp32.",
         "TrainingConfig.eval_precision": "number format of evaluation; `auto` takes bf16 on GPUs that have it, else that of training.",
         "TrainingConfig.deterministic": "sums in a fixed order on GPUs too, somewhat slower; false for a network with an operation that "
         "has no such form.",

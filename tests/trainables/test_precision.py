@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
+from suite.config import RunConfig, validate
 from suite.errors import ConfigError
 from suite.parts import TrainingConfig
-from trainables.precision import evaluating, evaluation_precision, explained, set_arithmetic
+from trainables.precision import evaluating, evaluation_precision, explained, resolved_precision, set_arithmetic
+from trainables.preflight import refusals
+from trainables.run import RunContext, prepare
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -98,3 +102,28 @@ def test_an_operation_without_a_fixed_order_is_named_with_the_way_out() -> None:
     assert str(late).startswith("CUBLAS_WORKSPACE_CONFIG: was not set before the first product")
     other = RuntimeError("CUDA error")
     assert explained(other) is other
+
+
+def config_of(precision: str) -> RunConfig:
+    fields = {"benchmark": {"name": "mini-mtil", "domains": ["shapes"], "shots": 1}, "method": "lora"}
+    return validate(RunConfig, {**fields, "training": {"precision": precision}}, where="test")
+
+
+def test_auto_on_a_cpu_is_the_run_of_fp32(tmp_path: Path) -> None:
+    said: list[str] = []
+    configs = [config_of(precision) for precision in ("auto", "fp32", "bf16")]
+    auto, fp32, bf16 = (prepare(config, RunContext(tmp_path, tmp_path, "cpu", say=said.append)) for config in configs)
+    assert auto.run_id == fp32.run_id != bf16.run_id
+    assert auto.config == fp32.config
+    assert said == ["training.precision: auto is fp32 on this device"]
+    (refusal,) = refusals([configs[0].resolved(), configs[1].resolved()], tmp_path)
+    assert refusal.position == 0
+    assert "'auto' is for a run alone" in refusal.reason
+
+
+def test_auto_is_bf16_where_the_cores_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card that only imitates it is slower with it than without."""
+    for capability, expected in (((9, 0), "bf16"), ((7, 5), "fp32")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, found=capability: found)
+        assert resolved_precision(config_of("auto"), GPU).training.precision == expected
+    assert resolved_precision(config_of("tf32"), GPU) == config_of("tf32")

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from suite.backbones.clip_forward import QUICK, QuickGelu
 from suite.lowrank.frozen_map import AdaptedLinear, FrozenMap, compute_plainly
 from suite.lowrank.fused import FusedPart, fused_map
+from suite.lowrank.inject import AdaptedMlp
 from suite.lowrank.layer import Slot, fresh_branch
 
 
@@ -124,3 +126,32 @@ def test_dropout_and_middles_go_branch_by_branch() -> None:
     assert torch.allclose(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
     layer.eval()
     assert not torch.allclose(layer(x), torch.nn.functional.linear(x, layer.weight, layer.bias))
+
+
+@pytest.mark.parametrize("width", [6, 96])  # small and large beside factors of rank 2
+@pytest.mark.parametrize("branches", [0, 1])
+def test_scales_of_an_activation_inside_the_products(width: int, branches: int) -> None:
+    """QuickGELU between two maps: values and all gradients of the plain way, in fp32."""
+    torch.manual_seed(0)
+    mlp = nn.Module()
+    mlp.c_fc, mlp.c_proj, mlp.gelu = nn.Linear(width, 4 * width), nn.Linear(4 * width, width), QuickGelu()
+    mlp.requires_grad_(False)
+    adapted = AdaptedMlp(mlp, "vision.0")
+    slots = [adapted.c_fc.slot, adapted.c_proj.slot]
+    g = torch.Generator().manual_seed(1)
+    for slot in slots[: 2 * branches]:
+        slot.parts["task"] = fresh_branch(slot, 2, g, gate=torch.randn(2, generator=g), scale=0.5)
+        slot.branch("task").b.data.normal_(generator=g)
+    x, towards = torch.randn(2, 3, width, requires_grad=True), torch.randn(2, 3, width)
+    expected = adapted(x)
+    reference = gradients(expected, x, slots, towards)
+    adapted.quick = QUICK
+    found = adapted(x)
+    assert adapted.c_fc.map.is_product
+    assert not torch.equal(found, expected)
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(gradients(found, x, slots, towards), reference, strict=True))
+    if branches:
+        adapted.c_fc.slot.branch("task").middle = lambda x, low: low
+        assert not adapted.c_fc.map.is_product
+        assert torch.allclose(adapted(x), expected, atol=1e-5)
