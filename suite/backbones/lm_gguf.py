@@ -6,6 +6,7 @@ into what they stand for; what quantisation lost is not given back.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ from suite.errors import ConfigError, library_reason
 SUFFIX = ".gguf"
 MAGIC = b"GGUF"
 PACKAGES = ("gguf", "accelerate")
+READER, READER_SINCE = "transformers.integrations.gguf.reader", "transformers 5.17 or newer"
 NO_HUB = "make real-lm fetches one"
 
 
@@ -51,35 +53,54 @@ def require_readable(file: Path) -> None:
     Raises:
         ConfigError: one sentence with what helps.
     """
+    with file.open("rb") as opened:
+        beginning = opened.read(len(MAGIC))
+    if beginning != MAGIC:
+        raise ConfigError(
+            f"backbone.model: '{file}' is no GGUF file (it does not begin with GGUF); name one of a causal language model "
+            f"({NO_HUB})."
+        )
+    _require_packages(file)
     from transformers.integrations.gguf.reader import GgufHeader
 
     try:
-        with file.open("rb") as opened:
-            beginning = opened.read(len(MAGIC))
-        if beginning != MAGIC:
-            raise ConfigError(
-                f"backbone.model: '{file}' is no GGUF file (it does not begin with GGUF); name one of a causal language model "
-                f"({NO_HUB})."
-            )
         header = GgufHeader.from_file(str(file))
-    except ConfigError:
-        raise
+    except (struct.error, EOFError, IndexError):
+        raise ConfigError(
+            f"backbone.model: '{file}' ends in the middle of its header; it is damaged or truncated, fetch it again ({NO_HUB})."
+        ) from None
     except Exception as error:  # files from elsewhere make the libraries that read them raise anything
         raise ConfigError(
             f"backbone.model: '{file}' cannot be read ({library_reason(error)}); it is damaged or truncated, fetch it again "
             f"({NO_HUB})."
         ) from None
-    ends = [header.data_start + tensor.offset + tensor.nbytes for tensor in header.tensors]
-    size = file.stat().st_size
-    if not ends or max(ends) > size:
-        lacking = f"{size:,} of at least {max(ends):,} bytes are there" if ends else "it holds no weights"
-        raise ConfigError(f"backbone.model: '{file}' is truncated ({lacking}); fetch it again ({NO_HUB}).")
+    if not header.tensors:
+        raise ConfigError(
+            f"backbone.model: '{file}' holds no weights (its architecture is '{header.architecture}'); name a GGUF file of a whole "
+            f"causal language model ({NO_HUB})."
+        )
+    size, end = file.stat().st_size, max(header.data_start + tensor.offset + tensor.nbytes for tensor in header.tensors)
+    if end > size:
+        raise ConfigError(
+            f"backbone.model: '{file}' is truncated ({size:,} of at least {end:,} bytes are there); fetch it again ({NO_HUB})."
+        )
+
+
+def _require_packages(file: Path) -> None:
     absent = [name for name in PACKAGES if find_spec(name) is None]
+    absent += [] if _finds(READER) else [READER_SINCE]
     if absent:
         raise ConfigError(
             f"backbone.model: '{file}' needs {' and '.join(absent)}, which {'is' if len(absent) == 1 else 'are'} not installed; "
             "install what reads GGUF files with pip install 'codyra-suite[gguf]'."
         )
+
+
+def _finds(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # not even the package that would hold it
+        return False
 
 
 def gguf_config(file: Path) -> Any:

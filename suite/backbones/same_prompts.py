@@ -56,8 +56,11 @@ def _note(shared: list[str], rule: SharedClasses) -> str:
 
 
 def spoken(name: str) -> str:
-    """A class name without what does not change its meaning: Unicode form, case, kind and number of blanks."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").split())
+    """A class name without what tells no names apart: how an accent is encoded (NFC), case, kind and number of blanks.
+
+    What Unicode calls compatible (``m²`` and ``m2``) or folds together (``Maße`` and ``Masse``) are different names.
+    """
+    return " ".join(unicodedata.normalize("NFC", name).lower().replace("_", " ").split())
 
 
 def _groups(prompts: ClassPrompts) -> Iterator[list[int]]:

@@ -38,7 +38,9 @@ class TextFoldersConfig(TextBenchmarkConfig):
     def build(self, data_root: Path) -> Stream:
         root = data_root / self.folder
         if not root.is_dir():
-            raise DataError(f"{root}: is not a folder; set benchmark.folder to one that holds <task>/train.json.")
+            raise DataError(
+                f"{root}: is not a folder; name the data root with --data-root and set benchmark.folder to one in it that holds <task>/train.json."
+            )
         found = [entry.name for entry in entries(root) if (entry.path / "train.json").is_file()]
         missing = [name for name in self.metrics if not entry_path(root, name).is_dir()]
         require_known(f"task folder below {root}", missing, found, where="benchmark.metrics")

@@ -138,6 +138,6 @@ def find_task(data_root: Path, folder: str, task: str) -> Path:
         if place.is_dir():
             return place
     raise DataError(
-        f"{data_root / folder}: has no folder '{task}' (nor has {data_root}); put the benchmark's task folders there "
-        "or set benchmark.folder."
+        f"{data_root / folder}: has no folder '{task}' (nor has {data_root}); put the benchmark's task folders there, "
+        "name the folder that holds them with --data-root (or CODYRA_DATA), or set benchmark.folder."
     )

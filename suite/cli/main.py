@@ -67,6 +67,8 @@ def _root(
     """Benchmarks and hyperparameter search for continual learning with low-rank adaptation."""
 
 
+# What Ctrl-C leaves behind, unless the KeyboardInterrupt itself says something else.
+KEPT = "what was finished is kept, and the same command goes on from there ('sweep' and 'tune': with --resume, once a run has begun)"
 RUN, LOOK, CHECK, CLUSTER, DEVELOP = "Run", "Look", "Check", "Cluster", "Develop"
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     RUN: (demo, init, run, compare, sweep, tune, paper),
@@ -149,12 +151,9 @@ def main() -> None:
         typer.echo(_said(f"{place}: {reason}; {advice}.", sys.argv[1:]), err=True)
         sys.exit(2)
     except SystemExit as end:
-        if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # typer's exit 130 says nothing
-            typer.echo(
-                "codyra-suite: interrupted; what was finished is kept, and the same command goes on from there ('sweep' and 'tune': with "
-                "--resume, once a run has begun).",
-                err=True,
-            )
+        interrupt = getattr(end.__context__, "__cause__", None)
+        if isinstance(interrupt, KeyboardInterrupt):  # typer's exit 130 says nothing
+            typer.echo(f"codyra-suite: interrupted; {interrupt or KEPT}.", err=True)
         if isinstance(end.code, int):
             sys.exit(endings.code(end.code))
         raise

@@ -10,7 +10,7 @@ import typer
 
 from suite.cli.options import SetOption, seed_list
 from suite.errors import ConfigError
-from suite.workflows.places import folder_named
+from suite.workflows.places import results_folder
 
 RatesOption = Annotated[
     bool, typer.Option("--rates", help="Instead: learning rates on validation data, then test scores at the best.")
@@ -37,7 +37,7 @@ PlaceOption = Annotated[
     typer.Option(
         "--out",
         metavar="FOLDER",
-        parser=folder_named,
+        parser=results_folder,
         help="Folder for the runs, default perf-rates or perf-agreement; the same command goes on there.",
     ),
 ]

@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 
 from suite.cli.options import QuietOption
-from suite.workflows.places import folder_named
+from suite.workflows.places import results_folder
 
 
 def pretrain_mini(
     out: Annotated[
-        Path, typer.Option("--out", metavar="FOLDER", parser=folder_named, help="Folder for the rebuilt weights.")
+        Path, typer.Option("--out", metavar="FOLDER", parser=results_folder, help="Folder for the rebuilt weights.")
     ] = Path("mini-weights"),
     which: Annotated[str, typer.Option("--which", help="clip, lm or all.")] = "all",
-    seed: Annotated[int, typer.Option("--seed", help="Seed of initialisation and drawing.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of initialisation and drawing.")] = 0,
     quiet: QuietOption = False,
 ) -> None:
     """Pretrain the shipped mini CLIP and mini language model again, from nothing but committed code.
@@ -32,6 +32,10 @@ def pretrain_mini(
     from suite.cli.progress import watcher
     from suite.workflows import pretraining
 
-    for name in pretraining.pretrain_mini(out, which, seed=seed, watcher=watcher(quiet)):
+    try:
+        names = pretraining.pretrain_mini(out, which, seed=seed, watcher=watcher(quiet))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("a network that was not finished leaves nothing, and the same command begins anew") from None
+    for name in names:
         if not quiet:
             typer.echo(f"mini {name} written to {out}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from suite.errors import SuiteError
 from suite.runs.validation_view import ValidationView
 from suite.tuning.cluster import ray_session
+from suite.tuning.lost_workers import lost_workers_fail_their_trials
 from suite.tuning.places import Places
 from suite.tuning.run_queue import RunQueue, Suggestion
 from suite.tuning.run_settings import FULL_DISK, RunSettings
@@ -103,7 +104,8 @@ def _fit(source: RunQueue, run_settings: RunSettings, larger: Resources | None) 
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             ),
         )
-        tuner.fit()
+        with lost_workers_fail_their_trials():
+            tuner.fit()
     return bridge
 
 

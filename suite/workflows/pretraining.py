@@ -40,6 +40,7 @@ def pretrain_mini(
 def _pretrain(out: Path, chosen: list[str], seed: int, steps: int | None, watcher: Watcher) -> None:
     """The first network here, the others in processes of their own."""
     first, *others = chosen
+    out.mkdir(parents=True, exist_ok=True)  # a place that takes no folder is found now, not after the training
     begun = {name: _begun(out, name, seed, steps) for name in others}
     try:
         with watcher.begin(f"pretraining mini {first}", None) as work:

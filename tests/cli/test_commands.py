@@ -163,6 +163,7 @@ BAD = [
     (["list", "methods", "codira"], "nearest: 'codyra'"),
     (["list", "metrics", "zscl.lost"], "nearest: 'zscl.last'"),
     (["pretrain-mini", "--which", "vit"], "is not a mini network"),
+    (["pretrain-mini", "--out", "/dev/null/weights"], "cannot hold results"),
 ]
 
 
@@ -200,6 +201,18 @@ def test_ctrl_c_says_what_is_kept(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> 
         130,
         "codyra-suite: interrupted; what was finished is kept, and the same command goes on from there ('sweep' and 'tune': with --resume, once a "
         "run has begun).",
+    )
+
+
+def test_an_interrupted_pretraining_says_that_it_begins_anew(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("suite.backbones.pretrain_clip.pretrain_mini_clip", interrupt)
+    code, _, err = cli("pretrain-mini", "--which", "clip")
+    assert (code, err.strip().splitlines()[-1]) == (
+        130,
+        "codyra-suite: interrupted; a network that was not finished leaves nothing, and the same command begins anew.",
     )
 
 

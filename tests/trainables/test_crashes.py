@@ -28,7 +28,11 @@ DIED = (
     "The actor is dead because its worker process has died. Some common causes include: (1) the process was killed by the OOM killer due "
     "to high memory usage, (2) ray stop --force was called, or (3) the worker crashed unexpectedly due to SIGSEGV.\n"
 )
-MONITOR = "Ray killed 1 worker(s) based on the killing policy\nConsidered workers: [\nRefer to the documentation on the out of memory issue.\n"
+MONITOR = [
+    "Ray killed 1 worker(s) based on the killing policy\nConsidered workers: [\nRefer to the documentation on the out of memory issue.\n",
+    "2 worker(s) were killed due to the node running low on memory. Memory on the node was 22.54GB used / 23.54GB limit\n"
+    "Top 10 memory users:\n2765\t0.63\tray::StreamTrainable.train\n",
+]
 
 
 @pytest.mark.parametrize(
@@ -50,8 +54,9 @@ def test_what_a_text_of_ray_means(text: str, crash: Crash) -> None:
     assert crash.is_memory == ("primitive" in text)
 
 
-def test_the_memory_monitor_is_named_as_memory() -> None:
-    crash = read_crash(HEAD + MONITOR)
+@pytest.mark.parametrize("text", MONITOR, ids=["before its work", "at its work"])
+def test_the_memory_monitor_is_named_as_memory(text: str) -> None:
+    crash = read_crash(HEAD + text)
     assert crash.is_memory
     assert not crash.is_bug
     assert crash.reason.startswith("out of memory: Ray's memory monitor")

@@ -221,6 +221,8 @@ def test_tokenizer_ends_every_text_with_its_highest_id() -> None:
 @hypothesis.example("re d", "red")
 @hypothesis.example("red1", "red 1")
 @hypothesis.example("red" * 40, "red" * 41)
+@hypothesis.example("Maße", "Masse")
+@hypothesis.example("m²", "m2")
 @hypothesis.example("x" * 300 + "a", "x" * 300 + "b")
 def test_texts_have_the_same_tokens_only_when_they_are_spoken_alike(one: str, other: str) -> None:
     tokenizer = MiniTokenizer(vocabulary_of(["a red circle, d 1"]), 40)

@@ -186,12 +186,22 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
+def without_weights(path: Path) -> Path:
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
 BAD: dict[str, tuple[Callable[[Path, Path, Any], Path], str]] = {
     "no such file": (lambda folder, file, stock: folder / "none.gguf", "is not there"),
     "another file": (lambda folder, file, stock: written(folder / "a.gguf", b"PK\x03\x04" * 99), "is no GGUF file"),
     "an empty file": (lambda folder, file, stock: written(folder / "a.gguf", b""), "is no GGUF file"),
     "a cut head": (lambda folder, file, stock: written(folder / "a.gguf", file.read_bytes()[:900]), "damaged or truncated"),
     "cut weights": (lambda folder, file, stock: written(folder / "a.gguf", file.read_bytes()[:-900]), "is truncated"),
+    "no weights": (lambda folder, file, stock: without_weights(folder / "a.gguf"), r"holds no weights \(its architecture is 'llama'\)"),
     "a picture model": (lambda folder, file, stock: write_model(folder / "a.gguf", stock, "clip"), "architecture 'clip'"),
     "an encoder": (lambda folder, file, stock: write_model(folder / "a.gguf", stock, "t5encoder"), "architecture 't5encoder'"),
     "two files": (lambda folder, file, stock: two_files(folder, file), r"holds 2 GGUF files \(q4.gguf, q8.gguf\).*--set backbone.model="),

@@ -139,6 +139,7 @@ def test_names_that_the_text_side_never_met_are_told_apart_and_the_backbone_is_c
 def test_names_are_compared_as_they_are_spoken() -> None:
     assert spoken("Ice_\u00a0Skating ") == spoken("ice skating")
     assert spoken("cafe\u0301") == spoken("CAF\u00c9") != spoken("cafe")
+    assert spoken("Ma\u00dfe") != spoken("Masse") and spoken("m\u00b2") != spoken("m2")
 
 
 @pytest.mark.parametrize(("prompts", "count", "first"), [("codyra", 1, "pagoda"), ("rail-generic", 4, "lotus")])
