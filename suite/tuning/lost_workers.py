@@ -17,15 +17,16 @@ def lost_workers_fail_their_trials() -> Iterator[None]:
     from ray.exceptions import RayActorError, RayTaskError
     from ray.tune.execution import tune_controller
 
-    stock: Any = tune_controller.RayActorManager
+    controller: Any = tune_controller
+    stock: Any = controller.RayActorManager
 
     class ActorManager(stock):  # type: ignore[misc]
         def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
             known = isinstance(exception, (RayActorError, RayTaskError))
             super()._actor_task_failed(tracked_actor_task, exception if known else RayActorError(error_msg=str(exception)))
 
-    tune_controller.RayActorManager = ActorManager  # type: ignore[misc]
+    controller.RayActorManager = ActorManager
     try:
         yield
     finally:
-        tune_controller.RayActorManager = stock  # type: ignore[misc]
+        controller.RayActorManager = stock
