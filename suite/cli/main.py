@@ -153,7 +153,7 @@ def main() -> None:
     except SystemExit as end:
         interrupt = getattr(end.__context__, "__cause__", None)
         if isinstance(interrupt, KeyboardInterrupt):  # typer's exit 130 says nothing
-            typer.echo(f"codyra-suite: interrupted; {interrupt or KEPT}.", err=True)
+            typer.echo(f"codyra-suite: interrupted; {str(interrupt) or KEPT}.", err=True)
         if isinstance(end.code, int):
             sys.exit(endings.code(end.code))
         raise

@@ -185,7 +185,7 @@ def test_a_place_that_takes_no_run_is_named(out: str, cli: Cli, tmp_path: Path) 
     code, text, err = cli("run", "mini-mtil", "--method", "lora", "--tracking", "none", "--out", out, *QUICK)
     assert (code, text, err.count("\n")) == (2, "", 1)
     assert re.search(
-        r"codyra-suite \\w+: file.*: cannot hold results \(Not a directory\); name a folder that you may write", err
+        r"codyra-suite run: file.*: cannot hold results \(Not a directory\); name a folder that you may write", err
     )
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "kept"

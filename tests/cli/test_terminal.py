@@ -68,7 +68,7 @@ def test_the_leaderboard_is_whole(width: int, more: list[str], shop: Path, termi
 
 def test_the_page_is_made_without_tracking(shop: Path, terminal: ModuleType) -> None:
     (shop / "mlflow.db").rename(shop / "away.db")
-    page = terminal.run_in_terminal(terminal.suite("report", "--tracking", "none", "--out", "page.html"), shop)
+    page = terminal.run_in_terminal(terminal.suite("report", "--tracking", "none", "--file", "page.html"), shop)
     (shop / "away.db").rename(shop / "mlflow.db")
     page.require_whole()
     assert "1 run" in page.text and "lora" in (shop / "page.html").read_text()
