@@ -16,6 +16,7 @@ from suite.files import printed_beside
 from suite.leaderboard.export import write_frame
 from suite.leaderboard.ledger import source_notes
 from suite.leaderboard.table import number_text, shown_metrics, task_columns, undefined_metrics, with_spread
+from suite.leaderboard.winners import winner_sentence
 
 MARKS = {"best": " ◆", "not separable": " ◇"}
 MEGABYTE = 1e6
@@ -94,7 +95,7 @@ def _notes(part: pd.DataFrame, budgets: list[str]) -> list[str]:
     notes = [f"budget per task: {budgets[0]}"] if len(budgets) == 1 and budgets[0] else []
     undefined = undefined_metrics(part)
     notes += [f"undefined for these tasks: {', '.join(undefined)}"] if undefined else []
-    notes += [LEGEND] if (part["standing"] == "best").any() else []
+    notes += [LEGEND, winner_sentence(part)] if (part["standing"] == "best").any() else []
     chosen = part[[_is_chosen(row) for _, row in part.iterrows()]]
     notes += [
         f"* chosen {_by_study(row)} by {row['selection']}; the oracle has {_up_to(row)}{row['oracle_gap']:.1f} points more"

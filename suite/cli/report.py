@@ -10,6 +10,7 @@ import typer
 from suite.cli.options import (
     BenchmarkOption,
     ConventionOption,
+    DataOption,
     MethodOption,
     QuietOption,
     SelectionOption,
@@ -19,7 +20,7 @@ from suite.cli.options import (
     TrackingOption,
 )
 from suite.counting import counted
-from suite.workflows.places import OUT, folder_named, output_file
+from suite.workflows.places import DATA, OUT, folder_named, output_file
 
 
 def report(
@@ -36,14 +37,27 @@ def report(
     tag: TagOption = None,
     convention: ConventionOption = None,
     selection: SelectionOption = None,
+    title: Annotated[
+        str | None,
+        typer.Option("--title", help="What the runs belong to, at the head of the page; else the name of their folder."),
+    ] = None,
+    examples: Annotated[
+        bool,
+        typer.Option(
+            "--examples/--no-examples", help="Also write NAME_examples.html, where two rows are compared example by example."
+        ),
+    ] = True,
     runs_from: Annotated[
         Path,
         typer.Option("--out", metavar="FOLDER", parser=folder_named, help="Folder of the runs, read with '--tracking none'."),
     ] = OUT,
+    data_root: DataOption = DATA,
     quiet: QuietOption = False,
     tracking: TrackingOption = None,
 ) -> None:
-    """Tables, pictures, winning settings, studies, published numbers and environment of what MLflow holds, in one HTML file.
+    """Who wins, Pareto fronts, tables, pictures, settings, studies and environment of what MLflow holds, in one HTML file.
+
+    A second file beside it shows single test examples: which ones one row gets right and another one wrong.
 
     Examples:
 
@@ -67,6 +81,9 @@ def report(
         tag=tag,
         convention=convention,
         selection=selection,
+        title=title,
+        examples=examples,
+        data_root=data_root,
         out=runs_from,
         tracking=tracking,
         watcher=watcher(quiet),
@@ -74,3 +91,5 @@ def report(
     if not quiet:
         said = f"report: {out} ({len(page.html.encode()) / 2**20:.1f} MiB, {counted(page.runs, 'run')})"
         typer.echo(said, err=is_standard_output(out))
+        if page.examples is not None:
+            typer.echo(f"single examples: {page.examples} ({page.examples.stat().st_size / 2**20:.1f} MiB)")

@@ -94,8 +94,7 @@ def compare(first: Contestant, second: Contestant, *, resamples: int = RESAMPLES
         DataError: the rows were not judged on the same examples by the same rule.
     """
     _require_paired(first, second)
-    found = paired_tests([first, second], LEVEL, resamples)
-    return Difference(float(found.mean[0]), float(found.low[0]), float(found.high[0]), float(found.p[0]), _over(found)[0])
+    return _differences(paired_tests([first, second], LEVEL, resamples))[0]
 
 
 def pairwise_frame(rows: Sequence[Contestant]) -> pd.DataFrame:
@@ -126,6 +125,38 @@ def pairwise_frame(rows: Sequence[Contestant]) -> pd.DataFrame:
             "mcnemar holm": corrected(mcnemar_p),
         }
     )
+
+
+def against_first(rows: Sequence[Contestant]) -> list[Difference]:
+    """The first row minus each other one, as ``compare`` has it for two, p values as they are.
+
+    Raises:
+        DataError: rows that cannot be paired.
+    """
+    for row in rows[1:]:
+        _require_paired(rows[0], row)
+    if len(rows) < 2:
+        return []
+    return _differences(paired_tests(rows, LEVEL, RESAMPLES, first_alone=True))
+
+
+def means(rows: Sequence[Contestant]) -> list[Difference]:
+    """Mean over tasks after the last one of each row, over its own runs, with the interval that its difference from nothing has.
+
+    Raises:
+        DataError: rows that were not judged on the same examples.
+    """
+    if not rows:
+        return []
+    runs = [(repeat, tasks) for row in rows for repeat, tasks in row.scores.items()]
+    nothing = {repeat: [np.zeros_like(task) for task in tasks] for repeat, tasks in runs}
+    found = against_first([Contestant("nothing", rows[0].tasks, nothing, rows[0].judged_on), *rows])
+    return [Difference(-one.mean, -one.high, -one.low, one.p, one.over) for one in found]
+
+
+def _differences(found: PairedTests) -> list[Difference]:
+    columns = (found.mean.tolist(), found.low.tolist(), found.high.tolist(), found.p.tolist(), _over(found))
+    return [Difference(*values) for values in zip(*columns, strict=True)]
 
 
 def is_over_seeds(over: str) -> bool:

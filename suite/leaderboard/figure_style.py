@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,9 +24,26 @@ SCALE = "cividis"  # sequential, readable without colour vision and in grey
 AROUND = "PuOr"  # diverging, likewise
 # Okabe and Ito's colours without yellow, which vanishes on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
+# A method has one of these on every page and in every picture; the last four are of Paul Tol's muted scheme.
+METHOD_COLOURS = (*COLOURS, "#882255", "#44AA99", "#332288", "#999933")
+# Methods that stand beside each other most often, each with a colour of its own; all others have one by their name.
+WELL_KNOWN = (
+    *("codyra", "lora", "olora", "replay", "zscl", "finetune", "joint", "zero-shot"),
+    *("inflora", "lwf", "moe-adapters", "ewc"),
+)
+# Of every colour that pictures use: what stands in its place on a dark ground. #000000 is ink, #dddddd the grid.
+DARK: Mapping[str, str] = MappingProxyType(
+    {
+        **{"#0072B2": "#5AB4F0", "#D55E00": "#FF8A3D", "#009E73": "#35C99B", "#CC79A7": "#E79CC4", "#56B4E9": "#9BD3F7"},
+        **{"#E69F00": "#F5B93A", "#000000": "#E8EAED", "#7F7F7F": "#A9AEB6", "#882255": "#D46A9F", "#44AA99": "#7AD6C8"},
+        **{"#332288": "#A195F0", "#999933": "#CFCF6A", "#555555": "#B4BAC3", "#777777": "#A3A9B2", "#999999": "#8A919B"},
+        **{"#BBBBBB": "#70767F", "#DDDDDD": "#3A404A"},
+    }
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 SMALL, TEXT = 8, 9
+HALF, WHOLE = 5.7, 11.9  # inches: two pictures beside each other on a page, and one across it, all letters of one size
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,32 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
         name: Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], LINES[i % len(LINES)])
         for i, name in enumerate(dict.fromkeys(names))
     }
+
+
+def method_colour(method: str) -> str:
+    """The one colour of a method, as tables show its name (``replay + codyra``), on every page and in every picture."""
+    return METHOD_COLOURS[_place(method) % len(METHOD_COLOURS)]
+
+
+def method_looks(methods: Mapping[str, str]) -> dict[str, Look]:
+    """A look per label in its method's colour; labels of one method, or of two with one colour, differ by marker and line.
+
+    Args:
+        methods: label -> method.
+    """
+    found: dict[str, Look] = {}
+    for label, method in methods.items():
+        taken = {look.marker for look in found.values() if look.colour == method_colour(method)}
+        start = _place(method)
+        turns = range(len(MARKERS))
+        turn = next((turn for turn in turns if MARKERS[(start + turn) % len(MARKERS)] not in taken), 0)
+        marker, line = MARKERS[(start + turn) % len(MARKERS)], LINES[(start + turn) % len(LINES)]
+        found[label] = Look(method_colour(method), marker, line)
+    return found
+
+
+def _place(method: str) -> int:
+    return WELL_KNOWN.index(method) if method in WELL_KNOWN else zlib.crc32(method.encode())
 
 
 def new_figure(width: float, height: float) -> Figure:

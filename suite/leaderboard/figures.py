@@ -14,7 +14,7 @@ from suite.leaderboard.figure_style import (
     SMALL,
     TEXT,
     legend_beside,
-    looks,
+    method_looks,
     new_figure,
     plain_axes,
     slanted,
@@ -91,7 +91,7 @@ def draw_task_curves(grid: NDArray[Any], rows: Mapping[str, Sequence[Record]]) -
         rows: label -> finished runs of one configuration, all on the same tasks in the same order.
     """
     tasks = next(iter(rows.values()))[0].tasks
-    styles = looks(rows)
+    styles = method_looks({label: records[0].method for label, records in rows.items()})
     steps = range(len(tasks) + 1)
     for column, (axes, task) in enumerate(zip(grid.flat, tasks, strict=False)):
         for label, records in rows.items():

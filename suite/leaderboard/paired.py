@@ -59,9 +59,9 @@ class PairedTests:
         return found
 
 
-def paired_tests(rows: Sequence[Row], level: float, resamples: int) -> PairedTests:
-    """Every pair of rows, which were judged on the same examples."""
-    pairs = len(rows) * (len(rows) - 1) // 2
+def paired_tests(rows: Sequence[Row], level: float, resamples: int, *, first_alone: bool = False) -> PairedTests:
+    """Every pair of rows, which were judged on the same examples; with ``first_alone`` the first one against each other one."""
+    pairs = len(rows) - 1 if first_alone else len(rows) * (len(rows) - 1) // 2
     found = PairedTests(
         mean=_unknown(pairs),
         low=_unknown(pairs),
@@ -73,7 +73,7 @@ def paired_tests(rows: Sequence[Row], level: float, resamples: int) -> PairedTes
     )
     vectors: Vectors = {}
     by_examples: list[tuple[int, Counts, Counts]] = []  # place of the first row's vector, places of the others', their pairs
-    for first, others, shared in _blocks(rows):
+    for first, others, shared in _blocks(rows, firsts=1 if first_alone else len(rows)):
         at = np.array([first * len(rows) - first * (first + 1) // 2 + other - first - 1 for other in others])
         differences = by_seed(rows[first], [rows[other] for other in others], shared)
         mean, error, freedom = crossed(differences)
@@ -98,9 +98,9 @@ def _unknown(pairs: int) -> Array:
     return np.full(pairs, math.nan)
 
 
-def _blocks(rows: Sequence[Row]) -> Iterator[tuple[int, list[int], tuple[Repeat, ...]]]:
-    """A row, later ones that share the same runs with it, and those runs; never more differences at once than ``CHUNK_CELLS``."""
-    for first, row in enumerate(rows):
+def _blocks(rows: Sequence[Row], *, firsts: int) -> Iterator[tuple[int, list[int], tuple[Repeat, ...]]]:
+    """One of the first rows, later ones that share the same runs with it, and those runs; never more differences at once than ``CHUNK_CELLS``."""
+    for first, row in enumerate(rows[:firsts]):
         groups: dict[tuple[Repeat, ...], list[int]] = {}
         for other in range(first + 1, len(rows)):
             groups.setdefault(tuple(sorted(set(row.scores) & set(rows[other].scores))), []).append(other)

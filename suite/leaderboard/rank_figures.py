@@ -12,10 +12,12 @@ import pandas as pd
 
 from suite.leaderboard.figure_style import (
     AROUND,
+    HALF,
     SMALL,
     TEXT,
     legend_beside,
     looks,
+    method_looks,
     new_figure,
     plain_axes,
     save_figure,
@@ -70,7 +72,7 @@ def rank_map_figure(record: Record) -> Figure:
     frame = rank_frame(record)
     encoders = list(dict.fromkeys(frame["encoder"]))
     layers = [len(set(frame[frame["encoder"] == encoder]["layer"])) for encoder in encoders]
-    figure = new_figure(2.2 + 0.5 * sum(layers), 3.2)
+    figure = new_figure(1.9 + 0.45 * sum(layers), 3.2)
     grid = figure.subplots(1, len(encoders), squeeze=False, width_ratios=layers)[0]
     null = float(frame["no_signal_rank"].mean())
     centre = float(frame["effective_rank"].mean()) if math.isnan(null) else null
@@ -87,6 +89,7 @@ def rank_map_figure(record: Record) -> Figure:
         )  # fmt: skip
         if last:
             axes.collections[0].colorbar.set_label(bar["label"], fontsize=SMALL)
+            axes.collections[0].colorbar.ax.tick_params(labelsize=SMALL)
         axes.set_title(encoder, fontsize=TEXT)
         axes.set_xlabel("layer", fontsize=TEXT)
         axes.set_ylabel("weight" if number == 0 else "", fontsize=TEXT)
@@ -105,8 +108,9 @@ def rank_comparison_figure(records: Sequence[Record], labels: Mapping[str, str] 
     """
     summary = rank_comparison(ranks_of(records), "weight", labels).set_index("weight")
     names = [name for name in summary.columns if not name.endswith(" no-signal")]
-    styles = looks(names)
-    figure = new_figure(2.6 + 0.9 * len(summary), 3.2)
+    methods = {run_label(record.run_id, record.method, labels): record.method for record in records}
+    styles = method_looks({name: methods[name] for name in names})
+    figure = new_figure(max(HALF, 2.1 + 0.6 * len(summary)), 3.2)
     axes = figure.subplots()
     unnamed = NO_SIGNAL
     for number, (name, look) in enumerate(styles.items()):
@@ -137,7 +141,7 @@ def update_figure(records: Sequence[Record], labels: Mapping[str, str] | None = 
     tasks = list(dict.fromkeys(frame["task"]))
     figure = new_figure(2.8 + 0.55 * 2 * len(tasks) + 2.0, 3.4)
     left, right = figure.subplots(1, 2)
-    for label, look in looks(names).items():
+    for label, look in method_looks(dict(zip(names, frame["method"], strict=True))).items():
         part = frame[frame["label"] == label].set_index("task").reindex(tasks)
         for axes, column in ((left, "update"), (right, "cumulative")):
             line = {"color": look.colour, "marker": look.marker, "linestyle": look.line}

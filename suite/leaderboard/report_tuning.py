@@ -7,8 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
+from suite.counting import counted
 from suite.leaderboard.report_cells import Cell, sortable
+from suite.leaderboard.report_columns import SEARCH, TUNED, Head, heads_of
 from suite.leaderboard.report_pictures import Picture, drawn
+from suite.leaderboard.report_winners import Winner, method_colours, tuning_winner
 from suite.leaderboard.table import p_text, with_spread
 from suite.leaderboard.tuned import Tuning
 from suite.leaderboard.tuned_figures import bump_figure, sensitivity_figure
@@ -19,64 +24,79 @@ from suite.leaderboard.tuned_words import SENSITIVITY, closing, legend
 
 Row = Mapping[Any, Any]
 MARKS = {"best": " ◆", "not separable": " ◇"}
-HEADS = (
-    "method",
-    "default setting",
-    "tuned setting",
-    "gain",
-    "95 % interval",
-    "p of gain",
-    "runs",
-    "optimism",
-    "trials",
-    "seconds",
-    "settings",
-)
-SEARCH = (
-    "method",
-    "trials",
-    "after one",
-    "after half",
-    "80 % of halves",
-    "after all",
-    "share of space",
-    "95 % interval",
-    "random trials",
-)
 
 
 @dataclass(frozen=True)
 class TuningView:
-    """One benchmark of a tuning."""
+    """One benchmark of a tuning; ``colours`` are those of the rows' methods."""
 
+    anchor: str
     name: str
     benchmark: str
     stream: str
     result: str
+    winner: Winner
+    colours: Sequence[tuple[str, str]]
+    search_colours: Sequence[tuple[str, str]]
     rows: Sequence[Sequence[Cell]]
     search: Sequence[Sequence[Cell]]
     pictures: Sequence[Picture]
     legend: str
-    heads: Sequence[str] = HEADS
-    search_heads: Sequence[str] = SEARCH
+    heads: Sequence[Head]
+    search_heads: Sequence[Head]
     search_legend: str = SENSITIVITY
 
 
 def tuning_views(tunings: Sequence[Tuning]) -> list[TuningView]:
     """Every benchmark of every tuning, in their order."""
-    return [_view(tuning, board) for tuning in tunings for board in tuned_boards(tuning)]
+    boards = [(tuning, board) for tuning in tunings for board in tuned_boards(tuning)]
+    return [_view(f"tuning-{number}", tuning, board) for number, (tuning, board) in enumerate(boards)]
 
 
-def _view(tuning: Tuning, board: TunedBoard) -> TuningView:
+def other_runs(frame: pd.DataFrame, tunings: Sequence[Tuning]) -> dict[str, str]:
+    """Of each row of the leaderboard that holds judging runs of a tuning and others too: its ``runs`` -> a sentence that says so.
+
+    The tuning's own table is over the judging runs alone, so that the two means differ.
+    """
+    said = {}
+    judging = [
+        (tuning.name, one, setting)
+        for tuning in tunings
+        for one in tuning.methods
+        for setting in (one.default, one.tuned)
+        if setting
+    ]
+    for runs in map(str, frame["runs"] if len(frame) else ()):
+        own = set(runs.split(","))
+        for name, one, setting in judging:
+            judged = {record.run_id for record in setting.finished}
+            more = sorted(own - judged)
+            if judged & own and (more or judged - own):
+                which = f"also holds {', '.join(more)}" if more else "holds some of them"
+                said[runs] = (
+                    f"Tuning {name} judges this setting of {one.method} by {counted(len(judged), 'run')} of its own; this row {which}, so that "
+                    "its mean is another one than in the tuning's table."
+                )
+    return said
+
+
+def _view(anchor: str, tuning: Tuning, board: TunedBoard) -> TuningView:
     summary = summary_frame(tuning)
     summary = summary[summary["benchmark"] == board.benchmark]
+    rows, search = board.rows.to_dict("records"), summary.to_dict("records")
     return TuningView(
+        anchor=anchor,
         name=tuning.name,
         benchmark=board.benchmark,
         stream=", ".join(filter(None, [stream_text(board), board.tasks.partition(": ")[2]])),
         result=closing(tuning, board),
-        rows=[_cells(row) for row in board.rows.to_dict("records")],
-        search=[_search_cells(row) for row in summary.to_dict("records")],
+        winner=tuning_winner(anchor, tuning, board),
+        colours=[method_colours(str(row["method"])) for row in rows],
+        search_colours=[method_colours(str(row["method"])) for row in search],
+        rows=[_cells(row) for row in rows],
+        search=[_search_cells(row) for row in search],
+        heads=heads_of(TUNED),
+        search_heads=heads_of(SEARCH),
         legend=legend(tuning, board.benchmark),
         pictures=drawn(
             f"tuning {tuning.name}, {board.benchmark}: ",

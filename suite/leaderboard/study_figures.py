@@ -11,6 +11,7 @@ import pandas as pd
 
 from suite.leaderboard.figure_style import (
     COLOURS,
+    HALF,
     LINES,
     MARKERS,
     SCALE,
@@ -94,7 +95,7 @@ def importance_figure(frame: pd.DataFrame, title: str) -> Figure:
         frame: ``parameter`` and one column per objective, as ``suite.tuning.importance`` makes it.
     """
     objectives = [name for name in frame.columns if name != "parameter"]
-    figure = new_figure(7.4, 1.2 + 0.2 * len(objectives) * len(frame) + 0.15 * len(frame))
+    figure = new_figure(HALF, 1.2 + 0.2 * len(objectives) * len(frame) + 0.15 * len(frame))
     axes = figure.subplots()
     height = 0.8 / len(objectives)
     hatches = ("", "///", "...", "xx")

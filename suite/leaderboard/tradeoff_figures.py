@@ -11,7 +11,20 @@ import pandas as pd
 
 from suite.counting import counted
 from suite.leaderboard.comparison import LEVEL, Contestant, ranks_over_tasks
-from suite.leaderboard.figure_style import COLOURS, MARKERS, SMALL, TEXT, legend_beside, log_axis, looks, new_figure, plain_axes
+from suite.leaderboard.figure_style import (
+    COLOURS,
+    HALF,
+    MARKERS,
+    SMALL,
+    TEXT,
+    legend_beside,
+    log_axis,
+    method_colour,
+    method_looks,
+    new_figure,
+    plain_axes,
+)
+from suite.leaderboard.pareto import on_front
 from suite.leaderboard.selection import metric_value
 from suite.method_titles import innermost
 from suite.runs.record import Record
@@ -43,20 +56,15 @@ def tradeoff_frame(rows: Sequence[tuple[str, Sequence[Record]]]) -> pd.DataFrame
         )
         found.append((label, records[0].method, *place, float(method.get("rank", math.nan)), *values))
     frame = pd.DataFrame(found, columns=list(COLUMNS)).dropna(subset=["plasticity", "retention"]).reset_index(drop=True)
-    frame["on front"] = _on_front(frame[["plasticity", "retention"]].to_numpy(dtype=np.float64))
+    frame["on front"] = on_front(frame[["plasticity", "retention"]].to_numpy(dtype=np.float64))
     return frame
-
-
-def _on_front(points: np.ndarray) -> list[bool]:
-    """True where no other point is at least as good in both and better in one; larger is better."""
-    return [not ((points >= point).all(axis=1) & (points > point).any(axis=1)).any() for point in points]
 
 
 def tradeoff_figure(frame: pd.DataFrame, title: str) -> Figure:
     """Plasticity against retention: colour = method, shape = placement, size = rank offered, line = Pareto front."""
-    figure = new_figure(7.4, 4.4)
+    figure = new_figure(HALF, 4.2)
     axes = figure.subplots()
-    colours = {name: look.colour for name, look in looks(frame["method"]).items()}
+    colours = {name: method_colour(name) for name in dict.fromkeys(frame["method"])}
     shapes = {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(dict.fromkeys(frame["placement"]))}
     front = frame[frame["on front"]].sort_values("plasticity")
     axes.plot(front["plasticity"], front["retention"], color="#555555", linewidth=1.2, linestyle="--", zorder=1)
@@ -109,7 +117,7 @@ def cost_figure(frame: pd.DataFrame, metric: str, title: str) -> Figure:
     from matplotlib.ticker import FuncFormatter
 
     figure = new_figure(9.0, 3.6)
-    styles = looks(frame["method"])
+    styles = method_looks({name: name for name in dict.fromkeys(frame["method"])})
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, column, name in (
         (left, "wall_seconds", "wall time (s)"),
@@ -144,7 +152,7 @@ def critical_difference_figure(rows: Sequence[Contestant], title: str) -> Figure
     count, half = len(rows), math.ceil(len(rows) / 2)
     bars = _bars(found.mean_ranks[order], found.critical_difference)
     top = 0.55 + 0.22 * len(bars)
-    figure = new_figure(7.4, 1.3 + 0.26 * half + 0.18 * len(bars))
+    figure = new_figure(HALF, 1.3 + 0.26 * half + 0.18 * len(bars))
     axes = figure.subplots()
     axes.set_xlim(1 - 0.3 * count, count + 0.3 * count)
     axes.set_ylim(-top - 0.42 * half - 0.1, 1.15)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from suite.errors import DataError
-from suite.leaderboard.figure_style import SMALL, TEXT, legend_beside, looks, new_figure, plain_axes
+from suite.leaderboard.figure_style import HALF, SMALL, TEXT, legend_beside, method_looks, new_figure, plain_axes
 from suite.leaderboard.tuned import Tuning
 from suite.leaderboard.tuned_sensitivity import WITHIN, curve_frame, robustness_frame
 from suite.leaderboard.tuned_table import TunedBoard
@@ -30,7 +30,7 @@ def bump_figure(board: TunedBoard) -> Figure:
 
 def bump_size(board: TunedBoard) -> tuple[float, float]:
     """Width and height in inches that the methods of a table need."""
-    return 7.4, 1.2 + 0.34 * len(board.rows)
+    return HALF, 1.2 + 0.34 * len(board.rows)
 
 
 def draw_bump(axes: Axes, board: TunedBoard) -> None:
@@ -38,7 +38,7 @@ def draw_bump(axes: Axes, board: TunedBoard) -> None:
     if board.order is None:
         raise DataError(f"{board.benchmark}: fewer than two methods are judged by both settings; finish the tuning first.")
     rows = board.rows.dropna(subset=["default", "tuned"]).to_dict("records")
-    styles = looks([row["method"] for row in rows])
+    styles = method_looks({row["method"]: row["method"] for row in rows})
     for row in rows:
         look = styles[row["method"]]
         places = [row["default rank"], row["rank"]]
@@ -71,7 +71,9 @@ def sensitivity_figure(tuning: Tuning, benchmark: str) -> Figure:
         raise DataError(f"{benchmark}: no trial was learned to its end; go on with the tuning first.")
     figure = new_figure(9.0, 3.8)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    for (method, part), look in zip(curves.groupby("method", sort=False), looks(curves["method"]).values(), strict=True):
+    styles = method_looks({name: name for name in map(str, curves["method"])})
+    for method, part in curves.groupby("method", sort=False):
+        look = styles[str(method)]
         line = {"color": look.colour, "marker": look.marker, "linestyle": look.line}
         left.plot(part["trials"], part["expected best"], markersize=4, linewidth=1.4, label=str(method), **line)
         left.fill_between(part["trials"], part["low"], part["high"], color=look.colour, alpha=0.12, linewidth=0)
@@ -85,7 +87,7 @@ def sensitivity_figure(tuning: Tuning, benchmark: str) -> Figure:
 def _shares(axes: Axes, tuning: Tuning, benchmark: str) -> None:
     shares = robustness_frame(tuning)
     shares = shares[shares["benchmark"] == benchmark]
-    styles = looks(shares["method"])
+    styles = method_looks({name: name for name in map(str, shares["method"])})
     for place, row in enumerate(shares.to_dict("records")):
         if np.isnan(row["share"]):
             axes.text(0.01, place, "no trial was drawn at random", va="center", fontsize=SMALL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,11 +130,24 @@ def study(name: str, *, out: PathGiven = OUT) -> StoredStudy:
     return _read(place / found[0])
 
 
+def study_objectives(out: Path) -> dict[str, list[str]]:
+    """Name -> objectives of every study below ``out`` whose file can be read; no database is opened."""
+    found = {}
+    for name in _names(out / "studies"):
+        with suppress(SuiteError):
+            found[name] = list(_config(out / "studies" / name).objectives)
+    return found
+
+
 def _names(place: Path) -> list[str]:
     return sorted(file.parent.name for file in place.glob(f"*/{FILE}"))
 
 
 def _read(folder: Path) -> StoredStudy:
+    began = datetime.fromtimestamp((folder / FILE).stat().st_mtime, UTC)
+    return StoredStudy(stored_study(_config(folder), folder), folder, began)
+
+
+def _config(folder: Path) -> StudyConfig:
     file = folder / FILE
-    config = validate(StudyConfig, of_today(StudyConfig, load_yaml(file)), where=str(file))
-    return StoredStudy(stored_study(config, folder), folder, datetime.fromtimestamp(file.stat().st_mtime, UTC))
+    return validate(StudyConfig, of_today(StudyConfig, load_yaml(file)), where=str(file))
