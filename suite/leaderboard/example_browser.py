@@ -161,9 +161,11 @@ def _thumbnail(examples: ImageExamples, number: int) -> str:
     is_small = max(picture.size) <= LOSSLESS
     if not is_small:
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    picture.save(buffer, **({"format": "PNG", "optimize": True} if is_small else {"format": "JPEG", "quality": QUALITY}))
-    kind = "png" if is_small else "jpeg"
+    buffer, kind = io.BytesIO(), "png" if is_small else "jpeg"
+    if is_small:
+        picture.save(buffer, format="PNG", optimize=True)
+    else:
+        picture.save(buffer, format="JPEG", quality=QUALITY)
     return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

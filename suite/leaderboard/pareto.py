@@ -94,14 +94,16 @@ def _draw_pair(axes: Axes, frame: pd.DataFrame, across: str, up: str, chosen: st
         for is_best, colour, label in ((True, look.colour, f"{method}, best"), (False, "none", f"{method}, beaten")):
             some = part[part["on front"] == is_best]
             if len(some):
-                dots = {"marker": look.marker, "facecolor": colour, "edgecolor": look.colour, "label": label}
-                axes.scatter(some[across], some[up], s=34, zorder=3, **dots)
+                axes.scatter(
+                    some[across], some[up], s=34, marker=look.marker, facecolors=colour, edgecolors=look.colour, label=label, zorder=3
+                )  # fmt: skip
     best = frame[frame["on front"]].sort_values(across)
     axes.plot(best[across], best[up], color="#555555", linewidth=1.2, linestyle="--", label="Pareto front", zorder=1)
     mine = frame[frame["settings_hash"] == chosen]
     if len(mine):
-        ring = {"facecolor": "none", "edgecolor": "#000000", "linewidth": 1.2, "label": "chosen"}
-        axes.scatter(mine[across], mine[up], s=140, zorder=4, **ring)
+        axes.scatter(
+            mine[across], mine[up], s=140, facecolors="none", edgecolors="#000000", linewidths=1.2, label="chosen", zorder=4
+        )  # fmt: skip
     for row in best.to_dict("records"):
         axes.annotate(f"{row['trial']}", (row[across], row[up]), xytext=(5, 5), textcoords="offset points", fontsize=SMALL)
     plain_axes(axes, xlabel=_axis(across), ylabel=_axis(up))

@@ -114,10 +114,8 @@ PUBLISHED: Mapping[str, str] = MappingProxyType(
 
 def metric_head(name: str) -> Head:
     """A metric with its formula in words."""
-    known = METRICS[name] if name in METRICS else None
-    return Head(
-        name, f"{known.description}. Mean and standard deviation over runs, in percent or points." if known else "A metric."
-    )
+    formula = f"{METRICS[name].description}. " if name in METRICS else ""
+    return Head(name, f"{formula}Mean and standard deviation over runs, in percent or points.")
 
 
 def board_heads(metrics: list[str], headline: str, beside: list[str], *, with_intervals: bool) -> list[Head]:

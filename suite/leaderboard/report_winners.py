@@ -93,7 +93,7 @@ def stream_winner(anchor: str, title: str, part: pd.DataFrame, labels: Sequence[
         anchor=anchor,
         stream=title,
         settings="one per row",
-        best=str(row_names(part)[first]),
+        best=row_names(part)[first],
         colours=method_colours(str(part["method"][first])),
         cells=[score, _ahead(next_one), _compared(len(marked) or 1, tied)],
         sentence=winner_sentence(part),

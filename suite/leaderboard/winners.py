@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -40,10 +41,11 @@ def winner_sentence(part: pd.DataFrame) -> str:
     )
 
 
-def row_names(part: pd.DataFrame) -> pd.Series:
+def row_names(part: pd.DataFrame) -> dict[Any, str]:
     """Index -> the row's method, with the beginning of its settings' hash where several rows are of one method."""
-    labels = pd.Series(row_labels(part), index=part.index)
-    return labels.where(part["method"].duplicated(keep=False), part["method"])
+    repeated = part["method"].duplicated(keep=False)
+    named = zip(part.index, part["method"], row_labels(part), repeated, strict=True)
+    return {index: label if is_repeated else str(method) for index, method, label, is_repeated in named}
 
 
 def tested_metric(part: pd.DataFrame) -> str:
@@ -52,7 +54,7 @@ def tested_metric(part: pd.DataFrame) -> str:
     return next((name for name in [headline(shown), *shown] if same_formula(name, TESTED)), "") if shown else ""
 
 
-def _nothing_said(part: pd.DataFrame, called: pd.Series) -> str:
+def _nothing_said(part: pd.DataFrame, called: Mapping[Any, str]) -> str:
     finished = part[part["n"] > 0]
     if finished.empty:
         return "nothing can be said yet: no run is finished"
@@ -61,7 +63,7 @@ def _nothing_said(part: pd.DataFrame, called: pd.Series) -> str:
     return f"the {len(finished)} rows cannot be compared: fewer than two of them stored the outcomes of the same examples"
 
 
-def _lead(part: pd.DataFrame, first: int, behind: pd.DataFrame, metric: str, called: pd.Series) -> str:
+def _lead(part: pd.DataFrame, first: int, behind: pd.DataFrame, metric: str, called: Mapping[Any, str]) -> str:
     if not metric or behind.empty:
         return ""
     second = behind[metric].idxmax()
@@ -75,7 +77,7 @@ def _listed(found: Sequence[str]) -> str:
 
 def _seeds(part: pd.DataFrame) -> str:
     """What the result speaks for."""
-    runs = [set(str(seeds).split(",")) for seeds, count in zip(part["seeds"], part["n"], strict=True) if count]
+    runs = [set(str(seeds).split(",")) for seeds in part[part["standing"].isin(["best", "not separable", "behind"])]["seeds"]]
     shared = len(set.intersection(*runs)) if runs else 0
     if shared < 2:
         return "Rows share one seed at most: this speaks for other examples, not for other seeds."

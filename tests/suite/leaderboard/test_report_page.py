@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import html
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,29 +11,15 @@ from typing import Any
 import pytest
 
 from suite.config import RunConfig
-from suite.leaderboard.report import report_html
+from suite.leaderboard.figure_style import DARK
+from suite.leaderboard.report import report_html, report_sections
+from suite.leaderboard.report_pictures import follows_the_page
 from suite.leaderboard.runs import RunSet
 from suite.measuring.null_tuning import World, made_up_tuning
 from suite.runs.record import Record
 from suite.yaml_files import load_yaml
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-QUIET += ["--disable-component-update", "--disable-sync"]
 NASTY = "<script>window.broken = 1</script> _%&"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"no Chromium on this machine (looked for {', '.join(BROWSERS)}); install the package chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +102,7 @@ def test_rows_behind_the_best_can_be_hidden(browser: Any, make_runs: Callable[..
     page.goto(file.as_uri())
     page.get_by_label("only the best").check()
     assert sorted(first_column(page)) == ["good", "same"]
-    assert page.locator(".marked .tag").all_inner_texts() == ["best", "not separable from it"]
+    assert page.locator(".marked .tag").all_inner_texts() == ["best mean", "not separable from the best mean"]
     page.close()
 
 
@@ -135,11 +121,16 @@ def test_everything_is_reachable_by_keyboard(page: Any) -> None:
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_never_scrolls_sideways(width: int, page: Any) -> None:
     page.set_viewport_size({"width": width, "height": 800})
-    page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
+    open_all(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def open_all(page: Any) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
+
+
 def test_pictures_are_drawn_and_described(page: Any) -> None:
+    open_all(page)
     images = page.locator("figure img").all()
     assert images
     for image in images:
@@ -150,6 +141,7 @@ def test_pictures_are_drawn_and_described(page: Any) -> None:
 
 
 def test_names_cannot_become_markup(page: Any, page_file: Path) -> None:
+    open_all(page)
     assert page.evaluate("window.broken") is None
     assert NASTY in page.locator("section[data-benchmark=other]").inner_text()
     assert NASTY in page.locator("#studies").inner_text()
@@ -188,12 +180,12 @@ def test_nothing_is_loaded_from_anywhere(page_file: Path) -> None:
 def test_rows_say_what_was_left_out_and_open_their_settings(page: Any) -> None:
     section = page.locator("section[data-benchmark=b]")
     assert "seed 0 stopped after 0 of 3" in section.locator("tr", has_text="unfinished").last.inner_text()
-    details = section.locator("details").first
+    details = section.locator("details.row").first
     assert details.get_attribute("open") is not None
     assert "batch_size: 4" in details.inner_text()
     assert details.locator("td.learned").all_inner_texts() == ["80", "80", "80"]
     section.locator("summary", has_text="codyra").press("Enter")
-    assert section.locator("details", has_text="codyra").first.get_attribute("open") is not None
+    assert section.locator("details.row", has_text="codyra").first.get_attribute("open") is not None
 
 
 def test_other_data_is_another_table(make_record: Callable[..., Record]) -> None:
@@ -227,6 +219,46 @@ def test_a_dark_page_is_asked_for_by_the_system(browser: Any, page_file: Path) -
         grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         context.close()
     assert grounds == ["rgb(255, 255, 255)", "rgb(21, 23, 27)"]
+
+
+def test_the_page_begins_with_who_wins(make_runs: Callable[..., RunSet]) -> None:
+    runs = make_runs({"good": 0.9, "bad": 0.3}, seeds=2)
+    text = html.unescape(report_html(runs, {}, made="today", project="my thesis"))
+    assert "<title>my thesis: Which of good and bad learns b best? 2026-01-01</title>" in text
+    (section,) = report_sections(runs)
+    assert text.index("Who wins") < text.index(section.winner.sentence) < text.index('class="stream"')
+    heads = [head.text for head in section.columns]
+    best, other = (dict(zip(heads[1:], row.cells, strict=True)) for row in section.rows)
+    assert best["minus best"].text == "-"
+    low, high = (float(bound) for bound in other["95 % interval"].text.split(" to "))
+    assert low < other["zscl.last"].value < high
+    assert other["minus best"].value == pytest.approx(other["zscl.last"].value - best["zscl.last"].value)
+
+
+def test_paper_keeps_all_columns(page: Any) -> None:
+    """At the width of A4 across, no table is wider than its frame, and what was folded is open."""
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 1047, "height": 700})
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    wide = "[...document.querySelectorAll('table')].filter(one => one.offsetWidth > one.parentElement.clientWidth + 1).length"
+    assert page.evaluate(wide) == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details:not([open])").count() > 0
+
+
+def test_heads_say_what_they_mean_to_the_keyboard_too(page: Any) -> None:
+    page.locator("section[data-benchmark=b] table.board").first.locator("th button", has_text="95 %").focus()
+    assert "19 of 20" in page.locator("#tip").inner_text()
+    page.keyboard.press("Escape")
+    assert not page.locator("#tip").is_visible()
+
+
+def test_pictures_have_other_colours_on_a_dark_page() -> None:
+    drawn = follows_the_page('<svg width="1"><path d="M 1.23456 2" style="fill: #0072b2"/><text>0.12345</text></svg>')
+    assert 'd="M 1.23 2" style="fill: var(--c0)"' in drawn
+    assert "<text>0.12345</text>" in drawn
+    assert f"--c0:{DARK['#0072B2']};" in drawn.partition("prefers-color-scheme:dark")[2]
 
 
 def test_a_page_of_a_hundred_runs_is_small_and_quick(browser: Any, make_record: Callable[..., Record], tmp_path: Path) -> None:

@@ -23,11 +23,12 @@ def test_a_tuning_has_its_table_its_sentences_and_two_pictures() -> None:
     (view,) = tuning_views([tuning])
     (found,) = tuned_boards(tuning)
     assert view.result == closing(tuning, found)
+    assert view.result.startswith(view.winner.sentence)
     assert view.stream == "made-up (5 tasks, 8 steps x 4 per task), task 0, task 1, task 2, task 3, task 4"
     assert [row[0].text for row in view.rows] == list(found.rows["method"])
     assert {len(row) for row in view.rows} == {len(view.heads)}
     assert {len(row) for row in view.search} == {len(view.search_heads)}
-    first = dict(zip(view.heads, view.rows[0], strict=True))
+    first = dict(zip((head.text for head in view.heads), view.rows[0], strict=True))
     assert first["tuned setting"].text.endswith(" ◆")
     assert first["tuned setting"].value == found.rows["tuned"][0]
     assert (first["runs"].text, first["trials"].text) == ("3, 3 of 3", "4 (4 finished)")
