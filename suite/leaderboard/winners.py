@@ -66,9 +66,9 @@ def _nothing_said(part: pd.DataFrame, called: Mapping[Any, str]) -> str:
 def _lead(part: pd.DataFrame, first: int, behind: pd.DataFrame, metric: str, called: Mapping[Any, str]) -> str:
     if not metric or behind.empty:
         return ""
-    second = behind[metric].idxmax()
+    second = behind.index[int(behind[metric].argmax())]
     rest = "" if len(behind) == 1 else f", the next best of {len(behind)}"
-    return f", {points(float(part[metric][first] - part[metric][second]))} ahead of {called[second]}{rest}"
+    return f", {points(float(part[metric][first] - behind[metric].max()))} ahead of {called[second]}{rest}"
 
 
 def _listed(found: Sequence[str]) -> str:
