@@ -81,6 +81,14 @@ JsonOption = Annotated[
     typer.Option("--json", help="Print JSON on standard output instead of tables; what else is said goes to standard error."),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless something is wrong.")]
+TitleOption = Annotated[
+    str | None,
+    typer.Option("--title", help="What the runs belong to, at the head of the page; else the name of their folder."),
+]
+ExamplesOption = Annotated[
+    bool,
+    typer.Option("--examples/--no-examples", help="Also write NAME_examples.html, where two rows are compared by examples."),
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Only say what would be trained, what is stored already, and how long it will take.")
 ]

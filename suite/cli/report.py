@@ -11,12 +11,14 @@ from suite.cli.options import (
     BenchmarkOption,
     ConventionOption,
     DataOption,
+    ExamplesOption,
     MethodOption,
     QuietOption,
     SelectionOption,
     SettingOption,
     StudyOption,
     TagOption,
+    TitleOption,
     TrackingOption,
 )
 from suite.counting import counted
@@ -37,16 +39,8 @@ def report(
     tag: TagOption = None,
     convention: ConventionOption = None,
     selection: SelectionOption = None,
-    title: Annotated[
-        str | None,
-        typer.Option("--title", help="What the runs belong to, at the head of the page; else the name of their folder."),
-    ] = None,
-    examples: Annotated[
-        bool,
-        typer.Option(
-            "--examples/--no-examples", help="Also write NAME_examples.html, where two rows are compared example by example."
-        ),
-    ] = True,
+    title: TitleOption = None,
+    examples: ExamplesOption = True,
     runs_from: Annotated[
         Path,
         typer.Option("--out", metavar="FOLDER", parser=folder_named, help="Folder of the runs, read with '--tracking none'."),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MOST_LINES = 8  # rows per picture of lines; more cannot be told apart
 PIXELS_PER_INCH = 96
 TAG, PLACE = re.compile(r"<[^>]*>"), re.compile(r"\d+\.\d{3,}")
+FONT, BETWEEN = re.compile(r"font-family: [^;]*; "), re.compile(r">\s+<")
 STUDY_CAPTIONS = {
     "importance": "importance of settings",
     "history": "best validation value so far per trial",
@@ -174,13 +175,15 @@ def _picture(figure: Figure, text: str) -> Picture:
 def follows_the_page(svg: str) -> str:
     """The drawing with every colour of ``DARK`` as a variable, which has another value where a dark page is asked for.
 
-    Places are rounded to hundredths of a point, which saves a quarter of its size.
+    Places are rounded to hundredths of a point, the font is named once and space between elements is left out: half of its size.
     """
+    font = FONT.search(svg)
+    svg = BETWEEN.sub("><", FONT.sub("", svg))
     svg = TAG.sub(lambda tag: PLACE.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), tag[0]), svg)
     for number, colour in enumerate(DARK):
         svg = svg.replace(f": {colour.lower()}", f": var(--c{number})")
     light, dark = ("".join(f"--c{number}:{colour};" for number, colour in enumerate(side)) for side in (DARK, DARK.values()))
     ink = list(DARK).index("#000000")
-    style = f"<style>:root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}svg{{fill:var(--c{ink})}}</style>"
+    style = f"<style>:root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}svg{{fill:var(--c{ink});{font[0] if font else ''}}}</style>"
     start = svg.index(">", svg.index("<svg")) + 1
     return svg[:start] + style + svg[start:]

@@ -98,7 +98,7 @@ def importance_figure(frame: pd.DataFrame, title: str) -> Figure:
     figure = new_figure(HALF, 1.2 + 0.2 * len(objectives) * len(frame) + 0.15 * len(frame))
     axes = figure.subplots()
     height = 0.8 / len(objectives)
-    hatches = ("", "///", "...", "xx")
+    hatches = ("", "///", "\\\\\\", "xx")
     for number, name in enumerate(objectives):
         at = np.arange(len(frame)) + (number - (len(objectives) - 1) / 2) * height
         colour, hatch = COLOURS[number % len(COLOURS)], hatches[number % len(hatches)]
