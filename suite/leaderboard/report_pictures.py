@@ -177,13 +177,15 @@ def follows_the_page(svg: str) -> str:
 
     Places are rounded to hundredths of a point, the font is named once and space between elements is left out: half of its size.
     """
-    font = FONT.search(svg)
+    found = FONT.search(svg)
     svg = BETWEEN.sub("><", FONT.sub("", svg))
     svg = TAG.sub(lambda tag: PLACE.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), tag[0]), svg)
     for number, colour in enumerate(DARK):
         svg = svg.replace(f": {colour.lower()}", f": var(--c{number})")
     light, dark = ("".join(f"--c{number}:{colour};" for number, colour in enumerate(side)) for side in (DARK, DARK.values()))
-    ink = list(DARK).index("#000000")
-    style = f"<style>:root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}svg{{fill:var(--c{ink});{font[0] if font else ''}}}</style>"
+    ink, font = list(DARK).index("#000000"), found[0] if found else ""
+    style = (
+        f"<style>:root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}svg{{fill:var(--c{ink});{font}}}</style>"
+    )
     start = svg.index(">", svg.index("<svg")) + 1
     return svg[:start] + style + svg[start:]
