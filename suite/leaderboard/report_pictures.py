@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MOST_LINES = 8  # rows per picture of lines; more cannot be told apart
 PIXELS_PER_INCH = 96
 TAG, PLACE = re.compile(r"<[^>]*>"), re.compile(r"\d+\.\d{3,}")
-FONT, BETWEEN = re.compile(r"font-family: [^;]*; "), re.compile(r">\s+<")
+FONT, BETWEEN = re.compile(r'; (font-family: [^;"]*)'), re.compile(r">\s+<")
 STUDY_CAPTIONS = {
     "importance": "importance of settings",
     "history": "best validation value so far per trial",
@@ -183,7 +183,7 @@ def follows_the_page(svg: str) -> str:
     for number, colour in enumerate(DARK):
         svg = svg.replace(f": {colour.lower()}", f": var(--c{number})")
     light, dark = ("".join(f"--c{number}:{colour};" for number, colour in enumerate(side)) for side in (DARK, DARK.values()))
-    ink, font = list(DARK).index("#000000"), found[0] if found else ""
+    ink, font = list(DARK).index("#000000"), found[1] if found else ""
     style = (
         f"<style>:root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}svg{{fill:var(--c{ink});{font}}}</style>"
     )

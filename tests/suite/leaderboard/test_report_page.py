@@ -255,9 +255,11 @@ def test_heads_say_what_they_mean_to_the_keyboard_too(page: Any) -> None:
 
 
 def test_pictures_have_other_colours_on_a_dark_page() -> None:
-    drawn = follows_the_page('<svg width="1"><path d="M 1.23456 2" style="fill: #0072b2"/><text>0.12345</text></svg>')
+    font = "font-size: 8px; font-family: 'DejaVu Sans', sans-serif"
+    texts = f'<text style="{font}">0.12345</text>\n <text style="{font}; text-anchor: end">a; b</text>'
+    drawn = follows_the_page(f'<svg width="1"><path d="M 1.23456 2" style="fill: #0072b2"/>{texts}</svg>')
     assert 'd="M 1.23 2" style="fill: var(--c0)"' in drawn
-    assert "<text>0.12345</text>" in drawn
+    assert '<text style="font-size: 8px">0.12345</text><text style="font-size: 8px; text-anchor: end">a; b</text>' in drawn
     assert f"--c0:{DARK['#0072B2']};" in drawn.partition("prefers-color-scheme:dark")[2]
 
 
