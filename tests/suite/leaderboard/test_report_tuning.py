@@ -6,9 +6,11 @@ import html
 from collections.abc import Callable
 from dataclasses import replace
 
+import pandas as pd
+
 from suite.leaderboard.ranking import board
 from suite.leaderboard.report import report_html
-from suite.leaderboard.report_tuning import tuning_views
+from suite.leaderboard.report_tuning import other_runs, tuning_views
 from suite.leaderboard.runs import RunSet
 from suite.leaderboard.tests_told import marks_text, ranks_text
 from suite.leaderboard.tuned_table import tuned_boards
@@ -44,6 +46,19 @@ def test_an_unfinished_tuning_has_no_pictures_of_what_is_missing() -> None:
     (view,) = tuning_views([begun])
     assert list(view.pictures) == list(view.search) == []
     assert "nothing can be said yet" in view.result
+
+
+def test_a_row_that_holds_more_than_the_judging_runs_says_so() -> None:
+    """Otherwise one setting has two means on one page and nothing says why."""
+    tuning = made_up_tuning(WORLD, 0)
+    judging = [record.run_id for record in tuning.methods[0].default.finished]
+    mixed = ",".join([*judging, "earlier"])
+    said = other_runs(pd.DataFrame({"runs": [",".join(judging), mixed, "unrelated"]}), [tuning])
+    assert list(said) == [mixed]
+    assert (
+        "Tuning made up 0 judges this setting of codyra by 3 runs of its own; this row also holds earlier, so that"
+        in said[mixed]
+    )
 
 
 def test_the_page_says_what_marks_and_ranks_test(make_runs: Callable[..., RunSet]) -> None:
