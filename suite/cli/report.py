@@ -24,14 +24,14 @@ from suite.cli.options import (
 from suite.counting import counted
 from suite.workflows.places import DATA, OUT, folder_named, output_file
 
+PageOption = Annotated[
+    Path,
+    typer.Option("--file", metavar="FILE", parser=output_file, help="The page, one HTML file without any outside resource."),
+]
+
 
 def report(
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--file", metavar="FILE", parser=output_file, help="The page, one HTML file without any outside resource."
-        ),
-    ] = Path("report.html"),
+    out: PageOption = Path("report.html"),
     benchmark: BenchmarkOption = None,
     method: MethodOption = None,
     setting: SettingOption = None,

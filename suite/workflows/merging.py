@@ -81,7 +81,7 @@ def merge(
         begin(target)
         store = RunStore(target)
         files = {run_id: copy_run(run.folder, store.folder(run_id)) for run_id, run in gathered.runs.items()}
-        asked: dict[str, Any] = {"out": target, "tracking": "none", "watcher": watcher}
+        asked: dict[str, Any] = {"out": target, "tracking": "none", "watcher": watcher, "examples": False}
         finish(
             target, files, gathered.groups, gathered.remarks, lambda file, name: report(file, **{**asked, "benchmark": name})
         )

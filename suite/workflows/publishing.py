@@ -116,7 +116,7 @@ def publish(
 
     files = {record.run_id: place(record) for record in ended}
     groups = dict.fromkeys(files, (group,))
-    asked: dict[str, Any] = {**filters, "out": out, "tracking": tracking, "watcher": watcher}
+    asked: dict[str, Any] = {**filters, "out": out, "tracking": tracking, "watcher": watcher, "examples": False}
     return finish(target, files, groups, remarks, lambda file, name: report(file, **{**asked, "benchmark": name}))
 
 
