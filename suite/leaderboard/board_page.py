@@ -73,7 +73,7 @@ def board_html(
     """
     from jinja2 import Environment, select_autoescape
 
-    source = files("suite.leaderboard").joinpath("board_page.html").read_text(encoding="utf-8")
+    source = files("suite.leaderboard").joinpath("pages", "board_page.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=select_autoescape(default_for_string=True), trim_blocks=True, lstrip_blocks=True)
     rows = board_rows(frame, runs, groups)
     return environment.from_string(source).render(

@@ -31,6 +31,7 @@ def test_any_text_survives_the_tokenizer(text: str) -> None:
     assert all(ids)
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_and_a_loadable_folder(tmp_path: Path) -> None:
     torch.manual_seed(1)
     state = torch.get_rng_state()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from typer.testing import CliRunner
 
 from suite.cli.main import app
 from suite.measuring.null_tuning import allowed, equal_methods, measure_null
 
 
+@pytest.mark.slow
 def test_the_shares_are_printed_and_the_exit_code_is_their_verdict() -> None:
     said = measure_null(equal_methods(2, 1, 1), 20)
     done = CliRunner().invoke(app, ["dev", "perf", "null", "--tunings", "20", "--methods", "2", "--seeds", "1"])

@@ -37,9 +37,9 @@ def test_noise_has_xtails_tasks_and_class_names() -> None:
     assert [len(task.test) for task in stream.tasks] == [3, 2]
 
 
-@pytest.mark.parametrize(("backbone", "least"), [("mini-clip", 1.0), ("mini-lm", 0.9)])
+@pytest.mark.parametrize(("backbone", "least"), [("mini-clip", 1.0), ("mini-lm", 0.85)])
 def test_a_step_is_slower_than_its_floor_and_keeps_hardly_more_than_the_plain_one(backbone: str, least: float) -> None:
-    """Of the mini language model it keeps the built weights, as much as it saves in logits."""
+    """Of the mini language model it keeps the built weights, a little more than it saves in logits."""
     step, floor, memory = measure_step(Workload(CPU, backbone, batch_size=16), 1)
     assert step.ratio == pytest.approx(step.plain / step.fast)
     assert floor.plain == step.fast
@@ -61,6 +61,7 @@ def test_overlapping_spans_count_once() -> None:
     assert _covered([]) == 0
 
 
+@pytest.mark.slow
 def test_a_profile_names_operations_and_shares() -> None:
     found = profile_steps(Workload(CPU), 5)
     assert len(found.top) == 5
