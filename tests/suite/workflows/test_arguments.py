@@ -63,7 +63,7 @@ def test_every_function_is_checked_and_keeps_its_signature() -> None:
     for name in API:
         with pytest.raises(SuiteError, match=f"^{name}: .*nothing_like_it: unknown key"):
             getattr(suite, name)(nothing_like_it=1)
-        assert {"out", "file", "to"} & set(signature(getattr(suite.workflows, name)).parameters)
+        assert {"out", "file", "to", "folder"} & set(signature(getattr(suite.workflows, name)).parameters)
 
 
 @checked
