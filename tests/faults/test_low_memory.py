@@ -33,7 +33,7 @@ def test_runs_that_the_memory_monitor_ends_fail_alone(tmp_path: Path) -> None:
             stdout=said,
             stderr=said,
         )
-        while process.poll() is None and not list((tmp_path / "out").glob("runs/*/journal*")):
+        while process.poll() is None and not list((tmp_path / "out").glob("runs/*/checkpoints/*")):
             time.sleep(0.2)
         hog = subprocess.Popen([sys.executable, "-c", HOG, str(ROOM + 2**30)], stdout=subprocess.DEVNULL)
         try:
