@@ -53,8 +53,11 @@ def require_readable(file: Path) -> None:
     Raises:
         ConfigError: one sentence with what helps.
     """
-    with file.open("rb") as opened:
-        beginning = opened.read(len(MAGIC))
+    try:
+        with file.open("rb") as opened:
+            beginning = opened.read(len(MAGIC))
+    except OSError as error:
+        raise ConfigError(f"backbone.model: '{file}' cannot be read ({error.strerror}); name another one ({NO_HUB}).") from None
     if beginning != MAGIC:
         raise ConfigError(
             f"backbone.model: '{file}' is no GGUF file (it does not begin with GGUF); name one of a causal language model "

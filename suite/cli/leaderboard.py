@@ -21,6 +21,7 @@ from suite.cli.options import (
     TrackingOption,
     TrialsOption,
 )
+from suite.errors import ConfigError
 from suite.workflows.places import OUT, folder_named
 
 PublishedOption = Annotated[
@@ -82,6 +83,8 @@ def leaderboard(
     from suite.cli.sharing import merged_frame, publish_runs
     from suite.workflows import tables
 
+    if group is not None and publish is None:
+        raise ConfigError("leaderboard: --group says who publishes; give --publish FOLDER with it, or leave it out.")
     files = {"csv": csv, "markdown": markdown, "latex": latex, "html": html}
     require_free_output(json, **files)
     filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}

@@ -87,7 +87,7 @@ app.command(name="pretrain-mini", rich_help_panel=DEVELOP)(pretrain_mini)
 app.add_typer(dev_app, name="dev", rich_help_panel=DEVELOP)
 
 
-def typed_command(words: Sequence[str]) -> str:
+def command_among(words: Sequence[str]) -> str:
     """The command among the words of a command line, ``runs show``; empty where they name none."""
     group: Any = typer.main.get_command(app)
     names: list[str] = []
@@ -105,7 +105,7 @@ def typed_command(words: Sequence[str]) -> str:
 def _said(text: str, words: Sequence[str]) -> str:
     """An error behind the command that was typed, which some name themselves."""
     said = text.encode(errors="backslashreplace").decode()  # a path on disk may hold what is not UTF-8
-    command = typed_command(words)
+    command = command_among(words)
     for named in (command, command.rpartition(" ")[2]):
         said = said.removeprefix(f"{named}: ") if named else said
     return f"codyra-suite {command}: {said}" if command else f"codyra-suite: {said}"

@@ -56,7 +56,8 @@ def leaderboard(
         costs = list(measure_commands(runs, others))
         if json:
             print_json(costs)
-        for cost in () if json else costs:
+            return
+        for cost in costs:
             typer.echo(f"{cost.cpu_seconds:6.1f} s of computing: leaderboard {cost.typed}\n         {cost.said}")
         return
     from suite.measuring.leaderboard import measure_board
@@ -64,7 +65,8 @@ def leaderboard(
     found = list(measure_board(runs))
     if json:
         print_json([{"what": what, "value": value, "unit": unit} for what, value, unit in found])
-    for what, value, unit in () if json else found:
+        return
+    for what, value, unit in found:
         typer.echo(f"{value:8.2f} {unit:4} {what}")
 
 
@@ -89,7 +91,8 @@ def significance(
     costs = list(measure_significance(sizes))
     if json:
         print_json(costs)
-    for cost in () if json else costs:
+        return
+    for cost in costs:
         typer.echo(f"{cost.rows:6,d} rows: {cost.pairs:6.1f} s for all pairs, {cost.ranks:6.1f} s for the ranks")
 
 
@@ -146,8 +149,8 @@ def faults(
     }
     if json:
         print_json(counts)
-    for what, count in () if json else counts.items():
-        typer.echo(f"{count:4d}  {what}")
+    else:
+        typer.echo("\n".join(f"{count:4d}  {what}" for what, count in counts.items()))
     if not harm.none:
         raise typer.Exit(1)
 

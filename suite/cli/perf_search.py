@@ -54,7 +54,8 @@ def driver(
     costs = list(measure_driver(trials, stopping))
     if json:
         print_json(costs)
-    for cost in () if json else costs:
+        return
+    for cost in costs:
         typer.echo(
             f"{cost.trials:6,d} trials, {cost.sampler:6} {cost.milliseconds:6.0f} ms per trial, {cost.cpu_milliseconds:6.0f} ms of it computing, "
             f"{cost.statements:.0f} SQL statements"
@@ -80,7 +81,8 @@ def history(
     searches = list(measure_history(trials, seeds, most))
     if json:
         print_json(searches)
-    for found in () if json else searches:
+        return
+    for found in searches:
         typer.echo(
             f"{found.function:10} seed {found.seed}, TPE sees {found.shown:>5}: {found.regret:.4f} from the optimum, "
             f"{found.milliseconds:4.0f} ms per trial at the end"

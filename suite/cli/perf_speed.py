@@ -68,6 +68,7 @@ def kernels(
     batch_size: BatchOption = 64,
     precision: PrecisionOption = "bf16",
     rows: Annotated[int, typer.Option("--rows", min=1, help="Operations to name.")] = 12,
+    json: JsonOption = False,
 ) -> None:
     """Kernels, bytes and operations of a training step, counted on tensors that hold no numbers; needs no GPU.
 
@@ -80,6 +81,9 @@ def kernels(
     from suite.measuring.kernels import count_step
 
     found = count_step(_workload(backbone, method, "cpu", precision, batch_size, 1))
+    if json:
+        print_json(found)
+        return
     for name, (count, size) in list(found.by_name.items())[:rows]:
         typer.echo(f"{count:6,d} kernels {size / 1e9:8.2f} GB  {name}")
     typer.echo(f"{found.kernels:6,d} kernels {found.bytes / 1e9:8.2f} GB  all; {found.operations / 1e12:.2f} TFLOP")

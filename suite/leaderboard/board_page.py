@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 
+from suite.counting import counted
+from suite.leaderboard.pages import render
 from suite.leaderboard.runs import RunSet
 from suite.leaderboard.selection import headline
 from suite.leaderboard.table import shown_metrics, with_spread
@@ -71,12 +72,9 @@ def board_html(
         remarks: what a reader must know of the whole: conflicts, runs that were left out, different data.
         reports: benchmark -> relative address of its report.
     """
-    from jinja2 import Environment, select_autoescape
-
-    source = files("suite.leaderboard").joinpath("pages", "board_page.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=select_autoescape(default_for_string=True), trim_blocks=True, lstrip_blocks=True)
     rows = board_rows(frame, runs, groups)
-    return environment.from_string(source).render(
+    return render(
+        "board_page.html",
         rows=rows,
         made=made,
         remarks=remarks,
@@ -127,17 +125,12 @@ def _row(
         data=str(row["data_fingerprint"]),
         code=str(row["code_version"]),
         commit=str(row["commit"]),
-        chosen="" if row["selection"] == "none" else f"{row['selection']}, of {counted_trials(row['trials'])}",
+        chosen="" if row["selection"] == "none" else f"{row['selection']}, of {counted(int(row['trials']), 'trial')}",
         tags=str(row["tags"]),
         notes=[note for name in names if (note := runs.labels.get(name, NONE).note)],
         runs=names,
         command=f"codyra-suite repeat {names[0]} --out .",
     )
-
-
-def counted_trials(count: Any) -> str:
-    """``12 trials``."""
-    return f"{int(count)} trial{'' if int(count) == 1 else 's'}"
 
 
 def _is_there(value: Any) -> bool:

@@ -16,9 +16,9 @@ def marks_text(part: pd.DataFrame) -> str:
     best = part[part["standing"] == "best"]
     if best.empty:
         return ""
-    own = _seeds(best["seeds"].iloc[0])
+    own = seed_set(best["seeds"].iloc[0])
     marked = part[part["standing"].isin(["not separable", "behind"])]
-    shared = {len(own & _seeds(seeds)) for seeds in marked["seeds"]}
+    shared = {len(own & seed_set(seeds)) for seeds in marked["seeds"]}
     asked = (
         "The marks ask about means: best has the highest mean over tasks after the last one, and each other row is tested against it, paired "
         f"example by example, Holm-corrected over the rows, at {PERCENT}. Not separable means that these runs do not show a difference, not that "
@@ -41,5 +41,6 @@ def ranks_text(tasks: int) -> str:
     )
 
 
-def _seeds(text: str) -> set[str]:
+def seed_set(text: str) -> set[str]:
+    """The seeds that a row of the leaderboard has finished runs of."""
     return set(text.split(","))

@@ -12,6 +12,7 @@ from suite.leaderboard.comparison import LEVEL
 from suite.leaderboard.ranking import row_labels
 from suite.leaderboard.selection import headline, same_formula
 from suite.leaderboard.table import shown_metrics
+from suite.leaderboard.tests_told import seed_set
 from suite.leaderboard.tuned_standings import names, points
 
 TESTED = "zscl.last"  # the formula that marks are about, under any of its names
@@ -77,7 +78,7 @@ def _listed(found: Sequence[str]) -> str:
 
 def _seeds(part: pd.DataFrame) -> str:
     """What the result speaks for."""
-    runs = [set(str(seeds).split(",")) for seeds in part[part["standing"].isin(["best", "not separable", "behind"])]["seeds"]]
+    runs = [seed_set(seeds) for seeds in part[part["standing"].isin(["best", "not separable", "behind"])]["seeds"]]
     shared = len(set.intersection(*runs)) if runs else 0
     if shared < 2:
         return "Rows share one seed at most: this speaks for other examples, not for other seeds."

@@ -70,6 +70,8 @@ def merge(
     """
     places = [folder_named(folder) for folder in folders]
     target = None if to is None else publishable(to)
+    if target is not None and target.resolve() in [place.resolve() for place in places]:
+        raise ConfigError(f"merge: {target} is one of the folders that are merged; publish what they come to into another one.")
     gathered = _gathered(places)
     for remark in gathered.remarks:
         watcher.say(f"merge: {remark}.")
@@ -78,7 +80,7 @@ def merge(
     how: dict[str, Any] = {"pool_orders": pool_orders, "per_task": per_task, "all_trials": all_trials}
     frame = board(run_set_of(gathered.runs), convention, selection_rule=selection, **how)
     if target is not None:
-        begin(target)
+        begin(target, gathered.runs.keys())
         store = RunStore(target)
         files = {run_id: copy_run(run.folder, store.folder(run_id)) for run_id, run in gathered.runs.items()}
         asked: dict[str, Any] = {"out": target, "tracking": "none", "watcher": watcher, "examples": False}

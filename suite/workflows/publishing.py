@@ -6,7 +6,7 @@ import getpass
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,7 +101,7 @@ def publish(
     if not ended:
         raise ConfigError("publish: every run of these is still going on; wait for one to end.")
     remarks = [f"{record.run_id}: is still going on and was left out" for record in found.records if record.status == "running"]
-    begin(target)
+    begin(target, [record.run_id for record in ended])
     local = RunStore(out)
 
     def place(record: Record) -> dict[str, str]:
@@ -158,8 +158,22 @@ def publishable(to: Path | str) -> Path:
     return target
 
 
-def begin(target: Path) -> None:
-    """Mark a new folder as a publication before anything else lies in it, so that one that was broken off can be written again."""
+def begin(target: Path, run_ids: Collection[str]) -> None:
+    """Mark a new folder as a publication before anything else lies in it, so that one that was broken off can be written again.
+
+    Args:
+        run_ids: of the runs that will be published.
+
+    Raises:
+        ConfigError: it holds other runs that were never published, such as one that was trained there: publishing would delete them.
+    """
+    promised = read_publication(target).runs.keys() if (target / MANIFEST).is_file() else set()
+    there = {path.name for path in RunStore(target).place.glob("*") if path.is_dir()}
+    if own := sorted(there - promised - set(run_ids)):
+        raise ConfigError(
+            f"{target}: holds runs that were not published there ({', '.join(own[:3])}{', ...' if len(own) > 3 else ''}); move them to another "
+            "folder, or name a new one with --publish."
+        )
     if not (target / MANIFEST).is_file():
         write_publication(Publication(suite=__version__, made_at=datetime.now(UTC)), target)
 

@@ -186,6 +186,11 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
+def linked(path: Path, to: str) -> Path:
+    path.symlink_to(to)
+    return path
+
+
 def without_weights(path: Path) -> Path:
     writer = gguf.GGUFWriter(path, "llama")
     writer.write_header_to_file()
@@ -199,6 +204,7 @@ BAD: dict[str, tuple[Callable[[Path, Path, Any], Path], str]] = {
     "no such file": (lambda folder, file, stock: folder / "none.gguf", "is not there"),
     "another file": (lambda folder, file, stock: written(folder / "a.gguf", b"PK\x03\x04" * 99), "is no GGUF file"),
     "an empty file": (lambda folder, file, stock: written(folder / "a.gguf", b""), "is no GGUF file"),
+    "one that cannot be read": (lambda folder, file, stock: linked(folder / "a.gguf", "/proc/self/mem"), "cannot be read"),
     "a cut head": (lambda folder, file, stock: written(folder / "a.gguf", file.read_bytes()[:900]), "damaged or truncated"),
     "cut weights": (lambda folder, file, stock: written(folder / "a.gguf", file.read_bytes()[:-900]), "is truncated"),
     "no weights": (lambda folder, file, stock: without_weights(folder / "a.gguf"), r"holds no weights \(its architecture is 'llama'\)"),

@@ -39,7 +39,7 @@ def test_noise_has_xtails_tasks_and_class_names() -> None:
 
 @pytest.mark.parametrize(("backbone", "least"), [("mini-clip", 1.0), ("mini-lm", 0.85)])
 def test_a_step_is_slower_than_its_floor_and_keeps_hardly_more_than_the_plain_one(backbone: str, least: float) -> None:
-    """Of the mini language model it keeps the built weights, a little more than it saves in logits."""
+    """Of the mini language model it keeps the built weights, a little more than it saves in logits; the plain one keeps no mask either."""
     step, floor, memory = measure_step(Workload(CPU, backbone, batch_size=16), 1)
     assert step.ratio == pytest.approx(step.plain / step.fast)
     assert floor.plain == step.fast

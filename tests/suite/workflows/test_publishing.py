@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,23 @@ def test_folders_of_another_kind_are_refused(published: tuple[Record, Path], tmp
         merge([tmp_path])
     with pytest.raises(ConfigError, match="holds something else than published runs"):
         publish(run_context.out, group="g", out=run_context.out, tracking="none")
+
+
+def test_what_was_not_published_there_is_never_deleted(
+    published: tuple[Record, Path], make_config: Callable[..., RunConfig], run_context: RunContext, tmp_path: Path
+) -> None:
+    """A published folder is an output folder: a run that was trained in it is its owner's alone."""
+    _, folder = published
+    mine = execute(make_config("zero-shot", seed=1), replace(run_context, out=folder))
+    for act in (
+        lambda: publish(folder, group="ours", out=run_context.out, tracking="none"),
+        lambda: merge([shutil.copytree(folder, tmp_path / "copy", dirs_exist_ok=True)], to=folder),
+    ):
+        with pytest.raises(ConfigError, match=rf"holds runs that were not published there \({mine.run_id}\)"):
+            act()
+    with pytest.raises(ConfigError, match="is one of the folders that are merged"):
+        merge([folder], to=folder)
+    assert RunStore(folder).records([mine.run_id])
 
 
 def test_two_groups_with_other_numbers_of_one_run_are_a_conflict(published: tuple[Record, Path], tmp_path: Path) -> None:
