@@ -131,6 +131,7 @@ def remote_home(tmp_path: Path) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_ray_submit_runs_the_entry_script_on_the_head(repository: Path, remote_home: Path, tmp_path: Path) -> None:
     """The real ``ray submit`` and the real script; only ssh and rsync are replaced, by the same machine in another home."""
     bin_folder, head = tmp_path / "bin", "127.0.0.1"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,9 +43,15 @@ def commands(document: Path, program: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in calls]
 
 
+@cache
+def command_line() -> Any:
+    """All commands, whose making from functions takes a twentieth of a second."""
+    return typer.main.get_command(app)
+
+
 def parse(arguments: list[str]) -> None:
     """Follow ``arguments`` through the command line's own parser without running anything; typer's error otherwise."""
-    command = typer.main.get_command(app)
+    command = command_line()
     context = command.make_context("codyra-suite", list(arguments))
     while hasattr(command, "resolve_command"):
         name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
@@ -67,7 +75,7 @@ def test_commands_exist_with_their_options(name: str) -> None:
 
 def follow(words: list[str]) -> None:
     """Words of a sentence that name a command, the values of its options and arguments left out or not."""
-    command = typer.main.get_command(app)
+    command = command_line()
     while hasattr(command, "commands") and words and not words[0].startswith("-"):
         name, *words = words
         assert name in command.commands, name

@@ -127,6 +127,7 @@ def test_points_span_what_trials_cost() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_probe_foresees_a_real_run(tmp_path: Path) -> None:
     """Its counts; 'codyra-suite dev perf forecast' says how well it foresees seconds."""
     config = validate(RunConfig, {**RUN, "method": {"name": "lora"}}, where="test")

@@ -32,6 +32,7 @@ def held(folder: Path) -> sqlite3.Connection:
     return holder
 
 
+@pytest.mark.slow
 def test_a_database_that_is_held_for_longer_than_sqlite_waits_by_itself_is_waited_for(tmp_path: Path) -> None:
     source, holder = study(tmp_path), held(tmp_path)
     release = threading.Timer(6.0, holder.rollback)
