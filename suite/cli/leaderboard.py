@@ -21,7 +21,6 @@ from suite.cli.options import (
     TrackingOption,
     TrialsOption,
 )
-from suite.errors import ConfigError
 from suite.workflows.places import OUT, folder_named
 
 PublishedOption = Annotated[
@@ -80,11 +79,10 @@ def leaderboard(
     from suite.cli.board import print_frame, print_reproduction, written
     from suite.cli.json_output import print_json, require_free_output
     from suite.cli.progress import TerminalWatcher
-    from suite.cli.sharing import merged_frame, publish_runs
+    from suite.cli.sharing import merged_frame, publish_runs, require_folder_of_group
     from suite.workflows import tables
 
-    if group is not None and publish is None:
-        raise ConfigError("leaderboard: --group says who publishes; give --publish FOLDER with it, or leave it out.")
+    require_folder_of_group(group, publish)
     files = {"csv": csv, "markdown": markdown, "latex": latex, "html": html}
     require_free_output(json, **files)
     filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from suite.workflows.publishing import Verified
 
 
+def require_folder_of_group(group: str | None, folder: Path | None) -> None:
+    """Refuse the name of a group where nothing is published.
+
+    Raises:
+        ConfigError: there is a ``group``, but no ``folder`` to publish into.
+    """
+    if group is not None and folder is None:
+        raise ConfigError("leaderboard: --group says who publishes; give --publish FOLDER with it, or leave it out.")
+
+
 def publish_runs(folder: Path, group: str | None, asked: Mapping[str, Any]) -> None:
     """Publish what the table shows; one line on standard error, so that a table or JSON on standard output stays alone."""
     from suite.workflows import publishing
