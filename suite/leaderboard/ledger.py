@@ -159,7 +159,7 @@ def with_published(frame: pd.DataFrame, benchmarks: Iterable[str]) -> pd.DataFra
     columns = [*frame.columns, *(name for name in rows.columns if name not in frame.columns)]
     both = (pd.concat([frame, rows], ignore_index=True) if len(frame) else rows).reindex(columns=columns)
     texts = (
-        *("standing", "seeds", "orders", "tasks", "undefined", "unfinished", "budget", "study", "selection"),
+        *("standing", "seeds", "orders", "tasks", "undefined", "unfinished", "budget", "judged_in", "study", "selection"),
         *("commit", "config_hash", "runs", "left_out", "tags", "source", "grade", "doubt"),
     )
     blank = {name: "" for name in texts if name in both}
@@ -169,11 +169,24 @@ def with_published(frame: pd.DataFrame, benchmarks: Iterable[str]) -> pd.DataFra
 
 
 def source_notes(part: pd.DataFrame) -> list[str]:
-    """Lines below a table with published rows: where each was printed and how it was read, what is doubted, what holds for all."""
+    """Lines below a table with published rows: number formats of own rows, where each was printed and read, what is doubted, what holds
+    for all."""
     if "source" not in part:
         return []
     published = part[part["source"] != ""]
     graded = sorted(set(zip(published["source"], published["grade"], strict=True)))
     doubts = [f"{row['method']}, {row['backbone']}: {row['doubt']}" for row in published.to_dict("records") if row["doubt"]]
     remarks = [LEDGERS[name].remark for name in dict.fromkeys(published["benchmark"]) if LEDGERS[name].remark]
-    return [*(f"source ({grade}): {source}" for source, grade in graded), *dict.fromkeys(doubts), *remarks]
+    formats = _formats(part[part["source"] == ""])
+    return [*formats, *(f"source ({grade}): {source}" for source, grade in graded), *dict.fromkeys(doubts), *remarks]
+
+
+def _formats(own: pd.DataFrame) -> list[str]:
+    """In which number format own rows were evaluated, beside what is known of published ones."""
+    if own.empty or "judged_in" not in own:
+        return []
+    judged = own.groupby("judged_in", sort=True)["method"].agg(lambda names: ", ".join(dict.fromkeys(names)))
+    said = f"all {judged.index[0]}" if len(judged) == 1 else ", ".join(f"{name} ({names})" for name, names in judged.items())
+    return [
+        f"number format of the evaluation: own rows {said}; the released CLIP code of CoDyRA and ZSCL fp32, others do not print it"
+    ]

@@ -14,6 +14,7 @@ import pandas as pd
 
 from suite.counting import counted
 from suite.hashing import canonical_hash
+from suite.leaderboard.protocols import judged_in
 from suite.leaderboard.selection import Selection, headline, joined, metric_value, select_trials
 from suite.metrics.conventions import convention
 from suite.runs.costs import run_costs
@@ -25,7 +26,20 @@ COSTS = ("trainable_parameters", "effective_rank", "no_signal_rank", "carried_by
 TRAITS = ("decision", "task_id_at_test", "extra_data", "mergeable")
 ABOUT = (
     *TRAITS,
-    *("standing", "p_vs_best", "n", "seeds", "orders", "tasks", "undefined", "unfinished", "backbone", "budget", "lr"),
+    *(
+        "standing",
+        "p_vs_best",
+        "n",
+        "seeds",
+        "orders",
+        "tasks",
+        "undefined",
+        "unfinished",
+        "backbone",
+        "budget",
+        "lr",
+        "judged_in",
+    ),
     *("study", "trials", "selection", "oracle_gap", "left_out", "commit", "config_hash", "runs", "tags", "data_fingerprint"),
 )
 
@@ -141,6 +155,7 @@ def _row(
         "backbone": backbone_text(group[0].config["backbone"]),
         "budget": budget_text(training) if took_steps(group) else "",
         "lr": training["lr"],
+        "judged_in": ", ".join(sorted({judged_in(record) for record in group})),
         "study": ",".join(selected.studies if selected else sorted({study for record in every for study in record.trials})),
         "trials": selected.trials if selected else 1,
         "selection": selected.rule if selected else "none",

@@ -109,6 +109,14 @@ def test_what_must_be_known_stands_below_published_rows() -> None:
     assert source_notes(pd.DataFrame({"method": ["own"]})) == []
 
 
+def test_published_rows_stand_beside_the_number_format_of_own_ones() -> None:
+    own = pd.DataFrame({"benchmark": "xtail", "method": ["lora", "codyra"], "judged_in": ["fp32", "bf16"]})
+    several = source_notes(with_published(own, ["xtail"]))[0]
+    assert several.startswith("number format of the evaluation: own rows bf16 (codyra), fp32 (lora); the released")
+    one = source_notes(with_published(own[:1], ["xtail"]))[0]
+    assert one.startswith("number format of the evaluation: own rows all fp32; the released")
+
+
 def test_the_forgetting_of_both_pages_is_read() -> None:
     """The CoDyRA page prints "Forgetting", the MoRAM page the same values as "BWT" without sign."""
     values = published_values("trace-500")
