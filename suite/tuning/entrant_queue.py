@@ -42,7 +42,7 @@ class EntrantQueue:
         self._going = 0  # trials' runs that were given out and have not ended
         self._has_learned = study is not None and study.store.has_learned()
         self._judged: list[RunConfig] = []
-        self._next = 0
+        self._next = self._judged_ended = 0
         self._judge(entrant.run)
         choice = folder.choice(entrant.name)
         self.is_searched = study is None or choice is not None
@@ -73,7 +73,7 @@ class EntrantQueue:
         defaults = {config.config_hash() for config in self.entrant.judged(self.entrant.run, self._seeds)}
         setting = "default" if run.config.config_hash() in defaults else "tuned"
         order = getattr(run.config.benchmark, "order", "") if self.entrant.orders else ""
-        return judging_title(setting, run.config.resolved(), str(order))
+        return judging_title(f"{self.entrant.benchmark} {self.entrant.method}", setting, run.config.seed, str(order))
 
     def may_go_on(self, run: Suggestion, view: ValidationView) -> bool:
         if run.study is None or self.study is None:
@@ -84,6 +84,7 @@ class EntrantQueue:
         if run.study is not None and self.study is not None:
             self._trial_ended(self.study, run, view, reason)
             return
+        self._judged_ended += 1
         if view is None and reason is not None:
             self.unjudged = f"a judging run failed: {reason}"
         if view is not None:
@@ -103,8 +104,8 @@ class EntrantQueue:
         study.ended(run, view, reason)
 
     def runs_ended(self) -> int:
-        """Trials that have ended and judged runs that were given out, for progress."""
-        return (self.study.store.ended_trials() if self.study else 0) + self._next
+        """Trials and judging runs that have ended, for progress."""
+        return (self.study.store.ended_trials() if self.study else 0) + self._judged_ended
 
     def _choose(self, study: StudyQueue) -> None:
         choice = choice_of(study)

@@ -25,15 +25,15 @@ def trial_title(number: int, settings: Mapping[str, Any], seed: int | None = Non
     return _bounded([f"trial {number}", *([] if seed is None else [f"seed {seed}"]), *parts])
 
 
-def judging_title(setting: str, run: Mapping[str, Any], order: str) -> str:
-    """``judging · tuned setting · order 2 · seed 101``.
+def judging_title(of: str, setting: str, seed: int, order: str) -> str:
+    """``mini-xtail lora · tuned setting · order 2 · seed 101 · judging``.
 
     Args:
+        of: benchmark and method.
         setting: which of the two, ``default`` or ``tuned``.
-        run: fields of its config.
         order: of the tasks; empty where the benchmark has one alone.
     """
-    return _bounded(["judging", f"{setting} setting", *([f"order {order}"] if order else []), f"seed {run['seed']}"])
+    return _bounded([of, f"{setting} setting", *([f"order {order}"] if order else []), f"seed {seed}", "judging"])
 
 
 def _number(value: Any) -> str:
