@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from suite.backbones.frozen_norm import in_working_dtype
 from suite.lowrank.inject import AdaptedAttention
 from suite.lowrank.layer import Site
 
@@ -57,6 +58,7 @@ def encode_images(network: Any, pixels: Tensor, tokens: Site | None = None, *, p
     x = visual._embeds(pixels)
     if tokens is not None:
         x = tokens(x, x)
+    x = x if plain else in_working_dtype(x)
     blocks = visual.transformer.resblocks
     for block in blocks if plain else blocks[:-1]:
         x = block(x)
@@ -88,6 +90,7 @@ def encode_texts(network: Any, tokens: Tensor, site: Site | None = None, *, plai
     if site is not None:
         x = site(x, x)
         end, length = end + x.shape[1] - length, x.shape[1]
+    x = x if plain else in_working_dtype(x)
     blocks = network.transformer.resblocks
     for block in blocks if plain else blocks[:-1]:
         x = block(x, attn_mask=mask)

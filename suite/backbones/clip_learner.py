@@ -24,6 +24,7 @@ from suite.backbones.clip_forward import (
     text_modules,
 )
 from suite.backbones.clip_references import ClipReferences
+from suite.backbones.frozen_norm import replace_norms
 from suite.backbones.learner import (
     Answer,
     Batch,
@@ -95,6 +96,7 @@ class ClipLearner(OnSites):
         self.slots = slots_of(self.sites)
         for tower in (network.visual, network):
             replace_quick_gelu(_tower(tower))
+        replace_norms(network)
         self._weights = {"vision": EffectiveWeights(_tower(network.visual)), "text": EffectiveWeights(_tower(network))}
         freeze(self.network)
         self.pixels = PixelStore(self.tasks, device)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from suite.lowrank.frozen_map import FrozenMap, enabled_branches, is_small
 from suite.lowrank.layer import Branch
+from suite.lowrank.rounded_factors import rounded_parts
 
 
 class _Kind(NamedTuple):
@@ -57,13 +58,18 @@ class EffectiveWeights:
 
     @contextmanager
     def made(self) -> Iterator[None]:
-        """For one forward pass: every small map finds its weight made. Nothing may be merged or switched off meanwhile."""
-        made = self._make()
+        """For one forward pass: every small map finds its weight made, under autocast every map its branches' factors rounded.
+
+        Nothing may be merged or switched off meanwhile.
+        """
+        made, rounded = self._make(), self._round()
         try:
             yield
         finally:
             for one in made:
                 one.made = None
+            for one in rounded:
+                one.rounded = None
 
     @contextmanager
     def merged(self) -> Iterator[None]:
@@ -84,6 +90,18 @@ class EffectiveWeights:
         finally:
             for one in made:
                 one.made = None
+
+    def _round(self) -> list[FrozenMap]:
+        if not self.maps or not torch.is_autocast_enabled(device := self.maps[0].weight.device.type):
+            return []
+        found = [(one, parts) for one in self.maps if one.rounded is None and (parts := one.parts_to_round())]
+        if not found:
+            return []
+        rows = [len(one.weight) for one, _ in found]
+        every = rounded_parts([parts for _, parts in found], rows, torch.get_autocast_dtype(device))
+        for (one, _), rounded in zip(found, every, strict=True):
+            one.rounded = rounded
+        return [one for one, _ in found]
 
     def _make(self) -> list[FrozenMap]:
         groups: dict[_Shape, list[_Member]] = {}

@@ -6,7 +6,8 @@ Effective weight:   y = (W + sum scale B diag(gate) A) x + b. Fewest operations 
                     mini networks: the factors' gradients come out of the weight's. Made for all maps of a forward pass at once
                     (``suite.lowrank.effective_weights``), or anew for a call.
 Fused:              branches inside the frozen map's own node of the graph (``suite.lowrank.fused``). Least arithmetic and memory
-                    where the weight is large; exact for bf16 weights too, whose rounding would swallow small updates.
+                    where the weight is large; exact for bf16 weights too, whose rounding would swallow small updates. Under
+                    autocast the factors of all maps of a forward pass are rounded at once (``suite.lowrank.rounded_factors``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 
 from suite.lowrank.fused import FusedPart, fused_map
 from suite.lowrank.layer import Branch, Part, Slot
+from suite.lowrank.rounded_copy import RoundedCopy
+from suite.lowrank.rounded_factors import RoundedParts, rounded_map
 
 SMALL_WEIGHT = 8  # a weight with at most this many times the numbers of its factors is small; measured on a CPU
 
@@ -31,6 +34,7 @@ class FrozenMap:
         plain: compute branch by branch, whatever is cheaper.
         listener: told of every input (..., in) before it is mapped.
         made: the effective weight of all rows while ``suite.lowrank.effective_weights`` has made it, else None.
+        rounded: the factors of its branches while they are there in the dtype of an autocast, else None.
     """
 
     def __init__(self, slots: Sequence[Slot]) -> None:
@@ -38,8 +42,8 @@ class FrozenMap:
         self.plain = False
         self.listener: Callable[[Tensor], None] | None = None
         self.made: Tensor | None = None
-        self._rounded: Tensor | None = None
-        self._version = -1
+        self.rounded: RoundedParts | None = None
+        self._weight_copy, self._bias_copy = RoundedCopy(), RoundedCopy()
 
     @property
     def is_product(self) -> bool:
@@ -53,11 +57,9 @@ class FrozenMap:
         if self.made is not None:
             return _scaled_linear(x, self.made, bias, scale)
         parts = _parts(self.slots) or []
-        autocast = torch.is_autocast_enabled(x.device.type)
-        if parts and not autocast and weight.dtype == torch.float32 and is_small(weight, _numbers(parts)):
+        if _has_small_weight(x, weight, parts):
             return _scaled_linear(x, _effective_weight(weight, self.slots), bias, scale)
-        working = self._working_weight(weight, autocast)
-        return fused_map(x, working, bias, parts, scale) if parts else _scaled_linear(x, working, bias, scale)
+        return self._mapped(x, weight, bias, None, parts, scale)
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None, rows: slice | None = None) -> Tensor:
         """x (..., in) -> (..., rows of weight); ``rows`` must begin and end where slots do, None = all."""
@@ -71,12 +73,23 @@ class FrozenMap:
         parts = None if self.plain or weight.requires_grad else _parts(slots)
         if parts is None:
             return _branch_by_branch(x, *_chosen(weight, bias, rows), slots)
-        autocast = torch.is_autocast_enabled(x.device.type)
-        if parts and not autocast and weight.dtype == torch.float32 and is_small(weight, _numbers(parts)):
+        if _has_small_weight(x, weight, parts):
             weight, bias = _chosen(weight, bias, rows)
             return F.linear(x, _effective_weight(weight, slots), bias)
-        weight, bias = _chosen(self._working_weight(weight, autocast), bias, rows)
-        return fused_map(x, weight, bias, parts) if parts else F.linear(x, weight, bias)
+        return self._mapped(x, weight, bias, rows, parts, 1.0)
+
+    def _mapped(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, rows: slice | None, parts: Sequence[FusedPart], scale: float
+    ) -> Tensor:
+        """By a weight that is large, or has no branches, in the dtype of the autocast in force."""
+        autocast = torch.is_autocast_enabled(x.device.type)
+        weight, bias = _chosen(self._working_weight(weight, autocast), self._working_bias(bias, autocast), rows)
+        if not parts:
+            return F.linear(x, weight, bias) if scale == 1.0 else _scaled_linear(x, weight, bias, scale)
+        rounded = self.rounded if self.rounded is None or rows is None else self.rounded.on(rows)
+        if rounded is not None and autocast:
+            return rounded_map(x, weight, bias, rounded, scale)
+        return fused_map(x, weight, bias, parts, scale)
 
     @property
     def weight(self) -> Tensor:
@@ -99,13 +112,18 @@ class FrozenMap:
 
     def _working_weight(self, weight: Tensor, autocast: bool) -> Tensor:
         """The weight in the dtype of the autocast in force; the copy is kept until the fp32 one is merged into."""
-        dtype = torch.get_autocast_dtype(weight.device.type) if autocast else weight.dtype
-        if dtype == weight.dtype:
-            return weight
-        version = self.slots[0].weight._version  # of the tensor that merges write to
-        if self._rounded is None or self._rounded.dtype != dtype or self._version != version:
-            self._rounded, self._version = weight.detach().to(dtype), version
-        return self._rounded
+        return self._weight_copy.of(weight, _working_dtype(weight, autocast), self.slots[0].weight)  # which merges write to
+
+    def _working_bias(self, bias: Tensor | None, autocast: bool) -> Tensor | None:
+        if bias is None or bias.requires_grad:
+            return bias
+        return self._bias_copy.of(bias, _working_dtype(bias, autocast))
+
+    def parts_to_round(self) -> list[FusedPart]:
+        """The branches whose factors an autocast will round; none where the map is computed another way."""
+        if self.plain or self.made is not None or self.slots[0].weight.requires_grad:
+            return []
+        return _parts(self.slots) or []
 
 
 class AdaptedLinear(nn.Module):
@@ -147,6 +165,17 @@ def _scaled_linear(x: Tensor, weight: Tensor, bias: Tensor | None, scale: float)
     flat = x.reshape(-1, x.shape[-1]).to(weight.dtype)
     nothing = flat.new_zeros(()) if bias is None else bias.to(weight.dtype)
     return torch.addmm(nothing, flat, weight.T, beta=0 if bias is None else 1, alpha=scale).view(*x.shape[:-1], len(weight))
+
+
+def _working_dtype(tensor: Tensor, autocast: bool) -> torch.dtype:
+    return torch.get_autocast_dtype(tensor.device.type) if autocast else tensor.dtype
+
+
+def _has_small_weight(x: Tensor, weight: Tensor, parts: Sequence[FusedPart]) -> bool:
+    """Whether a product with the effective weight is the cheapest way; rounded, it would swallow small updates."""
+    if not parts or weight.dtype != torch.float32 or torch.is_autocast_enabled(x.device.type):
+        return False
+    return is_small(weight, _numbers(parts))
 
 
 def _chosen(weight: Tensor, bias: Tensor | None, rows: slice | None) -> tuple[Tensor, Tensor | None]:

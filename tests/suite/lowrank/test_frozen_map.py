@@ -102,9 +102,9 @@ def test_the_rounded_copy_follows_the_merges() -> None:
     x = torch.randn(3, 64)
     with torch.autocast("cpu", torch.bfloat16):
         before = layer(x)
-        kept = layer.map._rounded
+        kept = layer.map._weight_copy.kept
         layer(x)
-        assert layer.map._rounded is kept
+        assert layer.map._weight_copy.kept is kept
         slot = layer.slot
         branch = slots_of(layer.weight, [[4]], 0, gated=False, scale=1.0)[0].branch("0")
         slot.add_to_weight(branch.factors())

@@ -110,7 +110,7 @@ def test_a_step_is_counted_without_a_number_being_computed() -> None:
     work = Workload(CPU, precision="bf16", batch_size=4)
     found = count_step(work)
     names = found.by_name
-    assert found.kernels == sum(count for count, _ in names.values()) > 500
+    assert found.kernels == sum(count for count, _ in names.values()) > 300
     assert found.bytes == sum(size for _, size in names.values())
     assert names["native_layer_norm"][0] == 15
     assert not {"view", "detach", "empty_like", "device"} & names.keys()
