@@ -28,7 +28,7 @@ def outputs(stack: Stack, x: Tensor, scale: float) -> Tensor:
 def test_in_fp32_values_and_gradients_are_those_of_each_branch_by_itself(gated: bool, scale: float, whole: float) -> None:
     stack = Stack(MAPS, gated=gated, scale=scale)
     compute_plainly(stack, True)
-    x = torch.randn(2, 5, WIDTH, requires_grad=True)
+    x = torch.randn(2, 5, WIDTH, generator=torch.Generator().manual_seed(0), requires_grad=True)
     plain = x
     for layer in stack.layers:
         plain = layer(whole * plain)
@@ -42,7 +42,7 @@ def test_in_fp32_values_and_gradients_are_those_of_each_branch_by_itself(gated: 
 
 
 def test_under_autocast_they_are_used_for_the_pass_and_stay_close_to_fp32() -> None:
-    stack, x = Stack([[1, 1, 1], [1], [1]]), torch.randn(64, WIDTH)
+    stack, x = Stack([[1, 1, 1], [1], [1]]), torch.rand(64, WIDTH, generator=torch.Generator().manual_seed(0))
     compute_plainly(stack, True)
     expected = torch.autograd.grad(stack(x).sum(), stack.learned())
     compute_plainly(stack, False)
