@@ -22,7 +22,7 @@ def print_foresight(found: Foresight) -> None:
     rows = [
         [
             run.run_id[:8],
-            run.config.benchmark.name,
+            _stream(run),
             method_title(run.config.resolved()["method"]),
             str(run.config.seed),
             _happens(run),
@@ -50,6 +50,7 @@ def foresight_fields(found: Foresight) -> dict[str, Any]:
         {
             "run_id": run.run_id,
             "benchmark": run.config.benchmark.name,
+            "limit": run.config.benchmark.limit,
             "method": method_title(run.config.resolved()["method"]),
             "seed": run.config.seed,
             "state": run.state,
@@ -61,6 +62,11 @@ def foresight_fields(found: Foresight) -> dict[str, Any]:
         for run in found.runs
     ]
     return {"runs": rows, "trained": len(found.trained), "seconds": found.seconds, "at_a_time": found.at_a_time}
+
+
+def _stream(run: ForeseenRun) -> str:
+    benchmark = run.config.benchmark
+    return benchmark.name if benchmark.limit is None else f"{benchmark.name} (limit {benchmark.limit})"
 
 
 def _happens(run: ForeseenRun) -> str:
