@@ -32,7 +32,7 @@ def publish_runs(folder: Path, group: str | None, asked: Mapping[str, Any]) -> N
     """Publish what the table shows; one line on standard error, so that a table or JSON on standard output stays alone."""
     from suite.workflows import publishing
 
-    done = publishing.publish(folder, group=group or publishing.user(), **asked)
+    done = publishing.publish(folder, group=publishing.user() if group is None else group, **asked)
     for remark in done.remarks:
         typer.echo(f"leaderboard: {remark}.", err=True)
     rows = f"{counted(done.runs, 'run')} in {counted(done.rows, 'row')}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from suite.errors import ConfigError
 from suite.runs.labels import Labels, all_labels
 from suite.runs.record import RECORD, Record
+from suite.runs.record_shape import require_shape, shape_fault
 from suite.runs.store import OpenRun, RunStore
 
 SHOWN = 5
@@ -25,14 +26,23 @@ def find_run(store: RunStore, name: str) -> OpenRun:
         ConfigError: no such run, or several.
         DamagedRun: it is damaged.
     """
+    found = _found(store, name)
+    require_shape(found.record, str(found.folder / RECORD))
+    return found
+
+
+def _found(store: RunStore, name: str) -> OpenRun:
     if (Path(name) / RECORD).is_file():
         return store.find(name)
     ids = [path.parent.name for path in sorted(store.place.glob(f"*/{RECORD}"))]
-    found = meant(
-        name, ids, all_labels(store.place), lambda: {run.record.run_id: run_name(run.record) for run in store.all().runs}
-    )
+    found = meant(name, ids, all_labels(store.place), lambda: _names(store))
     require_one(name, found, f"no such run below {store.place}; 'codyra-suite runs list' shows ids, names and tags")
     return store.find(found[0])
+
+
+def _names(store: RunStore) -> dict[str, str]:
+    whole = (run.record for run in store.all().runs if shape_fault(run.record) is None)
+    return {record.run_id: run_name(record) for record in whole}
 
 
 def meant(name: str, ids: Iterable[str], labels: Mapping[str, Labels], names: Callable[[], Mapping[str, str]]) -> list[str]:

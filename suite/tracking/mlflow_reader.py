@@ -19,6 +19,7 @@ from suite.runs.checks import require_outcomes
 from suite.runs.labels import Labels
 from suite.runs.outcomes import FORMER, OUTCOMES, Key, Scores, unpack
 from suite.runs.record import RECORD, Record, parse_record
+from suite.runs.record_shape import require_shape
 from suite.tracking.mlflow_client import EXPERIMENT, connect, is_away, quiet_mlflow, quoted, reason_of
 from suite.tracking.mlflow_entries import ASKED, NOTE, RUN_ID, STORED, TAGS, Condition, conditions, fields_of, labels_of
 from suite.tracking.mlflow_file import FoundRun, MlflowFile
@@ -189,7 +190,9 @@ def _stored(place: Place, run: FoundRun, scratch: tempfile.TemporaryDirectory[st
     try:
         path = files.path(RECORD)
         if path is not None:
-            return StoredRun(parse_record(path.read_bytes(), where=where), run.run_id, files)
+            record = parse_record(path.read_bytes(), where=where)
+            require_shape(record, where)
+            return StoredRun(record, run.run_id, files)
     except SuiteError as error:
         return str(error)
     except Exception as error:  # of the artifact store, whichever it is

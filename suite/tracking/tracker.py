@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from suite.errors import ConfigError
+from suite.errors import ConfigError, DamagedRun
 from suite.runs.labels import NONE, Labels, all_labels
-from suite.runs.record import Record, setting_text
+from suite.runs.record import RECORD, Record, setting_text
+from suite.runs.record_shape import require_shape
 from suite.runs.store import RunStore
 from suite.tracking.about import About
 
@@ -153,7 +154,13 @@ class Tracker(ABC):
         """
         listing = RunStore(self.out).all()
         unreadable += listing.damaged
-        yield from listing.runs
+        for run in listing.runs:
+            try:
+                require_shape(run.record, str(run.folder / RECORD))
+            except DamagedRun as error:
+                unreadable.append(str(error))
+                continue
+            yield run
 
     def read_fields(self) -> Iterator[RunFields]:
         """Of every stored run what it can be asked for by; read to say why a question found nothing."""

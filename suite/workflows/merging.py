@@ -112,12 +112,12 @@ def _add(found: _Gathered, refused: set[str], run: OpenRun, groups: Sequence[str
     before, others = found.runs.get(run_id), found.groups.get(run_id, ())
     if run_id in refused:
         return
-    if before is not None and conflicts(before.record, run.record):
+    if before is not None and (differing := conflicts(before.record, run.record)):
         refused.add(run_id)
         del found.runs[run_id], found.groups[run_id]
         said = [f"{', '.join(who)} {_said(one.record)}" for who, one in ((others, before), (groups, run))]
         found.remarks.append(
-            f"conflict: run {run_id} ({run_name(run.record)}) has different numbers, {' and '.join(said)}; it is in no table"
+            f"conflict: run {run_id} ({run_name(run.record)}) differs in {', '.join(differing)}, {' and '.join(said)}; it is in no table"
         )
         return
     if before is None or before.record.status != "finished":

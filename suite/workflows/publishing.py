@@ -25,11 +25,13 @@ from suite.runs.publication import (
     Publication,
     PublishedRun,
     copy_run,
+    group_named,
     read_publication,
     run_faults,
     write_publication,
 )
 from suite.runs.record import Record, write_record
+from suite.runs.record_shape import shape_fault
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.arguments import PathGiven, TrackingGiven, WatcherGiven, checked
 from suite.workflows.places import OUT, folder_named, results_folder
@@ -93,7 +95,10 @@ def publish(
     Raises:
         SuiteError: nothing is stored, the filters leave nothing, or the folder holds something else.
     """
+    group_named(group)
     target, out = publishable(to), folder_named(out)
+    if target.resolve() == out.resolve():
+        raise ConfigError(f"publish: {target} is the folder of these runs itself; name another one, so that no run of it goes.")
     filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}
     found = load_runs(tracking, filters, out)
     say_unreadable(found.unreadable, watcher)
@@ -139,7 +144,7 @@ def verify(folder: PathGiven) -> list[Verified]:
     for run_id in sorted(there | promised.keys()):
         faults = run_faults(place, run_id, promised.get(run_id))
         faults += [f"{MANIFEST} does not name it"] if promised and run_id not in promised else []
-        records = RunStore(place).records([run_id])
+        records = [record for record in RunStore(place).records([run_id]) if shape_fault(record) is None]
         found.append(Verified(run_id, run_name(records[0]) if records else "", faults))
     return found
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from suite.config import RunConfig
-from suite.errors import ConfigError
+from suite.errors import ConfigError, SuiteError
+from suite.runs.finding import find_run
 from suite.runs.labels import FILE as LABELS
 from suite.runs.labels import Labels, change_labels
 from suite.runs.outcomes import OUTCOMES
 from suite.runs.publication import MANIFEST, copy_run, read_publication
-from suite.runs.record import RECORD, Record
+from suite.runs.record import RECORD, SEAL, Record, sealed
 from suite.runs.store import RunStore
 from suite.workflows import publishing
 from suite.workflows.merging import merge
@@ -62,6 +65,33 @@ def other_numbers(record: Record, source: Path, folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
+def resealed(folder: Path, run_id: str, change: Callable[[dict[str, Any]], object]) -> None:
+    """Rewrite a published record with new checksums, as whoever makes up numbers would."""
+    file = folder / "runs" / run_id / RECORD
+    fields = json.loads(file.read_text())
+    change(fields)
+    file.write_bytes(sealed({key: value for key, value in fields.items() if key != SEAL}))
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["runs"][run_id]["files"] = copy_run(file.parent, file.parent)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+NO_RUN_WRITES: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
+    ("names no method", lambda fields: fields["config"]["method"].pop("name")),
+    ("names no method", lambda fields: fields["config"].update(method=None)),
+    ("no training or no seed", lambda fields: fields["config"].pop("seed")),
+    ("different numbers of rows", lambda fields: fields.update(validation=[])),
+    ("tasks wide", lambda fields: fields["test"][0].pop()),
+    ("not those of its tasks", lambda fields: fields["results"][1].update(row=7)),
+    ("it names no metric", lambda fields: fields.update(metrics=[])),
+    ("the examples of every task", lambda fields: fields["item_digests"].update(test=[])),
+    ("config_hash differs", lambda fields: fields["config"]["training"].update(lr=3.0)),
+    ("what no config can hold", lambda fields: fields["config"]["training"].update(lr=float("nan"))),
+    ("settings_hash differs", lambda fields: fields.update(settings_hash="0" * 16)),
+    ("outcomes without a cell: test of", lambda fields: fields["test"][-1].__setitem__(0, None)),
+]
+
+
 def test_a_published_folder_is_verified_and_gives_the_same_board(
     published: tuple[Record, Path], run_context: RunContext
 ) -> None:
@@ -79,8 +109,20 @@ def test_a_published_folder_is_verified_and_gives_the_same_board(
     assert said(folder) == ""
 
 
-def test_what_was_altered_is_named_and_on_no_board(published: tuple[Record, Path]) -> None:
+def test_what_was_altered_is_named_and_on_no_board(published: tuple[Record, Path], tmp_path: Path) -> None:
     record, folder = published
+    for number, (fault, change) in enumerate(NO_RUN_WRITES):
+        altered = shutil.copytree(folder, tmp_path / str(number))
+        resealed(altered, record.run_id, change)
+        assert fault in said(altered)
+        with pytest.raises(ConfigError, match="no run of 1 folder can be believed"):
+            merge([altered])
+    for read in (
+        lambda: leaderboard(out=tmp_path / "0", tracking="none"),
+        lambda: find_run(RunStore(tmp_path / "0"), record.run_id),
+    ):
+        with pytest.raises(SuiteError, match="is not a record that a run wrote"):  # nor does any other reader trip over it
+            read()
     run = folder / "runs" / record.run_id
     whole = (run / RECORD).read_text()
     (run / RECORD).write_text(whole.replace('"finished"', '"stopped"', 1))
@@ -98,6 +140,12 @@ def test_what_was_altered_is_named_and_on_no_board(published: tuple[Record, Path
 
 def test_folders_of_another_kind_are_refused(published: tuple[Record, Path], tmp_path: Path, run_context: RunContext) -> None:
     _, folder = published
+    for group in ("", "g" * 65, "a\u202eb", "two\nlines", " g"):
+        with pytest.raises(ConfigError, match="is no name for a group"):
+            publish(tmp_path / "new", group=group, out=run_context.out, tracking="none")
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(ConfigError, match="is the folder of these runs itself"):
+        publish(folder, group="ours", out=folder, tracking="none")
     manifest = folder / MANIFEST
     manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 99'))
     for act in (
@@ -112,6 +160,15 @@ def test_folders_of_another_kind_are_refused(published: tuple[Record, Path], tmp
         read_publication(folder)
     with pytest.raises(ConfigError, match="is not a published folder"):
         merge([tmp_path])
+    manifest.unlink()
+    os.mkfifo(manifest)
+    with pytest.raises(ConfigError, match="is no file"):  # and nobody waits for it
+        verify(folder)
+    manifest.unlink()
+    with manifest.open("wb") as file:
+        file.truncate(2**28 + 1)
+    with pytest.raises(ConfigError, match="at most 256 can be read"):
+        merge([folder])
     with pytest.raises(ConfigError, match="holds something else than published runs"):
         publish(run_context.out, group="g", out=run_context.out, tracking="none")
 
@@ -140,6 +197,11 @@ def test_two_groups_with_other_numbers_of_one_run_are_a_conflict(published: tupl
     shutil.copytree(folder, tmp_path / "copy")
     with pytest.raises(ConfigError, match="can be believed"):
         merge([folder, tmp_path / "theirs"])
+    ranks = shutil.copytree(folder, tmp_path / "ranks")
+    resealed(ranks, record.run_id, lambda fields: fields["results"][1].update(offered_rank=99))
+    assert said(ranks) == ""
+    with pytest.raises(ConfigError, match="can be believed"):  # equal accuracy is not enough
+        merge([folder, ranks])
     both = merge([folder, tmp_path / "copy"], to=tmp_path / "both")
     assert len(both.frame) == 1 and both.groups == {record.run_id: ("ours",)}
     assert said(tmp_path / "both") == ""
