@@ -85,12 +85,13 @@ def encode_texts(network: Any, tokens: Tensor, site: Site | None = None, *, plai
     length = tokens.shape[1]
     end = tokens.argmax(dim=-1)
     rows = torch.arange(len(tokens), device=tokens.device)
-    mask = network.attn_mask[:length, :length]  # adapted attention is told by it to be causal, and reads no more
     x = network.token_embedding(tokens) + network.positional_embedding[:length]
     if site is not None:
         x = site(x, x)
         end, length = end + x.shape[1] - length, x.shape[1]
     x = x if plain else in_working_dtype(x)
+    # adapted attention is told by a mask to be causal, and reads no more; blocks want it in the dtype of x
+    mask = network.attn_mask[: tokens.shape[1], : tokens.shape[1]].to(x.dtype)
     blocks = network.transformer.resblocks
     for block in blocks if plain else blocks[:-1]:
         x = block(x, attn_mask=mask)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.lowrank.frozen_map import FrozenMap, enabled_branches, is_small
+from suite.lowrank.joined_map import joined_weights
 from suite.lowrank.layer import Branch
 from suite.lowrank.rounded_factors import rounded_parts
 
@@ -69,7 +70,7 @@ class EffectiveWeights:
             for one in made:
                 one.made = None
             for one in rounded:
-                one.rounded = None
+                one.rounded = one.joined = None
 
     @contextmanager
     def merged(self) -> Iterator[None]:
@@ -101,6 +102,10 @@ class EffectiveWeights:
         every = rounded_parts([parts for _, parts in found], rows, torch.get_autocast_dtype(device))
         for (one, _), rounded in zip(found, every, strict=True):
             one.rounded = rounded
+        joining = [one for one, _ in found if one.joins]
+        weights = [one.rounded_weight() for one in joining]
+        for one, joined in zip(joining, joined_weights(weights, [one.rounded for one in joining if one.rounded]), strict=True):
+            one.joined = joined
         return [one for one, _ in found]
 
     def _make(self) -> list[FrozenMap]:

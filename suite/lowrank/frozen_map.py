@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.lowrank.fused import FusedPart, fused_map
+from suite.lowrank.joined_map import joined_map, silu, split_columns
 from suite.lowrank.layer import Branch, Part, Slot
 from suite.lowrank.rounded_copy import RoundedCopy
 from suite.lowrank.rounded_factors import RoundedParts, rounded_map
@@ -35,15 +36,19 @@ class FrozenMap:
         listener: told of every input (..., in) before it is mapped.
         made: the effective weight of all rows while ``suite.lowrank.effective_weights`` has made it, else None.
         rounded: the factors of its branches while they are there in the dtype of an autocast, else None.
+        joined: the weight with all A below it while that is there too, else None (``suite.lowrank.joined_map``).
+        joins: whether its inputs are so large beside the weight that ``joined`` pays.
     """
 
-    def __init__(self, slots: Sequence[Slot]) -> None:
+    def __init__(self, slots: Sequence[Slot], *, joins: bool = False) -> None:
         self.slots = tuple(slots)
+        self.joins = joins
         self.plain = False
         self.listener: Callable[[Tensor], None] | None = None
         self.made: Tensor | None = None
         self.rounded: RoundedParts | None = None
-        self._weight_copy, self._bias_copy = RoundedCopy(), RoundedCopy()
+        self.joined: Tensor | None = None
+        self._weight_copy, self._bias_copy, self._wide_bias_copy = RoundedCopy(), RoundedCopy(), RoundedCopy()
 
     @property
     def is_product(self) -> bool:
@@ -78,10 +83,34 @@ class FrozenMap:
             return F.linear(x, _effective_weight(weight, slots), bias)
         return self._mapped(x, weight, bias, rows, parts, 1.0)
 
+    def split(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, rows: slice | None, sizes: Sequence[int]
+    ) -> Sequence[Tensor]:
+        """x (..., in) -> the map's result as tensors of so many columns."""
+        if rows is None and self.listener is None and self.joined is not None:
+            return split_columns(self._through_joined(x, bias, 1.0, spare=True), sizes)
+        parts: Sequence[Tensor] = self(x, weight, bias, rows).split(list(sizes), dim=-1)
+        return parts
+
+    def silu(self, x: Tensor, weight: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+        """silu of ``scaled``."""
+        if self.joined is not None:
+            return silu(self._through_joined(x, bias, scale, spare=True), len(weight))
+        return F.silu(self.scaled(x, weight, bias, scale))
+
+    def _through_joined(self, x: Tensor, bias: Tensor | None, scale: float, *, spare: bool) -> Tensor:
+        assert self.joined is not None
+        assert self.rounded is not None
+        if bias is not None:
+            bias = self._wide_bias_copy.of(bias, self.joined.dtype, zeros=len(self.rounded.a))
+        return joined_map(x, self.joined, bias, self.rounded, scale, spare=spare)
+
     def _mapped(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, rows: slice | None, parts: Sequence[FusedPart], scale: float
     ) -> Tensor:
         """By a weight that is large, or has no branches, in the dtype of the autocast in force."""
+        if rows is None and self.joined is not None:
+            return self._through_joined(x, bias, scale, spare=False)
         autocast = torch.is_autocast_enabled(x.device.type)
         weight, bias = _chosen(self._working_weight(weight, autocast), self._working_bias(bias, autocast), rows)
         if not parts:
@@ -119,6 +148,10 @@ class FrozenMap:
             return bias
         return self._bias_copy.of(bias, _working_dtype(bias, autocast))
 
+    def rounded_weight(self) -> Tensor:
+        """(all rows, in) in the dtype of the autocast in force."""
+        return self._working_weight(self.weight, autocast=True)
+
     def parts_to_round(self) -> list[FusedPart]:
         """The branches whose factors an autocast will round; none where the map is computed another way."""
         if self.plain or self.made is not None or self.slots[0].weight.requires_grad:
@@ -129,21 +162,24 @@ class FrozenMap:
 class AdaptedLinear(nn.Module):
     """A frozen linear layer with one slot; ``weight`` and ``bias`` keep the names and objects of the original."""
 
-    def __init__(self, linear: nn.Linear, name: str) -> None:
+    def __init__(self, linear: nn.Linear, name: str, *, joins: bool = False) -> None:
         super().__init__()
         self.weight: nn.Parameter = linear.weight  # type: ignore[assignment]
         self.bias = linear.bias
         self.slot = Slot(name, self.weight)
-        self.map = FrozenMap([self.slot])
+        self.map = FrozenMap([self.slot], joins=joins)
         self._scaled_bias: tuple[int, Tensor] | None = None  # version of the bias, and what it was multiplied to
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
         return self.map(x, self.weight, self.bias)
 
-    def scaled(self, x: Tensor, scale: float, *, bias_too: bool = False) -> Tensor:
-        """``forward`` of ``scale`` times x, or ``scale`` times ``forward`` of x; always the same ``scale``."""
-        bias = self._multiplied_bias(scale) if bias_too and self.bias is not None else self.bias
-        return self.map.scaled(x, self.weight, bias, scale)
+    def scaled(self, x: Tensor, scale: float) -> Tensor:
+        """``forward`` of ``scale`` times x; always the same ``scale``."""
+        return self.map.scaled(x, self.weight, self.bias, scale)
+
+    def silu(self, x: Tensor, scale: float) -> Tensor:
+        """silu of ``scale`` times ``forward`` of x; always the same ``scale``."""
+        return self.map.silu(x, self.weight, None if self.bias is None else self._multiplied_bias(scale), scale)
 
     def _multiplied_bias(self, scale: float) -> Tensor:
         if self.bias.requires_grad:

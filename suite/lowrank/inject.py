@@ -28,19 +28,20 @@ class AdaptedAttention(nn.Module):
         width = attention.embed_dim
         self.in_proj_weight = attention.in_proj_weight
         self.in_proj_bias = attention.in_proj_bias
-        self.out_proj = AdaptedLinear(attention.out_proj, f"{name}.o")
+        self.out_proj = AdaptedLinear(attention.out_proj, f"{name}.o", joins=True)
         self.heads = attention.num_heads
         self.causal = causal
         rows = {letter: slice(i * width, (i + 1) * width) for i, letter in enumerate("qkv")}
         self.slots = nn.ModuleDict({key: Slot(f"{name}.{key}", self.in_proj_weight, rows[key]) for key in rows})
-        self.map = FrozenMap([slot for slot in self.slots.values() if isinstance(slot, Slot)])
+        self.map = FrozenMap([slot for slot in self.slots.values() if isinstance(slot, Slot)], joins=True)
         self.site = Site(f"{name}.attn")
         self._rows = rows
 
     def project(self, x: Tensor, letters: str) -> list[Tensor]:
         """The projections named by ``letters`` (a run of ``qkv``) of x (batch, tokens, width), split into heads."""
-        rows = slice(self._rows[letters[0]].start, self._rows[letters[-1]].stop)
-        full = self.map(x, self.in_proj_weight, self.in_proj_bias, rows).chunk(len(letters), dim=-1)
+        rows = None if letters == "qkv" else slice(self._rows[letters[0]].start, self._rows[letters[-1]].stop)
+        sizes = [x.shape[-1]] * len(letters)
+        full = self.map.split(x, self.in_proj_weight, self.in_proj_bias, rows, sizes)
         return [part.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for part in full]
 
     def forward(
@@ -75,14 +76,14 @@ class AdaptedMlp(nn.Module):
 
     def __init__(self, mlp: Any, name: str) -> None:
         super().__init__()
-        self.c_fc = AdaptedLinear(mlp.c_fc, f"{name}.in")
+        self.c_fc = AdaptedLinear(mlp.c_fc, f"{name}.in", joins=True)
         self.gelu = mlp.gelu
-        self.c_proj = AdaptedLinear(mlp.c_proj, f"{name}.out")
+        self.c_proj = AdaptedLinear(mlp.c_proj, f"{name}.out", joins=True)
         self.site = Site(f"{name}.mlp")
 
     def forward(self, x: Tensor) -> Tensor:  # (..., width) -> the same
         if self.quick is not None and self.c_fc.map.is_product and self.c_proj.map.is_product:
-            y = self.c_proj.scaled(F.silu(self.c_fc.scaled(x, self.quick, bias_too=True)), 1 / self.quick)
+            y = self.c_proj.scaled(self.c_fc.silu(x, self.quick), 1 / self.quick)
         else:
             y = self.c_proj(self.gelu(self.c_fc(x)))
         found: Tensor = self.site(y, x)

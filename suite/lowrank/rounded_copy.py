@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -11,14 +12,21 @@ class RoundedCopy:
 
     def __init__(self) -> None:
         self.kept: Tensor | None = None
-        self._owner: Tensor | None = None
-        self._version = -1
+        self._made_of: Tensor | None = None
+        self._made_as: tuple[int, torch.dtype, int] | None = None
 
-    def of(self, tensor: Tensor, dtype: torch.dtype, owner: Tensor | None = None) -> Tensor:
-        """``tensor`` itself if it has ``dtype``; ``owner``: what it is a view of and merges write to, if another object in every call."""
-        if tensor.dtype == dtype:
+    def of(self, tensor: Tensor, dtype: torch.dtype, owner: Tensor | None = None, *, zeros: int = 0) -> Tensor:
+        """``tensor`` in ``dtype``; itself if that is what it is.
+
+        Args:
+            owner: what ``tensor`` is a view of and merges write to, where it is another object in every call.
+            zeros: so many behind its last dimension.
+        """
+        if tensor.dtype == dtype and not zeros:
             return tensor
         owner = tensor if owner is None else owner
-        if self.kept is None or self.kept.dtype != dtype or self._owner is not owner or self._version != owner._version:
-            self.kept, self._owner, self._version = tensor.detach().to(dtype), owner, owner._version
+        made = self._made_of is owner and self._made_as == (owner._version, dtype, zeros)
+        if self.kept is None or not made:
+            self.kept = F.pad(tensor.detach().to(dtype), (0, zeros)) if zeros else tensor.detach().to(dtype)
+            self._made_of, self._made_as = owner, (owner._version, dtype, zeros)
         return self.kept

@@ -17,7 +17,6 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from suite.lowrank.fused import FusedPart
@@ -125,11 +124,8 @@ class _RoundedMap(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, places: Places, scale: float, a: Tensor, *b: Tensor
     ) -> Tensor:
         ctx.given, x = x.dtype, x.to(weight.dtype)
-        low = _product(x, a.T, scale)  # (n, sum of ranks)
-        if bias is None:
-            y = _product(x, weight.T, scale)
-        else:
-            y = F.linear(x, weight, bias) if scale == 1.0 else torch.addmm(bias, x, weight.T, alpha=scale)
+        low = scaled_product(x, a.T, scale)  # (n, sum of ranks)
+        y = scaled_product(x, weight.T, scale, bias)
         for out, inner, one in zip(places.split(y, places.columns), places.split(low, places.ranks), b, strict=True):
             out.baddbmm_(inner, one.mT) if places.is_even else out.addmm_(inner, one.T)
         ctx.save_for_backward(x, weight, a, low, *b)
@@ -145,10 +141,10 @@ class _RoundedMap(torch.autograd.Function):
         for part, one, inner in zip(columns, b, places.split(dlow, places.ranks), strict=True):
             product(part, one, out=inner)
         db = [product(part.mT, inner) for part, inner in zip(columns, places.split(low, places.ranks), strict=True)]
-        da = _product(dlow.T, x, ctx.scale) if ctx.needs_input_grad[5] else None
+        da = scaled_product(dlow.T, x, ctx.scale) if ctx.needs_input_grad[5] else None
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = _product(dy, weight, ctx.scale).addmm_(dlow, a, alpha=ctx.scale).to(ctx.given)
+            dx = scaled_product(dy, weight, ctx.scale).addmm_(dlow, a, alpha=ctx.scale).to(ctx.given)
         return (dx, None, None, None, None, da, *db)
 
 
@@ -244,7 +240,10 @@ def _is_even(parts: Sequence[FusedPart], rows: int) -> bool:
     return len(parts) > 1 and in_order and ends[-1] == rows and len({_kind(part) for part in parts}) == 1
 
 
-def _product(left: Tensor, right: Tensor, scale: float) -> Tensor:
+def scaled_product(left: Tensor, right: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
+    """``scale`` times left (n, k) right (k, m), plus a bias (m,), by one kernel."""
+    if bias is not None:
+        return torch.addmm(bias, left, right, alpha=scale)
     return left @ right if scale == 1.0 else torch.addmm(left.new_empty(()), left, right, beta=0, alpha=scale)
 
 

@@ -36,6 +36,7 @@ NO_KERNEL = (
     "device",
     "split_with_sizes",
 )
+OUTPUTS = ("out", "grad_input")  # names of what an operation is given to write its result to
 LOOKED_UP = ("embedding", "index", "index_select", "gather")  # read the rows that they are asked for
 LIST_LENGTHS = {"_fused_adamw_": 36, "_fused_adam_": 36}  # tensors that one launch of torch's kernels over lists of four takes
 OTHER_LISTS = 60
@@ -108,7 +109,9 @@ class _Counting(TorchDispatchMode):
         if func.is_view or any(word in name for word in NO_KERNEL):
             return out
         read = [
-            leaf for leaf in tree_leaves((args, {k: v for k, v in given.items() if k != "out"})) if isinstance(leaf, Tensor)
+            leaf
+            for leaf in tree_leaves((args, {k: v for k, v in given.items() if k not in OUTPUTS}))
+            if isinstance(leaf, Tensor)
         ]
         written = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
         self.kernels[name] += _launches(name, read)
@@ -140,4 +143,4 @@ def _operations(func: Any, name: str, args: Sequence[Any], given: Mapping[str, A
     formula = flop_registry.get(COUNTED_AS.get(name, func.overloadpacket))
     if formula is None:
         return 0
-    return int(formula(*args, **{key: value for key, value in given.items() if key != "out"}, out_val=out))
+    return int(formula(*args, **{key: value for key, value in given.items() if key not in OUTPUTS}, out_val=out))

@@ -1,0 +1,119 @@
+"""A frozen map whose weight has the branches' A below it, so that one product makes W x and A x, and one the gradient of x.
+
+    [W; A] x = (W x, A x),      dx = [dy, dlow] [W; A]      with dlow = dy B', see ``suite.lowrank.rounded_factors``
+
+A x stands in columns of its own behind the result, and dlow behind the result's gradient. Who takes the result apart or activates it
+therefore makes a gradient with room for dlow, at no cost (``split_columns``, ``silu``); of others the gradient is copied, which is cheaper
+than a second product into a wide dx. The copy of the weight is made anew in every forward pass: it must be small beside the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from suite.lowrank.rounded_factors import Places, RoundedParts, scaled_product
+
+
+@torch.no_grad()
+def joined_weights(weights: Sequence[Tensor], parts: Sequence[RoundedParts]) -> list[Tensor]:
+    """[W; A] (rows + sum of ranks, in) of every map, by one copy for all maps that read equally many numbers."""
+    made: dict[int, Tensor] = {}
+    for width in {weight.shape[1]: None for weight in weights}:
+        chosen = [place for place, weight in enumerate(weights) if weight.shape[1] == width]
+        whole = torch.cat([piece for place in chosen for piece in (weights[place], parts[place].a)])
+        sizes = [len(weights[place]) + len(parts[place].a) for place in chosen]
+        made |= dict(zip(chosen, whole.split(sizes), strict=True))
+    return [made[place] for place in range(len(weights))]
+
+
+def joined_map(x: Tensor, joined: Tensor, bias: Tensor | None, parts: RoundedParts, scale: float, *, spare: bool) -> Tensor:
+    """x (..., in) -> (..., rows): the map of ``scale`` times x plus the bias.
+
+    Args:
+        bias: (rows + sum of ranks,), zero behind the rows.
+        spare: return the columns behind the result too, for ``split_columns`` or ``silu``; their gradient may be anything.
+    """
+    flat: Tensor = _JoinedMap.apply(x.reshape(-1, x.shape[-1]), joined, bias, parts.places, scale, spare, parts.a, *parts.b)
+    return flat.view(*x.shape[:-1], flat.shape[1])
+
+
+def split_columns(wide: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
+    """The first columns of (..., columns and spare ones) as tensors of so many."""
+    parts: tuple[Tensor, ...] = _Split.apply(wide, list(sizes))
+    return parts
+
+
+def silu(wide: Tensor, columns: int) -> Tensor:
+    """silu of the first columns of (..., columns and spare ones)."""
+    activated: Tensor = _Silu.apply(wide, columns)
+    return activated
+
+
+class _JoinedMap(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        joined: Tensor,
+        bias: Tensor | None,
+        places: Places,
+        scale: float,
+        spare: bool,
+        a: Tensor,
+        *b: Tensor,
+    ) -> Tensor:
+        ctx.given, x = x.dtype, x.to(joined.dtype)
+        whole = scaled_product(x, joined.T, scale, bias)
+        rows = len(joined) - len(a)
+        y, low = whole.unsafe_split_with_sizes([rows, len(a)], dim=1)  # no views to autograd: one is returned, the other kept
+        for out, inner, one in zip(places.split(y, places.columns), places.split(low, places.ranks), b, strict=True):
+            out.baddbmm_(inner, one.mT) if places.is_even else out.addmm_(inner, one.T)
+        ctx.save_for_backward(x, joined, low, *b)
+        ctx.places, ctx.scale, ctx.rows, ctx.spare = places, scale, rows, spare
+        return whole if spare else y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, joined, low, *b = ctx.saved_tensors
+        places: Places = ctx.places
+        whole = dy if ctx.spare else torch.cat([dy, torch.empty_like(low)], dim=1)
+        dy, dlow = whole[:, : ctx.rows], whole[:, ctx.rows :]
+        product = torch.bmm if places.is_even else torch.mm
+        columns = places.split(dy, places.columns)
+        for part, one, inner in zip(columns, b, places.split(dlow, places.ranks), strict=True):
+            product(part, one, out=inner)
+        db = [product(part.mT, inner) for part, inner in zip(columns, places.split(low, places.ranks), strict=True)]
+        da = scaled_product(dlow.T, x, ctx.scale) if ctx.needs_input_grad[6] else None
+        dx = scaled_product(whole, joined, ctx.scale).to(ctx.given) if ctx.needs_input_grad[0] else None
+        return (dx, None, None, None, None, None, da, *db)
+
+
+class _Split(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, wide: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
+        ctx.spare = wide.shape[-1] - sum(sizes)
+        parts: tuple[Tensor, ...] = wide.split([*sizes, ctx.spare], dim=-1)[:-1]
+        return parts
+
+    @staticmethod
+    def backward(ctx: Any, *given: Tensor) -> tuple[Tensor, None]:
+        return torch.cat([*given, given[0].new_empty(*given[0].shape[:-1], ctx.spare)], dim=-1), None
+
+
+class _Silu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, wide: Tensor, columns: int) -> Tensor:
+        ctx.save_for_backward(wide)
+        ctx.columns = columns
+        return torch.nn.functional.silu(wide[..., :columns])
+
+    @staticmethod
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor, None]:
+        (wide,) = ctx.saved_tensors
+        found = torch.empty_like(wide)
+        torch.ops.aten.silu_backward.grad_input(given, wide[..., : ctx.columns], grad_input=found[..., : ctx.columns])
+        return found, None
