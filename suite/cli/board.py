@@ -16,7 +16,7 @@ from suite.files import printed_beside
 from suite.leaderboard.export import write_frame
 from suite.leaderboard.ledger import source_notes
 from suite.leaderboard.table import number_text, shown_metrics, task_columns, undefined_metrics, with_spread
-from suite.leaderboard.winners import winner_sentence
+from suite.leaderboard.winners import row_names, winner_sentence
 
 MARKS = {"best": " ◆", "not separable": " ◇"}
 MEGABYTE = 1e6
@@ -54,6 +54,7 @@ def board_sheet(part: pd.DataFrame, title: str) -> Sheet:
     budgets = sorted(set(part["budget"]) - {""})
     traits = [name for name in TRAITS if len(set(part[name]) - {""}) > 1]
     tagged = bool(set(part["tags"]) - {""})
+    called = row_names(part)  # as the sentence below the table calls them
     columns = [
         Column("method", wraps=True),
         *(Column(name.replace(".", "\n", 1)) for name in names),
@@ -71,7 +72,7 @@ def board_sheet(part: pd.DataFrame, title: str) -> Sheet:
     ]
     rows = [
         [
-            _method(row),
+            _method(row, called[index]),
             *(with_spread(row[name], row[f"{name} std"]) for name in names),
             *(number_text(row[name]) for name in tasks),
             f"{row['n']:.0f}" if row["n"] else "-",
@@ -85,7 +86,7 @@ def board_sheet(part: pd.DataFrame, title: str) -> Sheet:
             *(str(row[name]) or "-" for name in traits),
             *([str(row["tags"]) or "-"] if tagged else []),
         ]
-        for _, row in part.iterrows()
+        for index, row in part.iterrows()
     ]
     streams = "\n".join(str(text) for text in dict.fromkeys(part["tasks"]) if text)
     return Sheet("\n".join(filter(None, [title, streams])), columns, rows, _notes(part, budgets), elsewhere=ELSEWHERE)
@@ -127,10 +128,10 @@ def _left_out(runs: str) -> str:
     return f"; {counted(len(runs.split(',')), 'run')} by which it was chosen left out" if runs else ""
 
 
-def _method(row: pd.Series) -> str:
+def _method(row: pd.Series, name: str) -> str:
     mark = MARKS.get(str(row["standing"]), "")
     chosen = " *" if _is_chosen(row) else ""
-    return str(row["method"]) + chosen + mark + (f" ({row['unfinished']})" if row["unfinished"] else "")
+    return name + chosen + mark + (f" ({row['unfinished']})" if row["unfinished"] else "")
 
 
 @contextmanager

@@ -14,9 +14,11 @@ from suite.leaderboard.pages import render
 from suite.leaderboard.runs import RunSet
 from suite.leaderboard.selection import headline
 from suite.leaderboard.table import shown_metrics, with_spread
+from suite.leaderboard.winners import row_names
 from suite.runs.labels import NONE
 from suite.runs.record import Record
 
+STREAM = ["benchmark", "setting", "data_fingerprint"]
 MARKS: Mapping[str, str] = {"best": "◆", "not separable": "◇"}
 
 
@@ -25,6 +27,7 @@ class BoardRow:
     """One row of the page.
 
     Attributes:
+        method: with the beginning of its settings' hash where several rows of a stream are of one method.
         result: the benchmark's headline metric with its spread; ``value`` sorts it.
         others: the other metrics, in words.
         runs: ids of the runs of its mean.
@@ -88,11 +91,12 @@ def board_rows(frame: pd.DataFrame, runs: RunSet, groups: Mapping[str, Sequence[
     """The rows of ``frame`` that have a finished run, in their order."""
     known = {record.run_id: record for record in runs.records}
     metrics = shown_metrics(frame)
+    called = {index: name for _, part in frame.groupby(STREAM, sort=False) for index, name in row_names(part).items()}
     found = []
-    for row in frame.to_dict("records"):
+    for index, row in frame.iterrows():
         names = [name for name in str(row["runs"]).split(",") if name in known]
         if names:
-            found.append(_row(row, names, known[names[0]], metrics, runs, groups))
+            found.append(_row({**row, "method": called[index]}, names, known[names[0]], metrics, runs, groups))
     return found
 
 

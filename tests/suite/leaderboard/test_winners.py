@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from suite.cli.board import board_sheet
-from suite.leaderboard.ranking import board
+from suite.leaderboard.board_page import board_rows
+from suite.leaderboard.ranking import board, row_labels
 from suite.leaderboard.runs import RunSet
 from suite.leaderboard.winners import winner_sentence
 
@@ -30,3 +32,15 @@ def test_what_cannot_be_told_apart_is_said(make_runs: Callable[..., RunSet]) -> 
 
 def test_one_row_has_nothing_to_be_compared_with(make_runs: Callable[..., RunSet]) -> None:
     assert "there is nothing to compare: codyra alone has finished runs" in winner_sentence(board(make_runs({"codyra": 0.8})))
+
+
+def test_rows_of_one_method_are_called_alike_in_sentence_table_and_page(make_runs: Callable[..., RunSet]) -> None:
+    runs = make_runs({"lora": 0.8, "codyra": 0.5})
+    two = [record.model_copy(update={"config": {**record.config, "method": {"name": "lora"}}}) for record in runs.records]
+    runs = replace(runs, records=two)
+    part = board(runs)
+    names = row_labels(part)
+    assert len(set(names)) == 2 and all(name in winner_sentence(part) for name in names)
+    rows = board_sheet(part, "title").rows
+    assert all(str(row[0]).startswith(name) for row, name in zip(rows, names, strict=True))
+    assert [row.method for row in board_rows(part, runs, {})] == names
