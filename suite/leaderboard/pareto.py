@@ -104,8 +104,10 @@ def _draw_pair(axes: Axes, frame: pd.DataFrame, across: str, up: str, chosen: st
         axes.scatter(
             mine[across], mine[up], s=140, facecolors="none", edgecolors="#000000", linewidths=1.2, label="chosen", zorder=4
         )  # fmt: skip
-    for row in best.to_dict("records"):
-        axes.annotate(f"{row['trial']}", (row[across], row[up]), xytext=(5, 5), textcoords="offset points", fontsize=SMALL)
+    for _, some in frame[frame["on front"] | (frame["settings_hash"] == chosen)].groupby([across, up]):
+        numbers = ", ".join(map(str, some["trial"]))  # of one place, which would be printed over each other
+        place = (float(some[across].iloc[0]), float(some[up].iloc[0]))
+        axes.annotate(numbers, place, xytext=(5, 5), textcoords="offset points", fontsize=SMALL)
     plain_axes(axes, xlabel=_axis(across), ylabel=_axis(up))
     axes.margins(0.12)
 

@@ -73,11 +73,15 @@ def _front(name: str, records: Sequence[Record], frame: pd.DataFrame, objectives
     chosen = next((str(row["settings_hash"]) for row in rows if row["settings_hash"] in hashes), "")
     varied = parameters_of(study_frame(records, name))
     configs = {record.settings_hash: flat_config(record.config) for record in records if name in record.trials}
-    best = table[table["on front"]].sort_values(objectives[0], ascending=not Objective(objectives[0]).maximize)
+    best = table[table["on front"] | (table["settings_hash"] == chosen)]
+    best = best.sort_values(objectives[0], ascending=not Objective(objectives[0]).maximize)
+    beaten = best[~best["on front"]]  # the chosen trial: a rule looks at one number, or takes the earliest of equal trials
+    apart = "" if beaten.empty else f" Trial {beaten['trial'].iloc[0]}, which the study's rule chose, is beaten by one of them."
     heads = heads_of(FRONT)
     return FrontView(
         name,
-        f"{len(best)} of {len(table)} finished trials are beaten by no other one in {' and '.join(objectives)} together, on validation data.",
+        f"{len(best) - len(beaten)} of {len(table)} finished trials are beaten by no other one in {' and '.join(objectives)} together, "
+        f"on validation data.{apart}",
         [
             heads[0],
             *(Head(one, _aim(one)) for one in objectives),
@@ -88,7 +92,7 @@ def _front(name: str, records: Sequence[Record], frame: pd.DataFrame, objectives
             [
                 number_cell(float(row["trial"])),
                 *(number_cell(float(row[one])) for one in objectives),
-                number_cell("yes" if row["settings_hash"] == chosen else "no"),
+                number_cell(("yes" if row["on front"] else "yes, beaten") if row["settings_hash"] == chosen else "no"),
                 *(setting_cell(configs[row["settings_hash"]].get(one, "-")) for one in varied),
             ]
             for row in best.to_dict("records")
