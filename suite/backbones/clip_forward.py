@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.backbones.frozen_norm import in_working_dtype
+from suite.backbones.residual_blocks import through_blocks
 from suite.lowrank.inject import AdaptedAttention
 from suite.lowrank.layer import Site
 
@@ -60,8 +61,7 @@ def encode_images(network: Any, pixels: Tensor, tokens: Site | None = None, *, p
         x = tokens(x, x)
     x = x if plain else in_working_dtype(x)
     blocks = visual.transformer.resblocks
-    for block in blocks if plain else blocks[:-1]:
-        x = block(x)
+    x = _through(blocks, x, None, plain=plain)
     pooled = visual.ln_post((x[:, :1] if plain else last_block(blocks[-1], x[:, :1], x, None))[:, 0])
     return F.normalize((pooled if visual.proj is None else pooled @ visual.proj).float(), dim=-1)
 
@@ -93,12 +93,20 @@ def encode_texts(network: Any, tokens: Tensor, site: Site | None = None, *, plai
     # adapted attention is told by a mask to be causal, and reads no more; blocks want it in the dtype of x
     mask = network.attn_mask[: tokens.shape[1], : tokens.shape[1]].to(x.dtype)
     blocks = network.transformer.resblocks
-    for block in blocks if plain else blocks[:-1]:
-        x = block(x, attn_mask=mask)
+    x = _through(blocks, x, mask, plain=plain)
     one = x[rows, end][:, None]
     if not plain:
         one = last_block(blocks[-1], one, x, torch.arange(length, device=tokens.device)[None, :] <= end[:, None])
     return F.normalize((network.ln_final(one[:, 0]) @ network.text_projection).float(), dim=-1)
+
+
+def _through(blocks: Any, x: Tensor, mask: Tensor | None, *, plain: bool) -> Tensor:
+    """x through all blocks as they are, or in the cheapest way through all but the last."""
+    if not plain:
+        return through_blocks(blocks[:-1], x, mask)
+    for block in blocks:
+        x = block(x, attn_mask=mask)
+    return x
 
 
 def text_modules(network: Any) -> Iterator[nn.Module]:

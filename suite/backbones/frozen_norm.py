@@ -22,12 +22,19 @@ class FrozenNorm(nn.LayerNorm):
         self._weight_copy, self._bias_copy = RoundedCopy(), RoundedCopy()
 
     def forward(self, x: Tensor) -> Tensor:  # (..., width) -> the same, in the dtype of x
-        device = x.device.type
-        if x.dtype == torch.float32 or self.weight.requires_grad or self.bias.requires_grad:
+        if not self.is_rounded(x):
             return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps).to(x.dtype)
-        weight, bias = self._weight_copy.of(self.weight, x.dtype), self._bias_copy.of(self.bias, x.dtype)
-        with torch.autocast(device, enabled=False):
+        weight, bias = self.rounded(x.dtype)
+        with torch.autocast(x.device.type, enabled=False):
             return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
+
+    def is_rounded(self, x: Tensor) -> bool:
+        """Whether the norm of x is computed in and out of the dtype of x, which is not that of the parameters."""
+        return x.dtype != torch.float32 and not self.weight.requires_grad and not self.bias.requires_grad
+
+    def rounded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Weight and bias, frozen, in ``dtype``."""
+        return self._weight_copy.of(self.weight, dtype), self._bias_copy.of(self.bias, dtype)
 
 
 def replace_norms(network: nn.Module) -> None:

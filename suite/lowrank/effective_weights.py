@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.lowrank.frozen_map import FrozenMap, enabled_branches, is_small
-from suite.lowrank.joined_map import joined_weights
+from suite.lowrank.joined_map import can_join, joined_weights
 from suite.lowrank.layer import Branch
 from suite.lowrank.rounded_factors import rounded_parts
 
@@ -102,9 +102,9 @@ class EffectiveWeights:
         every = rounded_parts([parts for _, parts in found], rows, torch.get_autocast_dtype(device))
         for (one, _), rounded in zip(found, every, strict=True):
             one.rounded = rounded
-        joining = [one for one, _ in found if one.joins]
-        weights = [one.rounded_weight() for one in joining]
-        for one, joined in zip(joining, joined_weights(weights, [one.rounded for one in joining if one.rounded]), strict=True):
+        joining = [(one, parts) for (one, _), parts in zip(found, every, strict=True) if one.joins and can_join(parts)]
+        weights = [one.rounded_weight() for one, _ in joining]
+        for (one, _), joined in zip(joining, joined_weights(weights, [parts for _, parts in joining]), strict=True):
             one.joined = joined
         return [one for one, _ in found]
 

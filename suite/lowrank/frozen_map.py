@@ -98,6 +98,12 @@ class FrozenMap:
             return silu(self._through_joined(x, bias, scale, spare=True), len(weight))
         return F.silu(self.scaled(x, weight, bias, scale))
 
+    def wide(self, x: Tensor, weight: Tensor, bias: Tensor | None, scale: float) -> Tensor:
+        """``scaled``, behind it as many columns as cost nothing, whose gradient may be anything."""
+        if self.listener is None and self.joined is not None:
+            return self._through_joined(x, bias, scale, spare=True)
+        return self(x, weight, bias) if scale == 1.0 else self.scaled(x, weight, bias, scale)
+
     def _through_joined(self, x: Tensor, bias: Tensor | None, scale: float, *, spare: bool) -> Tensor:
         assert self.joined is not None
         assert self.rounded is not None
@@ -176,6 +182,10 @@ class AdaptedLinear(nn.Module):
     def scaled(self, x: Tensor, scale: float) -> Tensor:
         """``forward`` of ``scale`` times x; always the same ``scale``."""
         return self.map.scaled(x, self.weight, self.bias, scale)
+
+    def wide(self, x: Tensor, scale: float = 1.0) -> Tensor:
+        """``forward`` of ``scale`` times x, with columns behind it whose gradient may be anything; always the same ``scale``."""
+        return self.map.wide(x, self.weight, self.bias, scale)
 
     def silu(self, x: Tensor, scale: float) -> Tensor:
         """silu of ``scale`` times ``forward`` of x; always the same ``scale``."""

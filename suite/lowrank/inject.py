@@ -47,10 +47,18 @@ class AdaptedAttention(nn.Module):
     def forward(
         self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = False, attn_mask: Tensor | None = None
     ) -> tuple[Tensor, None]:
+        return self.site(self.out_proj(self._mixed(query, attn_mask)), query), None
+
+    def wide(self, x: Tensor, attn_mask: Tensor | None) -> Tensor:
+        """The result for x without what stands on the site, with columns behind it whose gradient may be anything."""
+        return self.out_proj.wide(self._mixed(x, attn_mask))
+
+    def _mixed(self, x: Tensor, attn_mask: Tensor | None) -> Tensor:
+        """What the output projection maps."""
         causal = self.causal and attn_mask is not None
-        q, k, v = self.project(query, "qkv")
+        q, k, v = self.project(x, "qkv")
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=None if causal else attn_mask, is_causal=causal)
-        return self.site(self.out_proj(mixed.transpose(1, 2).reshape(query.shape)), query), None
+        return mixed.transpose(1, 2).reshape(x.shape)
 
     def pooled(self, one: Tensor, tokens: Tensor, seen: Tensor | None) -> Tensor:
         """Attention result of one token per row only: ``one`` (batch, 1, width) over ``tokens`` (batch, n, width).
@@ -82,12 +90,20 @@ class AdaptedMlp(nn.Module):
         self.site = Site(f"{name}.mlp")
 
     def forward(self, x: Tensor) -> Tensor:  # (..., width) -> the same
-        if self.quick is not None and self.c_fc.map.is_product and self.c_proj.map.is_product:
-            y = self.c_proj.scaled(self.c_fc.silu(x, self.quick), 1 / self.quick)
-        else:
-            y = self.c_proj(self.gelu(self.c_fc(x)))
+        hidden, scale = self._hidden(x)
+        y = self.c_proj(hidden) if scale == 1.0 else self.c_proj.scaled(hidden, scale)
         found: Tensor = self.site(y, x)
         return found
+
+    def wide(self, x: Tensor) -> Tensor:
+        """The result for x without what stands on the site, with columns behind it whose gradient may be anything."""
+        return self.c_proj.wide(*self._hidden(x))
+
+    def _hidden(self, x: Tensor) -> tuple[Tensor, float]:
+        """What the second map maps, and the scale of its product."""
+        if self.quick is not None and self.c_fc.map.is_product and self.c_proj.map.is_product:
+            return self.c_fc.silu(x, self.quick), 1 / self.quick
+        return self.gelu(self.c_fc(x)), 1.0
 
 
 def adapt_open_clip_tower(blocks: nn.ModuleList, encoder: str, *, causal: bool) -> dict[str, Site]:

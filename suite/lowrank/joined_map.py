@@ -17,6 +17,13 @@ from torch import Tensor
 
 from suite.lowrank.rounded_factors import Places, RoundedParts, scaled_product
 
+ALIGNED = 8  # numbers of 16 bits that a GPU's products and its attention read at once: rows must begin at multiples of it
+
+
+def can_join(parts: RoundedParts) -> bool:
+    """Whether the rows of a result with A x behind it begin where a GPU can read them."""
+    return len(parts.a) % ALIGNED == 0
+
 
 @torch.no_grad()
 def joined_weights(weights: Sequence[Tensor], parts: Sequence[RoundedParts]) -> list[Tensor]:

@@ -63,7 +63,7 @@ class Block(nn.Module):
         self.requires_grad_(False)
         g = torch.Generator().manual_seed(1)
         for slot in [module for module in self.modules() if isinstance(module, Slot)]:
-            slot.parts["task"] = fresh_branch(slot, 2, g, gate=torch.randn(2, generator=g))
+            slot.parts["task"] = fresh_branch(slot, 8, g, gate=torch.randn(8, generator=g))
             slot.branch("task").b.data.normal_(std=0.1, generator=g)
 
     def forward(self, x: Tensor) -> Tensor:
