@@ -79,10 +79,10 @@ def leaderboard(
     from suite.cli.board import print_frame, print_reproduction, written
     from suite.cli.json_output import print_json, require_free_output
     from suite.cli.progress import TerminalWatcher
-    from suite.cli.sharing import merged_frame, publish_runs, require_folder_of_group
+    from suite.cli.sharing import merged_frame, publish_runs, require_publication
     from suite.workflows import tables
 
-    require_folder_of_group(group, publish)
+    require_publication(group, publish)
     files = {"csv": csv, "markdown": markdown, "latex": latex, "html": html}
     require_free_output(json, **files)
     filters = {"benchmark": benchmark, "method": method, "setting": setting, "study": study, "tag": tag}
@@ -101,4 +101,4 @@ def leaderboard(
         else:
             print_frame(frame, convention)
     if publish is not None and not merge:
-        publish_runs(publish, group, asked)
+        publish_runs(publish, group, asked, {**how, "published": published, "reproduced": reproduced})

@@ -18,18 +18,37 @@ if TYPE_CHECKING:
     from suite.workflows.publishing import Verified
 
 
-def require_folder_of_group(group: str | None, folder: Path | None) -> None:
-    """Refuse the name of a group where nothing is published.
+def require_publication(group: str | None, folder: Path | None) -> None:
+    """Refuse, before a table is made, what cannot be published.
 
     Raises:
-        ConfigError: there is a ``group``, but no ``folder`` to publish into.
+        ConfigError: there is a ``group`` but no ``folder`` to publish into, or one of the two cannot be used.
     """
-    if group is not None and folder is None:
-        raise ConfigError("leaderboard: --group says who publishes; give --publish FOLDER with it, or leave it out.")
+    if folder is None:
+        if group is not None:
+            raise ConfigError("leaderboard: --group says who publishes; give --publish FOLDER with it, or leave it out.")
+        return
+    from suite.runs.publication import group_named
+    from suite.workflows.publishing import publishable
+
+    publishable(folder)
+    if group is not None:
+        group_named(group)
 
 
-def publish_runs(folder: Path, group: str | None, asked: Mapping[str, Any]) -> None:
-    """Publish what the table shows; one line on standard error, so that a table or JSON on standard output stays alone."""
+def say_of_table_alone(given: Mapping[str, object]) -> None:
+    """Say which of the options that have a value change the printed table and not the site; nothing where none does."""
+    if names := [f"--{name.replace('_', '-')}" for name, value in given.items() if value]:
+        told = f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} for the printed table"
+        typer.echo(f"leaderboard: {told}; the site has a row for each setting, in the metrics of its benchmark.", err=True)
+
+
+def publish_runs(folder: Path, group: str | None, asked: Mapping[str, Any], table: Mapping[str, object]) -> None:
+    """Publish what the table shows; said on standard error, so that a table or JSON on standard output stays alone.
+
+    Args:
+        table: options that change the printed table and not the site.
+    """
     from suite.workflows import publishing
 
     done = publishing.publish(folder, group=publishing.user() if group is None else group, **asked)
@@ -37,6 +56,7 @@ def publish_runs(folder: Path, group: str | None, asked: Mapping[str, Any]) -> N
         typer.echo(f"leaderboard: {remark}.", err=True)
     rows = f"{counted(done.runs, 'run')} in {counted(done.rows, 'row')}"
     typer.echo(f"published: {done.folder / 'index.html'} ({rows}); any web server shows this folder", err=True)
+    say_of_table_alone(table)
 
 
 def merged_frame(folders: Sequence[Path], to: Path | None, given: Mapping[str, object], how: Mapping[str, Any]) -> pd.DataFrame:
@@ -56,6 +76,7 @@ def merged_frame(folders: Sequence[Path], to: Path | None, given: Mapping[str, o
     frame = merging.merge([str(folder) for folder in folders], to=to, **how, watcher=TerminalWatcher()).frame
     if to is not None:
         typer.echo(f"published: {to / 'index.html'}", err=True)
+        say_of_table_alone(how)
     return frame
 
 
