@@ -24,8 +24,8 @@ def folder_named(path: Path | str) -> Path:
     return Path(path)
 
 
-def results_folder(path: Path | str) -> Path:
-    """The folder for results that an option or an argument names, there or not; nothing is made.
+def results_folder(path: Path | str, option: str = "--out") -> Path:
+    """The folder for results that ``option`` or an argument names, there or not; nothing is made.
 
     Raises:
         ConfigError: it names none, or no result could be written there.
@@ -35,7 +35,7 @@ def results_folder(path: Path | str) -> Path:
     there = next(one for one in (above, *above.parents) if os.path.lexists(one))
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         reason = os.strerror(errno.EACCES if there.is_dir() else errno.ENOTDIR)
-        raise ConfigError(f"{place}: cannot hold results ({reason}); name a folder that you may write with --out.")
+        raise ConfigError(f"{place}: cannot hold results ({reason}); name a folder that you may write with {option}.")
     return place
 
 

@@ -155,7 +155,7 @@ def publishable(to: Path | str) -> Path:
     Raises:
         ConfigError: it cannot be written, or holds something else than a publication.
     """
-    target = results_folder(to)
+    target = results_folder(to, "--publish")
     if target.is_dir() and any(target.iterdir()):
         if not (target / MANIFEST).is_file():
             raise ConfigError(f"{target}: holds something else than published runs; name a new folder with --publish.")

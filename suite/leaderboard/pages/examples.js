@@ -79,8 +79,9 @@ function list() {
   heading.textContent = said[kind];
   found = [...found].sort((a, b) => (String(b) in one.items) - (String(a) in one.items));
   const seen = found.filter(number => String(number) in one.items).length;
-  about.textContent = !found.length ? "No example." : !one.known ? `${found.length} examples by their numbers; their data was not at hand when this page was made.`
-    : `${found.length} examples` + (seen < found.length ? `, of ${seen} this page holds the content.` : ".");
+  const counted = `${found.length} example${found.length === 1 ? "" : "s"}`;
+  about.textContent = !found.length ? "No example." : !one.known ? `${counted} by number; the data was not at hand when this page was made.`
+    : counted + (seen < found.length ? `, of ${seen} this page holds the content.` : ".");
   shown = 0;
   cards.replaceChildren();
   cards.className = Object.values(one.items).some(item => "prompt" in item) ? "texts" : "";

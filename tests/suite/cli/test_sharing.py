@@ -18,6 +18,8 @@ def test_what_cannot_be_published_is_refused_before_the_table(tmp_path: Path) ->
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(ConfigError, match="holds something else than published runs"):
         require_publication(None, tmp_path)
+    with pytest.raises(ConfigError, match="Not a directory.*that you may write with --publish"):
+        require_publication(None, tmp_path / "thesis.tex" / "site")
     require_publication(None, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
