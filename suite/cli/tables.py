@@ -29,7 +29,7 @@ class Column:
         head: what stands above it; several lines are allowed.
         brief: what stands there when the whole heads do not fit; empty = there is nothing shorter.
         wraps: it holds names or sentences, which may take several lines.
-        optional: 0 = is always shown; of the others the highest is left out first.
+        optional: 0 = is always shown; of the others the highest is left out first, together with those of the same number.
     """
 
     head: str
@@ -118,16 +118,17 @@ def _arranged(sheet: Sheet, width: int | None) -> tuple[list[tuple[Sheet, _Layou
     if width is None:
         whole, brief = (_Layout(every, [_needed(shown, index) for index in every], GAPS[0]) for shown in (sheet, short))
         return [(sheet, whole) if whole.width <= PAGE else (short, brief)], []
-    going = sorted(
-        (index for index in every if sheet.columns[index].optional), key=lambda index: -sheet.columns[index].optional
-    )
+    levels = sorted({column.optional for column in sheet.columns if column.optional}, reverse=True)
     for shown in (sheet, short):
-        for count in range(len(going) + 1):
-            layout = _fitted(shown, [index for index in every if index not in going[:count]], width)
+        for count in range(len(levels) + 1):
+            left_out = [index for index in every if sheet.columns[index].optional in levels[:count]]
+            layout = _fitted(shown, [index for index in every if index not in left_out], width)
             if layout is not None:
-                return [(shown, layout)], _heads(sheet, going[:count])
-    kept = [index for index in every if index not in going]
-    return [(short, layout) for layout in _pieces(short, kept, width)], _heads(sheet, going)
+                return [(shown, layout)], _heads(sheet, left_out)
+    kept = [index for index in every if not sheet.columns[index].optional]
+    return [(short, layout) for layout in _pieces(short, kept, width)], _heads(
+        sheet, [index for index in every if index not in kept]
+    )
 
 
 def _heads(sheet: Sheet, columns: Sequence[int]) -> list[str]:

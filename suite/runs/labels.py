@@ -26,9 +26,7 @@ def _tag(text: str) -> str:
     if len(text) > LONGEST_TAG:
         raise ValueError(f"{shown!r}: a tag has {LONGEST_TAG} characters at most, this one has {len(text)}; use a note")
     if not text or text != text.strip() or "," in text or not text.isprintable():
-        raise ValueError(
-            f"{shown!r}: is not a tag; write one or more words without commas, control characters and outer blanks"
-        )
+        raise ValueError(f"{shown!r} is not a tag; write one or more words without commas, control characters and outer blanks")
     return unicodedata.normalize("NFC", text)
 
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from textwrap import shorten
 from typing import Literal
 
 import psutil
@@ -35,6 +36,7 @@ PIN = re.compile(
 )  # a semicolon: other systems or versions of Python alone
 LEAST_DISK = 1.0  # GiB; a study of the embedded streams takes less
 SHOWN = 5
+LONGEST_REASON = 200  # characters
 GIB = 2.0**30
 
 
@@ -201,7 +203,8 @@ def _data(data_root: Path, watcher: Watcher) -> Iterator[Finding]:
     embedded = "; embedded streams need none" if not data_root.is_dir() else ""
     yield Finding("data", "ok" if readable else "wrong", f"{data_root}: can be read: {', '.join(readable)}{embedded}")
     if absent:
-        first = f" ({absent[0][0]}: {absent[0][1][:200].rstrip('.')})"
+        name, reason = absent[0]
+        first = f" ({name}: {shorten(reason.removeprefix(f'{name}: ').rstrip('.'), LONGEST_REASON, placeholder=' ...')})"
         yield Finding(
             "data", "absent", f"{data_root}: not there: {', '.join(name for name, _ in absent)}{first}", "see docs/data.md"
         )

@@ -66,6 +66,17 @@ def test_what_was_left_out_is_named_and_numbers_stay_whole(width: int, show: Sho
     assert "[of]" in text and "…" not in text
 
 
+def test_columns_that_say_something_together_leave_together(show: Show) -> None:
+    columns = [
+        Column("name"),
+        Column("kept"),
+        *(Column(head, optional=2) for head in ("rank", "no-signal")),
+        Column("n", optional=1),
+    ]
+    sheet = Sheet("title", columns, [["x", *["12,345"] * 4]])
+    assert "not shown in 30 columns: rank, no-signal; " in " ".join(" ".join(show(lambda: print_sheet(sheet), 30)).split())
+
+
 def test_a_table_that_fits_leaves_nothing_out(show: Show) -> None:
     sheet = Sheet("title", [Column("name", wraps=True), Column("n", optional=1)], [["x", "1"]])
     assert not any("not shown" in line for line in show(lambda: print_sheet(sheet), 80))
