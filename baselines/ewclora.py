@@ -66,6 +66,7 @@ class EwcLora(Method):
     """A LoRA carrier and one F per slot."""
 
     capturable = True
+    whole_weights = True
 
     def __init__(self, config: EwcLoraConfig) -> None:
         super().__init__()

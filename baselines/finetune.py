@@ -33,6 +33,7 @@ class Finetune(Method):
     """Owns the network's parameters instead of slots; a checkpoint holds them all."""
 
     capturable = True
+    whole_weights = True
 
     def __init__(self) -> None:
         super().__init__()

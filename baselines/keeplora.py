@@ -72,6 +72,7 @@ class KeepLora(Method):
     """
 
     capturable = True
+    whole_weights = True
 
     def __init__(self, config: KeepLoraConfig) -> None:
         super().__init__()

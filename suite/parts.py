@@ -16,6 +16,7 @@ from suite.settings import Settings
 
 if TYPE_CHECKING:
     import torch
+    from torch.distributed.device_mesh import DeviceMesh
 
     from suite.backbones.learner import Learner
     from trainables.method import Method
@@ -146,13 +147,19 @@ class BackboneConfig(PartConfig):
     Attributes:
         kind: of the learner; None: not known before it is built.
         threads: with which a run on a CPU computes at most, where more only wait for each other; None: all that the process was given.
+        can_shard: the frozen weights can lie over several workers; the class has a ``build_sharded`` then.
     """
 
     kind: ClassVar[Literal["clip", "lm"] | None] = None
     threads: ClassVar[int | None] = None
+    can_shard: ClassVar[bool] = False
 
     def build(self, stream: Stream, device: torch.device) -> Learner:
         raise ConfigError(f"backbone '{self.name}' cannot be built; its config class defines no build().")
+
+    def build_sharded(self, stream: Stream, device: torch.device, mesh: DeviceMesh) -> Learner:
+        """``build`` with the frozen weights over the workers of ``mesh``; only where ``can_shard``."""
+        raise TypeError(f"{type(self).__name__} defines no build_sharded()")
 
     def check(self, stream: Stream) -> None:
         """Refuse what ``build`` would, as far as that is seen without the weights; a command asks before it starts anything.

@@ -12,7 +12,7 @@ from suite.data.references import find_references
 from suite.lowrank.layer import require_ranks
 from suite.randomness import RandomStreams
 from trainables.faults import built_method, named_faults
-from trainables.needs import check_placements
+from trainables.needs import check_placements, check_sharding
 from trainables.precision import set_arithmetic
 from trainables.stream_trainer import StepListener, StreamTrainer
 from trainables.worker_group import ALONE, WorkerGroup
@@ -31,7 +31,11 @@ def assemble(
     """A trainer over a fresh network, with the process's arithmetic set as the config says; nothing is trained yet."""
     set_arithmetic(config.training, device)  # before the first product
     with named_faults(config):
-        learner = config.backbone.build(stream, device)
+        if group.shards:
+            check_sharding(built_method(config.method), config.backbone)
+            learner = config.backbone.build_sharded(stream, device, group.mesh(device))
+        else:
+            learner = config.backbone.build(stream, device)
         if config.references is not None:
             learner.use_references(find_references(Path(config.references.folder).expanduser()))
         check_placements(config.method, learner.kind)

@@ -110,6 +110,8 @@ class Method(ABC):
         capturable: the hooks ``loss``, ``after_backward`` and ``after_step`` read nothing back from the device and take what changes
             from step to step from tensors that ``before_step`` fills, not from ``Step``; such steps are recorded and replayed on GPUs.
             ``extra_batches`` of such a method does not depend on what the network has learned in the task, so it may be asked ahead.
+        whole_weights: it learns, replaces or reads the frozen weights themselves, or their gradients, beside ``add`` and ``merge``; refused
+            where they lie over several workers.
         carry_optimizer: go on with the same optimizer state over task boundaries.
 
     All may depend on the config; a method sets them when it is built. The four from ``decision`` to ``mergeable`` are columns of the
@@ -123,6 +125,7 @@ class Method(ABC):
     mergeable: bool = True
     jumps: str | None = None
     capturable: bool = False
+    whole_weights: bool = False
 
     def __init__(self) -> None:
         self.carry_optimizer = False

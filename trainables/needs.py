@@ -8,7 +8,7 @@ from typing import get_args
 from suite.errors import ConfigError, unknown_name
 from suite.lowrank.placement import Placement
 from suite.method_titles import INNER
-from suite.parts import MethodConfig, TrainingConfig
+from suite.parts import BackboneConfig, MethodConfig, TrainingConfig
 from suite.registry import METHODS
 from trainables.faults import named
 from trainables.method import Method, Need
@@ -48,6 +48,25 @@ def check_needs(method: Method, kind: str, training: TrainingConfig, tasks: Sequ
     for task in training.per_task:
         if task not in tasks:
             raise unknown_name("task", task, tasks, where="training.per_task")
+
+
+def check_sharding(method: Method, backbone: BackboneConfig) -> None:
+    """Refuse what cannot be learned where the frozen weights lie over several workers (``resources.shard_frozen``).
+
+    Raises:
+        ConfigError: the backbone has no shards, or the method needs weights that are whole.
+    """
+    if not backbone.can_shard:
+        raise ConfigError(
+            f"resources.shard_frozen: backbone '{backbone.name}' fits one card and is not laid over several workers; only 'causal-lm' "
+            "is, so leave it out."
+        )
+    if method.whole_weights:
+        name = _culprit(method, lambda one: one.whole_weights)[1]
+        raise UnfitMethod(
+            f"resources.shard_frozen: {name} learns or reads the frozen weights themselves, which are whole on no worker; leave it out, or "
+            "choose a method that adds low-rank parts to them."
+        )
 
 
 def check_placements(method: MethodConfig, kind: str) -> None:

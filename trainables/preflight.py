@@ -14,7 +14,7 @@ from suite.data.references import find_references
 from suite.errors import ConfigError, SuiteError
 from trainables.budget import step_count
 from trainables.faults import built_method, named_faults
-from trainables.needs import UnfitMethod, check_needs, check_placements
+from trainables.needs import UnfitMethod, check_needs, check_placements, check_sharding
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,14 @@ class Refusal:
     is_unfit: bool
 
 
-def refusals(runs: Sequence[Mapping[str, Any]], data_root: Path) -> list[Refusal]:
+def refusals(runs: Sequence[Mapping[str, Any]], data_root: Path, *, shard_frozen: bool = False) -> list[Refusal]:
     """The runs among ``runs`` (fields of their configs) that cannot begin on this machine, each with one sentence.
 
     Data is read, no weights: label spaces, budgets, needs of methods, and names and files of backbones are checked. Runs of one
     benchmark stand together, so that one stream at a time is held.
+
+    Args:
+        shard_frozen: as in ``Resources``.
     """
     found: list[Refusal] = []
     said: dict[str, Exception | None] = {}
@@ -46,7 +49,7 @@ def refusals(runs: Sequence[Mapping[str, Any]], data_root: Path) -> list[Refusal
             said.clear()
         key = repr((config.backbone, config.method, config.training, config.references))  # seeds are checked once
         if key not in said:
-            said[key] = _refused(config, last[1])
+            said[key] = _refused(config, last[1], shard_frozen=shard_frozen)
         if (error := said[key]) is not None:
             found.append(Refusal(position, str(error), isinstance(error, UnfitMethod)))
     return found
@@ -60,7 +63,7 @@ def _stream(config: RunConfig, data_root: Path) -> Stream | SuiteError:
         return error
 
 
-def _refused(config: RunConfig, stream: Stream | SuiteError) -> SuiteError | None:
+def _refused(config: RunConfig, stream: Stream | SuiteError, *, shard_frozen: bool) -> SuiteError | None:
     if isinstance(stream, SuiteError):
         return stream
     if config.training.precision == "auto":  # each machine would have its own, and nobody could name the runs before
@@ -70,6 +73,8 @@ def _refused(config: RunConfig, stream: Stream | SuiteError) -> SuiteError | Non
     try:
         with named_faults(config):
             method = built_method(config.method)
+        if shard_frozen:
+            check_sharding(method, config.backbone)
         if config.references is not None:
             find_references(Path(config.references.folder).expanduser())
             if config.backbone.kind == "lm":

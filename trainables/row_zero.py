@@ -31,12 +31,22 @@ def row_zero_folder(config: RunConfig, fingerprint: str, device: torch.device, o
 
 
 def zero_shot_row(trainer: StreamTrainer, folder: Path) -> TaskReport:
-    """Row 0, measured once and kept in ``folder``; what is damaged there, or was copied there from another, is measured again."""
+    """Row 0, measured once and kept in ``folder``; what is damaged there, or was copied there from another, is measured again.
+
+    Of several workers the first one does it, or all together where none has the whole network.
+    """
+    group, tasks = trainer.group, len(trainer.stream)
+    if group.shards:
+        report = group.from_first(lambda: _found_row(folder, tasks))
+        return report or _measured(trainer, folder)
+    return group.from_first(lambda: _found_row(folder, tasks) or _measured(trainer, folder))
+
+
+def _found_row(folder: Path, tasks: int) -> TaskReport | None:
     try:
-        return _shared_row(folder, len(trainer.stream))
+        return _shared_row(folder, tasks)
     except DataError:
-        _measure(trainer, folder)
-    return _shared_row(folder, len(trainer.stream))
+        return None
 
 
 def require_published(config: RunConfig, report: TaskReport, tasks: Sequence[str]) -> None:
@@ -66,8 +76,17 @@ def require_published(config: RunConfig, report: TaskReport, tasks: Sequence[str
         )
 
 
-def _measure(trainer: StreamTrainer, folder: Path) -> None:
+def _measured(trainer: StreamTrainer, folder: Path) -> TaskReport:
     report = trainer.first_row()
+
+    def kept() -> TaskReport:
+        _keep(report, folder)
+        return _shared_row(folder, len(trainer.stream))
+
+    return trainer.group.from_first(kept) if trainer.group.shards else kept()
+
+
+def _keep(report: TaskReport, folder: Path) -> None:
     found = {(s, t): o for s in EVALUATED for t, o in enumerate(report.outcomes[s]) if o is not None}
     write_generations({f"{s}/0/{t}": list(o.texts) for (s, t), o in found.items() if o.texts}, folder)
     # Not rounded: the runs average these scores, as they average those of their own rows before they store them.

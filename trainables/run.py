@@ -188,7 +188,7 @@ class _Run:
         self.record = resumed or self._begun(stored.record if stored else None)
         try:
             if not self.record.test:
-                untouched = self.run_context.group.from_first(lambda: zero_shot_row(self.standing.trainer, self.shelf))
+                untouched = zero_shot_row(self.standing.trainer, self.shelf)
                 self.standing.trainer.row_zero = untouched.outcomes
                 if not self.run_context.accept_zero_shot:
                     require_published(config, untouched, stream.task_names)

@@ -122,7 +122,7 @@ def learn(config: dict[str, Any]) -> None:
     torch.set_num_threads(max(1, int(resources.cpus)))
     bound_memory(resources)
     context = get_context()
-    group = WorkerGroup(context.get_world_rank(), context.get_world_size())
+    group = WorkerGroup(context.get_world_rank(), context.get_world_size(), resources.shard_frozen)
     run_context = replace(surroundings_of(config, "train"), group=group)
     if config["device"] == "auto":
         run_context = replace(run_context, device=str(get_device()))

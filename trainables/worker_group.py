@@ -9,22 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from suite.backbones.learner import Batch
 
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class WorkerGroup:
-    """Place of this process among those that learn a stream; ``ALONE`` is a process on its own."""
+    """Place of this process among those that learn a stream; ``ALONE`` is a process on its own.
+
+    Attributes:
+        shards: the workers share the frozen weights too, so that all of them have to pass the network equally often.
+    """
 
     rank: int = 0
     size: int = 1
+    shards: bool = False
 
     @property
     def leads(self) -> bool:
@@ -63,6 +71,12 @@ class WorkerGroup:
         flat = self.add(torch.cat([gradient.flatten() for gradient in gradients]))
         for gradient, summed in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(summed.view_as(gradient))
+
+    def mesh(self, device: torch.device) -> DeviceMesh:
+        """All workers, as torch lays weights over them."""
+        from torch.distributed.device_mesh import init_device_mesh
+
+        return init_device_mesh(device.type, (self.size,))
 
     def own(self, items: Sequence[int]) -> list[int]:
         """The items that fall to this worker."""

@@ -79,6 +79,7 @@ class Wrapper(Method):
         self.jumps = self.jumps or self.inner.jumps
         self.capturable = self.capturable and self.inner.capturable
         self.carry_optimizer = self.inner.carry_optimizer
+        self.whole_weights = self.whole_weights or self.inner.whole_weights
         self._own = 0  # own batches of a step, the last ones
 
     def _needs(self) -> frozenset[Need]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from suite.backbones.lm_network import (
     raise_to_fp32,
     windows,
 )
+from suite.backbones.lm_shards import Shards
 from suite.backbones.special_tokens import end_tokens, pad_token, require_prompts, require_template, require_tokens
 from suite.backbones.text_shapes import TextShapes
 from suite.backbones.text_store import TextStore
@@ -55,14 +56,27 @@ from suite.lowrank.layer import Site, Slot, slots_of
 from suite.lowrank.placement import Placement
 from suite.lowrank.statistics import second_moments
 
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
 
 class CausalLearner(OnSites, WithoutClasses):
-    """Answer tokens are learned, answers are generated and scored; see ``Learner`` for the contract."""
+    """Answer tokens are learned, answers are generated and scored; see ``Learner`` for the contract.
+
+    Args:
+        mesh: workers over which the decoder blocks lie; None: the network is whole here.
+    """
 
     kind: Literal["lm"] = "lm"
 
     def __init__(
-        self, config: LanguageModelConfig, stream: Stream, device: torch.device, network: Any, tokenizer: Tokenizer
+        self,
+        config: LanguageModelConfig,
+        stream: Stream,
+        device: torch.device,
+        network: Any,
+        tokenizer: Tokenizer,
+        mesh: DeviceMesh | None = None,
     ) -> None:
         self.scoring = require_prompts(stream, config.name)
         require_tokens(tokenizer, network, stream, config.name)
@@ -71,7 +85,7 @@ class CausalLearner(OnSites, WithoutClasses):
         self.stream = stream
         self.device = device
         self.tokenizer = tokenizer
-        self.network = network.to(device).eval()
+        self.network = (network.to(device) if mesh is None else network).eval()
         self.tokens = Site(NAMES["lm"])
         self.sites: dict[str, Site] = {self.tokens.name: self.tokens, **adapt_decoder(self.network)}
         self.slots = slots_of(self.sites)
@@ -79,6 +93,8 @@ class CausalLearner(OnSites, WithoutClasses):
         self._weights = EffectiveWeights(self.tower)
         self.head = AnswerHead(self.network)
         freeze(self.network)
+        self.shards = None if mesh is None else Shards(self.network, self.sites, mesh)
+        self.network.to(device)
         if config.gradient_checkpointing:
             _checkpoint(self.network)
         self.end = end_tokens(network, tokenizer)
@@ -252,17 +268,21 @@ class CausalLearner(OnSites, WithoutClasses):
 
     @torch.no_grad()
     def answers(self, prompts: Sequence[Ids], limits: Sequence[int]) -> list[list[int]]:
-        """Generated ids of each prompt, at most so many, without the end token."""
+        """Generated ids of each prompt, at most so many, without the end token.
+
+        All workers that the network lies over have to ask together, each for prompts of its own or none.
+        """
         self.network.eval()
-        with self._storage_autocast():
+        with self._storage_autocast(), self._merged(), self.shards.in_step() if self.shards else nullcontext():
             if self.plain:
                 return self._stock_answers(prompts, limits)
-            with self._merged():
-                return generate(self.network, prompts, limits, self.decoding(), self.device, self.before_forward, self.tokens)
+            return generate(self.network, prompts, limits, self.decoding(), self.device, self.before_forward, self.tokens)
 
     def _merged(self) -> AbstractContextManager[None]:
         """Every token passes every map once; a method that chooses parts before each pass may switch them meanwhile."""
-        return self._weights.merged() if self.before_forward is no_choice else nullcontext()
+        if self.plain or self.before_forward is not no_choice:
+            return nullcontext()
+        return self._weights.merged(self.shards.least) if self.shards else self._weights.merged()
 
     def _stock_answers(self, prompts: Sequence[Ids], limits: Sequence[int]) -> list[list[int]]:
         found: list[list[int]] = []
@@ -307,6 +327,7 @@ class CausalLearner(OnSites, WithoutClasses):
             **self.texts.facts(self.current),
             "padding_share": round(padding, 4),
             "pad_token": self._pad_source,
+            **({"sharded_over": self.shards.workers} if self.shards else {}),
         }
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -15,10 +15,14 @@ from suite.backbones.model_files import model_content
 from suite.backbones.special_tokens import require_prompts, require_template, require_tokens
 from suite.benchmarks.stream import Stream
 
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
 
 class CausalLMConfig(LanguageModelConfig):
     """Any Llama-, Gemma-, Qwen-, Mistral-, Phi- or GPT-2-style model: a hub id, or the path of a local folder or of a GGUF file."""
 
+    can_shard: ClassVar[bool] = True
     name: Literal["causal-lm"] = "causal-lm"
     model: str
 
@@ -28,6 +32,10 @@ class CausalLMConfig(LanguageModelConfig):
     def build(self, stream: Stream, device: torch.device) -> Learner:
         network, tokenizer = load_causal_lm(self.model, self.torch_dtype)
         return CausalLearner(self, stream, device, network, tokenizer)
+
+    def build_sharded(self, stream: Stream, device: torch.device, mesh: DeviceMesh) -> Learner:
+        network, tokenizer = load_causal_lm(self.model, self.torch_dtype)
+        return CausalLearner(self, stream, device, network, tokenizer, mesh)
 
     def check(self, stream: Stream) -> None:
         require_prompts(stream, self.name)

@@ -208,7 +208,10 @@ def windows(network: Any, prompt_tokens: int, answer_tokens: int, put: int = 0) 
 def raise_to_fp32(network: nn.Module, slots: Sequence[Slot]) -> None:
     """Store the weights behind ``slots`` in fp32, in place; a bf16 weight would round small updates away."""
     for slot in slots:
-        slot.weight.data = slot.weight.data.float()
+        if slot.shard is not None:
+            slot.shard.raise_to_fp32()
+        else:
+            slot.weight.data = slot.weight.data.float()
     for module in network.modules():
         if isinstance(module, AdaptedProjection):
             module.relink()

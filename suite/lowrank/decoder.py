@@ -81,9 +81,9 @@ class AdaptedProjection(nn.Module):
         self.map = FrozenMap(slots)
 
     def relink(self) -> None:
-        """Let a transposed weight be the storage its slots see, after that was replaced (another dtype)."""
+        """Let a transposed weight be the storage its slots see, after that was replaced (another dtype); of shards there is one alone."""
         first = self.slots[0]
-        if self.is_transposed and isinstance(first, Slot):
+        if self.is_transposed and isinstance(first, Slot) and first.shard is None:
             self.weight.data = first.weight.data.t()
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
@@ -96,7 +96,7 @@ def find_projections(network: nn.Module) -> list[Projection]:
     Raises:
         ConfigError: if no decoder layer or no known projection is found, naming the linear maps that there are.
     """
-    path, layers = _decoder_layers(network)
+    path, layers = decoder_layers(network)
     found: list[Projection] = []
     for index, layer in enumerate(layers):
         found.extend(_of_layer(network, f"{path}.{index}", index, layer))
@@ -127,7 +127,7 @@ def adapt_decoder(network: nn.Module) -> dict[str, Site]:
 
 def _other_sites(network: nn.Module) -> dict[str, Site]:
     """One site behind the attention and one behind the MLP of every layer that has such a module."""
-    _, layers = _decoder_layers(network)
+    _, layers = decoder_layers(network)
     sites: dict[str, Site] = {}
     for index, layer in enumerate(layers):
         own = nn.ModuleDict()
@@ -180,7 +180,7 @@ def language_tower(network: nn.Module) -> nn.Module:
     return found
 
 
-def _decoder_layers(network: nn.Module) -> tuple[str, nn.ModuleList]:
+def decoder_layers(network: nn.Module) -> tuple[str, nn.ModuleList]:
     """Path and list of the language tower's layers: the first list with a known projection, else the longest."""
     tower = language_tower(network)
     above = next(name for name, part in network.named_modules() if part is tower)

@@ -12,7 +12,7 @@ The plain twin is what ``FrozenMap`` does by itself where nobody has made its we
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -73,24 +73,27 @@ class EffectiveWeights:
                 one.rounded = one.joined = None
 
     @contextmanager
-    def merged(self) -> Iterator[None]:
+    def merged(self, agreed: Callable[[float], float] = float) -> Iterator[None]:
         """For many forward passes without gradients: every map has its branches in its weight, but for those that see their own input.
 
-        The weights themselves are not touched: each map whose branches learn something has a second weight meanwhile, as many of them
+        Each map whose branches learn something has a second weight meanwhile, or a second one of what lies here of it, as many of them
         as leave half of the free memory.
+
+        Args:
+            agreed: what all workers take for that number of bytes where they share the weights.
         """
         made: list[FrozenMap] = []
-        left = _free_bytes(self.maps[0].weight.device) / 2 if self.maps else 0
+        left = agreed(_free_bytes(self.maps[0].weight.device) / 2) if self.maps else 0
         try:
             for one in self.maps:
-                left -= one.weight.nbytes if any(slot.parts for slot in one.slots) else 0
-                if left >= 0 and one.made is None and (weight := one.effective()) is not None:
-                    one.made = weight
+                shard = one.slots[0].shard
+                left -= (shard or one.weight).nbytes if any(slot.parts for slot in one.slots) else 0
+                if left >= 0 and one.made is None and one.merge():
                     made.append(one)
             yield
         finally:
             for one in made:
-                one.made = None
+                one.unmerge()
 
     def _round(self) -> list[FrozenMap]:
         if not self.maps or not torch.is_autocast_enabled(device := self.maps[0].weight.device.type):
@@ -159,6 +162,8 @@ class _Group:
 
 def _small(one: FrozenMap) -> tuple[_Shape, _Member] | None:
     """A map that has an effective weight, None if it is to be computed another way or is not made of equal blocks."""
+    if one.slots[0].shard is not None:
+        return None
     weight = one.slots[0].weight
     if one.plain or weight.requires_grad or weight.dtype != torch.float32 or torch.is_autocast_enabled(weight.device.type):
         return None

@@ -45,8 +45,18 @@ class _Layout(NamedTuple):
         return not any(self.gated) and all(scale == 1.0 for scale in self.scales)
 
 
-def fused_map(x: Tensor, weight: Tensor, bias: Tensor | None, parts: Sequence[FusedPart], scale: float = 1.0) -> Tensor:
-    """x (..., in) -> (..., out): the map of ``scale`` times x; computed in ``weight``'s dtype, gradients of the factors in theirs."""
+def fused_map(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    parts: Sequence[FusedPart],
+    scale: float = 1.0,
+    kind: torch.dtype | None = None,
+) -> Tensor:
+    """x (..., in) -> (..., out): the map of ``scale`` times x; computed in ``weight``'s dtype, gradients of the factors in theirs.
+
+    With ``kind`` it is computed in that dtype, and ``weight`` itself is what is kept for the backward pass, no copy of it.
+    """
     start, ranks = 0, []
     for part in parts:
         ranks.append(slice(start, start + part.a.shape[0]))
@@ -61,21 +71,23 @@ def fused_map(x: Tensor, weight: Tensor, bias: Tensor | None, parts: Sequence[Fu
     )
     gates = [part.gate for part in parts if part.gate is not None]
     factors = [*(part.a for part in parts), *(part.b for part in parts), *gates]
-    flat: Tensor = _FusedMap.apply(x.reshape(-1, x.shape[-1]), weight, bias, layout, *factors)
+    flat: Tensor = _FusedMap.apply(x.reshape(-1, x.shape[-1]), weight, bias, layout, kind or weight.dtype, *factors)
     return flat.view(*x.shape[:-1], weight.shape[0])
 
 
 class _FusedMap(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layout: _Layout, *factors: Tensor) -> Tensor:
-        count, kind = len(layout.columns), weight.dtype
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layout: _Layout, kind: torch.dtype, *factors: Tensor
+    ) -> Tensor:
+        count = len(layout.columns)
         a = _joined(factors[:count]).to(kind)  # (sum of ranks, in)
         b = _blocks(layout, factors[count : 2 * count], kind)
         many = None if layout.is_plain else _multiplier(layout, factors[2 * count :], a)
         given, x = x.dtype, x.to(kind)
         low = x @ a.T  # (n, sum of ranks)
         z = low if many is None else low * many.to(kind)
-        y = _product(x, weight, None if bias is None else bias.to(kind), layout.whole)
+        y = _product(x, weight.to(kind), None if bias is None else bias.to(kind), layout.whole)
         for out, inner, one in zip(_columns(layout, y), _ranks(layout, z), b, strict=True):
             out.baddbmm_(inner, one.mT) if layout.is_even else out.addmm_(inner, one.T)
         ctx.save_for_backward(x, weight, a, low, many, *b)
@@ -86,6 +98,7 @@ class _FusedMap(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, a, low, many, *b = ctx.saved_tensors
         layout: _Layout = ctx.layout
+        weight = weight.to(low.dtype)
         product = torch.bmm if layout.is_even else torch.mm
         dz, parts = torch.empty_like(low), list(zip(_columns(layout, dy), b, strict=True))
         for (part, one), inner in zip(parts, _ranks(layout, dz), strict=True):
@@ -100,7 +113,7 @@ class _FusedMap(torch.autograd.Function):
             dx = (dy @ weight).addmm_(dlow, a) if whole == 1.0 else (dlow @ a).addmm_(dy, weight, alpha=whole)
             dx = dx.to(ctx.given)
         db, dgates = _factor_gradients(layout, bare, many, b)
-        return (dx, None, None, None, *(da[ranks] for ranks in layout.ranks), *db, *dgates)
+        return (dx, None, None, None, None, *(da[ranks] for ranks in layout.ranks), *db, *dgates)
 
 
 def _factor_gradients(

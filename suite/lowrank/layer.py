@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.errors import ConfigError
+from suite.lowrank.sharded import WeightShard
 
 Middle = Callable[[Tensor, Tensor], Tensor]  # (x, A x) -> what B is applied to, shaped like A x
 
@@ -186,17 +187,25 @@ class Slot(Site):
             the projection follows (``layers.5.in.gate``).
         weight: the backbone's own parameter, (all rows, in); never replaced, changed only by ``add_to_weight``.
         rows: the rows of ``weight`` that belong to this slot.
+
+    Attributes:
+        shard: where the weight lies over several workers, this one's part; None where it is whole.
     """
 
     def __init__(self, name: str, weight: nn.Parameter, rows: slice | None = None) -> None:
         super().__init__(name)
         self.rows = rows if rows is not None else slice(0, weight.shape[0])
         # A plain tuple keeps the shared parameter out of this module's own state dict.
-        self._weight = (weight,)
+        self._weight: tuple[nn.Parameter, ...] = (weight,)
+        self.shard: WeightShard | None = None
 
     @property
     def weight(self) -> nn.Parameter:
-        return self._weight[0]
+        return self._weight[0] if self.shard is None else self.shard.weight
+
+    def lies_sharded(self, shard: WeightShard) -> None:
+        """From now on the weight is where ``shard`` says; the whole one is let go."""
+        self._weight, self.shard = (), shard
 
     @property
     def in_features(self) -> int:
@@ -217,7 +226,10 @@ class Slot(Site):
         """W <- W + b a, computed in fp32 and stored in the weight's own dtype (keep it fp32: bf16 loses the update)."""
         if factors.a.shape[0]:
             delta = factors.b.to(self.weight.device) @ factors.a.to(self.weight.device)
-            self.weight[self.rows] += delta
+            if self.shard is not None:
+                self.shard.add(self.rows, delta)
+            else:
+                self.weight[self.rows] += delta
 
     def extra_repr(self) -> str:
         return f"{self.name}, in={self.in_features}, out={self.out_features}"

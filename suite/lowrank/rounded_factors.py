@@ -112,20 +112,39 @@ def rounded_parts(maps: Sequence[Sequence[FusedPart]], rows: Sequence[int], dtyp
     ]
 
 
-def rounded_map(x: Tensor, weight: Tensor, bias: Tensor | None, parts: RoundedParts, scale: float = 1.0) -> Tensor:
-    """x (..., in) -> (..., out): the map of ``scale`` times x plus the bias as it is given, in ``weight``'s dtype."""
-    flat: Tensor = _RoundedMap.apply(x.reshape(-1, x.shape[-1]), weight, bias, parts.places, scale, parts.a, *parts.b)
+def rounded_map(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    parts: RoundedParts,
+    scale: float = 1.0,
+    kind: torch.dtype | None = None,
+) -> Tensor:
+    """x (..., in) -> (..., out): the map of ``scale`` times x plus the bias as it is given, in ``weight``'s dtype.
+
+    With ``kind`` it is computed in that dtype, and ``weight`` itself is what is kept for the backward pass, no copy of it.
+    """
+    kind = kind or weight.dtype
+    flat: Tensor = _RoundedMap.apply(x.reshape(-1, x.shape[-1]), weight, bias, kind, parts.places, scale, parts.a, *parts.b)
     return flat.view(*x.shape[:-1], weight.shape[0])
 
 
 class _RoundedMap(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, places: Places, scale: float, a: Tensor, *b: Tensor
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        kind: torch.dtype,
+        places: Places,
+        scale: float,
+        a: Tensor,
+        *b: Tensor,
     ) -> Tensor:
-        ctx.given, x = x.dtype, x.to(weight.dtype)
+        ctx.given, x = x.dtype, x.to(kind)
         low = scaled_product(x, a.T, scale)  # (n, sum of ranks)
-        y = scaled_product(x, weight.T, scale, bias)
+        y = scaled_product(x, weight.to(kind).T, scale, bias)
         for out, inner, one in zip(places.split(y, places.columns), places.split(low, places.ranks), b, strict=True):
             out.baddbmm_(inner, one.mT) if places.is_even else out.addmm_(inner, one.T)
         ctx.save_for_backward(x, weight, a, low, *b)
@@ -141,11 +160,11 @@ class _RoundedMap(torch.autograd.Function):
         for part, one, inner in zip(columns, b, places.split(dlow, places.ranks), strict=True):
             product(part, one, out=inner)
         db = [product(part.mT, inner) for part, inner in zip(columns, places.split(low, places.ranks), strict=True)]
-        da = scaled_product(dlow.T, x, ctx.scale) if ctx.needs_input_grad[5] else None
+        da = scaled_product(dlow.T, x, ctx.scale) if ctx.needs_input_grad[6] else None
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = scaled_product(dy, weight, ctx.scale).addmm_(dlow, a, alpha=ctx.scale).to(ctx.given)
-        return (dx, None, None, None, None, da, *db)
+            dx = scaled_product(dy, weight.to(x.dtype), ctx.scale).addmm_(dlow, a, alpha=ctx.scale).to(ctx.given)
+        return (dx, None, None, None, None, None, da, *db)
 
 
 class _RoundedFactors(torch.autograd.Function):

@@ -28,23 +28,23 @@ def refused_runs(configs: Sequence[RunConfig], run_settings: RunSettings) -> lis
     _require_own_gpu(run_settings)
     data_root = run_settings.data_root.resolve()
     if place_of(run_settings.address) is None:
-        return refused_here(configs, data_root, run_settings.device)
+        return refused_here(configs, data_root, run_settings.device, shard_frozen=run_settings.resources.shard_frozen)
     resources, fields = run_settings.resources, [config.resolved() for config in configs]
     with ray_session(run_settings.address, resources):
         import ray
 
         Places(run_settings).most()  # says so where it has none yet
         found = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus)(_found)
-        return _told(ray.get(found.remote(fields, data_root, run_settings.device)))
+        return _told(ray.get(found.remote(fields, data_root, run_settings.device, resources.shard_frozen)))
 
 
-def refused_here(configs: Sequence[RunConfig], data_root: Path, device: str) -> list[Refusal]:
-    """The same for runs in this process, whatever Ray there is.
+def refused_here(configs: Sequence[RunConfig], data_root: Path, device: str, *, shard_frozen: bool = False) -> list[Refusal]:
+    """The same for runs in this process, whatever Ray there is; ``shard_frozen`` as in ``Resources``.
 
     Raises:
         ConfigError: this machine lacks the device.
     """
-    return _told(_found([config.resolved() for config in configs], data_root.resolve(), device))
+    return _told(_found([config.resolved() for config in configs], data_root.resolve(), device, shard_frozen))
 
 
 def _require_own_gpu(run_settings: RunSettings) -> None:
@@ -57,13 +57,13 @@ def _require_own_gpu(run_settings: RunSettings) -> None:
         )
 
 
-def _found(fields: Sequence[Mapping[str, Any]], data_root: Path, device: str) -> list[Refusal] | str:
+def _found(fields: Sequence[Mapping[str, Any]], data_root: Path, device: str, shard_frozen: bool) -> list[Refusal] | str:
     """The refusals, or why the device is none; an error that Ray brings back would have its traceback in its text."""
     try:
         choose_device(device)
     except ConfigError as error:
         return str(error)
-    return refusals(fields, data_root)
+    return refusals(fields, data_root, shard_frozen=shard_frozen)
 
 
 def _told(found: list[Refusal] | str) -> list[Refusal]:

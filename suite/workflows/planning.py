@@ -102,7 +102,7 @@ def plan(
 def _forecast(config: StudyConfig, machine: Machine, data_root: Path, device: str, watcher: Watcher) -> Forecast:
     drawn = spanning_points(config)
     with watcher.begin(f"study {config.name}: checking data, backbone and method", None):
-        found = refused_here(drawn, data_root, device)
+        found = refused_here(drawn, data_root, device, shard_frozen=config.resources.shard_frozen)
     points = able_points(config, drawn, found, watcher)
     names = [_point_text(point) for point in points]
     probes = _probed(points, names, data_root, device, max(1, int(config.resources.cpus)), watcher)
