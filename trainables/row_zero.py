@@ -33,7 +33,7 @@ def row_zero_folder(config: RunConfig, fingerprint: str, device: torch.device, o
 def zero_shot_row(trainer: StreamTrainer, folder: Path) -> TaskReport:
     """Row 0, measured once and kept in ``folder``; what is damaged there, or was copied there from another, is measured again.
 
-    Of several workers the first one does it, or all together where none has the whole network.
+    Of several workers the first one does it; where none has the whole network the others pass it meanwhile.
     """
     group, tasks = trainer.group, len(trainer.stream)
     if group.shards:

@@ -258,12 +258,12 @@ class StreamTrainer:
             }
         start = time.perf_counter()
         outcomes: Scores = {}
-        is_divided = tasks_done > 0 or self.group.shards  # row 0 is measured by the first worker alone where it can
         with evaluating(self.training, self.learner.device):
             for split in EVALUATED:
-                own = self.group.own(judged) if is_divided else judged
+                # Row 0 is measured by the first worker alone, in whatever way its network lies: all runs share it.
+                own = self.group.own(judged) if tasks_done else judged if self.group.leads else []
                 found = dict(zip(own, self.learner.evaluate(split, own), strict=True)) if own or self.group.shards else {}
-                found = self.group.together(found) if is_divided else found
+                found = self.group.together(found) if tasks_done or self.group.shards else found
                 outcomes[split] = [found.get(task) for task in range(len(self.stream))]
         meter.evaluate_seconds += time.perf_counter() - start
         return outcomes

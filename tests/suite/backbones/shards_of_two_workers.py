@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -138,7 +139,8 @@ def merges(folder: str, rank: int) -> None:
 def main() -> None:
     rank, port, *folders = sys.argv[1:]
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=int(rank), world_size=WORKERS)
+    patience = timedelta(seconds=120)
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", patience, WORKERS, int(rank))
     for folder in folders:
         merges(folder, int(rank))
         equal_steps(folder, int(rank), checkpointed=False, dtype=torch.float32, autocast=False)
