@@ -43,9 +43,9 @@ class Shards:
             whole = {parameter for parameter in block.parameters() if parameter.dim() < 2}
             fully_shard(block, mesh=mesh, reshard_after_forward=True, ignored_params=whole)
         whole = {parameter for parameter in self.tower.parameters() if not isinstance(parameter, DTensor)}
-        fully_shard(
-            self.tower, mesh=mesh, ignored_params=whole
-        )  # holds nothing itself: blocks below one root are gathered ahead
+        own = type(self.tower)
+        fully_shard(self.tower, mesh=mesh, ignored_params=whole)  # splits nothing itself: a root has its blocks gathered ahead
+        self.tower.__class__ = own  # by which transformers looks up what a model can return beside its last states
         _let_go(self.blocks)
 
     @property
