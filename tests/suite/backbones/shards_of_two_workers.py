@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -36,6 +36,7 @@ class Model:
         self.sites: dict[str, Site] = adapt_decoder(self.network)
         self.slots: dict[str, Slot] = slots_of(self.sites)
         freeze(self.network)
+        self.checkpointed = checkpointed
         if checkpointed:
             self.network.gradient_checkpointing_enable({"use_reentrant": False})
         self.blocks = decoder_layers(self.network)[1]
@@ -61,6 +62,9 @@ class Model:
     def logits(self, ids: Tensor) -> Tensor:
         found: Tensor = self.network(input_ids=ids, use_cache=False).logits
         return found
+
+    def made(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.checkpointed else EffectiveWeights(self.network).made()
 
     def gradients(self) -> list[Tensor]:
         found = [p.grad for slot in self.slots.values() for p in slot.parts.parameters()]
@@ -89,7 +93,7 @@ def nothing_whole_kept(model: Model) -> Iterator[None]:
 def learn(model: Model, ids: Tensor, autocast: bool) -> tuple[Tensor, list[Tensor]]:
     """Loss and gradients of two batches in one step."""
     model.network.train()
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast), model.made():
         loss = torch.stack([model.logits(some).float().log_softmax(-1)[..., 5].mean() for some in (ids, ids.flip(1))]).sum()
     loss.backward()
     model.network.eval()
@@ -102,7 +106,7 @@ def equal_steps(folder: str, rank: int, *, checkpointed: bool, dtype: torch.dtyp
     loss, gradients = learn(whole, ids, autocast)
     if not checkpointed:
         model = shared.network.train()
-        with nothing_whole_kept(shared), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast), shared.made(), nothing_whole_kept(shared):
             kept_alive = shared.logits(ids)
         del model, kept_alive
     found, others = learn(shared, ids, autocast)

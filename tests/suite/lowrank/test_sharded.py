@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from suite.lowrank.fused import FusedPart, fused_map
+from suite.lowrank.rounded_factors import rounded_map, rounded_parts
 from suite.lowrank.sharded import frozen_linear
 
 KINDS = pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
@@ -37,15 +40,27 @@ def test_frozen_linear_is_the_linear_map(kind: torch.dtype, bias: Tensor | None)
     assert all(torch.equal(one, other) and one.dtype == other.dtype for one, other in zip(*results, strict=True))
 
 
+def through_fused(x: Tensor, weight: Tensor, part: FusedPart, kind: torch.dtype) -> Tensor:
+    return fused_map(x, weight, None, [part], kind=kind)
+
+
+def through_rounded(x: Tensor, weight: Tensor, part: FusedPart, kind: torch.dtype) -> Tensor:
+    (parts,) = rounded_parts([[part]], [len(weight)], kind)
+    return rounded_map(x, weight, None, parts, kind=kind)
+
+
 @KINDS
-def test_a_fused_map_rounds_the_weight_that_it_keeps(kind: torch.dtype) -> None:
+@pytest.mark.parametrize("through", [through_fused, through_rounded])
+def test_a_map_with_a_branch_rounds_the_weight_that_it_keeps(
+    through: Callable[[Tensor, Tensor, FusedPart, torch.dtype], Tensor], kind: torch.dtype
+) -> None:
     weight, kept = drawn(5, 7), list[Tensor]()
     results = []
     for given in (weight.to(kind), weight):
         x, a, b = (drawn(*size).requires_grad_() for size in ((4, 7), (2, 7), (5, 2)))
         with saved_tensors_hooks(lambda value: kept.append(value) or value, lambda value: value):
             kept.clear()
-            y = fused_map(x, given, None, [FusedPart(slice(0, 5), a, b, None, 1.0)], kind=kind)
+            y = through(x, given, FusedPart(slice(0, 5), a, b, None, 1.0), kind)
         y.backward(drawn(4, 5).to(kind))
         results.append((y, x.grad, a.grad, b.grad))
     assert weight.data_ptr() in {value.data_ptr() for value in kept}
