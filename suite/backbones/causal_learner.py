@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,11 +31,7 @@ from suite.backbones.learner import (
     place_slots,
 )
 from suite.backbones.lm_config import LanguageModelConfig, no_references
-from suite.backbones.lm_network import (
-    AnswerHead,
-    raise_to_fp32,
-    windows,
-)
+from suite.backbones.lm_network import AnswerHead, checkpoint_layers, raise_to_fp32, windows
 from suite.backbones.lm_shards import Shards
 from suite.backbones.special_tokens import end_tokens, pad_token, require_prompts, require_template, require_tokens
 from suite.backbones.text_shapes import TextShapes
@@ -61,11 +57,7 @@ if TYPE_CHECKING:
 
 
 class CausalLearner(OnSites, WithoutClasses):
-    """Answer tokens are learned, answers are generated and scored; see ``Learner`` for the contract.
-
-    Args:
-        mesh: workers over which the decoder blocks lie; None: the network is whole here.
-    """
+    """Answer tokens are learned, answers are generated and scored; see ``Learner``. Over a ``mesh`` of workers lie its decoder blocks."""
 
     kind: Literal["lm"] = "lm"
 
@@ -96,7 +88,7 @@ class CausalLearner(OnSites, WithoutClasses):
         self.shards = None if mesh is None else Shards(self.network, self.sites, mesh)
         self.network.to(device)
         if config.gradient_checkpointing:
-            _checkpoint(self.network)
+            checkpoint_layers(self.network)
         self.end = end_tokens(network, tokenizer)
         self.pad, self._pad_source = pad_token(tokenizer, network)
         self._room, self._shown = 0, dict.fromkeys(range(len(stream)), config.demonstrations)
@@ -330,17 +322,6 @@ class CausalLearner(OnSites, WithoutClasses):
             **({"sharded_over": self.shards.workers} if self.shards else {}),
         }
 
-    @contextmanager
-    def _storage_autocast(self) -> Iterator[None]:
+    def _storage_autocast(self) -> AbstractContextManager[Any]:
         """bf16 weights beside fp32 adapted ones need autocast; fp32 weights leave the choice to the caller."""
-        if self.config.dtype == "fp32":
-            yield
-            return
-        with torch.autocast(self.device.type, torch.bfloat16):
-            yield
-
-
-def _checkpoint(network: Any) -> None:
-    """Keep layers' inputs alone for the backward pass; transformers 5.17 has it under its former name."""
-    enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
-    enable({"use_reentrant": False})
+        return nullcontext() if self.config.dtype == "fp32" else torch.autocast(self.device.type, torch.bfloat16)

@@ -217,6 +217,12 @@ def raise_to_fp32(network: nn.Module, slots: Sequence[Slot]) -> None:
             module.relink()
 
 
+def checkpoint_layers(network: Any) -> None:
+    """Keep layers' inputs alone for the backward pass; transformers 5.17 has it under its former name."""
+    enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
 def _without_dropout(config: Any) -> Any:
     """Fine-tuning is deterministic but for the branches' own dropout; ``config`` with those of its towers, if it has several."""
     for part in (config, *(getattr(config, name) for name in config.sub_configs)):
