@@ -91,7 +91,7 @@ class WorkersTrainable(ReusedTrainable):
                 self.answered = bool(report["done"])
                 return report
             if not alive:
-                return {"error": _own_mistake(self.failure), "done": True}
+                return {"error": own_mistake(self.failure), "done": True}
             self.thread.join(POLL_SECONDS)
 
     def cleanup(self) -> None:
@@ -160,7 +160,7 @@ def learn(config: dict[str, Any]) -> None:
             raise
 
 
-def _own_mistake(failure: BaseException | None) -> str:
+def own_mistake(failure: BaseException | None) -> str:
     """The last lines of what a worker's own code raised.
 
     Raises:
@@ -173,5 +173,7 @@ def _own_mistake(failure: BaseException | None) -> str:
     ]
     own = [text for text in told if not any(sign in text for sign in CLOSED)]
     if not own:
-        raise WorkersLost(str(failure)[-2000:])
+        raise WorkersLost(
+            " ".join(str(failure).split())[-2000:]
+        )  # in one line: the lines of a traceback would be read as the error's own
     return last_lines(own[0])

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Shards:
     """Splits the blocks of an adapted, frozen ``network`` in host memory over ``mesh``, one after the other.
 
-    A worker's device holds its part and never more than one whole block. ``sites`` are those of the network.
+    Meanwhile a worker's device holds its part and never more than one whole block. ``sites`` are those of the network.
     """
 
     def __init__(self, network: Any, sites: Mapping[str, Site], mesh: DeviceMesh) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from trainables.crashes import Crash, last_lines, read_crash
+from trainables.train import WorkersLost, own_mistake
 
 HEAD = "Failure # 1 (occurred at 2026-11-29_07-15-14)\n"
 FRAMES = (
@@ -52,6 +53,14 @@ MONITOR = [
 def test_what_a_text_of_ray_means(text: str, crash: Crash) -> None:
     assert read_crash(HEAD + "older\n" + HEAD + text) == crash
     assert crash.is_memory == ("primitive" in text)
+
+
+def test_a_partner_that_went_is_no_bug_although_the_others_have_a_traceback() -> None:
+    gone = 'Worker 1 died.\n  File "/x/torch/distributed/c10d.py", line 3913, in all_reduce\nRuntimeError: Connection reset by peer\n'
+    with pytest.raises(WorkersLost) as lost:
+        own_mistake(RuntimeError(gone))
+    text = f"{HEAD}{FRAMES}trainables.train.WorkersLost: {lost.value}\n"
+    assert read_crash(text) == Crash("a worker was lost", False, True)
 
 
 @pytest.mark.parametrize("text", MONITOR, ids=["before its work", "at its work"])
