@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from suite.lowrank.fused import FusedPart, fused_map
 from suite.lowrank.joined_map import joined_map, silu, split_columns
-from suite.lowrank.layer import Branch, Part, Slot
+from suite.lowrank.layer import Branch, Part, Slot, merged_form
 from suite.lowrank.rounded_copy import RoundedCopy
 from suite.lowrank.rounded_factors import RoundedParts, rounded_map
-from suite.lowrank.sharded import frozen_linear
+from suite.lowrank.sharded import WeightShard, frozen_linear
 
 SMALL_WEIGHT = 8  # a weight with at most this many times the numbers of its factors is small; measured on a CPU
 
@@ -35,7 +35,6 @@ class FrozenMap:
     Attributes:
         plain: compute branch by branch, whatever is cheaper.
         listener: told of every input (..., in) before it is mapped.
-        is_merged: the branches are in the shards of the weight for now, see ``merge``.
         made: the effective weight of all rows while ``suite.lowrank.effective_weights`` has made it, else None.
         rounded: the factors of its branches while they are there in the dtype of an autocast, else None.
         joined: the weight with all A below it while that is there too, else None (``suite.lowrank.joined_map``).
@@ -51,8 +50,6 @@ class FrozenMap:
         self.rounded: RoundedParts | None = None
         self.joined: Tensor | None = None
         self._weight_copy, self._bias_copy, self._wide_bias_copy = RoundedCopy(), RoundedCopy(), RoundedCopy()
-        self.is_merged = False
-        self._kept: Tensor | None = None
 
     @property
     def is_product(self) -> bool:
@@ -76,8 +73,8 @@ class FrozenMap:
             self.listener(x)
         if self.made is not None:
             return F.linear(x, *_chosen(self.made, bias, rows))
-        if self.slots[0].shard is not None:
-            return self._of_shards(x, weight, bias)
+        if (shard := self.slots[0].shard) is not None:
+            return self._of_shards(x, weight, bias, shard)
         slots = self.slots
         if rows is not None:
             slots = tuple(slot for slot in slots if rows.start <= slot.rows.start and slot.rows.stop <= rows.stop)
@@ -132,11 +129,11 @@ class FrozenMap:
             return rounded_map(x, weight, bias, rounded, scale)
         return fused_map(x, weight, bias, parts, scale)
 
-    def _of_shards(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def _of_shards(self, x: Tensor, weight: Tensor, bias: Tensor | None, shard: WeightShard) -> Tensor:
         """With a weight that is whole for this pass alone: fused, however small, since nothing of its size may be kept."""
         autocast = torch.is_autocast_enabled(x.device.type)
         kind, bias = _working_dtype(weight, autocast), self._working_bias(bias, autocast)
-        parts = [] if self.is_merged else None if self.plain else _parts(self.slots)
+        parts = [] if shard.is_merged else None if self.plain else _parts(self.slots)
         if not parts:
             y = frozen_linear(x, weight, bias, kind)
             return _with_branches(y, x, self.slots) if parts is None else y
@@ -164,10 +161,9 @@ class FrozenMap:
         return whole.to(torch.get_autocast_dtype(whole.device.type) if autocast else self.weight.dtype)
 
     def merge(self) -> bool:
-        """Until ``unmerge`` the map is its weight with its branches in it; False if they see their own input, or nothing stands on it.
+        """Until ``unmerge`` the map is its weight with its branches in it, if these do not see their own input; returns whether it is.
 
-        Of a weight that lies over several workers the parts are changed and the old ones kept; all workers have to do it. Of any other a
-        second weight is made.
+        Of a weight that lies over several workers each of them changes its part and keeps the old one; of any other a second one is made.
         """
         shard = self.slots[0].shard
         if shard is None:
@@ -175,21 +171,17 @@ class FrozenMap:
             return self.made is not None
         if self.plain or not _parts(self.slots):
             return False
-        self._kept = shard.local.clone()
+        shard.keep()
         for slot in self.slots:
-            for branch in enabled_branches(slot) or ():
-                if (factors := branch.factors()) is not None:
-                    slot.add_to_weight(factors)
-        self.is_merged = True
+            for key in [key for key in slot.parts if slot.part(key).enabled]:
+                slot.add_to_weight(merged_form(slot, key))
         return True
 
-    @torch.no_grad()
     def unmerge(self) -> None:
         """The weight as it was before ``merge``, bit for bit."""
-        shard = self.slots[0].shard
-        if shard is not None and self._kept is not None:
-            shard.local.copy_(self._kept)
-        self.made, self.is_merged, self._kept = None, False, None
+        self.made = None
+        if (shard := self.slots[0].shard) is not None:
+            shard.restore()
 
     def _working_weight(self, weight: Tensor, autocast: bool) -> Tensor:
         """The weight in the dtype of the autocast in force; the copy is kept until the fp32 one is merged into."""

@@ -27,6 +27,7 @@ class WeightShard:
     def __init__(self, module: nn.Module, *, is_transposed: bool) -> None:
         self.module = module
         self.is_transposed = is_transposed
+        self._kept: Tensor | None = None
 
     @property
     def weight(self) -> nn.Parameter:
@@ -57,6 +58,22 @@ class WeightShard:
         start, stop = max(first, rows.start), min(last, rows.stop)
         if start < stop:
             local[start - first : stop - first] += delta[start - rows.start : stop - rows.start]
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether branches are in the weight for a while, between ``keep`` and ``restore``."""
+        return self._kept is not None
+
+    def keep(self) -> None:
+        """Remember what lies here."""
+        self._kept = self.local.clone()
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """What was remembered, bit for bit."""
+        if self._kept is not None:
+            self.local.copy_(self._kept)
+            self._kept = None
 
     def raise_to_fp32(self) -> None:
         """Store the weight in fp32; only before the network's first pass."""
