@@ -153,7 +153,7 @@ def forgotten() -> Iterator[Callable[[], None]]:
             vars(table).pop("_found", None)
         for name in [name for name in sys.modules if name.partition(".")[0] in ("outsider", "besides")]:
             del sys.modules[name]
-        for memory in (code_hash, import_closure._places, import_closure._is_followed, import_closure._libraries):
+        for memory in (code_hash, import_closure._places, import_closure._is_followed, import_closure._installed):
             memory.cache_clear()
 
     yield forget

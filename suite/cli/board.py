@@ -14,7 +14,7 @@ from suite.cli.tables import Column, Sheet, print_sheet
 from suite.counting import counted
 from suite.files import printed_beside
 from suite.leaderboard.export import write_frame
-from suite.leaderboard.ledger import source_notes
+from suite.leaderboard.ledger import format_notes, source_notes
 from suite.leaderboard.table import number_text, shown_metrics, task_columns, undefined_metrics, with_spread
 from suite.leaderboard.winners import row_names, winner_sentence
 
@@ -103,7 +103,7 @@ def _notes(part: pd.DataFrame, budgets: list[str]) -> list[str]:
         f"{_left_out(row['left_out'])}"
         for _, row in chosen.iterrows()
     ]
-    return notes + source_notes(part)
+    return notes + format_notes(part) + source_notes(part)
 
 
 def _is_chosen(row: pd.Series) -> bool:

@@ -37,6 +37,7 @@ from suite.cli.sweep import sweep
 from suite.cli.tune import tune
 from suite.errors import ConfigError, SuiteError
 from suite.files import OF_THE_PATH
+from suite.missing_packages import missing_package
 from suite.signals import Endings
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -141,6 +142,12 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         typer.echo(_said(str(error), sys.argv[1:]), err=True)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        missing = missing_package(error)
+        if missing is None or "--debug" in sys.argv:
+            raise
+        typer.echo(_said(f"{missing}.", sys.argv[1:]), err=True)
         sys.exit(2)
     except OSError as error:
         unusable = error.errno in FULL or (error.errno in OF_THE_PATH and error.filename is not None)

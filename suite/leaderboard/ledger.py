@@ -169,24 +169,23 @@ def with_published(frame: pd.DataFrame, benchmarks: Iterable[str]) -> pd.DataFra
 
 
 def source_notes(part: pd.DataFrame) -> list[str]:
-    """Lines below a table with published rows: number formats of own rows, where each was printed and read, what is doubted, what holds
-    for all."""
+    """Lines below a table with published rows: where each was printed and how it was read, what is doubted, what holds for all."""
     if "source" not in part:
         return []
     published = part[part["source"] != ""]
     graded = sorted(set(zip(published["source"], published["grade"], strict=True)))
     doubts = [f"{row['method']}, {row['backbone']}: {row['doubt']}" for row in published.to_dict("records") if row["doubt"]]
     remarks = [LEDGERS[name].remark for name in dict.fromkeys(published["benchmark"]) if LEDGERS[name].remark]
-    formats = _formats(part[part["source"] == ""])
-    return [*formats, *(f"source ({grade}): {source}" for source, grade in graded), *dict.fromkeys(doubts), *remarks]
+    return [*(f"source ({grade}): {source}" for source, grade in graded), *dict.fromkeys(doubts), *remarks]
 
 
-def _formats(own: pd.DataFrame) -> list[str]:
-    """In which number format own rows were evaluated, beside what is known of published ones."""
-    if own.empty or "judged_in" not in own:
-        return []
+def format_notes(part: pd.DataFrame) -> list[str]:
+    """In which number formats own rows were evaluated, where they are several or stand beside published ones."""
+    own = part[part["source"] == ""] if "source" in part else part
     judged = own.groupby("judged_in", sort=True)["method"].agg(lambda names: ", ".join(dict.fromkeys(names)))
+    is_beside = "source" in part and len(own) < len(part)
+    if judged.empty or (len(judged) == 1 and not is_beside):
+        return []
     said = f"all {judged.index[0]}" if len(judged) == 1 else ", ".join(f"{name} ({names})" for name, names in judged.items())
-    return [
-        f"number format of the evaluation: own rows {said}; the released CLIP code of CoDyRA and ZSCL fp32, others do not print it"
-    ]
+    published = "; the released CLIP code of CoDyRA and ZSCL fp32, others do not print it" if is_beside else ""
+    return [f"number format of the evaluation: own rows {said}{published}"]

@@ -19,6 +19,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.machinery import BYTECODE_SUFFIXES, SOURCE_SUFFIXES
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from suite.runs.provenance import ROOT
 
 PACKAGES = ("suite", "trainables", "baselines", "search_spaces")
 LEFT_OUT = "suite.registry"
+LIBRARIES = frozenset({"site-packages", "dist-packages"})
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 WRITTEN = frozenset({"__pycache__", "codyra-runs", "mlartifacts", "mlruns"})
 WRITTEN_BEGINNINGS = (".", "mlflow.db")
@@ -98,7 +100,7 @@ def _is_followed(name: str, root: Path) -> bool:
     if top in sys.stdlib_module_names:
         return False
     places = _places(top)
-    return bool(places) and not any(place.is_relative_to(library) for place in places for library in _libraries())
+    return bool(places) and not any(_is_library(top, place) for place in places)
 
 
 @lru_cache
@@ -116,14 +118,27 @@ def _places(name: str) -> tuple[Path, ...]:
     return (Path(spec.origin).resolve(),) if spec.has_location and spec.origin else ()
 
 
+def _is_library(name: str, place: Path) -> bool:
+    """Whether what is imported as ``name`` from ``place`` was installed there, and is no code that somebody works on."""
+    if place.parent.name in LIBRARIES or any(place.is_relative_to(folder) for folder in _python_folders()):
+        return True
+    return name in _installed(place.parent)
+
+
 @lru_cache
-def _libraries() -> frozenset[Path]:
-    """Folders that installed libraries and Python's own lie in."""
-    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    named = {Path(sysconfig.get_path(kind)).resolve() for kind in kinds}
-    return frozenset(
-        named | {Path(place).resolve() for place in sys.path if Path(place).name in ("site-packages", "dist-packages")}
-    )
+def _python_folders() -> frozenset[Path]:
+    """Folders that Python's own modules and what is installed for it lie in."""
+    return frozenset(Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+@lru_cache
+def _installed(folder: Path) -> frozenset[str]:
+    """What distributions have installed into a folder of another name, as with ``pip install --target``.
+
+    Only those with a list of installed files: a source folder may hold the metadata of its own editable installation.
+    """
+    found = [one for one in distributions(path=[str(folder)]) if one.read_text("RECORD") is not None]
+    return frozenset(file.parts[0].partition(".")[0] for one in found for file in one.files or ())
 
 
 def imported(path: Path) -> frozenset[str]:

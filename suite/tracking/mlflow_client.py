@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from suite.errors import ConfigError
 from suite.loggers import kept, quieted
+from suite.missing_packages import missing_package
 from suite.proxies import proxy_of, reach_directly, without_password
 from suite.tracking.mlflow_place import artifact_place, database_file, follow_move, require_database
 
@@ -32,11 +33,12 @@ def connect(uri: str) -> MlflowClient:
     """A client for ``uri``; a database was opened once, because MLflow would try for 100 seconds where it cannot be.
 
     Raises:
-        ConfigError: not a tracking URI.
+        ConfigError: not a tracking URI, or MLflow is not installed.
         Exception: whatever the database's driver raises; see ``is_away`` and ``reason_of``.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    _require_mlflow(uri)
     reach_directly(uri)
     if (database := database_file(uri)) is not None:
         require_database(database)
@@ -53,6 +55,15 @@ def connect(uri: str) -> MlflowClient:
         raise ConfigError(
             f"tracking '{without_password(uri)}': is not a tracking URI ({reason_of(error, uri)}); use sqlite:///FILE or http://HOST:PORT."
         ) from None
+
+
+def _require_mlflow(uri: str) -> None:
+    try:
+        import mlflow  # noqa: F401
+    except ModuleNotFoundError as error:
+        if (missing := missing_package(error)) is None:
+            raise
+        raise ConfigError(f"tracking '{without_password(uri)}': {missing}, or give '--tracking none'.") from None
 
 
 def is_away(error: Exception, uri: str) -> bool:

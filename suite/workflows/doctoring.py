@@ -20,6 +20,7 @@ import torch
 
 from suite.counting import counted
 from suite.errors import SuiteError
+from suite.missing_packages import missing_package
 from suite.proxies import without_password
 from suite.registry import BENCHMARKS
 from suite.runs.provenance import ROOT, commit_and_dirty
@@ -84,6 +85,9 @@ def doctor(
             except SuiteError as error:
                 found.append(Finding(what, "wrong", str(error)))
             except Exception as error:  # of whatever library: that it cannot even be asked is the finding
+                if isinstance(error, ModuleNotFoundError) and (missing := missing_package(error)) is not None:
+                    found.append(Finding(what, "absent", missing))
+                    continue
                 found.append(Finding(what, "wrong", " ".join(f"{type(error).__name__}: {error}".split())[:300]))
     return found
 

@@ -12,6 +12,7 @@ from suite.leaderboard.ledger import (
     BACKBONES,
     LEDGERS,
     PUBLISHED,
+    format_notes,
     published_frame,
     published_values,
     source_notes,
@@ -109,11 +110,13 @@ def test_what_must_be_known_stands_below_published_rows() -> None:
     assert source_notes(pd.DataFrame({"method": ["own"]})) == []
 
 
-def test_published_rows_stand_beside_the_number_format_of_own_ones() -> None:
+def test_rows_say_their_number_formats_where_they_differ_or_stand_beside_published_ones() -> None:
     own = pd.DataFrame({"benchmark": "xtail", "method": ["lora", "codyra"], "judged_in": ["fp32", "bf16"]})
-    several = source_notes(with_published(own, ["xtail"]))[0]
-    assert several.startswith("number format of the evaluation: own rows bf16 (codyra), fp32 (lora); the released")
-    one = source_notes(with_published(own[:1], ["xtail"]))[0]
+    several = "number format of the evaluation: own rows bf16 (codyra), fp32 (lora)"
+    assert format_notes(own) == [several]
+    assert format_notes(with_published(own, ["xtail"]))[0].startswith(f"{several}; the released CLIP code")
+    assert format_notes(own[:1]) == []
+    (one,) = format_notes(with_published(own[:1], ["xtail"]))
     assert one.startswith("number format of the evaluation: own rows all fp32; the released")
 
 

@@ -187,13 +187,18 @@ def test_a_plug_in_whose_pixels_are_inverted_is_other_data(plugin: Path, run_con
 
 
 def test_code_in_a_folder_beside_a_plug_in_counts_and_libraries_do_not(plugin: Path, forgotten: Callable[[], None]) -> None:
-    (plugin / "outsider" / "more.py").write_text("def late():\n    import besides, numpy\n")
+    (plugin / "outsider" / "more.py").write_text("def late():\n    import besides, fetched, numpy\n")
     (plugin / "besides.py").write_text("X = 1\n")
+    installed = plugin / "fetched-1.0.dist-info"  # what 'pip install --target' leaves
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: fetched\nVersion: 1.0\n")
+    (installed / "RECORD").write_text("fetched.py,,\nfetched-1.0.dist-info/METADATA,,\n")
+    (plugin / "fetched.py").write_text("import besides\n")
     forgotten()
     before = run_code(outsider())
     inside = closure(("outsider.method",))
     assert {"outsider/loss.py", "besides.py", "baselines/lora.py"} <= set(inside)
-    assert not [name for name in inside if name.startswith("numpy")]
+    assert not [name for name in inside if name.startswith(("numpy", "fetched"))]
     (plugin / "besides.py").write_text("X = 2\n")
     forgotten()
     assert run_code(outsider()) != before
