@@ -40,7 +40,7 @@ def untrained_loss(fields: dict[str, Any], data_root: Path) -> float:
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("model", ["stories260k", "mini-lm"])
+@pytest.mark.parametrize("model", [pytest.param("stories260k", marks=pytest.mark.slow), "mini-lm"])
 @pytest.mark.parametrize(("benchmark", "folder", "task"), CASES)
 def test_every_real_task_is_learned_answered_and_stored(
     benchmark: str, folder: str, task: str, model: str, real_data: Callable[[str], Path], tmp_path: Path
