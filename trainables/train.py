@@ -173,7 +173,6 @@ def own_mistake(failure: BaseException | None) -> str:
     ]
     own = [text for text in told if not any(sign in text for sign in CLOSED)]
     if not own:
-        raise WorkersLost(
-            " ".join(str(failure).split())[-2000:]
-        )  # in one line: the lines of a traceback would be read as the error's own
+        # In one line: the lines of a traceback would be read as the error's own.
+        raise WorkersLost(" ".join(str(failure).split())[-2000:])
     return last_lines(own[0])

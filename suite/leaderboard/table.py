@@ -26,20 +26,8 @@ COSTS = ("trainable_parameters", "effective_rank", "no_signal_rank", "carried_by
 TRAITS = ("decision", "task_id_at_test", "extra_data", "mergeable")
 ABOUT = (
     *TRAITS,
-    *(
-        "standing",
-        "p_vs_best",
-        "n",
-        "seeds",
-        "orders",
-        "tasks",
-        "undefined",
-        "unfinished",
-        "backbone",
-        "budget",
-        "lr",
-        "judged_in",
-    ),
+    *("standing", "p_vs_best", "n", "seeds", "orders", "tasks", "undefined", "unfinished"),
+    *("backbone", "budget", "lr", "judged_in"),
     *("study", "trials", "selection", "oracle_gap", "left_out", "commit", "config_hash", "runs", "tags", "data_fingerprint"),
 )
 
