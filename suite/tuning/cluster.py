@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -104,7 +105,7 @@ def cluster_resources(address: str, resources: Resources) -> dict[str, float]:
 
 @contextmanager
 def token_shown() -> Iterator[None]:
-    """Authenticate with the user's Ray token where there is one and nothing else was said; before Ray is imported.
+    """Authenticate with the user's Ray token where there is one and nothing else was said.
 
     ``ray start`` asks for the token as soon as one exists, a client offers it only when told to. Afterwards a Ray of our own starts without.
     """
@@ -113,10 +114,21 @@ def token_shown() -> Iterator[None]:
         yield
         return
     os.environ["RAY_AUTH_MODE"] = "token"
+    _tell_ray()
     try:
         yield
     finally:
         del os.environ["RAY_AUTH_MODE"]
+        _tell_ray()
+
+
+def _tell_ray() -> None:
+    """A Ray that was imported before, as in a notebook, has read its variables once and the token with them."""
+    if "ray._raylet" in sys.modules:
+        from ray._raylet import AuthenticationTokenLoader, Config
+
+        Config.initialize("")
+        AuthenticationTokenLoader.instance().reset_cache()
 
 
 def fitting_runs(resources: Resources) -> int:

@@ -136,6 +136,8 @@ class Paused(ListQueue):
 @pytest.mark.parametrize("ending", ["leave", "kill"])
 def test_a_node_may_go_between_two_runs(ending: str, make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     """The process that ran the first run, kept for the second, is gone with its node."""
+    import ray  # noqa: F401  # before the session, as in a notebook, where it has read its variables by then
+
     configs = [make_config("lora"), make_config("lora", seed=1)]
     with RayNodes(tmp_path, ["--num-cpus", "0"]) as cluster:
         first = joined(cluster)

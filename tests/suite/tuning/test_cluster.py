@@ -28,6 +28,16 @@ def test_the_token_is_shown_for_the_length_of_a_session_only() -> None:
     assert "RAY_AUTH_MODE" not in os.environ
 
 
+def test_a_ray_that_was_imported_before_shows_it_too() -> None:
+    from ray._raylet import AuthenticationMode, AuthenticationTokenLoader, get_authentication_mode
+
+    before = get_authentication_mode()
+    with token_shown():
+        assert get_authentication_mode() == AuthenticationMode.TOKEN
+        assert AuthenticationTokenLoader.instance().get_raw_token() == "secret"
+    assert get_authentication_mode() == before
+
+
 def test_what_the_user_said_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with token_shown():
