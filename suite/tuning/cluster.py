@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from suite.counting import counted
 from suite.errors import SuiteError
@@ -124,11 +125,10 @@ def token_shown() -> Iterator[None]:
 
 def _tell_ray() -> None:
     """A Ray that was imported before, as in a notebook, has read its variables once and the token with them."""
-    if "ray._raylet" in sys.modules:
-        from ray._raylet import AuthenticationTokenLoader, Config
-
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()
+    raylet: Any = sys.modules.get("ray._raylet")
+    if raylet:
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def fitting_runs(resources: Resources) -> int:
