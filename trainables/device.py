@@ -27,7 +27,9 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(f"device: '{name}' is not a device; use 'auto', 'cpu', 'cuda' or 'cuda:0'.")
     kind, number = found[1], int(found[2] or 0)
     if kind == "cpu" and number > 0:
-        raise ConfigError(f"device: '{name}' is asked for but all cores of a machine are one device, 'cpu'; use that or 'auto'.")
+        raise ConfigError(
+            f"device: '{name}' is asked for but all cores of a machine are one device, 'cpu'; use that or 'auto'."
+        )
     if kind == "cuda" and number >= gpus:
         there = f"cuda:0 to cuda:{gpus - 1}" if gpus else "no usable GPU"
         raise ConfigError(f"device: '{name}' is asked for but this machine has {there}; use one it has, 'cpu' or 'auto'.")

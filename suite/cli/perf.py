@@ -169,6 +169,8 @@ def text(
         codyra-suite dev perf text
 
         codyra-suite dev perf text --benchmark trace --data-root data --set backbone.model=path/to/model
+
+        codyra-suite dev perf text --set backbone.name=causal-lm --set backbone.model=path/to/model
     """
     from suite.backbones.lm_config import LanguageModelConfig
     from suite.errors import ConfigError

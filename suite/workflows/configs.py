@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from suite.config import RunConfig, apply_overrides, backbone_class, validate
 from suite.errors import ConfigError, nearest, unknown_name
-from suite.parts import PartConfig, TrainingConfig
+from suite.parts import PartConfig, TrainingConfig, named_fields
 from suite.registration import Registry
 from suite.registry import BACKBONES, BENCHMARKS, METHODS
 from suite.yaml_files import load_yaml
@@ -67,7 +68,53 @@ def run_config(
     if seed is not None:
         fields["seed"] = seed
     require_full_keys(setting_pairs(settings), fields)
-    return validate(RunConfig, apply_overrides(fields, [*limit_pair(limit), *setting_pairs(settings)]), where=where)
+    fields = apply_overrides(fields, [*limit_pair(limit), *setting_pairs(settings)])
+    with naming_other_backbones(fields):
+        config = validate(RunConfig, fields, where=where)
+    require_micro_batches(config, where=where)
+    return config
+
+
+def require_micro_batches(config: RunConfig, *, where: str) -> None:
+    """Refuse micro-batches of more rows than a batch, which split nothing; the benchmark's own below a smaller batch are nobody's mistake.
+
+    Asked of what a user has written alone: runs that are stored stay what they are and can be repeated.
+
+    Raises:
+        ConfigError: naming both fields.
+    """
+    batch, micro = config.training.batch_size, config.training.micro_batch_size
+    if micro is not None and micro > batch and micro != config.benchmark.budget.get("micro_batch_size"):
+        raise ConfigError(
+            f"{where}: training.micro_batch_size: {micro} rows per forward pass are more than a batch has, training.batch_size is {batch}; use at "
+            f"most {batch}, or null for the whole batch at once."
+        )
+
+
+@contextmanager
+def naming_other_backbones(fields: Any) -> Iterator[None]:
+    """A refusal of a run's ``fields`` says too which other backbones have a field that the run's own, which nobody may have named, has not."""
+    try:
+        yield
+    except ConfigError as error:
+        if not (hint := _other_backbones(fields)):
+            raise
+        raise ConfigError(f"{str(error).rstrip('.')}; {hint}.") from None
+
+
+def _other_backbones(fields: Any) -> str:
+    """Whose the fields are that the run's backbone has not; empty where they are nobody's, or what was refused is something else."""
+    try:
+        given, own = named_fields(fields["backbone"], "backbone"), backbone_class(fields)
+    except (ConfigError, LookupError, TypeError):
+        return ""
+    classes = {name: BACKBONES[name] for name in BACKBONES.usable()[0]}
+    found = []
+    for key in given.keys() - own.model_fields.keys():
+        owners = [name for name, one in classes.items() if key in one.model_fields and own.kind in (None, one.kind)]
+        if owners:
+            found.append(f"backbone.{key} needs {' or '.join(f'backbone.name={name}' for name in owners)}")
+    return "; ".join(found)
 
 
 def require_full_keys(settings: Sequence[str], fields: Mapping[str, Any]) -> None:

@@ -63,7 +63,7 @@ SAID_HERE: Mapping[str, str] = MappingProxyType(
         "TrainingConfig.steps": "optimizer steps per task.",
         "TrainingConfig.epochs": "passes over the training rows of each task, in the place of steps; where both are null the benchmark's own.",
         "TrainingConfig.batch_size": "training rows per optimizer step.",
-        "TrainingConfig.micro_batch_size": "rows per forward pass; gradients are added up over a step. Null = the whole batch at once.",
+        "TrainingConfig.micro_batch_size": "rows per forward pass, at most batch_size; gradients are added up over a step. Null = the whole batch at once.",
         "TrainingConfig.lr": "learning rate at the start of the schedule.",
         "TrainingConfig.optimizer": "the optimizer of every task.",
         "TrainingConfig.schedule": "of the learning rate over the steps of a task: falls along a cosine to 0, or stays.",

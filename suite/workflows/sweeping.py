@@ -26,12 +26,13 @@ from suite.tuning.ray_runner import run_all
 from suite.tuning.run_queue import Suggestion
 from suite.tuning.run_settings import RunSettings
 from suite.tuning.sole_driver import sole_driver
+from suite.tuning.space_changes import field_of
 from suite.tuning.study import StudyQueue, point_config
 from suite.tuning.study_config import StudyConfig
 from suite.tuning.study_result import Study, study_of
 from suite.tuning.trials import earlier_points, has_trials, some_point
 from suite.workflows.arguments import PathGiven, SweepGiven, TrackingGiven, WatcherGiven, checked
-from suite.workflows.configs import limit_pair
+from suite.workflows.configs import limit_pair, naming_other_backbones, require_micro_batches
 from suite.workflows.pictures import attach_study
 from suite.workflows.places import DATA, OUT, folder_named, results_folder
 from suite.workflows.progress import QUIET, Watcher, opened
@@ -43,6 +44,7 @@ from suite.yaml_files import load_yaml
 from trainables.resources import Resources
 
 FILE = "sweep.yaml"  # the study's own copy
+BATCHES = frozenset({"training.batch_size", "training.micro_batch_size"})
 FIXED = ("space", "objectives")  # Optuna has their names and directions
 
 
@@ -123,8 +125,11 @@ def _with_limit(fields: Mapping[str, Any], limit: int | None) -> Mapping[str, An
 def study_config(fields: Mapping[str, Any], *, where: str) -> StudyConfig:
     """The same for the fields of a sweep file; ``where`` is what they are called in errors."""
     try:
-        config = validate(StudyConfig, dict(fields), where=where)
-        point_config(config, some_point(config))
+        with naming_other_backbones(fields.get("run")):
+            config = validate(StudyConfig, dict(fields), where=where)
+            point = point_config(config, some_point(config))
+        if not BATCHES & {field_of(name) for name in config.search_space().parameters}:
+            require_micro_batches(point, where="run")
     except ConfigError as error:
         named = str(error).startswith(f"{where}: ")
         raise error if named else ConfigError(f"{where}: {error}") from None

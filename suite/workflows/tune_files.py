@@ -13,6 +13,7 @@ from suite.parts import named_fields
 from suite.tuning.study import point_config
 from suite.tuning.trials import some_point
 from suite.tuning.tune_config import UNITS, TuneConfig, amount
+from suite.workflows.configs import naming_other_backbones, require_micro_batches
 from suite.yaml_files import load_yaml
 
 
@@ -31,11 +32,13 @@ def tune_config(file: Path | str | Mapping[str, Any], limit: int | None = None) 
     else:
         fields, where = {"name": Path(file).stem, **load_yaml(Path(file))}, str(file)
     try:
-        config = validate(TuneConfig, _with_limit(fields, limit), where=where)
-        for entrant in config.entrants:
-            if entrant.study is not None:
-                point_config(entrant.study, some_point(entrant.study))
-            entrant.judged(entrant.run, config.judge.seeds)
+        with naming_other_backbones(_some_run(fields)):
+            config = validate(TuneConfig, _with_limit(fields, limit), where=where)
+            for entrant in config.entrants:
+                if entrant.study is not None:
+                    point_config(entrant.study, some_point(entrant.study))
+                for run in entrant.judged(entrant.run, config.judge.seeds):
+                    require_micro_batches(run, where=f"{entrant.benchmark} {entrant.method}")
     except ConfigError as error:
         named = str(error).startswith(f"{where}: ")
         raise error if named else ConfigError(f"{where}: {error}") from None
@@ -58,6 +61,13 @@ def _with_limit(fields: Mapping[str, Any], limit: int | None) -> dict[str, Any]:
         return dict(fields)
     limited = [{**named_fields(one, "benchmarks"), "limit": limit} for one in benchmarks]
     return {**fields, "name": f"{name}-limit-{limit}", "benchmarks": limited}
+
+
+def _some_run(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a run of the first benchmark, as far as they say which backbone it has."""
+    benchmarks, settings = fields.get("benchmarks"), fields.get("settings")
+    first = benchmarks[0] if isinstance(benchmarks, list | tuple) and benchmarks else None
+    return {**(settings if isinstance(settings, Mapping) else {}), "benchmark": first}
 
 
 def outline(config: TuneConfig) -> str:
