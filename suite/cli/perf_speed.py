@@ -42,6 +42,12 @@ def step(
     batch_size: BatchOption = 32,
     precision: PrecisionOption = "auto",
     rounds: RoundsOption = 5,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task", help="Of the backbone's stream: mini-xtail, mini-trace, or X-TAIL's classes. Default: its first."
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     json: JsonOption = False,
@@ -54,11 +60,13 @@ def step(
 
         codyra-suite dev perf step --backbone ViT-B-16-quickgelu --batch-size 64
 
+        codyra-suite dev perf step --backbone ViT-B-16-quickgelu --task eurosat --batch-size 8 --rounds 1
+
         codyra-suite dev perf step --backbone mini-lm --batch-size 8
     """
     from suite.measuring.step import measure_step
 
-    work = _workload(backbone, method, device, precision, batch_size, threads)
+    work = _workload(backbone, method, device, precision, batch_size, threads, task=task)
     print_rows(measure_step(work, rounds), as_json=json)
 
 
@@ -299,6 +307,7 @@ def _workload(
     steps: int = 100,
     tasks: int = 1,
     test_share: float = 0.01,
+    task: str | None = None,
 ) -> Workload:
     import torch
 
@@ -306,4 +315,4 @@ def _workload(
     from trainables.device import choose_device
 
     torch.set_num_threads(threads)
-    return Workload(choose_device(device), backbone, method, precision, batch_size, steps, tasks, test_share)
+    return Workload(choose_device(device), backbone, method, precision, batch_size, steps, tasks, test_share, task)

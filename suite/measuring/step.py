@@ -19,7 +19,7 @@ from suite.measuring.workload import Workload, clip_of
 from trainables.precision import autocast
 from trainables.stream_trainer import StreamTrainer
 
-WARM_UP = 6  # steps before one is timed: the third of a task is the last that is not recorded
+WARM_UP = 6  # steps on a GPU before one is timed: the third of a task is the last that is not recorded
 TIMED = 8
 MIB = 2**20
 
@@ -30,9 +30,10 @@ def measure_step(work: Workload, rounds: int) -> list[PerfRow]:
     memory = [_step_memory(work, stream, plain=plain) for plain in (True, False)]
     plain, fast = (work.trainer(stream, plain=plain) for plain in (True, False))
     times: tuple[list[float], list[float]] = ([], [])
+    before = WARM_UP if work.device.type == "cuda" else 1
     for _ in range(rounds):
         for trainer, taken in zip((plain, fast), times, strict=True):
-            taken += trainer.sample_steps(0, WARM_UP + TIMED).measured_on(work.device)[WARM_UP:]
+            taken += trainer.sample_steps(0, before + TIMED).measured_on(work.device)[before:]
     slow, quick = (1000 * statistics.median(taken) for taken in times)
     floor, note = _floor(work, stream)
     what = "peak memory" if work.device.type == "cuda" else "activations kept"

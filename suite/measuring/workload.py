@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Workload:
             causal language model by hub id or folder, on the embedded text tasks.
         precision: of the fast side; ``auto`` = bf16 on a GPU that has it, else fp32. The plain side is always fp32.
         tasks: the first so many of the stream.
+        task: the only one, by its name, instead of those; of images, what a step costs depends on how many classes it has.
         test_share: of X-TAIL's test images; validation has a tenth of them. Embedded domains are used whole.
     """
 
@@ -52,6 +54,7 @@ class Workload:
     steps: int = 100
     tasks: int = 1
     test_share: float = 0.01
+    task: str | None = None
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a method that is not registered or does not learn."""
@@ -75,23 +78,28 @@ class Workload:
         """Made anew in every call, equal every time.
 
         Raises:
-            ConfigError: an unknown architecture.
+            ConfigError: an unknown architecture or task.
         """
-        if self.backbone == "mini-clip":
-            whole = MiniXtailConfig().stream(LabelSpace.UNION)
-            return Stream(whole.name, whole.tasks[: self.tasks], whole.protocol, whole.metrics)
-        if self.reads_text:
-            whole = MiniTraceConfig().build(Path())
-            return Stream(whole.name, whole.tasks[: self.tasks], whole.protocol, whole.metrics, scoring=whole.scoring)
+        if self.backbone == "mini-clip" or self.reads_text:
+            whole = MiniTraceConfig().build(Path()) if self.reads_text else MiniXtailConfig().stream(LabelSpace.UNION)
+            chosen = self._chosen(whole.task_names)
+            tasks = [task for task in whole.tasks if task.name in chosen]
+            return Stream(whole.name, tasks, whole.protocol, whole.metrics, scoring=whole.scoring)
         if self.backbone not in open_clip_models():
             raise unknown_name("backbone", self.backbone, ["mini-clip", "mini-lm", *open_clip_models()], where="--backbone")
         facts, names = stream_facts("xtail"), class_facts("xtail")
-        order = facts["orders"]["I"][: self.tasks]
         tasks = [
             noise_task(key, tuple(names[key]["names"]), round(self.test_share * int(facts["sets"][key]["test"])))
-            for key in order
+            for key in self._chosen(facts["orders"]["I"])
         ]
         return Stream("xtail-noise", tasks, LabelSpace.UNION, ("zscl.last",))
+
+    def _chosen(self, names: Sequence[str]) -> Sequence[str]:
+        if self.task is None:
+            return names[: self.tasks]
+        if self.task not in names:
+            raise unknown_name("task", self.task, list(names), where="--task")
+        return [self.task]
 
     def trainer(self, stream: Stream, *, plain: bool) -> StreamTrainer:
         """A trainer over a fresh network."""

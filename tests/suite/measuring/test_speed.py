@@ -8,7 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from suite.cli.main import app
-from suite.data.image_facts import stream_facts
+from suite.data.image_facts import class_facts, stream_facts
+from suite.errors import ConfigError
 from suite.measuring.kernels import count_step
 from suite.measuring.method_costs import measure_methods
 from suite.measuring.packing import Packing, best_count
@@ -35,6 +36,14 @@ def test_noise_has_xtails_tasks_and_class_names() -> None:
     assert list(stream.task_names) == stream_facts("xtail")["orders"]["I"][:2]
     assert stream.fingerprint() == Workload(CPU, "ViT-B-16-quickgelu", tasks=2, test_share=0.001).stream().fingerprint()
     assert [len(task.test) for task in stream.tasks] == [3, 2]
+
+
+def test_a_named_task_is_the_only_one() -> None:
+    (noise,) = Workload(CPU, "ViT-B-16-quickgelu", task="eurosat").stream().tasks
+    assert (noise.name, len(class_facts("xtail")["eurosat"]["names"])) == ("eurosat", 10)
+    assert Workload(CPU, task="digits").stream().task_names == ("digits",)
+    with pytest.raises(ConfigError, match=r"--task: 'digit' is not a task; .*nearest: 'digits'"):
+        Workload(CPU, task="digit").stream()
 
 
 @pytest.mark.parametrize(("backbone", "least"), [("mini-clip", 1.0), ("mini-lm", 0.85)])
