@@ -258,12 +258,21 @@ class TrainingConfig(Settings):
     deterministic: bool = (
         True  # sums in a fixed order on GPUs too, somewhat slower; false for models with a kernel that has none
     )
+    kernels: Literal["torch", "triton"] = "torch"  # triton: a CLIP's branches in the kernels behind its maps, under bf16 alone
     per_task: Mapping[str, TaskTraining] = Field(default_factory=dict)  # by task name; what it leaves null is the run's
 
     @model_validator(mode="after")
     def _one_budget(self) -> TrainingConfig:
         if self.steps is not None and self.epochs is not None:
             raise ValueError("steps and epochs are both set; set one and leave the other null")
+        return self
+
+    @model_validator(mode="after")
+    def _kernels_fit(self) -> TrainingConfig:
+        if self.kernels == "triton" and self.precision not in ("bf16", "auto"):
+            raise ValueError(
+                f"kernels=triton serves bf16 alone and precision is {self.precision}; set precision=bf16 or kernels=torch"
+            )
         return self
 
     def of_task(self, name: str) -> TrainingConfig:

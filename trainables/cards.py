@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from suite.errors import ConfigError
+from suite.lowrank.late_branch import has_triton
 
 GIB = 2**30
 LEAST_FREE = GIB  # of a card; torch and its libraries alone take half of it
@@ -90,6 +91,14 @@ def require_card(device: torch.device, precision: str) -> None:
             "device: %s has no bf16 products, torch imitates them; training.precision=fp32 is faster there, and another run",
             card,
         )
+
+
+def tell_of_kernels(device: torch.device) -> None:
+    """One line of the log where a run that asks for Triton's kernels is computed by torch alone."""
+    if device.type != "cuda":
+        log.warning("training.kernels: a %s takes no kernels of Triton; torch computes the same, more slowly", device.type)
+    elif not has_triton():
+        log.warning("training.kernels: Triton is not installed; torch computes the same, more slowly ('pip install triton')")
 
 
 def refused(card: Card, architectures: Sequence[str]) -> str | None:

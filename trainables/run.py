@@ -21,7 +21,7 @@ from suite.runs.provenance import versions
 from suite.runs.record import Cells, Record, Status
 from suite.runs.store import OpenRun, RunStore
 from trainables.assemble import assemble
-from trainables.cards import require_card
+from trainables.cards import require_card, tell_of_kernels
 from trainables.checkpoint import Checkpoints
 from trainables.device import at_most_threads, choose_device
 from trainables.faults import named_faults, with_its_package
@@ -178,6 +178,8 @@ class _Run:
         self.mirror = RunMirror(run_context.storage)
         self.device = choose_device(run_context.device)
         require_card(self.device, prepared.config.training.precision)
+        if prepared.config.training.kernels == "triton":
+            tell_of_kernels(self.device)
         self.shelf = row_zero_folder(prepared.config, prepared.fingerprint, self.device, run_context.out)
 
     def run_all(self, stored: OpenRun | None) -> Generator[Report, None, Record]:

@@ -17,6 +17,7 @@ from suite.cost_meter import CostMeter
 from suite.data.buckets import epoch_after_epoch
 from suite.data.examples import Split
 from suite.errors import TrainingDiverged
+from suite.lowrank.inject import add_branches_late
 from suite.lowrank.journal import Journal
 from suite.parts import TrainingConfig
 from suite.randomness import RandomStreams
@@ -79,6 +80,8 @@ class StreamTrainer:
         check_needs(self.method, self.learner.kind, self.training, self.stream.task_names, references=has_references)
         self.journal = Journal(self.learner.slots)
         self.learner.plain = self.plain
+        if self.training.kernels == "triton" and not self.plain:
+            add_branches_late(self.learner.network)
         self.learner.label_smoothing = self.training.label_smoothing
         self.learner.before_forward = self.method.before_forward if self.method.chooses else no_choice
         self.learner.answer = self._answer

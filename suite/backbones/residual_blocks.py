@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from suite.backbones.frozen_norm import FrozenNorm
 from suite.lowrank.inject import AdaptedAttention, AdaptedMlp
-from suite.lowrank.joined_map import split_columns
+from suite.lowrank.joined_map import Wide
 
 
 def through_blocks(blocks: Iterable[Any], x: Tensor, mask: Tensor | None) -> Tensor:
@@ -26,12 +26,12 @@ def through_blocks(blocks: Iterable[Any], x: Tensor, mask: Tensor | None) -> Ten
         for block in chosen:
             x = block(x, attn_mask=mask)
         return x
-    added: Tensor | None = None
+    added: Wide | None = None
     for block in chosen:
         x, normed = _sum_and_norm(x, added, block.ln_1)
         x, normed = _sum_and_norm(x, block.attn.wide(normed, mask), block.ln_2)
         added = block.mlp.wide(normed)
-    return x if added is None else x + split_columns(added, [x.shape[-1]])[0]
+    return x if added is None else x + added.taken(x.shape[-1])
 
 
 def _adds_in_one(block: Any, x: Tensor) -> bool:
@@ -44,12 +44,15 @@ def _adds_in_one(block: Any, x: Tensor) -> bool:
     return all(isinstance(norm, FrozenNorm) and norm.is_rounded(x) for norm in norms)
 
 
-def _sum_and_norm(x: Tensor, added: Tensor | None, norm: FrozenNorm) -> tuple[Tensor, Tensor]:
-    """x plus the first columns of ``added`` (n, tokens, width and spare columns), and the norm of that."""
+def _sum_and_norm(x: Tensor, added: Wide | None, norm: FrozenNorm) -> tuple[Tensor, Tensor]:
+    """x (n, tokens, width) plus what a map has made, and the norm of that."""
     if added is None:
         return x, norm(x)
     weight, bias = norm.rounded(x.dtype)
-    total, normed = _SumAndNorm.apply(x, added, weight, bias, norm.eps)
+    if added.late is None:
+        total, normed = _SumAndNorm.apply(x, added.whole, weight, bias, norm.eps)
+    else:
+        total, normed = _LateSumAndNorm.apply(x, added.whole, added.late, weight, bias, norm.eps)
     return total, normed
 
 
@@ -73,3 +76,25 @@ class _SumAndNorm(torch.autograd.Function):
         narrow = wide[..., : total.shape[-1]]
         torch.add(dtotal, of_norm, out=narrow)
         return narrow, wide, None, None, None
+
+
+class _LateSumAndNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, added: Tensor, b: Tensor, weight: Tensor, bias: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor]:
+        from suite.lowrank import late_branch
+
+        total, normed, mean, rstd = late_branch.sum_norm(x.flatten(0, -2), added.flatten(0, -2), b, weight, bias, eps)
+        ctx.save_for_backward(total, mean, rstd, weight)
+        ctx.spare = added.shape[-1] - x.shape[-1]
+        return total.view_as(x), normed.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, dtotal: Tensor, dnormed: Tensor) -> tuple[Tensor | None, ...]:
+        from suite.lowrank import late_branch
+
+        total, mean, rstd, weight = ctx.saved_tensors
+        given = (one.reshape(-1, one.shape[-1]) for one in (dtotal, dnormed))
+        wide = late_branch.sum_norm_backward(*given, total, mean, rstd, weight, ctx.spare).view(*dtotal.shape[:-1], -1)
+        return wide[..., : dtotal.shape[-1]], wide, None, None, None, None

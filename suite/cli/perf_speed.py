@@ -31,6 +31,7 @@ PrecisionOption = Annotated[
     Literal["auto", "fp32", "bf16"],
     typer.Option("--precision", help="Of the fast side; auto = bf16 on a GPU. The plain side is always fp32."),
 ]
+KernelsOption = Annotated[Literal["torch", "triton"], typer.Option("--kernels", help="Of the fast side, under bf16 alone.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]
 RoundsOption = Annotated[int, typer.Option("--rounds", min=1, help="Both sides in turn, so many times.")]
 ShareOption = Annotated[float, typer.Option("--test-share", min=0.0001, max=1, help="Of X-TAIL's test images.")]
@@ -41,6 +42,7 @@ def step(
     method: MethodOption = "codyra",
     batch_size: BatchOption = 32,
     precision: PrecisionOption = "auto",
+    kernels: KernelsOption = "torch",
     rounds: RoundsOption = 5,
     task: Annotated[
         str | None,
@@ -66,7 +68,7 @@ def step(
     """
     from suite.measuring.step import measure_step
 
-    work = _workload(backbone, method, device, precision, batch_size, threads, task=task)
+    work = _workload(backbone, method, device, precision, batch_size, threads, task=task, kernels=kernels)
     print_rows(measure_step(work, rounds), as_json=json)
 
 
@@ -75,6 +77,7 @@ def kernels(
     method: MethodOption = "codyra",
     batch_size: BatchOption = 64,
     precision: PrecisionOption = "bf16",
+    kernels: KernelsOption = "torch",
     rows: Annotated[int, typer.Option("--rows", min=1, help="Operations to name.")] = 12,
     json: JsonOption = False,
 ) -> None:
@@ -84,11 +87,13 @@ def kernels(
 
         codyra-suite dev perf kernels
 
+        codyra-suite dev perf kernels --kernels triton
+
         codyra-suite dev perf kernels --backbone mini-clip --batch-size 8
     """
     from suite.measuring.kernels import count_step
 
-    found = count_step(_workload(backbone, method, "cpu", precision, batch_size, 1))
+    found = count_step(_workload(backbone, method, "cpu", precision, batch_size, 1, kernels=kernels))
     if json:
         print_json(found)
         return
@@ -308,6 +313,7 @@ def _workload(
     tasks: int = 1,
     test_share: float = 0.01,
     task: str | None = None,
+    kernels: str = "torch",
 ) -> Workload:
     import torch
 
@@ -315,4 +321,4 @@ def _workload(
     from trainables.device import choose_device
 
     torch.set_num_threads(threads)
-    return Workload(choose_device(device), backbone, method, precision, batch_size, steps, tasks, test_share, task)
+    return Workload(choose_device(device), backbone, method, precision, batch_size, steps, tasks, test_share, task, kernels)

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.lowrank.fused import FusedPart, fused_map
-from suite.lowrank.joined_map import joined_map, silu, split_columns
+from suite.lowrank.joined_map import Wide, joined_map, late_factor, silu, split_columns
 from suite.lowrank.layer import Branch, Part, Slot, merged_form
 from suite.lowrank.rounded_copy import RoundedCopy
 from suite.lowrank.rounded_factors import RoundedParts, rounded_map
@@ -39,11 +39,13 @@ class FrozenMap:
         rounded: the factors of its branches while they are there in the dtype of an autocast, else None.
         joined: the weight with all A below it while that is there too, else None (``suite.lowrank.joined_map``).
         joins: whether its inputs are so large beside the weight that ``joined`` pays.
+        adds_late: leave its one branch to the kernel behind it where there is one (``suite.lowrank.late_branch``).
     """
 
     def __init__(self, slots: Sequence[Slot], *, joins: bool = False) -> None:
         self.slots = tuple(slots)
         self.joins = joins
+        self.adds_late = False
         self.plain = False
         self.listener: Callable[[Tensor], None] | None = None
         self.made: Tensor | None = None
@@ -98,21 +100,26 @@ class FrozenMap:
     def silu(self, x: Tensor, weight: Tensor, bias: Tensor | None, scale: float) -> Tensor:
         """silu of ``scaled``."""
         if self.joined is not None:
-            return silu(self._through_joined(x, bias, scale, spare=True), len(weight))
+            return silu(self._wide(x, bias, scale), len(weight))
         return F.silu(self.scaled(x, weight, bias, scale))
 
-    def wide(self, x: Tensor, weight: Tensor, bias: Tensor | None, scale: float) -> Tensor:
-        """``scaled``, behind it as many columns as cost nothing, whose gradient may be anything."""
+    def wide(self, x: Tensor, weight: Tensor, bias: Tensor | None, scale: float) -> Wide:
+        """``scaled``, behind it as many columns as cost nothing."""
         if self.listener is None and self.joined is not None:
-            return self._through_joined(x, bias, scale, spare=True)
-        return self(x, weight, bias) if scale == 1.0 else self.scaled(x, weight, bias, scale)
+            return self._wide(x, bias, scale)
+        return Wide(self(x, weight, bias) if scale == 1.0 else self.scaled(x, weight, bias, scale))
 
-    def _through_joined(self, x: Tensor, bias: Tensor | None, scale: float, *, spare: bool) -> Tensor:
+    def _wide(self, x: Tensor, bias: Tensor | None, scale: float) -> Wide:
+        assert self.rounded is not None
+        late = late_factor(self.rounded, len(self.weight)) if self.adds_late else None
+        return Wide(self._through_joined(x, bias, scale, spare=True, late=late is not None), late)
+
+    def _through_joined(self, x: Tensor, bias: Tensor | None, scale: float, *, spare: bool, late: bool = False) -> Tensor:
         assert self.joined is not None
         assert self.rounded is not None
         if bias is not None:
             bias = self._wide_bias_copy.of(bias, self.joined.dtype, zeros=len(self.rounded.a))
-        return joined_map(x, self.joined, bias, self.rounded, scale, spare=spare)
+        return joined_map(x, self.joined, bias, self.rounded, scale, spare=spare, late=late)
 
     def _mapped(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, rows: slice | None, parts: Sequence[FusedPart], scale: float
@@ -221,8 +228,8 @@ class AdaptedLinear(nn.Module):
         """``forward`` of ``scale`` times x; always the same ``scale``."""
         return self.map.scaled(x, self.weight, self.bias, scale)
 
-    def wide(self, x: Tensor, scale: float = 1.0) -> Tensor:
-        """``forward`` of ``scale`` times x, with columns behind it whose gradient may be anything; always the same ``scale``."""
+    def wide(self, x: Tensor, scale: float = 1.0) -> Wide:
+        """``forward`` of ``scale`` times x, with columns behind it; always the same ``scale``."""
         return self.map.wide(x, self.weight, self.bias, scale)
 
     def silu(self, x: Tensor, scale: float) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from suite.errors import ConfigError
 from suite.lowrank.frozen_map import AdaptedLinear, FrozenMap
+from suite.lowrank.joined_map import Wide
 from suite.lowrank.layer import Site, Slot
 
 
@@ -49,8 +50,8 @@ class AdaptedAttention(nn.Module):
     ) -> tuple[Tensor, None]:
         return self.site(self.out_proj(self._mixed(query, attn_mask)), query), None
 
-    def wide(self, x: Tensor, attn_mask: Tensor | None) -> Tensor:
-        """The result for x without what stands on the site, with columns behind it whose gradient may be anything."""
+    def wide(self, x: Tensor, attn_mask: Tensor | None) -> Wide:
+        """The result for x without what stands on the site, with columns behind it."""
         return self.out_proj.wide(self._mixed(x, attn_mask))
 
     def _mixed(self, x: Tensor, attn_mask: Tensor | None) -> Tensor:
@@ -95,8 +96,8 @@ class AdaptedMlp(nn.Module):
         found: Tensor = self.site(y, x)
         return found
 
-    def wide(self, x: Tensor) -> Tensor:
-        """The result for x without what stands on the site, with columns behind it whose gradient may be anything."""
+    def wide(self, x: Tensor) -> Wide:
+        """The result for x without what stands on the site, with columns behind it."""
         return self.c_proj.wide(*self._hidden(x))
 
     def _hidden(self, x: Tensor) -> tuple[Tensor, float]:
@@ -128,6 +129,13 @@ def adapt_open_clip_tower(blocks: nn.ModuleList, encoder: str, *, causal: bool) 
         slots = [*adapted.slots.values(), adapted.out_proj.slot, block.mlp.c_fc.slot, block.mlp.c_proj.slot]
         sites |= {site.name: site for site in (*slots, adapted.site, block.mlp.site) if isinstance(site, Site)}
     return sites
+
+
+def add_branches_late(network: nn.Module) -> None:
+    """Leave the branches of an adapted open_clip network to the kernels behind its maps, where there are such (``suite.lowrank.late_branch``)."""
+    for module in network.modules():
+        if isinstance(module, AdaptedLinear):
+            module.map.adds_late = True
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ than a second product into a wide dx. The copy of the weight is made anew in eve
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,15 +37,42 @@ def joined_weights(weights: Sequence[Tensor], parts: Sequence[RoundedParts]) -> 
     return [made[place] for place in range(len(weights))]
 
 
-def joined_map(x: Tensor, joined: Tensor, bias: Tensor | None, parts: RoundedParts, scale: float, *, spare: bool) -> Tensor:
+def joined_map(
+    x: Tensor, joined: Tensor, bias: Tensor | None, parts: RoundedParts, scale: float, *, spare: bool, late: bool = False
+) -> Tensor:
     """x (..., in) -> (..., rows): the map of ``scale`` times x plus the bias.
 
     Args:
         bias: (rows + sum of ranks,), zero behind the rows.
         spare: return the columns behind the result too, for ``split_columns`` or ``silu``; their gradient may be anything.
+        late: leave the branches to whoever takes the result, columns behind it included (``suite.lowrank.late_branch``).
     """
-    flat: Tensor = _JoinedMap.apply(x.reshape(-1, x.shape[-1]), joined, bias, parts.places, scale, spare, parts.a, *parts.b)
+    flat: Tensor = _JoinedMap.apply(
+        x.reshape(-1, x.shape[-1]), joined, bias, parts.places, scale, spare, late, parts.a, *parts.b
+    )
     return flat.view(*x.shape[:-1], flat.shape[1])
+
+
+def late_factor(parts: RoundedParts, rows: int) -> Tensor | None:
+    """B' (rows, rank) of a map whose only branch may be added late; None of any other."""
+    return parts.b[0].detach() if len(parts.b) == 1 and parts.b[0].shape[0] == rows else None
+
+
+class Wide(NamedTuple):
+    """A map's result with columns behind it whose gradient may be anything.
+
+    Attributes:
+        whole: (..., columns and spare ones).
+        late: B' (columns, rank) of the branch that is still to be added, whose A x is what stands behind; None: nothing is.
+    """
+
+    whole: Tensor
+    late: Tensor | None = None
+
+    def taken(self, columns: int) -> Tensor:
+        """The result (..., columns), the branch added."""
+        (y,) = split_columns(self.whole, [columns])
+        return y if self.late is None else y + self.whole[..., columns:].detach() @ self.late.T
 
 
 def split_columns(wide: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
@@ -54,9 +81,9 @@ def split_columns(wide: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
     return parts
 
 
-def silu(wide: Tensor, columns: int) -> Tensor:
-    """silu of the first columns of (..., columns and spare ones)."""
-    activated: Tensor = _Silu.apply(wide, columns)
+def silu(wide: Wide, columns: int) -> Tensor:
+    """silu of the result (..., columns)."""
+    activated: Tensor = _Silu.apply(wide.whole, columns) if wide.late is None else _LateSilu.apply(wide.whole, wide.late)
     return activated
 
 
@@ -70,6 +97,7 @@ class _JoinedMap(torch.autograd.Function):
         places: Places,
         scale: float,
         spare: bool,
+        late: bool,
         a: Tensor,
         *b: Tensor,
     ) -> Tensor:
@@ -77,7 +105,8 @@ class _JoinedMap(torch.autograd.Function):
         whole = scaled_product(x, joined.T, scale, bias)
         rows = len(joined) - len(a)
         y, low = whole.unsafe_split_with_sizes([rows, len(a)], dim=1)  # no views to autograd: one is returned, the other kept
-        for out, inner, one in zip(places.split(y, places.columns), places.split(low, places.ranks), b, strict=True):
+        pairs = () if late else zip(places.split(y, places.columns), places.split(low, places.ranks), b, strict=True)
+        for out, inner, one in pairs:
             out.baddbmm_(inner, one.mT) if places.is_even else out.addmm_(inner, one.T)
         ctx.save_for_backward(x, joined, low, *b)
         ctx.places, ctx.scale, ctx.rows, ctx.spare = places, scale, rows, spare
@@ -94,9 +123,9 @@ class _JoinedMap(torch.autograd.Function):
         for part, one, inner in zip(columns, b, places.split(dlow, places.ranks), strict=True):
             product(part, one, out=inner)
         db = [product(part.mT, inner) for part, inner in zip(columns, places.split(low, places.ranks), strict=True)]
-        da = scaled_product(dlow.T, x, ctx.scale) if ctx.needs_input_grad[6] else None
+        da = scaled_product(dlow.T, x, ctx.scale) if ctx.needs_input_grad[7] else None
         dx = scaled_product(whole, joined, ctx.scale).to(ctx.given) if ctx.needs_input_grad[0] else None
-        return (dx, None, None, None, None, None, da, *db)
+        return (dx, None, None, None, None, None, None, da, *db)
 
 
 class _Split(torch.autograd.Function):
@@ -124,3 +153,21 @@ class _Silu(torch.autograd.Function):
         found = torch.empty_like(wide)
         torch.ops.aten.silu_backward.grad_input(given, wide[..., : ctx.columns], grad_input=found[..., : ctx.columns])
         return found, None
+
+
+class _LateSilu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, wide: Tensor, b: Tensor) -> Tensor:
+        from suite.lowrank import late_branch
+
+        ctx.save_for_backward(wide, b)
+        activated: Tensor = late_branch.silu(wide.flatten(0, -2), b)
+        return activated.view(*wide.shape[:-1], len(b))
+
+    @staticmethod
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor, None]:
+        from suite.lowrank import late_branch
+
+        wide, b = ctx.saved_tensors
+        found: Tensor = late_branch.silu_backward(given.flatten(0, -2), wide.flatten(0, -2), b)
+        return found.view_as(wide), None

@@ -31,6 +31,7 @@ from suite.measuring.workload import Workload
 from suite.runs.provenance import ROOT, versions
 from suite.workflows.own_process import in_own_process
 from trainables.cards import has_bf16
+from trainables.stream_trainer import StreamTrainer
 
 TOTAL = 480.0  # seconds of one call, after which no further part begins
 LEAST = 10.0  # seconds in which a part can come to a result
@@ -108,12 +109,25 @@ def _recording(card: Card) -> Found:
     stream = work.stream()
     eager, recorded = (work.trainer(stream, plain=False) for _ in range(2))
     eager.method.capturable = False
+    return Found([_side_by_side("recorded step", work, eager, recorded, "against the same step kernel by kernel")])
+
+
+def _triton(card: Card) -> Found:
+    """The step with torch's kernels alone against that with Triton's, both in bf16."""
+    work = card.work(precision="bf16")
+    stream = work.stream()
+    usual, own = (replace(work, kernels=kernels).trainer(stream, plain=False) for kernels in ("torch", "triton"))
+    return Found([_side_by_side("step with kernels of Triton", work, usual, own, "against torch's alone (training.kernels)")])
+
+
+def _side_by_side(name: str, work: Workload, slow: StreamTrainer, quick: StreamTrainer, note: str) -> PerfRow:
+    """Steps of two trainers in turn."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(3):
-        for trainer, taken in zip((eager, recorded), times, strict=True):
+        for trainer, taken in zip((slow, quick), times, strict=True):
             taken += trainer.sample_steps(0, WARM_UP + TIMED).measured_on(work.device)[WARM_UP:]
-    slow, quick = (1000 * median(taken) for taken in times)
-    return Found([PerfRow("recorded step", slow, quick, "ms", slow / quick, "against the same step kernel by kernel")])
+    first, second = (1000 * median(taken) for taken in times)
+    return PerfRow(name, first, second, "ms", first / second, note)
 
 
 def _evaluation(card: Card) -> Found:
@@ -165,6 +179,7 @@ PARTS: Mapping[str, Part] = {
     "tests": Part(130, _tests),
     "step bf16": Part(70, _bf16),
     "recorded and eager step": Part(50, _recording),
+    "kernels of Triton": Part(50, _triton),
     "step fp32": Part(70, _fp32),
     "step of LoRA": Part(50, _lora),
     "evaluation": Part(60, _evaluation),

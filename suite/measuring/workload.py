@@ -41,6 +41,7 @@ class Workload:
             X-TAIL's tasks, class names and 16 images per class: speed does not depend on what the numbers are; ``mini-lm``, or a
             causal language model by hub id or folder, on the embedded text tasks.
         precision: of the fast side; ``auto`` = bf16 on a GPU that has it, else fp32. The plain side is always fp32.
+        kernels: of the fast side, as in ``training.kernels``; those of the plain side are torch's.
         tasks: the first so many of the stream.
         task: the only one, by its name, instead of those; of images, what a step costs depends on how many classes it has.
         test_share: of X-TAIL's test images; validation has a tenth of them. Embedded domains are used whole.
@@ -55,6 +56,7 @@ class Workload:
     tasks: int = 1
     test_share: float = 0.01
     task: str | None = None
+    kernels: str = "torch"
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a method that is not registered or does not learn."""
@@ -109,6 +111,7 @@ class Workload:
             "batch_size": self.batch_size,
             "precision": precision,
             "eval_precision": precision,
+            "kernels": "torch" if plain else self.kernels,
         }
         quick = {"kappa_levels": max(2, self.steps // 10)} if self.method == "codyra" else {}
         method = METHODS[self.method].model_validate({"name": self.method, **quick})

@@ -77,6 +77,7 @@ SAID_HERE: Mapping[str, str] = MappingProxyType(
         "TrainingConfig.clip_norm": "gradients with a larger norm are scaled down to it; null = never.",
         "TrainingConfig.precision": "number format of training; `auto`, for a run alone, is bf16 on GPUs that have it, else fp32.",
         "TrainingConfig.eval_precision": "number format of evaluation; `auto` takes bf16 on GPUs that have it, else that of training.",
+        "TrainingConfig.kernels": "`triton` adds a CLIP's branches in the kernels behind its maps, under bf16 alone; equal up to rounding, never required.",
         "TrainingConfig.deterministic": "sums in a fixed order on GPUs too, somewhat slower; false for a network with an operation that "
         "has no such form.",
         "TrainingConfig.per_task": "task name -> learning rate or steps of its own; what it leaves null is the run's.",

@@ -87,6 +87,17 @@ def test_a_repeated_run_is_equal_bit_for_bit(precision: str, make: Made) -> None
     assert torch.equal(first[1], second[1])
 
 
+def test_kernels_of_triton_stay_close_to_those_of_torch(make: Made) -> None:
+    """bf16: losses within 3 %; recorded, and equal bit for bit when they run again."""
+    if make("codyra").learner.kind == "lm":
+        pytest.skip("they serve CLIP alone")
+    first, second = (learn(make("codyra", precision="bf16", kernels="triton")) for _ in range(2))
+    usual = learn(make("codyra", precision="bf16"))
+    assert first[2] == {"recorded"}
+    assert (first[0], torch.equal(first[1], second[1])) == (second[0], True)
+    assert first[0] == pytest.approx(usual[0], rel=0.03)
+
+
 def test_images_that_stay_on_the_host_give_the_same_numbers(make: Made) -> None:
     """They are prepared ahead on a stream of their own."""
     resident, fetched = make("replay"), make("replay")

@@ -80,6 +80,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("learning rate", {"settings": ["training.lr=-1"]}, "training.lr: .*greater than 0"),
     ("two budgets", {"settings": ["training.steps=3", "training.epochs=2"]}, "steps and epochs are both set"),
     ("precision", {"settings": ["training.precision=fp8"]}, "training.precision"),
+    ("kernels of another format", {"settings": ["training.kernels=triton"]}, "serves bf16 alone and precision is fp32"),
     ("schedule", {"settings": ["training.schedule=linear"]}, "training.schedule"),
     ("negative seed", {"seed": -1}, "seed: .*greater than or equal to 0"),
     ("backbone", {"settings": ["backbone.name=mini-clop"]}, "nearest: 'mini-clip'"),

@@ -203,10 +203,10 @@ def test_the_fast_stream_is_the_plain_references(name: str, make_trainer: Callab
     assert_same_stream(fast, plain, points=1.2)
 
 
-@pytest.mark.parametrize("name", ["codyra", "finetune"])
-def test_bf16_steps_stay_close_to_fp32(name: str, make_trainer: Callable[..., StreamTrainer]) -> None:
+@pytest.mark.parametrize(("name", "kernels"), [("codyra", "torch"), ("codyra", "triton"), ("finetune", "torch")])
+def test_bf16_steps_stay_close_to_fp32(name: str, kernels: str, make_trainer: Callable[..., StreamTrainer]) -> None:
     """Losses within 3 %; weights, optimizer and merges are fp32."""
-    exact, trainer = learn(make_trainer(config_of(name))), make_trainer(config_of(name), precision="bf16")
+    exact, trainer = learn(make_trainer(config_of(name))), make_trainer(config_of(name), precision="bf16", kernels=kernels)
     rounded = learn(trainer)
     assert rounded[0] == pytest.approx(exact[0], rel=0.03)
     assert {value.dtype for value in rounded[1].values() if value.is_floating_point()} == {torch.float32}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from suite.errors import ConfigError
-from trainables.cards import GIB, Card, card_of, filled, has_bf16, refused, require_card
+from trainables.cards import GIB, Card, card_of, filled, has_bf16, refused, require_card, tell_of_kernels
 from trainables.crashes import ran_out_of_memory
 
 BUILT_FOR = ["sm_75", "sm_80", "sm_90", "sm_120", "compute_120"]
@@ -58,3 +58,8 @@ def test_a_card_that_cannot_be_reached_is_one_sentence() -> None:
     with pytest.raises(ConfigError, match=r"^device: 'cuda' cannot be used \(.*\); end the process") as told:
         card_of(torch.device("cuda"))
     assert "\n" not in str(told.value)
+
+
+def test_a_cpu_says_that_it_takes_no_kernels_of_triton(caplog: pytest.LogCaptureFixture) -> None:
+    tell_of_kernels(torch.device("cpu"))
+    assert caplog.messages == ["training.kernels: a cpu takes no kernels of Triton; torch computes the same, more slowly"]

@@ -11,7 +11,8 @@ from suite.backbones.frozen_norm import FrozenNorm, replace_norms
 from suite.backbones.residual_blocks import _adds_in_one, _sum_and_norm, through_blocks
 from suite.lowrank.effective_weights import EffectiveWeights
 from suite.lowrank.frozen_map import compute_plainly
-from suite.lowrank.inject import adapt_open_clip_tower
+from suite.lowrank.inject import adapt_open_clip_tower, add_branches_late
+from suite.lowrank.joined_map import Wide
 from suite.lowrank.layer import Part, fresh_branch, slots_of
 
 
@@ -22,7 +23,7 @@ def test_in_fp32_a_sum_and_its_norm_have_the_values_and_gradients_of_two_nodes(s
     norm.weight.data.normal_()
     x, added = torch.randn(2, 5, 16, requires_grad=True), torch.randn(2, 5, 16 + spare, requires_grad=True)
     towards = torch.randn(2, 2, 5, 16)
-    total, normed = _sum_and_norm(x, added, norm)
+    total, normed = _sum_and_norm(x, Wide(added), norm)
     expected = x + added[..., :16]
     reference = expected, F.layer_norm(expected, (16,), norm.weight, norm.bias)
     assert torch.equal(total, reference[0])
@@ -30,6 +31,23 @@ def test_in_fp32_a_sum_and_its_norm_have_the_values_and_gradients_of_two_nodes(s
     dx, dadded = torch.autograd.grad([total, normed], [x, added], list(towards))
     (other,) = torch.autograd.grad(reference, [x], list(towards))
     assert torch.allclose(dx, other, atol=1e-6)
+    assert torch.equal(dadded[..., :16], dx)
+
+
+def test_a_branch_that_comes_late_is_part_of_the_sum() -> None:
+    torch.manual_seed(0)
+    norm = FrozenNorm(nn.LayerNorm(16)).requires_grad_(False)
+    norm.weight.data.normal_()
+    x, added, b = torch.randn(2, 5, 16, requires_grad=True), torch.randn(2, 5, 24, requires_grad=True), torch.randn(16, 8)
+    towards = torch.randn(2, 2, 5, 16)
+    total, normed = _sum_and_norm(x, Wide(added, b), norm)
+    expected = x + added[..., :16] + added[..., 16:].detach() @ b.T
+    reference = expected, F.layer_norm(expected, (16,), norm.weight, norm.bias)
+    assert torch.allclose(total, reference[0], atol=1e-5)
+    assert torch.allclose(normed, reference[1], atol=1e-5)
+    dx, dadded = torch.autograd.grad([total, normed], [x, added], list(towards))
+    (other,) = torch.autograd.grad(reference, [x], list(towards))
+    assert torch.allclose(dx, other, atol=1e-5)
     assert torch.equal(dadded[..., :16], dx)
 
 
@@ -49,9 +67,12 @@ def tower(rank: int) -> nn.ModuleList:
     return blocks
 
 
-@pytest.mark.parametrize("rank", [8, 3])  # with A below the weights, and too few ranks for that
-def test_under_autocast_values_and_gradients_stay_close_to_fp32(rank: int) -> None:
+# With A below the weights, branches added late or not, and with too few ranks for that.
+@pytest.mark.parametrize(("rank", "late"), [(8, False), (8, True), (3, False)])
+def test_under_autocast_values_and_gradients_stay_close_to_fp32(rank: int, late: bool) -> None:
     blocks, g = tower(rank), torch.Generator().manual_seed(2)
+    if late:
+        add_branches_late(blocks)
     x, towards, mask = torch.randn(4, 9, 32, generator=g), torch.randn(4, 9, 32, generator=g), torch.zeros(9, 9)
     learned = [parameter for parameter in blocks.parameters() if parameter.requires_grad]
 

@@ -14,35 +14,40 @@ from suite.backbones.clip_forward import QUICK, QuickGelu
 from suite.lowrank.effective_weights import EffectiveWeights
 from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.inject import AdaptedAttention, AdaptedMlp
-from suite.lowrank.joined_map import joined_map, joined_weights, silu, split_columns
+from suite.lowrank.joined_map import Wide, joined_map, joined_weights, late_factor, silu, split_columns
 from suite.lowrank.layer import Slot, fresh_branch
 from suite.lowrank.rounded_factors import rounded_parts
 from tests.suite.lowrank.test_effective_weights import WIDTH, Layer, Stack
 
 
-def through(layer: Layer, x: Tensor, scale: float, *, spare: bool) -> Tensor:
+def through(layer: Layer, x: Tensor, scale: float, *, spare: bool, late: bool) -> Wide:
     (parts,) = rounded_parts([layer.map.parts_to_round()], [len(layer.weight)], torch.float32)
     (joined,) = joined_weights([layer.weight.detach()], [parts])
     bias = F.pad(layer.bias, (0, len(parts.a)))
-    return joined_map(x, joined, bias, parts, scale, spare=spare)
+    factor = late_factor(parts, len(layer.weight)) if late else None
+    assert (factor is not None) == (late and len(layer.map.slots) == len(layer.map.slots[0].parts) == 1)
+    return Wide(joined_map(x, joined, bias, parts, scale, spare=spare, late=factor is not None), factor)
 
 
 @pytest.mark.parametrize("branches", [[1, 1, 1], [1], [1, 0, 1], [2]])
 @pytest.mark.parametrize("scale", [1.0, 1.7])
-@pytest.mark.parametrize("taken", ["whole", "split", "silu"])
+@pytest.mark.parametrize("taken", ["whole", "split", "silu", "late silu", "late"])
 def test_in_fp32_values_and_gradients_are_those_of_each_branch_by_itself(branches: list[int], scale: float, taken: str) -> None:
+    """A branch that is left to whoever takes the result is the only one of its map."""
     stack, g = Stack([branches], scale=0.5), torch.Generator().manual_seed(0)
     layer = stack.layers[0]
     assert isinstance(layer, Layer)
     x, towards = torch.randn(2, 5, WIDTH, generator=g, requires_grad=True), torch.randn(2, 5, len(layer.weight), generator=g)
-    wide, rows = through(layer, x, scale, spare=taken != "whole"), len(layer.weight)
+    wide, rows = through(layer, x, scale, spare=taken != "whole", late="late" in taken), len(layer.weight)
     if taken == "split":
-        found = torch.cat(split_columns(wide, [WIDTH] * len(branches)), dim=-1)
+        found = torch.cat(split_columns(wide.whole, [WIDTH] * len(branches)), dim=-1)
+    elif taken == "late":
+        found = wide.taken(rows)
     else:
-        found = silu(wide, rows) if taken == "silu" else wide
+        found = silu(wide, rows) if "silu" in taken else wide.whole
     compute_plainly(stack, True)
     expected = layer.map(scale * x, layer.weight, layer.bias)
-    expected = F.silu(expected) if taken == "silu" else expected
+    expected = F.silu(expected) if "silu" in taken else expected
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4)
     ours, theirs = (torch.autograd.grad(y, [x, *stack.learned()], towards) for y in (found, expected))
     for mine, reference in zip(ours, theirs, strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -122,6 +124,9 @@ def test_a_step_is_counted_without_a_number_being_computed() -> None:
     assert found.kernels == sum(count for count, _ in names.values()) > 300
     assert found.bytes == sum(size for _, size in names.values())
     assert names["native_layer_norm"][0] == 15
+    fewer = count_step(replace(work, kernels="triton"))
+    assert fewer.by_name["sum_norm_of_branch"][0] == fewer.by_name["sum_norm_of_branch_backward"][0] > 0
+    assert fewer.kernels < found.kernels and fewer.bytes < found.bytes
     assert not {"view", "detach", "empty_like", "device"} & names.keys()
     trainer = work.trainer(work.stream(), plain=False)
     trainer.sample_steps(0, 1)
