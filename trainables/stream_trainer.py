@@ -218,12 +218,8 @@ class StreamTrainer:
         lengths = self.learner.lengths(context.index)
         batches = epoch_after_epoch(len(context.task.train), self.training.batch_size, self.random["batch"], lengths)
         reads_host = isinstance(self.learner, HostReader) and self.learner.reads_host(context.index)
-        return BatchFeed(
-            lambda: self._passes(context, next(batches)),
-            count,
-            self.learner.device,
-            ahead=reads_host and self.method.capturable,
-        )
+        ahead = reads_host and self.method.capturable
+        return BatchFeed(lambda: self._passes(context, next(batches)), count, self.learner.device, ahead=ahead)
 
     def _passes(self, context: TaskContext, rows: Tensor) -> list[Pass]:
         """The forward passes of one step over ``rows`` of the task."""

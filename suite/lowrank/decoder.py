@@ -14,7 +14,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from suite.errors import ConfigError
-from suite.lowrank.frozen_map import AdaptedLinear, FrozenMap
+from suite.lowrank.adapted_linear import AdaptedLinear
+from suite.lowrank.frozen_map import FrozenMap
 from suite.lowrank.layer import Site, Slot
 from suite.lowrank.placement import WEIGHTS
 

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.errors import ConfigError
-from suite.lowrank.frozen_map import AdaptedLinear, FrozenMap
+from suite.lowrank.adapted_linear import AdaptedLinear
+from suite.lowrank.frozen_map import FrozenMap
 from suite.lowrank.joined_map import Wide
 from suite.lowrank.layer import Site, Slot
 

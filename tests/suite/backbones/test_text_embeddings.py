@@ -16,7 +16,7 @@ from suite.backbones.clip_learner import ClipLearner
 from suite.backbones.text_embeddings import TextEmbeddings
 from suite.benchmarks.stream import Stream
 from suite.config import RunConfig
-from suite.lowrank.frozen_map import AdaptedLinear
+from suite.lowrank.adapted_linear import AdaptedLinear
 from suite.lowrank.layer import Factors, Slot, fresh_branch
 from suite.runs.record import Record
 from trainables.run import RunContext, execute

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from suite.backbones.clip_forward import QUICK, QuickGelu
-from suite.lowrank.frozen_map import AdaptedLinear, FrozenMap, compute_plainly
+from suite.lowrank.adapted_linear import AdaptedLinear
+from suite.lowrank.frozen_map import FrozenMap, compute_plainly
 from suite.lowrank.fused import FusedPart, fused_map
 from suite.lowrank.inject import AdaptedMlp
 from suite.lowrank.layer import Slot, fresh_branch

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from suite.lowrank.frozen_map import AdaptedLinear
+from suite.lowrank.adapted_linear import AdaptedLinear
 from suite.lowrank.layer import Branch, Slot, fresh_branch
 
 
