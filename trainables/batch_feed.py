@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -15,16 +14,11 @@ from trainables.passes import Pass
 AHEAD = 2  # batches prepared beside the step that runs
 
 
-@runtime_checkable
-class HostReader(Protocol):
-    """A learner that may have to fetch a task's training rows from the host for every step."""
-
-    def reads_host(self, task: int) -> bool:
-        """True when the task's training rows do not lie on the device."""
-
-
 class BatchFeed:
     """The passes of ``count`` steps, drawn one after the other and no further, so that generators end where the task ends.
+
+    Args:
+        ahead: prepare them on a GPU beside the steps, on a stream of their own; nothing that steps change may decide what they are.
 
     Attributes:
         waited: seconds for which the device had nothing to do because its batch was not ready; on a CPU all of preparation.

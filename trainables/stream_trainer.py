@@ -22,7 +22,7 @@ from suite.lowrank.journal import Journal
 from suite.parts import TrainingConfig
 from suite.randomness import RandomStreams
 from suite.runs.record import TaskResult
-from trainables.batch_feed import BatchFeed, HostReader, own_stream
+from trainables.batch_feed import BatchFeed, own_stream
 from trainables.budget import learning_rate, step_count
 from trainables.captured_step import StepRunner, TaskStep, WarmUp
 from trainables.checkpoint import optimizer_tensors, restore_optimizer
@@ -217,9 +217,8 @@ class StreamTrainer:
     def _feed(self, context: TaskContext, count: int) -> BatchFeed:
         lengths = self.learner.lengths(context.index)
         batches = epoch_after_epoch(len(context.task.train), self.training.batch_size, self.random["batch"], lengths)
-        reads_host = isinstance(self.learner, HostReader) and self.learner.reads_host(context.index)
-        ahead = reads_host and self.method.capturable
-        return BatchFeed(lambda: self._passes(context, next(batches)), count, self.learner.device, ahead=ahead)
+        passes = (self._passes(context, rows) for rows in batches)
+        return BatchFeed(lambda: next(passes), count, self.learner.device, ahead=self.method.capturable)
 
     def _passes(self, context: TaskContext, rows: Tensor) -> list[Pass]:
         """The forward passes of one step over ``rows`` of the task."""

@@ -160,10 +160,6 @@ class ClipLearner(OnSites):
             inputs = {"pixels": pixels, "labels": labels[some].to(self.device), "tasks": tasks.to(self.device)}
             yield Batch(tasks, some, inputs)
 
-    def reads_host(self, task: int) -> bool:
-        """True when the training images of ``task`` do not lie on the device."""
-        return not self.pixels.is_resident("train")
-
     def signature(self, batch: Batch) -> tuple[object, ...]:
         """Equal for batches whose forward passes run the same kernels: tasks involved, label space, image shape."""
         return self._involved(batch), batch.label_space, tuple(batch.inputs["pixels"].shape)

@@ -73,10 +73,6 @@ class PixelStore:
         self._device_copies: dict[tuple[int, Split], Tensor] = {}
         self._normalised = Normaliser(device)
 
-    def is_resident(self, split: Split) -> bool:
-        """True when the images of ``split`` lie on the device once they were used."""
-        return split in self._resident
-
     def labels(self, task: int, split: Split) -> Tensor:
         """(n,) int64 labels on the CPU."""
         return torch.from_numpy(np.asarray(getattr(self.tasks[task], split).labels, dtype=np.int64))
