@@ -17,8 +17,14 @@ ALONE := .venv-alone
 PYTHON312 ?= $(firstword $(foreach name,python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12*/bin/python),\
 	$(shell $(name) -c '' >/dev/null 2>&1 && echo $(name))))
 
-# Slow tests that only compute, method by method; the others start Ray, servers and whole commands, one at a time.
-BY_METHOD := tests/conformance tests/trainables/test_captured_step.py tests/trainables/test_step_on_the_device.py
+# Slow tests that compute in processes and folders of their own, so that two at a time disturb nobody; the others start Ray, servers or
+# commands that start them, one at a time.
+COMPUTING := tests/baselines tests/cli/test_own_images.py tests/conformance tests/faults/test_killed_run.py tests/packaging \
+	tests/suite/backbones $(addprefix tests/suite/measuring/test_,card.py leaderboard.py null_tuning.py sampler_history.py speed.py) \
+	tests/suite/testing $(addprefix tests/suite/tuning/test_,forecast.py optuna_database.py) \
+	$(addprefix tests/suite/workflows/test_,own_process.py pretraining.py) \
+	$(addprefix tests/trainables/test_,captured_step.py replayed_share.py sharded_runs.py step_on_the_device.py text_streams.py \
+	worker_group.py wrapper.py)
 
 # A real language model as a Python package, Apache-2.0: one GGUF file of 98 MB.
 REAL_LM := real-lm
@@ -51,8 +57,8 @@ test: setup ## The tests: at most 10 minutes on 2 cores.
 	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not gpu"
 
 test-slow: setup ## The slow tests: killed processes, whole commands, packaging.
-	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "slow and not gpu" $(BY_METHOD)
-	@$(BIN)/python -m pytest -m "slow and not gpu" $(BY_METHOD:%=--ignore=%)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "slow and not gpu" $(COMPUTING)
+	@$(BIN)/python -m pytest -m "slow and not gpu" $(COMPUTING:%=--ignore=%)
 
 test-alone: $(ALONE)/.installed ## One run and its measurements without Ray, trackers and tables, on Python 3.12 with torch 2.11: 6 GB, once.
 	@$(ALONE)/bin/python -m pytest -p no:cacheprovider -m slow tests/packaging/test_training_alone.py

@@ -84,7 +84,7 @@ def run_in_terminal(
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         os.close(mine)
-    return Shown(process.returncode, tuple(_screen(written)), width)
+    return Shown(process.returncode, tuple(screen_lines(written)), width)
 
 
 def suite(*arguments: str | Path) -> list[str]:
@@ -107,7 +107,7 @@ def _read(terminal: int, deadline: float) -> bytes:
         found += part
 
 
-def _screen(written: bytes) -> list[str]:
-    """Lines without escapes; of a line that was written over, what was written last."""
+def screen_lines(written: bytes) -> list[str]:
+    """What stands on the screen: lines without escapes; of a line that was written over, what was written last."""
     text = ESCAPES.sub(b"", written.replace(b"\r\n", b"\n")).decode(errors="replace")
     return [line.rpartition("\r")[2].rstrip() for line in text.split("\n")]

@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import equal
 
+from suite.benchmarks.stream import Stream
 from suite.errors import ConfigError
 from suite.parts import MethodConfig
 from suite.runs.record import Record
 from suite.runs.store import CHECKPOINTS, RunStore
-from suite.testing.watched import CPU
+from suite.testing.watched import CPU, Watched
 from trainables.assemble import assemble
 from trainables.checkpoint import Checkpoints
 from trainables.run import RunContext
@@ -26,25 +27,26 @@ from trainables.standing import StandingTrainer
 class BeginningConformance:
     """A part of ``suite.testing.methods.MethodConformance``, which has the fixtures."""
 
-    def test_what_it_says_of_beginnings_holds(self, case: Any, resumed: tuple[Record, RunContext], tmp_path: Path) -> None:
+    def test_what_it_says_of_beginnings_holds(
+        self, case: Any, watched: Watched, resumed: tuple[Record, RunContext], tmp_path: Path
+    ) -> None:
         """Without later tasks, and with other values in ``of_earlier_tasks``, the first task ends in the same state bit for bit."""
         method = case.config().method
         if method.knows_later_tasks and not method.of_earlier_tasks:
             pytest.skip("declared: whole streams alone begin alike")
-        found = first_state_differs(case.config(), resumed, tmp_path)
+        found = first_state_differs(case.config(), watched.stream, resumed, tmp_path)
         if found:
             text = f"knows later tasks, or a field of its of_earlier_tasks, in the first task: {', '.join(found[:5])} differ"
             pytest.fail(f"{case.owner}: {text}.", pytrace=False)
 
 
-def first_state_differs(config: Any, stored: tuple[Record, RunContext], folder: Path) -> list[str]:
-    """Tensors of the state after the first task that are not what a stored run of ``config`` has there, learned anew in ``folder``.
+def first_state_differs(config: Any, stream: Stream, stored: tuple[Record, RunContext], folder: Path) -> list[str]:
+    """Tensors of the state after the first task that are not what a stored run of ``config`` on ``stream`` has there, learned anew in ``folder``.
 
     Where the method knows nothing of later tasks, there are none; fields of earlier tasks have other values.
     """
     record, run_context = stored
     method = with_other_values(config.method)
-    stream = config.benchmark.open(run_context.data_root)
     if not any(part.knows_later_tasks for part in config.method.with_parts_inside()):
         stream = replace(stream, tasks=stream.tasks[:1])
     changed = config.model_copy(update={"method": method})

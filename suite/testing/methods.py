@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -21,6 +20,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from suite.benchmarks.stream import Stream
 from suite.config import RunConfig, validate
 from suite.data.drawn_references import write_references
 from suite.parts import MethodConfig
@@ -38,7 +38,10 @@ from trainables.stream_trainer import StreamTrainer, TaskReport
 Fields = Mapping[str, Any]
 
 IMAGES: Fields = MappingProxyType(
-    {"benchmark": {"name": "mini-mtil", "domains": ["arrows", "faces"], "shots": 4}, "training": {"steps": 10, "batch_size": 8}}
+    {
+        "benchmark": {"name": "mini-mtil", "domains": ["arrows", "faces"], "shots": 4, "limit": 36},
+        "training": {"steps": 10, "batch_size": 8},
+    }
 )
 TEXTS: Fields = MappingProxyType(
     {"benchmark": {"name": "mini-trace", "tasks": ["FOMC", "ScienceQA"]}, "training": {"steps": 12, "batch_size": 8}}
@@ -131,9 +134,9 @@ class MethodConformance(BeginningConformance):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def restored(cls, case: Case, resumed: tuple[Record, RunContext]) -> StreamTrainer:
+    def restored(cls, case: Case, watched: Watched, resumed: tuple[Record, RunContext]) -> StreamTrainer:
         """A fresh network brought to the end of that run from its files."""
-        return _restored(case, resumed)
+        return _restored(case, watched.stream, resumed)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -171,7 +174,7 @@ class MethodConformance(BeginningConformance):
             case, moved <= SAME, f"has parts whose factors() is not what their forward computes: answers differ by {moved:.1e}"
         )
 
-    def test_the_first_task_is_learned(self, case: Case, watched: Watched, tmp_path: Path) -> None:
+    def test_the_first_task_is_learned(self, case: Case, watched: Watched) -> None:
         """By the loss of its last steps: less than that of its first, or of the same rows with nothing learned, for rows differ."""
         losses = watched.tasks[0].losses
         if not losses:
@@ -179,7 +182,7 @@ class MethodConformance(BeginningConformance):
         third = max(1, len(losses) // 3)
         first, last = float(np.mean(losses[:third])), float(np.mean(losses[-third:]))
         if last >= max(first, SOLVED):
-            first = float(np.mean(watched.untaught_losses(tmp_path)[-third:]))
+            first = float(np.mean(watched.untaught_losses()[-third:]))
         _require(case, last < max(first, SOLVED), f"does not learn: the loss of task 1 goes from {first:.3f} to {last:.3f}")
 
     def test_added_terms_are_not_silently_zero(self, case: Case, watched: Watched) -> None:
@@ -206,11 +209,10 @@ class MethodConformance(BeginningConformance):
             text = f"does not resume: after task '{result.task}' a run that was stopped differs from one that was not"
             _require(case, same, f"{text}; keep what outlives a task in state(), modules() or context.random")
 
-    def test_another_seed_is_another_run(self, case: Case, watched: Watched, tmp_path: Path) -> None:
+    def test_another_seed_is_another_run(self, case: Case, watched: Watched) -> None:
         if not watched.trainer.random.generators:
             pytest.skip("draws nothing")
-        config = case.config(seed=1)
-        trainer = assemble(config, config.benchmark.open(tmp_path), CPU)
+        trainer = assemble(case.config(seed=1), watched.stream, CPU)
         other = next(trainer.rows(0))
         differs = _numbers(other.result) != _numbers(watched.reports[0].result)
         differs = differs or _distance(said(trainer.learner), watched.tasks[0].ended) > 0
@@ -222,7 +224,7 @@ class MethodConformance(BeginningConformance):
         """One by one and in another order an example is answered as among others; from the files of the run."""
         if watched.method.decision == "batch":
             pytest.skip("declared: answers are decided batch by batch")
-        alone = _restored(case, resumed, **ONE_BY_ONE[watched.learner.kind])
+        alone = _restored(case, watched.stream, resumed, **ONE_BY_ONE[watched.learner.kind])
         now = said(restored.learner)
         moved = _distance(now[: len(watched.tasks)], said(alone.learner, alone=True))
         text = (
@@ -230,9 +232,9 @@ class MethodConformance(BeginningConformance):
         )
         _require(case, moved <= SAME, text)
 
-    def test_what_it_says_of_merging_holds(self, case: Case, resumed: tuple[Record, RunContext]) -> None:
+    def test_what_it_says_of_merging_holds(self, case: Case, watched: Watched, resumed: tuple[Record, RunContext]) -> None:
         """With everything merged that has a merged form the bare network answers as the method does, or the method says it does not."""
-        trainer = _restored(case, resumed)
+        trainer = _restored(case, watched.stream, resumed)
         if not trainer.method.mergeable:
             pytest.skip("declared: what it learned is not in the weights alone")
         live, bare = said(trainer.learner), merged_answers(trainer)
@@ -253,11 +255,7 @@ class MethodConformance(BeginningConformance):
         _require(case, abs(carried - on_disk) <= 0.01 * on_disk, f"says that it carries {carried} bytes, and stores {on_disk}")
 
     def test_its_degenerate_settings_are_their_parents(
-        self,
-        case: Case,
-        watched: Watched,
-        parents: dict[str, tuple[StreamTrainer, list[TaskReport]]],
-        tmp_path: Path,
+        self, case: Case, watched: Watched, parents: dict[str, tuple[StreamTrainer, list[TaskReport]]]
     ) -> None:
         """Bit for bit over the whole stream: what is switched off must not touch its parent's generators either."""
         pairs = watched.config.method.degenerate_settings()
@@ -266,8 +264,8 @@ class MethodConformance(BeginningConformance):
         for off, parent in pairs:
             config = case.config(method=parent)
             if config.config_hash() not in parents:
-                parents[config.config_hash()] = plain_reports(config, tmp_path)
-            one, other = plain_reports(case.config(method=off), tmp_path), parents[config.config_hash()]
+                parents[config.config_hash()] = plain_reports(config, watched.stream)
+            one, other = plain_reports(case.config(method=off), watched.stream), parents[config.config_hash()]
             setting = f"with {off.model_dump(exclude_defaults=True)}"
             _require(case, _same(one, other), f"{setting} is not '{config.method.name}' bit for bit")
             _require(
@@ -306,12 +304,12 @@ def _numbers(result: TaskResult) -> tuple[object, ...]:
     return result.effective_rank, result.update_norm, result.cumulative_norm, result.train_loss
 
 
-def _restored(case: Case, resumed: tuple[Record, RunContext], **backbone: Any) -> StreamTrainer:
+def _restored(case: Case, stream: Stream, resumed: tuple[Record, RunContext], **backbone: Any) -> StreamTrainer:
     """A fresh network brought to the end of a run from the run's files; ``backbone`` replaces fields of the backbone's config."""
     record, run_context = resumed
     config = case.config()
     config = case.config(backbone=config.backbone.model_copy(update=backbone))
-    trainer = assemble(config, config.benchmark.open(run_context.data_root), CPU)
+    trainer = assemble(config, stream, CPU)
     checkpoints = Checkpoints(RunStore(run_context.out).folder(record.run_id), record.run_id)
     checkpoints.load(record.results[1:], trainer.journal, trainer.method, trainer.random)
     return trainer

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from suite.backbones.learner import Batch, Learner, Output, no_choice, own_logits
+from suite.benchmarks.stream import Stream
 from suite.config import RunConfig
 from suite.lowrank.export import merge_live_branches
 from suite.lowrank.layer import Slot
@@ -51,6 +52,7 @@ class Watched:
     """Learns the stream of ``config`` without a break.
 
     Attributes:
+        stream: what is learned, opened once for all that learn it.
         reports: of the trainer, one per task.
         tasks: what was seen, one per task; empty entries where the method takes no part in training at all.
         astray: tensors of the backbone that neither the optimizer nor ``Method.add`` may have changed, and that changed.
@@ -59,7 +61,8 @@ class Watched:
 
     def __init__(self, config: RunConfig, data_root: Path) -> None:
         self.config = config
-        self.trainer = assemble(config, config.benchmark.open(data_root), CPU)
+        self.stream = config.benchmark.open(data_root)
+        self.trainer = assemble(config, self.stream, CPU)
         self.method, self.learner = self.trainer.method, self.trainer.learner
         self.tasks = [Seen() for _ in self.trainer.stream.tasks]
         self.reports: list[TaskReport] = []
@@ -154,9 +157,9 @@ class Watched:
             part.enabled = True
 
     @torch.no_grad()
-    def untaught_losses(self, data_root: Path) -> list[float]:
+    def untaught_losses(self) -> list[float]:
         """What the first task's batches cost before anything is learned."""
-        trainer = assemble(self.config, self.config.benchmark.open(data_root), CPU)
+        trainer = assemble(self.config, self.stream, CPU)
         trainer.learner.begin_task(0)
         trainer.method.begin_task(trainer.context(0))
         return [float(trainer.learner.forward(batch).loss) for batch in self.tasks[0].batches]
@@ -244,8 +247,8 @@ def _listening(learner: Learner, *, alone: bool) -> Iterator[list[Tensor]]:
             hook.remove()
 
 
-def plain_reports(config: RunConfig, data_root: Path) -> tuple[StreamTrainer, list[TaskReport]]:
-    """The same stream learned without anybody looking."""
-    trainer = assemble(config, config.benchmark.open(data_root), CPU)
+def plain_reports(config: RunConfig, stream: Stream) -> tuple[StreamTrainer, list[TaskReport]]:
+    """``stream`` learned without anybody looking."""
+    trainer = assemble(config, stream, CPU)
     trainer.row_zero = trainer.first_row().outcomes
     return trainer, list(trainer.rows(0))

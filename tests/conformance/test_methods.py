@@ -8,7 +8,7 @@ from suite.registry import METHODS
 from suite.testing.methods import IMAGES, TEXTS, MethodConformance
 
 UNION = {
-    "benchmark": {"name": "mini-xtail", "domains": ["arrows", "faces", "digits"], "shots": 4},
+    "benchmark": {"name": "mini-xtail", "domains": ["arrows", "faces", "digits"], "shots": 4, "limit": 36},
     "training": IMAGES["training"],
 }
 THREE_TEXTS = {"benchmark": {"name": "mini-trace", "tasks": ["C-STANCE", "NumGLUE-cm", "FOMC"]}, "training": TEXTS["training"]}

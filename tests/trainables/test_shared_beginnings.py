@@ -46,7 +46,7 @@ LATER = {"per_task": {"digits": {"lr": 1e-4, "steps": 3}}}
 
 
 def config(method: Any, *domains: str, benchmark: str = "mini-mtil", **fields: Any) -> RunConfig:
-    stream = {"name": benchmark, "domains": list(domains), "shots": 4}
+    stream = {"name": benchmark, "domains": list(domains), "shots": 4, "limit": 36}
     training = {"steps": 5, "batch_size": 8, **fields.pop("training", {})}
     return validate(RunConfig, {"benchmark": stream, "method": method, "training": training, **fields}, where="test")
 

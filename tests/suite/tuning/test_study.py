@@ -200,9 +200,12 @@ def test_given_points_come_first(tmp_path: Path) -> None:
     assert (resolved["kappa_max"], resolved["placement"]) == (0.05, "inout")
 
 
-@pytest.mark.parametrize("name", sorted(SPACES))
-@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2"])
-def test_every_space_yields_configs_that_its_method_accepts(name: str, sampler: str, tmp_path: Path) -> None:
+OTHER_SAMPLERS = [(sampler, name) for sampler in ("random", "nsga2") for name in ("codyra", "codyra-quick")]
+
+
+@pytest.mark.parametrize(("sampler", "name"), [*(("tpe", name) for name in sorted(SPACES)), *OTHER_SAMPLERS])
+def test_every_space_yields_configs_that_its_method_accepts(sampler: str, name: str, tmp_path: Path) -> None:
+    """So few trials are drawn alike by all of them: from the space's own distributions."""
     source = StudyQueue(study_config(space=name, sampler=sampler, budget={"trials": 6}), tmp_path)
     for _ in range(6):
         suggestion = source.suggest()
