@@ -17,14 +17,13 @@ ALONE := .venv-alone
 PYTHON312 ?= $(firstword $(foreach name,python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12*/bin/python),\
 	$(shell $(name) -c '' >/dev/null 2>&1 && echo $(name))))
 
-# Slow tests that compute in processes and folders of their own, so that two at a time disturb nobody; the others start Ray, servers or
-# commands that start them, one at a time.
+# Slow tests that keep one core busy, in processes and folders of their own without fixed ports, so that two at a time disturb nobody. The
+# others run one at a time: they start Ray, a server or commands that start them, or use both cores already.
 COMPUTING := tests/baselines tests/cli/test_own_images.py tests/conformance tests/faults/test_killed_run.py tests/packaging \
-	tests/suite/backbones $(addprefix tests/suite/measuring/test_,card.py leaderboard.py null_tuning.py sampler_history.py speed.py) \
-	tests/suite/testing $(addprefix tests/suite/tuning/test_,forecast.py optuna_database.py) \
-	$(addprefix tests/suite/workflows/test_,own_process.py pretraining.py) \
-	$(addprefix tests/trainables/test_,captured_step.py replayed_share.py sharded_runs.py step_on_the_device.py text_streams.py \
-	worker_group.py wrapper.py)
+	$(addprefix tests/suite/backbones/test_,pretrain_lm.py real_lm.py) \
+	$(addprefix tests/suite/measuring/test_,leaderboard.py null_tuning.py sampler_history.py speed.py) \
+	tests/suite/testing $(addprefix tests/suite/tuning/test_,forecast.py optuna_database.py) tests/suite/workflows/test_own_process.py \
+	$(addprefix tests/trainables/test_,captured_step.py replayed_share.py step_on_the_device.py text_streams.py wrapper.py)
 
 # A real language model as a Python package, Apache-2.0: one GGUF file of 98 MB.
 REAL_LM := real-lm

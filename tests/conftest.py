@@ -127,7 +127,7 @@ def make_config() -> Callable[..., RunConfig]:
         return validate(
             RunConfig,
             {
-                "benchmark": {"name": "mini-mtil", "domains": list(DOMAINS), "shots": 4, "limit": 36},
+                "benchmark": {"name": "mini-mtil", "domains": list(DOMAINS), "shots": 4},
                 "method": {"name": method, **quick, **fields},
                 "training": {"steps": 8, "batch_size": 8, **(training or {})},
                 "seed": seed,

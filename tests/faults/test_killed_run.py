@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,17 @@ for last in range(2, 400, 5):
         print(last, status)
         break
 """
+
+
+@pytest.fixture
+def make_config(make_config: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
+    """Two images per class: what a run keeps and goes on with does not depend on how many it is judged on."""
+
+    def make(method: str, **fields: Any) -> RunConfig:
+        config = make_config(method, **fields)
+        return config.model_copy(update={"benchmark": config.benchmark.model_copy(update={"limit": 36})})
+
+    return make
 
 
 def numbers(record: Record) -> tuple[object, ...]:

@@ -109,7 +109,7 @@ def test_replayed_steps_make_the_numbers_of_eager_ones(
     name: str, protocol: str, recording: list[Replayed], make_trainer: Callable[..., StreamTrainer],
     mini_stream: Stream, union_stream: Stream, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    stream = cut(mini_stream if protocol == "task" else union_stream)
+    stream = cut(mini_stream, tasks=2) if protocol == "task" else cut(union_stream)
     config = config_of(name)
     replayed = learn(make_trainer(config, stream=stream, steps=9))
     assert recording, "nothing was recorded"
