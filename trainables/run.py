@@ -12,6 +12,7 @@ from suite.benchmarks.stream import Stream
 from suite.config import RunConfig
 from suite.errors import DamagedRun, SuiteError, TrainingDiverged, raised
 from suite.hardware import hardware
+from suite.runs.answers import answers_of
 from suite.runs.beginnings import beginning_names
 from suite.runs.generations import row_of
 from suite.runs.identity import run_id
@@ -249,7 +250,7 @@ class _Run:
         while rows > 0 and not self.checkpoints.complete(rows):
             rows -= 1
         try:
-            outcomes, texts = found.outcomes(), found.answers()
+            outcomes, texts = found.outcomes(), answers_of(found)
         except DamagedRun:
             return None
         self.texts = {key: value for key, value in texts.items() if row_of(key) <= rows}

@@ -10,6 +10,7 @@ from typing import Self
 
 from suite.data.examples import Split
 from suite.errors import DamagedRun, SuiteError
+from suite.runs.answers import answers_of
 from suite.runs.beginnings import Beginnings
 from suite.runs.generations import row_of
 from suite.runs.outcomes import Key, Scores
@@ -74,7 +75,7 @@ def _judged_there(of: OpenRun, result: TaskResult, standing: StandingTrainer) ->
         split: [matrix[row][task] if task in judged else None for task in range(len(stream))]
         for split, matrix in zip(EVALUATED, (of.record.validation, of.record.test), strict=True)
     }
-    texts = {key: found for key, found in of.answers().items() if row_of(key) == row}
+    texts = {key: found for key, found in answers_of(of).items() if row_of(key) == row}
     return Row(_costing(result, result.costs.wall_seconds), cells, of.outcomes(row), texts, result.digests)
 
 

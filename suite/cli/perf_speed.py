@@ -29,7 +29,10 @@ MethodOption = Annotated[str, typer.Option("--method", help="Method whose step i
 BatchOption = Annotated[int, typer.Option("--batch-size", min=1)]
 PrecisionOption = Annotated[
     Literal["auto", "fp32", "bf16"],
-    typer.Option("--precision", help="Of the fast side; auto = bf16 on a GPU. The plain side is always fp32."),
+    typer.Option(
+        "--precision",
+        help="Of the fast side; auto = bf16 on a GPU. The plain side is always fp32. No tf32: torch has one switch of it for both sides.",
+    ),
 ]
 KernelsOption = Annotated[Literal["torch", "triton"], typer.Option("--kernels", help="Of the fast side, under bf16 alone.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")]

@@ -40,7 +40,8 @@ class Workload:
         backbone: ``mini-clip`` on the embedded domains; an open_clip architecture with random weights on noise that has
             X-TAIL's tasks, class names and 16 images per class: speed does not depend on what the numbers are; ``mini-lm``, or a
             causal language model by hub id or folder, on the embedded text tasks.
-        precision: of the fast side; ``auto`` = bf16 on a GPU that has it, else fp32. The plain side is always fp32.
+        precision: of the fast side; ``auto`` = bf16 on a GPU that has it, else fp32. The plain side is always fp32. tf32 is none: torch has
+            one switch of it for a process, which computes both sides in turn.
         kernels: of the fast side, as in ``training.kernels``; those of the plain side are torch's.
         tasks: the first so many of the stream.
         task: the only one, by its name, instead of those; of images, what a step costs depends on how many classes it has.

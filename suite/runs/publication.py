@@ -21,6 +21,7 @@ from suite.config import CONFIG, RunConfig, validate
 from suite.errors import ConfigError, DamagedRun, SuiteError
 from suite.files import atomic_write
 from suite.hashing import canonical_hash, text_hash
+from suite.runs.answers import answers_of
 from suite.runs.generations import FORMER as FORMER_ANSWERS
 from suite.runs.generations import GENERATIONS
 from suite.runs.identity import run_code
@@ -159,7 +160,7 @@ def run_faults(folder: Path, run_id: str, published: PublishedRun | None) -> lis
             return [*found, f"there is no {RECORD}"]
         require_shape(run.record, RECORD)
         outcomes = run.outcomes()
-        run.answers()
+        answers_of(run)
         read_labels(place)
     except SuiteError as error:
         return [*found, str(error)]

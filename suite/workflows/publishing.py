@@ -21,6 +21,7 @@ from suite.runs.finding import run_name
 from suite.runs.labels import Labels, read_labels
 from suite.runs.outcomes import write_outcomes
 from suite.runs.publication import (
+    FILES,
     MANIFEST,
     Publication,
     PublishedRun,
@@ -106,6 +107,12 @@ def publish(
     if not ended:
         raise ConfigError("publish: every run of these is still going on; wait for one to end.")
     remarks = [f"{record.run_id}: is still going on and was left out" for record in found.records if record.status == "running"]
+    faults = {record.run_id: _faults(out, record.run_id) for record in ended}
+    left_out = [f"run {run_id} was left out: {'; '.join(said)}".rstrip(".") for run_id, said in faults.items() if said]
+    ended = [record for record in ended if not faults[record.run_id]]
+    if not ended:
+        raise ConfigError(f"publish: no run can be believed: {'; '.join(left_out)}.")
+    remarks += left_out
     begin(target, [record.run_id for record in ended])
     local = RunStore(out)
 
@@ -121,8 +128,18 @@ def publish(
 
     files = {record.run_id: place(record) for record in ended}
     groups = dict.fromkeys(files, (group,))
-    asked: dict[str, Any] = {**filters, "out": out, "tracking": tracking, "watcher": watcher, "examples": False}
+    place_of_runs = {"out": target, "tracking": "none"} if left_out else {"out": out, "tracking": tracking}
+    asked: dict[str, Any] = {**filters, **place_of_runs, "watcher": watcher, "examples": False}
     return finish(target, files, groups, remarks, lambda file, name: report(file, **{**asked, "benchmark": name}))
+
+
+def _faults(out: Path, run_id: str) -> list[str]:
+    """Why a run is not published that is stored below ``out``: what ``verify`` would say of it, or one of its files is a link."""
+    store = RunStore(out)
+    if not store.records([run_id]):
+        return []  # the tracker alone has it
+    links = [f"{name} is a link; put the file itself there" for name in FILES if (store.folder(run_id) / name).is_symlink()]
+    return links or run_faults(out, run_id, None)
 
 
 @checked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import numpy as np
 
 from suite.config import RunConfig, validate
 from suite.errors import DataError
+from suite.runs.answers import answers_of
 from suite.runs.finding import find_run
+from suite.runs.outcomes import Key, Scores
+from suite.runs.record import Record
 from suite.runs.store import OpenRun, RunStore
 from suite.workflows.arguments import PathGiven, RunName, checked
 from suite.workflows.places import DATA, OUT, folder_named
@@ -58,13 +62,15 @@ def repeat(name: RunName, *, out: PathGiven = OUT, data_root: PathGiven = DATA, 
         out, data_root, device: as in ``run``.
 
     Raises:
-        SuiteError: no such run, one that is not finished, or other data than it had.
+        SuiteError: no such run, one that is not finished or is damaged, or other data than it had.
     """
     stored, data_root = find_run(RunStore(folder_named(out)), name), folder_named(data_root)
     record = stored.record
     if record.status != "finished":
         raise DataError(f"run {record.run_id}: is {record.status}, only finished runs can be repeated; finish it with 'run'.")
     choose_device(device)
+    answers_of(stored)  # these and the outcomes are read before anything is learned again
+    outcomes = stored.outcomes()
     config = validate(RunConfig, record.config, where=f"run {record.run_id}")
     if config.benchmark.open(data_root).fingerprint() != record.data_fingerprint:
         raise DataError(
@@ -73,12 +79,12 @@ def repeat(name: RunName, *, out: PathGiven = OUT, data_root: PathGiven = DATA, 
     with tempfile.TemporaryDirectory(prefix="codyra-repeat-") as temporary:
         # Whether row 0 may differ from the published one was decided when the run was made.
         again = execute(config, RunContext(Path(temporary), data_root, device, accept_zero_shot=True))
-        return _compare(stored, OpenRun(again, RunStore(Path(temporary)).folder(again.run_id)))
+        return _compare(record, outcomes, OpenRun(again, RunStore(Path(temporary)).folder(again.run_id)))
 
 
-def _compare(stored: OpenRun, repeated: OpenRun) -> Verdict:
+def _compare(record: Record, before: Mapping[Key, Scores], repeated: OpenRun) -> Verdict:
     """What one side lacks differs: other code may judge fewer tasks, and the repetition may diverge."""
-    before, after, record, again = stored.outcomes(), repeated.outcomes(), stored.record, repeated.record
+    after, again = repeated.outcomes(), repeated.record
     differing = examples = 0
     for key in before.keys() | after.keys():
         one, other = before.get(key), after.get(key)

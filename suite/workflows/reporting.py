@@ -19,6 +19,7 @@ from suite.leaderboard.report_sections import Section
 from suite.leaderboard.runs import RunSet, load_runs
 from suite.parts import BenchmarkConfig
 from suite.registry import BENCHMARKS
+from suite.runs.answers import answers_of
 from suite.runs.record import Record
 from suite.runs.store import RunStore
 from suite.tracking.trackers import tracker_for
@@ -123,9 +124,9 @@ def _examples(
     def answers(record: Record) -> Mapping[str, list[str]]:
         try:
             found = store.open(record.run_id)
-            return found.answers() if found else {}
+            return answers_of(found) if found else {}
         except SuiteError as error:
-            watcher.say(f"its answers are left out: {error}")
+            watcher.say(f"single examples are shown without its answers: {error}")
             return {}
 
     known = {record.run_id: record for record in runs.records}

@@ -15,6 +15,7 @@ from suite.benchmarks.stream import Stream, TextTask
 from suite.benchmarks.text_scores import score_examples
 from suite.config import RunConfig, validate
 from suite.errors import ConfigError, DataError
+from suite.runs.answers import answers_of
 from suite.runs.finding import find_run
 from suite.runs.outcomes import Key, Scores
 from suite.runs.record import Cells, Record
@@ -88,7 +89,7 @@ def rescore_run(name: str, scoring: str, out: Path, data_root: Path) -> Record:
         there = found.record
         if there.status == "finished" or (record.status != "finished" and record.tasks_done <= there.tasks_done):
             return there
-    texts = stored.answers()
+    texts = answers_of(stored)
     outcomes = _scores(record, prepared.stream, texts, scoring)
     update = {
         "run_id": prepared.run_id,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,14 @@ from safetensors.torch import load_file
 
 from suite.benchmarks.mini_trace import COUNTS
 from suite.config import RunConfig, validate
-from suite.errors import ConfigError, DataError
+from suite.errors import ConfigError, DataError, SuiteError
+from suite.runs.generations import GENERATIONS
 from suite.runs.outcomes import read_outcomes
 from suite.runs.record import Record
+from suite.runs.row_file import block
 from suite.workflows.exporting import export
+from suite.workflows.publishing import publish, verify
+from suite.workflows.repeating import repeat
 from suite.workflows.rescoring import rescore_run
 from suite.yaml_files import load_yaml
 from trainables.run import RunContext, execute
@@ -130,3 +137,30 @@ def test_a_language_model_is_not_an_open_clip_model(trained: tuple[Record, Path]
     record, out = trained
     with pytest.raises(ConfigError, match="use --format hf or peft"):
         export(record.run_id, "open_clip", tmp_path, out=out, data_root=out, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda data: data[: len(data) // 2], "checksum differs"),
+        (lambda data: b"overwritten", "is damaged"),
+        (lambda data: block(0, zlib.compress(b"[1]")), "holds no answers"),
+    ],
+    ids=["truncated", "overwritten", "of another shape"],
+)
+def test_answers_that_are_not_the_runs_are_named_by_whoever_reads_them(
+    harm: Callable[[bytes], bytes], reason: str, trained: tuple[Record, Path], tmp_path: Path
+) -> None:
+    record, out = trained
+    shutil.copytree(out / "runs" / record.run_id, tmp_path / "runs" / record.run_id)
+    file = tmp_path / "runs" / record.run_id / GENERATIONS
+    file.write_bytes(harm(file.read_bytes()))
+    assert reason in "; ".join(fault for one in verify(tmp_path) for fault in one.faults)
+    for vouch in (
+        lambda: repeat(record.run_id, out=tmp_path, data_root=tmp_path),
+        lambda: publish(tmp_path / "site", group="ours", out=tmp_path, tracking="none"),
+        lambda: rescore_run(record.run_id, "trace", tmp_path, tmp_path),
+    ):
+        with pytest.raises(SuiteError, match=reason):
+            vouch()
+    assert not (tmp_path / "site").exists()
