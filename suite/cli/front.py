@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from suite.tuning.trials import DUPLICATE
 from suite.workflows.sweeping import SweepInterrupted
 
 SHOWN_REASONS = 3
+WORDS = {"COMPLETE": "finished", "PRUNED": "stopped", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 
 
 @contextmanager
@@ -57,16 +58,21 @@ def print_front(study: Study) -> None:
             for part in (1, 2, 3)
             if len(grown) * part // 4
         )
-        print_line(f"hypervolume of the front, as a share of what {counted(len(grown), 'complete trial')} reached: {shares}")
+        print_line(f"hypervolume of the front, as a share of what {counted(len(grown), 'finished trial')} reached: {shares}")
     for reason, count in Counter(trial.user_attrs["reason"] for trial in own if trial.state.name == "FAIL").most_common(
         SHOWN_REASONS
     ):
         print_line(f"failed ({count}): {reason}")
-    counts = Counter(trial.state.name for trial in own)
+    counts = Counter(str(trial.state.name) for trial in own)
     repeats = f" ({counted(len(trials) - len(own), 'repetition')} of them)" if len(trials) > len(own) else ""
-    print_line("trials: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) + repeats)
+    print_line(f"trials: {in_words(counts)}{repeats}")
     if counts["RUNNING"]:
-        print_line("RUNNING are those that were interrupted; --resume goes on with them from their last finished task")
+        print_line("running are those that were interrupted; --resume goes on with them from their last finished task")
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """How many trials are in each of Optuna's states, in the words that runs have: ``7 finished, 2 stopped``."""
+    return ", ".join(f"{counts[state]} {word}" for state, word in WORDS.items() if counts.get(state))
 
 
 def study_fields(study: Study) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
@@ -41,6 +42,10 @@ from suite.missing_packages import missing_package
 from suite.signals import Endings
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+# Values of a config as errors show them, in the words of whoever wrote them into a file or behind --set.
+PYTHON_VALUE = re.compile(r"\(is (?:None|True|False)\)")
+YAML_VALUES = {"(is None)": "(is null)", "(is True)": "(is true)", "(is False)": "(is false)"}
 
 app = App(
     name="codyra-suite",
@@ -106,6 +111,7 @@ def command_among(words: Sequence[str]) -> str:
 def _said(text: str, words: Sequence[str]) -> str:
     """An error behind the command that was typed, which some name themselves."""
     said = text.encode(errors="backslashreplace").decode()  # a path on disk may hold what is not UTF-8
+    said = PYTHON_VALUE.sub(lambda found: YAML_VALUES[found[0]], said)
     command = command_among(words)
     for named in (command, command.rpartition(" ")[2]):
         said = said.removeprefix(f"{named}: ") if named else said

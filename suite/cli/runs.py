@@ -98,6 +98,7 @@ def tag(
     name: RunArgument,
     tags: Annotated[list[str], typer.Argument(metavar="TAG...", autocompletion=completion.tags, help="Words without commas.")],
     remove: Annotated[bool, typer.Option("--remove", help="Take these tags away.")] = False,
+    json: JsonOption = False,
     quiet: QuietOption = False,
     out: OutOption = OUT,
     tracking: TrackingOption = None,
@@ -115,7 +116,9 @@ def tag(
     from suite.workflows import labelling
 
     (run,) = labelling.tag([name], tags, remove=remove, out=out, tracking=tracking, watcher=_watcher(quiet))
-    if not quiet:
+    if json:
+        _print_labels(run)
+    elif not quiet:
         typer.echo(f"{run.record.run_id}: {', '.join(run.labels.tags) or 'no tags'}")
 
 
@@ -125,6 +128,7 @@ def note(
     text: Annotated[
         str | None, typer.Argument(metavar="TEXT", help="The note; '' removes it; without it the note is shown.")
     ] = None,
+    json: JsonOption = False,
     quiet: QuietOption = False,
     out: OutOption = OUT,
     tracking: TrackingOption = None,
@@ -141,10 +145,14 @@ def note(
     from suite.workflows.tables import stored_run
 
     if text is None:
-        typer.echo(stored_run(name, out).labels.note)
-        return
-    run = labelling.note(name, text, out=out, tracking=tracking, watcher=_watcher(quiet))
-    if not quiet:
+        run = stored_run(name, out)
+    else:
+        run = labelling.note(name, text, out=out, tracking=tracking, watcher=_watcher(quiet))
+    if json:
+        _print_labels(run)
+    elif text is None:
+        typer.echo(run.labels.note)
+    elif not quiet:
         typer.echo(f"{run.record.run_id}: {run.labels.note or 'no note'}")
 
 
@@ -152,6 +160,7 @@ def note(
 def delete(
     names: RunsArgument,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: JsonOption = False,
     quiet: QuietOption = False,
     out: OutOption = OUT,
     tracking: TrackingOption = None,
@@ -164,6 +173,7 @@ def delete(
 
         codyra-suite runs delete 0123abcd 89ef0123 --yes
     """
+    from suite.cli.json_output import print_json
     from suite.errors import ConfigError
     from suite.runs.finding import run_name
     from suite.workflows import deleting
@@ -179,7 +189,11 @@ def delete(
         if not typer.confirm(f"Delete {counted(len(records), 'run')} with all files?", err=True):
             typer.echo("nothing was deleted", err=True)
             raise typer.Exit(1)
-    for run_id in deleting.delete([record.run_id for record in records], out=out, tracking=tracking):
+    deleted = deleting.delete([record.run_id for record in records], out=out, tracking=tracking)
+    if json:
+        print_json({"deleted": list(deleted)})
+        return
+    for run_id in deleted:
         if not quiet:
             typer.echo(f"deleted {run_id}")
 
@@ -215,6 +229,13 @@ def verify(
         print_verified(found)
     if any(one.faults for one in found):
         raise typer.Exit(1)
+
+
+def _print_labels(run: StoredRun) -> None:
+    """What people wrote beside a run, as JSON."""
+    from suite.cli.json_output import print_json
+
+    print_json({"run_id": run.record.run_id, "tags": run.labels.tags, "note": run.labels.note})
 
 
 def _sheet(found: list[StoredRun]) -> Sheet:

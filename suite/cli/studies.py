@@ -30,6 +30,7 @@ def list_studies(
 
         codyra-suite studies list --method codyra --json
     """
+    from suite.cli.front import in_words
     from suite.cli.json_output import print_json
     from suite.cli.progress import TerminalWatcher
     from suite.cli.tables import Column, Sheet, print_sheet
@@ -49,7 +50,7 @@ def list_studies(
             row["name"],
             row["benchmark"],
             ", ".join(row["methods"]),
-            ", ".join(f"{count} {state}" for state, count in row["trials"].items()) or "-",
+            in_words(row["trials"]) or "-",
             ", ".join(f"{name} {value:.4g}" for name, value in row["best"].items()) or "-",
             f"{row['began']:%Y-%m-%d %H:%M}",
         ]

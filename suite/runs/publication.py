@@ -121,6 +121,8 @@ def read_publication(folder: Path) -> Publication:
         ConfigError: it is none, is damaged, or has another schema.
     """
     file = folder / MANIFEST
+    if file.is_symlink() and not file.exists():
+        raise ConfigError(f"{file}: is a link that leads nowhere; put the file itself there, or fetch the folder again.")
     if file.exists() and not file.is_file():
         raise ConfigError(f"{file}: is no file; fetch the folder again.")
     if file.exists() and file.stat().st_size > LARGEST:

@@ -1,4 +1,10 @@
-"""A run's folder taken away whole: it is moved out of the store in one step, then removed, so that nobody ever sees half of a run."""
+"""A run's folder taken away whole: it is moved out of the store in one step, then removed, so that nobody ever sees half of a run.
+
+The ``.lock`` of a run that has ended stays until then. It is no sign of an owner, which the kernel's lock on it is, and a killed process lets
+that go. Its first line says which attempt owned the folder last: a driver whose worker has died looks for it in the folders of all runs
+(``RunStore.attempted``), finds what the run had stopped or failed with by that alone, and would break off on a file that the end of
+another run takes away between its listing and its reading.
+"""
 
 from __future__ import annotations
 

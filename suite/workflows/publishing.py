@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -107,12 +108,11 @@ def publish(
     if not ended:
         raise ConfigError("publish: every run of these is still going on; wait for one to end.")
     remarks = [f"{record.run_id}: is still going on and was left out" for record in found.records if record.status == "running"]
-    faults = {record.run_id: _faults(out, record.run_id) for record in ended}
-    left_out = [f"run {run_id} was left out: {'; '.join(said)}".rstrip(".") for run_id, said in faults.items() if said]
-    ended = [record for record in ended if not faults[record.run_id]]
+    left_out = _left_out(ended, out)
+    ended = [record for record in ended if record.run_id not in left_out]
     if not ended:
-        raise ConfigError(f"publish: no run can be believed: {'; '.join(left_out)}.")
-    remarks += left_out
+        raise ConfigError(f"publish: no run can be believed: {'; '.join(left_out.values())}.")
+    remarks += left_out.values()
     begin(target, [record.run_id for record in ended])
     local = RunStore(out)
 
@@ -133,13 +133,14 @@ def publish(
     return finish(target, files, groups, remarks, lambda file, name: report(file, **{**asked, "benchmark": name}))
 
 
-def _faults(out: Path, run_id: str) -> list[str]:
-    """Why a run is not published that is stored below ``out``: what ``verify`` would say of it, or one of its files is a link."""
-    store = RunStore(out)
-    if not store.records([run_id]):
-        return []  # the tracker alone has it
-    links = [f"{name} is a link; put the file itself there" for name in FILES if (store.folder(run_id) / name).is_symlink()]
-    return links or run_faults(out, run_id, None)
+def _left_out(records: Sequence[Record], out: Path) -> dict[str, str]:
+    """Why some runs that are stored below ``out`` are not published: what ``verify`` would say of them, or one of their files is a link."""
+    store, found = RunStore(out), {}
+    for run_id in (run.run_id for run in store.records(record.run_id for record in records)):
+        links = [f"{name} is a link; put the file itself there" for name in FILES if (store.folder(run_id) / name).is_symlink()]
+        if faults := links or run_faults(out, run_id, None):
+            found[run_id] = f"run {run_id} was left out: {'; '.join(faults)}".rstrip(".")
+    return found
 
 
 @checked
@@ -153,7 +154,7 @@ def verify(folder: PathGiven) -> list[Verified]:
         SuiteError: it holds no runs, or its ``publication.json`` is damaged or of another schema.
     """
     place = folder_named(folder)
-    promised = read_publication(place).runs if (place / MANIFEST).exists() else {}
+    promised = read_publication(place).runs if os.path.lexists(place / MANIFEST) else {}
     there = {path.name for path in RunStore(place).place.glob("*") if path.is_dir()}
     if not there and not promised:
         raise ConfigError(f"{place}: holds neither runs nor {MANIFEST}; give a published folder, or the --out of runs.")

@@ -98,12 +98,12 @@ def test_comparisons_and_studies_run_to_their_tables(tmp_path: Path, terminal: M
     assert re.search(r"^trials +1$", bill.text, flags=re.MULTILINE)
     swept = terminal.run_in_terminal(terminal.suite("sweep", "sweep.yaml"), tmp_path)
     swept.require_whole()
-    assert "trials: 1 COMPLETE" in swept.text
+    assert "trials: 1 finished" in swept.text
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump({**SWEEP, "budget": {"trials": 2}}))
     more = terminal.suite("sweep", "sweep.yaml", "--resume", "--accept-changes")
     resumed = terminal.run_in_terminal(more, tmp_path, width=120)
     resumed.require_whole()
-    assert "trials: 2 COMPLETE" in resumed.text
+    assert "trials: 2 finished" in resumed.text
 
 
 @pytest.mark.slow

@@ -470,7 +470,7 @@ def test_the_slurm_script_sweeps_on_two_nodes(repository: Path, remote_home: Pat
         script.wait(timeout=250)
         shutil.rmtree(f"/tmp/ray-{job}", ignore_errors=True)
     assert code == 0, log.read_text()
-    assert "2 nodes, " in log.read_text() and "2 COMPLETE" in log.read_text()
+    assert "2 nodes, " in log.read_text() and "2 finished" in log.read_text()
     records = [read_record(path) for path in (remote_home / "codyra-runs" / "runs").glob("*/record.json")]
     assert [record.status for record in records] == ["finished"] * 2
     with socket.create_server(("127.0.0.1", 20000 + job)):

@@ -48,5 +48,5 @@ def test_a_full_disk_ends_the_sweep_in_one_sentence_and_loses_nothing(tmp_path: 
     assert "the disk is full" in message
     assert "--resume" in message
     assert "Traceback" not in message
-    assert "6 COMPLETE" in (tmp_path / "second.txt").read_text()
+    assert "6 finished" in (tmp_path / "second.txt").read_text()
     assert (tmp_path / "same.txt").is_file(), "a finished run was written again"

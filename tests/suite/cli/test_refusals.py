@@ -39,6 +39,10 @@ from suite.cli.main import main
         ),
         ("run a b", "codyra-suite run: 'b': is more than the command takes; 'codyra-suite run --help' shows what it takes."),
         (
+            "run mini-mtil --set method.rank=null -m lora",
+            "codyra-suite run: config: method.rank: takes a whole number (is null).",
+        ),
+        (
             "runs nte",
             "codyra-suite runs: 'nte' is not a command; use one of delete, list, note, show, tag, verify (nearest: 'note').",
         ),

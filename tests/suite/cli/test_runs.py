@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from optuna.trial import TrialState
 from typer.testing import CliRunner
 
+from suite.cli.front import WORDS, in_words
 from suite.cli.main import app, main
 from suite.cli.runs import distinct_length
 from suite.runs.store import RunStore
@@ -51,6 +53,10 @@ def test_tags_and_notes_are_kept_shown_and_harmless(cli: Cli, some_runs: Path) -
     assert cli("runs", "tag", "mini-mtil lora", "paper", "--tracking", "none")[1].endswith(": paper\n")
     assert cli("runs", "note", "paper", "<script>alert(1)</script>", "--quiet", "--tracking", "none")[:2] == (0, "")
     assert cli("runs", "note", "paper")[1] == "<script>alert(1)</script>\n"
+    (told,) = {
+        cli("runs", *words, "--json", "--tracking", "none")[1] for words in (["note", "paper"], ["tag", "paper", "paper"])
+    }
+    assert json.loads(told).items() >= {"tags": ["paper"], "note": "<script>alert(1)</script>"}.items()
     code, out, _ = cli("leaderboard", "--tag", "paper", "--tracking", "none")
     assert code == 0 and "lora" in out and "zero-shot" not in out and "tags" in out
     (row,) = json.loads(cli("leaderboard", "--tag", "paper", "--tracking", "none", "--json")[1])
@@ -69,10 +75,15 @@ def test_deletion_asks_refuses_and_then_is_whole(cli: Cli, some_runs: Path) -> N
     assert (code, len(store.all().runs)) == (2, 2) and "add --yes to delete 1 run" in err
     code, _, err = cli("runs", "delete", "mini-mtil lora", "nothing", "--yes", "--tracking", "none")
     assert (code, len(store.all().runs)) == (2, 2) and "run 'nothing': no such run" in err
-    code, out, _ = cli("runs", "delete", "mini-mtil lora", "--yes", "--tracking", "none")
-    assert code == 0 and out.startswith("deleted ")
+    code, out, _ = cli("runs", "delete", "mini-mtil lora", "--yes", "--json", "--tracking", "none")
+    assert code == 0 and len(json.loads(out)["deleted"]) == 1
     assert [run.record.method for run in store.all().runs] == ["zero-shot"]
     assert sorted(path.name for path in some_runs.iterdir() if path.name.startswith(".")) == []
+
+
+def test_trials_are_told_in_the_words_of_runs() -> None:
+    assert in_words({"RUNNING": 1, "PRUNED": 2, "COMPLETE": 7}) == "7 finished, 2 stopped, 1 running"
+    assert set(WORDS) == set(TrialState.__members__)
 
 
 def test_ids_are_shortened_as_far_as_they_differ() -> None:

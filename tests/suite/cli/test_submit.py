@@ -157,7 +157,7 @@ def test_a_sweep_runs_as_a_job_and_no_value_reaches_a_shell(dashboard: str, tmp_
     out = tmp_path / "out; touch pwned $(touch pwned) 'x'"
     code, output = submit(sweep_file(tmp_path, "far"), "--address", f"{dashboard}/", "--no-env", "--out", out, folder=tmp_path)
     assert code == 0, output
-    assert "ray job submit --address" in output and "2 COMPLETE" in output
+    assert "ray job submit --address" in output and "2 finished" in output
     records = [read_record(path) for path in (out / "runs").glob("*/record.json")]
     assert [record.status for record in records] == ["finished"] * 2
     assert (out / "studies" / "far" / "optuna.db").is_file() and (out / "mlflow.db").is_file()

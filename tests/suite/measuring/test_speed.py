@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from suite.cli.main import app
+from suite.cli.perf_speed import PrecisionOption
 from suite.data.image_facts import class_facts, stream_facts
 from suite.errors import ConfigError
 from suite.measuring.kernels import count_step
@@ -18,8 +20,15 @@ from suite.measuring.packing import Packing, best_count
 from suite.measuring.step import measure_evaluation, measure_step, measure_stream
 from suite.measuring.step_profile import _covered, profile_steps
 from suite.measuring.workload import Workload
+from suite.parts import TrainingConfig
 
 CPU = torch.device("cpu")
+
+
+def test_the_fast_side_has_every_format_that_both_sides_can_have_in_turn() -> None:
+    """tf32, which a run may have, is one switch of the whole process; evaluations have none of it either."""
+    formats = get_args(TrainingConfig.model_fields["eval_precision"].annotation)
+    assert get_args(get_args(PrecisionOption)[0]) == formats
 
 
 @pytest.mark.parametrize("backbone", ["mini-clip", "mini-lm"])

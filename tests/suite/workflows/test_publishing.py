@@ -165,6 +165,11 @@ def test_folders_of_another_kind_are_refused(published: tuple[Record, Path], tmp
     with pytest.raises(ConfigError, match="is no file"):  # and nobody waits for it
         verify(folder)
     manifest.unlink()
+    manifest.symlink_to(MANIFEST)
+    for act in (lambda: verify(folder), lambda: merge([folder])):
+        with pytest.raises(ConfigError, match="is a link that leads nowhere"):
+            act()
+    manifest.unlink()
     with manifest.open("wb") as file:
         file.truncate(2**28 + 1)
     with pytest.raises(ConfigError, match="at most 256 can be read"):
