@@ -18,7 +18,7 @@ ROWS, COLUMNS = 32, 128  # of one program of the activation
 
 @triton.jit
 def _silu(wide, b, out, count, columns, rank, stride, RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)  # a large batch has more than 2^31 numbers
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     h = _summed(wide, b, row, column, count, columns, rank, stride, RANK)
     inside = (row[:, None] < count) & (column[None, :] < columns)
@@ -29,7 +29,7 @@ def _silu(wide, b, out, count, columns, rank, stride, RANK: tl.constexpr, ROWS: 
 def _silu_backward(
     given, wide, b, out, count, columns, rank, stride, RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     h = _summed(wide, b, row, column, count, columns, rank, stride, RANK)
     inside = (row[:, None] < count) & (column[None, :] < columns)
@@ -44,7 +44,7 @@ def _sum_norm(
     x, wide, b, weight, bias, total, normed, mean, rstd, count, columns, rank, x_stride, stride, eps,
     RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)
     column = tl.arange(0, COLUMNS)
     inside = (row[:, None] < count) & (column[None, :] < columns)
     s = _summed(wide, b, row, column, count, columns, rank, stride, RANK)
@@ -66,7 +66,7 @@ def _sum_norm_backward(
     dtotal, dnormed, total, mean, rstd, weight, out, count, columns, d_stride, stride,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)
     column = tl.arange(0, COLUMNS)
     inside = (row[:, None] < count) & (column[None, :] < columns)
     place = row[:, None] * columns + column[None, :]

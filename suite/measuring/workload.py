@@ -60,11 +60,13 @@ class Workload:
     kernels: str = "torch"
 
     def __post_init__(self) -> None:
-        """Raise ConfigError for a method that is not registered or does not learn."""
+        """Raise ConfigError for a method that is not registered or does not learn, and kernels that do not fit the fast side."""
         if self.method not in METHODS:
             raise unknown_name("method", self.method, sorted(METHODS), where="--method")
         if self.method == "zero-shot":
             raise ConfigError("--method zero-shot: does not learn, so it has no step to measure; name another method.")
+        if self.kernels == "triton" and (fast := self.fast_precision()) != "bf16":
+            raise ConfigError(f"--kernels: triton serves bf16 alone, and the fast side is {fast}; add --precision bf16.")
 
     def fast_precision(self) -> str:
         """What ``auto`` means here."""

@@ -57,6 +57,13 @@ def test_a_named_task_is_the_only_one() -> None:
         Workload(CPU, task="digit").stream()
 
 
+def test_kernels_that_do_not_fit_the_fast_side_are_refused() -> None:
+    with pytest.raises(
+        ConfigError, match="--kernels: triton serves bf16 alone, and the fast side is fp32; add --precision bf16"
+    ):
+        Workload(CPU, kernels="triton")
+
+
 @pytest.mark.parametrize(("backbone", "least"), [("mini-clip", 1.0), ("mini-lm", 0.85)])
 def test_a_step_is_slower_than_its_floor_and_keeps_hardly_more_than_the_plain_one(backbone: str, least: float) -> None:
     """Of the mini language model it keeps the built weights, a little more than it saves in logits; the plain one keeps no mask either."""
