@@ -259,6 +259,7 @@ class TrainingConfig(Settings):
         True  # sums in a fixed order on GPUs too, somewhat slower; false for models with a kernel that has none
     )
     kernels: Literal["torch", "triton"] = "torch"  # triton: a CLIP's branches in the kernels behind its maps, under bf16 alone
+    encoders: Literal["in_turn", "at_once"] = "in_turn"  # at_once: a CLIP's two encoders beside each other on a GPU
     per_task: Mapping[str, TaskTraining] = Field(default_factory=dict)  # by task name; what it leaves null is the run's
 
     @model_validator(mode="after")

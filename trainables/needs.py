@@ -25,7 +25,7 @@ def check_needs(method: Method, kind: str, training: TrainingConfig, tasks: Sequ
 
     Raises:
         UnfitMethod: the method needs another kind of backbone or a reference set.
-        ConfigError: ``training.per_task`` names no task, or ``training.kernels`` what the backbone has no use for.
+        ConfigError: ``training.per_task`` names no task, or ``training`` asks for what the backbone has no use for.
     """
     unknown = sorted(map(str, set(method.needs) - set(get_args(Need))))
     if unknown or not BACKBONE_KINDS.keys() & method.needs:
@@ -45,10 +45,11 @@ def check_needs(method: Method, kind: str, training: TrainingConfig, tasks: Sequ
         raise UnfitMethod(
             f"method: {name} needs a reference set of pictures and captions; name its folder as references.folder."
         )
-    if training.kernels == "triton" and kind != "clip":
-        raise ConfigError(
-            f"training.kernels: 'triton' serves CLIP alone, and the backbone is {BACKBONE_KINDS[kind]}; set 'torch' or leave it out."
-        )
+    for name, usual in (("kernels", "torch"), ("encoders", "in_turn")):
+        if (value := getattr(training, name)) != usual and kind != "clip":
+            raise ConfigError(
+                f"training.{name}: '{value}' serves CLIP alone, and the backbone is {BACKBONE_KINDS[kind]}; set '{usual}' or leave it out."
+            )
     for task in training.per_task:
         if task not in tasks:
             raise unknown_name("task", task, tasks, where="training.per_task")

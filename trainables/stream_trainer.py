@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from suite.backbones.learner import Learner, Outcomes, Output, no_choice
+from suite.backbones.side_stream import SideStream
 from suite.benchmarks.stream import Stream
 from suite.cost_meter import CostMeter
 from suite.data.buckets import epoch_after_epoch
@@ -82,6 +83,8 @@ class StreamTrainer:
         self.learner.plain = self.plain
         if self.training.kernels == "triton" and not self.plain:
             add_branches_late(self.learner.network)
+        if self.training.encoders == "at_once" and not self.plain:
+            self.learner.side = SideStream(self.learner.device)
         self.learner.label_smoothing = self.training.label_smoothing
         self.learner.before_forward = self.method.before_forward if self.method.chooses else no_choice
         self.learner.answer = self._answer

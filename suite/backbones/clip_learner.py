@@ -170,12 +170,17 @@ class ClipLearner(OnSites):
 
     def forward(self, batch: Batch) -> Output:
         asked = self.before_forward(batch.inputs, training=True)
-        images = self.encode_images(batch.inputs["pixels"])
         if "labels" not in batch.inputs:
+            images = self.encode_images(batch.inputs["pixels"])
             return Output(None, _no_classes, lambda: images, asked)
         involved = self._involved(batch)
         space = self.prompts.label_space(involved)
-        texts = self._train_texts(involved, space)
+        if self.side is not None and self._adapted("text"):
+            with self.side.beside() as joined:
+                texts = self._train_texts(involved, space)
+            images, texts = self.encode_images(batch.inputs["pixels"]), joined(texts)
+        else:
+            images, texts = self.encode_images(batch.inputs["pixels"]), self._train_texts(involved, space)
         logits = self.compare(images, texts)  # (n, classes of the involved tasks)
         targets = space.targets(batch.inputs["tasks"], batch.inputs["labels"])
         if batch.label_space == "own" and len(involved) > 1:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from suite.backbones.side_stream import SideStream
 from suite.benchmarks.stream import Stream
 from suite.data.examples import Split
 from suite.data.references import References
@@ -153,8 +154,10 @@ class Learner(Protocol):
         before_forward: a method's, called with what the network is about to see (``trainables.method`` says with what).
         answer: a method's, asked for the scores by which images are judged.
         references: what the run's reference set holds; None without one.
+        side: where one of two encoders may work beside the other in a training step; None: they work in turn.
     """
 
+    side: SideStream | None
     label_smoothing: float
     before_forward: BeforeForward
     answer: Answer
@@ -290,6 +293,8 @@ def slot_address(name: str) -> tuple[str, int, str]:
 
 class OnSites:
     """What all learners do alike with their slots and sites."""
+
+    side: SideStream | None = None
 
     def make_room(self, count: int) -> None:
         """Nothing: where positions are added before parts put tokens in front, there is no window."""

@@ -120,6 +120,14 @@ def _triton(card: Card) -> Found:
     return Found([_side_by_side("step with kernels of Triton", work, usual, own, "against torch's alone (training.kernels)")])
 
 
+def _at_once(card: Card) -> Found:
+    """The step with the two encoders in turn against that with both at once, in bf16."""
+    work = card.work(precision="bf16")
+    stream = work.stream()
+    usual, both = (replace(work, encoders=encoders).trainer(stream, plain=False) for encoders in ("in_turn", "at_once"))
+    return Found([_side_by_side("step with both encoders at once", work, usual, both, "against in turn (training.encoders)")])
+
+
 def _side_by_side(name: str, work: Workload, slow: StreamTrainer, quick: StreamTrainer, note: str) -> PerfRow:
     """Steps of two trainers in turn."""
     times: tuple[list[float], list[float]] = ([], [])
@@ -180,6 +188,7 @@ PARTS: Mapping[str, Part] = {
     "step bf16": Part(70, _bf16),
     "recorded and eager step": Part(50, _recording),
     "kernels of Triton": Part(50, _triton),
+    "encoders at once": Part(50, _at_once),
     "step fp32": Part(70, _fp32),
     "step of LoRA": Part(50, _lora),
     "evaluation": Part(60, _evaluation),

@@ -42,7 +42,7 @@ class Workload:
             causal language model by hub id or folder, on the embedded text tasks.
         precision: of the fast side; ``auto`` = bf16 on a GPU that has it, else fp32. The plain side is always fp32. tf32 is none: torch has
             one switch of it for a process, which computes both sides in turn.
-        kernels: of the fast side, as in ``training.kernels``; those of the plain side are torch's.
+        kernels, encoders: of the fast side, as in ``training``; the plain side has the defaults.
         tasks: the first so many of the stream.
         task: the only one, by its name, instead of those; of images, what a step costs depends on how many classes it has.
         test_share: of X-TAIL's test images; validation has a tenth of them. Embedded domains are used whole.
@@ -58,6 +58,7 @@ class Workload:
     test_share: float = 0.01
     task: str | None = None
     kernels: str = "torch"
+    encoders: str = "in_turn"
 
     def __post_init__(self) -> None:
         """Raise ConfigError for a method that is not registered or does not learn, and kernels that do not fit the fast side."""
@@ -114,7 +115,7 @@ class Workload:
             "batch_size": self.batch_size,
             "precision": precision,
             "eval_precision": precision,
-            "kernels": "torch" if plain else self.kernels,
+            **({} if plain else {"kernels": self.kernels, "encoders": self.encoders}),
         }
         quick = {"kappa_levels": max(2, self.steps // 10)} if self.method == "codyra" else {}
         method = METHODS[self.method].model_validate({"name": self.method, **quick})

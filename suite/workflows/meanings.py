@@ -77,6 +77,7 @@ SAID_HERE: Mapping[str, str] = MappingProxyType(
         "TrainingConfig.clip_norm": "gradients with a larger norm are scaled down to it; null = never.",
         "TrainingConfig.precision": "number format of training; `auto`, for a run alone, is bf16 on GPUs that have it, else fp32.",
         "TrainingConfig.eval_precision": "number format of evaluation; `auto` takes bf16 on GPUs that have it, else that of training.",
+        "TrainingConfig.encoders": "`at_once` encodes a CLIP's class names beside its images on a GPU, on a stream of their own; the same numbers but for what dropout draws.",
         "TrainingConfig.kernels": "`triton` adds a CLIP's branches in the kernels behind its maps, under bf16 alone; equal up to rounding, never required.",
         "TrainingConfig.deterministic": "sums in a fixed order on GPUs too, somewhat slower; false for a network with an operation that "
         "has no such form.",

@@ -98,6 +98,16 @@ def test_kernels_of_triton_stay_close_to_those_of_torch(make: Made) -> None:
     assert first[0] == pytest.approx(usual[0], rel=0.03)
 
 
+def test_encoders_at_once_make_the_numbers_of_encoders_in_turn(make: Made) -> None:
+    """Bit for bit: the same kernels in another order of time; recorded, the side stream is a branch of the graph."""
+    if make("codyra").learner.kind == "lm":
+        pytest.skip("a language model has one")
+    in_turn, at_once = (learn(make("codyra", encoders=encoders)) for encoders in ("in_turn", "at_once"))
+    assert at_once[2] == {"recorded"}
+    assert in_turn[0] == at_once[0]
+    assert torch.equal(in_turn[1], at_once[1])
+
+
 def test_images_that_stay_on_the_host_give_the_same_numbers(make: Made) -> None:
     """They are prepared ahead on a stream of their own."""
     resident, fetched = make("replay"), make("replay")

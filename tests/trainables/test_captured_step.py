@@ -219,6 +219,13 @@ def test_bf16_steps_stay_close_to_fp32(name: str, kernels: str, make_trainer: Ca
     assert {value.dtype for value in rounded[1].values() if value.is_floating_point()} == {torch.float32}
 
 
+def test_encoders_at_once_make_the_numbers_of_encoders_in_turn(make_trainer: Callable[..., StreamTrainer]) -> None:
+    """On a CPU one after the other, the text encoder first; tests/gpu has them beside each other."""
+    in_turn, at_once = (learn(make_trainer(config_of("codyra"), encoders=encoders)) for encoders in ("in_turn", "at_once"))
+    assert in_turn[0] == at_once[0]
+    assert all(torch.equal(value, at_once[1][name]) for name, value in in_turn[1].items())
+
+
 @pytest.mark.parametrize("name", ["codyra", "finetune", "lora"])
 def test_bf16_evaluation_sees_the_weights_of_the_moment(
     name: str, make_trainer: Callable[..., StreamTrainer], mini_stream: Stream

@@ -45,6 +45,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"benchmark": TEXT, "method": "lora", "backbone": "mini-clip"}, "benchmark 'mini-trace' needs a language model"),
     ({"benchmark": MINI, "method": "lora", "training": {"per_task": {"shape": {"steps": 1}}}}, "'shape' is not a task"),
     ({"benchmark": TEXT, "method": "lora", "training": {"precision": "bf16", "kernels": "triton"}}, "'triton' serves CLIP alone"),
+    ({"benchmark": TEXT, "method": "lora", "training": {"encoders": "at_once"}}, "training.encoders: 'at_once' serves CLIP alone"),
     ({"benchmark": MINI, "method": "lora", "references": {"folder": "absent"}}, "absent"),
     ({"benchmark": {**MINI, "name": "mini-xtail"}, "method": "lora", "backbone": {"name": "open-clip", "model": "ViT-B-99"}}, "ViT-B-99"),
     ({"benchmark": TEXT, "method": "lora", "backbone": {"name": "causal-lm", "model": "./absent"}}, "'./absent' is not a folder"),
