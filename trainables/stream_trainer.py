@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from suite.backbones.learner import Learner, Outcomes, Output, no_choice
-from suite.backbones.side_stream import SideStream
 from suite.benchmarks.stream import Stream
 from suite.cost_meter import CostMeter
 from suite.data.buckets import epoch_after_epoch
@@ -23,6 +22,7 @@ from suite.lowrank.journal import Journal
 from suite.parts import TrainingConfig
 from suite.randomness import RandomStreams
 from suite.runs.record import TaskResult
+from suite.side_stream import SideStream
 from trainables.batch_feed import BatchFeed, own_stream
 from trainables.budget import learning_rate, step_count
 from trainables.captured_step import StepRunner, TaskStep, WarmUp

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from suite.backbones.side_stream import SideStream
 from suite.benchmarks.stream import Stream
 from suite.data.examples import Split
 from suite.data.references import References
@@ -20,6 +19,7 @@ from suite.errors import ConfigError
 from suite.lowrank.layer import Site, Slot
 from suite.lowrank.placement import Placement
 from suite.lowrank.statistics import parts_off, weight_gradients
+from suite.side_stream import SideStream
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ FLOORS = (
         "suite.registration",
         "suite.signals",
     ),
-    ("suite.hashing", "suite.settings", "suite.yaml_files", "suite.cost_meter"),
+    ("suite.hashing", "suite.settings", "suite.yaml_files", "suite.cost_meter", "suite.side_stream"),
     ("suite.data", "suite.lowrank", "suite.metrics"),
     ("suite.benchmarks.stream", "suite.tuning.space"),  # four nouns stand below the configs that name them
     ("suite.backbones.learner",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from suite.backbones.side_stream import SideStream
+from suite.side_stream import SideStream
 
 
 def test_on_a_cpu_the_result_is_there_at_once_and_itself() -> None:
