@@ -74,7 +74,7 @@ def test_repetitions_are_counted_apart(tmp_path: Path, capsys: pytest.CaptureFix
     print_front(study_of(source))
     shown = capsys.readouterr().out
     assert "failed (2): the worker died" in shown
-    assert "trials: 2 FAIL (1 repetition of them)" in shown
+    assert "trials: 2 failed (1 repetition of them)" in shown
 
 
 def test_what_a_study_has_told_cannot_be_renamed_under_it(tmp_path: Path) -> None:
