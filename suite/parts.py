@@ -270,7 +270,7 @@ class TrainingConfig(Settings):
 
     @model_validator(mode="after")
     def _kernels_fit(self) -> TrainingConfig:
-        if self.kernels == "triton" and self.precision not in ("bf16", "auto"):
+        if self.kernels == "triton" and self.precision != "bf16":
             raise ValueError(
                 f"kernels=triton serves bf16 alone and precision is {self.precision}; set precision=bf16 or kernels=torch"
             )

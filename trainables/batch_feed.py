@@ -52,6 +52,7 @@ class BatchFeed:
 
     def _prefetched(self) -> Iterator[list[Pass]]:
         stream = torch.cuda.Stream(self.device)
+        stream.wait_stream(torch.cuda.current_stream(self.device))  # what the task's beginning has put on the device is there
 
         def load() -> tuple[list[Pass], torch.cuda.Event]:
             with torch.cuda.stream(stream):

@@ -50,8 +50,12 @@ def explained(error: Exception) -> Exception:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """bf16 autocast on ``device``, switched off for any other ``precision``."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    """bf16 autocast on ``device``, switched off for any other ``precision``.
+
+    Without torch's own memory of casts, which knows a tensor by its object alone: a teacher, for which tensors point at other memory for one
+    forward pass, would get the student's.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
 
 
 def resolved_precision(config: RunConfig, device: torch.device) -> RunConfig:

@@ -18,7 +18,7 @@ class AdaptedLinear(nn.Module):
         self.bias = linear.bias
         self.slot = Slot(name, self.weight)
         self.map = FrozenMap([self.slot], joins=joins)
-        self._scaled_bias: tuple[int, Tensor] | None = None  # version of the bias, and what it was multiplied to
+        self._scaled_bias: tuple[tuple[int, int], Tensor] | None = None  # memory and version of the bias, and its multiple
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
         return self.map(x, self.weight, self.bias)
@@ -38,6 +38,7 @@ class AdaptedLinear(nn.Module):
     def _multiplied_bias(self, scale: float) -> Tensor:
         if self.bias.requires_grad:
             return self.bias * scale
-        if self._scaled_bias is None or self._scaled_bias[0] != self.bias._version:
-            self._scaled_bias = self.bias._version, self.bias.detach() * scale
+        key = (self.bias.data_ptr(), self.bias._version)
+        if self._scaled_bias is None or self._scaled_bias[0] != key:
+            self._scaled_bias = key, self.bias.detach() * scale
         return self._scaled_bias[1]

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from suite.lowrank.fused import FusedPart, fused_map
-from suite.lowrank.joined_map import Wide, joined_map, late_factor, silu, split_columns
+from suite.lowrank.joined_map import TILE, Wide, joined_map, late_factor, silu, split_columns
 from suite.lowrank.layer import Branch, Part, Slot, merged_form
 from suite.lowrank.rounded_copy import RoundedCopy
 from suite.lowrank.rounded_factors import RoundedParts, rounded_map
@@ -100,18 +100,18 @@ class FrozenMap:
     def silu(self, x: Tensor, weight: Tensor, bias: Tensor | None, scale: float) -> Tensor:
         """silu of ``scaled``."""
         if self.joined is not None:
-            return silu(self._wide(x, bias, scale), len(weight))
+            return silu(self._wide(x, bias, scale, TILE), len(weight))
         return F.silu(self.scaled(x, weight, bias, scale))
 
     def wide(self, x: Tensor, weight: Tensor, bias: Tensor | None, scale: float) -> Wide:
         """``scaled``, behind it as many columns as cost nothing."""
         if self.listener is None and self.joined is not None:
-            return self._wide(x, bias, scale)
+            return self._wide(x, bias, scale, len(weight))
         return Wide(self(x, weight, bias) if scale == 1.0 else self.scaled(x, weight, bias, scale))
 
-    def _wide(self, x: Tensor, bias: Tensor | None, scale: float) -> Wide:
+    def _wide(self, x: Tensor, bias: Tensor | None, scale: float, at_once: int) -> Wide:
         assert self.rounded is not None
-        late = late_factor(self.rounded, len(self.weight)) if self.adds_late else None
+        late = late_factor(self.rounded, len(self.weight), at_once) if self.adds_late else None
         return Wide(self._through_joined(x, bias, scale, spare=True, late=late is not None), late)
 
     def _through_joined(self, x: Tensor, bias: Tensor | None, scale: float, *, spare: bool, late: bool = False) -> Tensor:

@@ -17,6 +17,10 @@ from torch import Tensor
 
 from suite.lowrank.rounded_factors import Places, RoundedParts, scaled_product
 
+MOST_AT_ONCE = (
+    2**15
+)  # numbers of B' that a kernel of Triton holds beside the rest in 100 KB, which every card with bf16 gives a program
+TILE = 128  # columns that one program of an activation's kernel computes
 ALIGNED = 8  # numbers of 16 bits that a GPU's products and its attention read at once: rows must begin at multiples of it
 
 
@@ -53,9 +57,20 @@ def joined_map(
     return flat.view(*x.shape[:-1], flat.shape[1])
 
 
-def late_factor(parts: RoundedParts, rows: int) -> Tensor | None:
-    """B' (rows, rank) of a map whose only branch may be added late; None of any other."""
-    return parts.b[0].detach() if len(parts.b) == 1 and parts.b[0].shape[0] == rows else None
+def late_factor(parts: RoundedParts, rows: int, at_once: int) -> Tensor | None:
+    """B' (rows, rank) of a map whose only branch may be added late; None of any other.
+
+    Args:
+        at_once: of the rows of B', so many are held by one program of the kernel that adds the branch.
+    """
+    if len(parts.b) != 1 or parts.b[0].shape[0] != rows or padded(at_once) * padded(parts.b[0].shape[1]) > MOST_AT_ONCE:
+        return None
+    return parts.b[0].detach()
+
+
+def padded(count: int) -> int:
+    """The power of two, 16 at least, that a kernel of Triton takes for so many numbers."""
+    return max(16, 1 << (count - 1).bit_length())
 
 
 class Wide(NamedTuple):

@@ -33,7 +33,8 @@ def silu(wide: Tensor, b: Tensor) -> Tensor:
     if _on_card(wide):
         from suite.lowrank import late_branch_triton
 
-        return late_branch_triton.silu(wide, b)
+        with torch.cuda.device(wide.device):  # Triton launches on the current one
+            return late_branch_triton.silu(wide, b)
     return F.silu(_summed(wide, b)).to(wide.dtype)
 
 
@@ -43,7 +44,8 @@ def silu_backward(given: Tensor, wide: Tensor, b: Tensor) -> Tensor:
     if _on_card(wide):
         from suite.lowrank import late_branch_triton
 
-        return late_branch_triton.silu_backward(given, wide, b)
+        with torch.cuda.device(wide.device):  # Triton launches on the current one
+            return late_branch_triton.silu_backward(given, wide, b)
     h = _summed(wide, b)
     found = torch.zeros_like(wide)
     found[:, : len(b)] = torch.ops.aten.silu_backward(given.float(), h)
@@ -58,7 +60,8 @@ def sum_norm(
     if _on_card(wide):
         from suite.lowrank import late_branch_triton
 
-        return late_branch_triton.sum_norm(x, wide, b, weight, bias, eps)
+        with torch.cuda.device(wide.device):  # Triton launches on the current one
+            return late_branch_triton.sum_norm(x, wide, b, weight, bias, eps)
     total = (x.float() + _summed(wide, b)).to(x.dtype)
     normed, mean, rstd = torch.native_layer_norm(total.float(), [len(b)], weight.float(), bias.float(), eps)
     return total, normed.to(x.dtype), mean.flatten(), rstd.flatten()
@@ -72,7 +75,8 @@ def sum_norm_backward(
     if _on_card(total):
         from suite.lowrank import late_branch_triton
 
-        return late_branch_triton.sum_norm_backward(dtotal, dnormed, total, mean, rstd, weight, spare)
+        with torch.cuda.device(total.device):  # Triton launches on the current one
+            return late_branch_triton.sum_norm_backward(dtotal, dnormed, total, mean, rstd, weight, spare)
     columns = total.shape[1]
     of_norm = torch.ops.aten.native_layer_norm_backward(
         dnormed.float(), total.float(), [columns], mean[:, None], rstd[:, None], weight.float(), None, [True, False, False]

@@ -8,12 +8,15 @@ from torch import Tensor
 
 
 class RoundedCopy:
-    """One frozen tensor in another dtype, made anew when the tensor has been written to."""
+    """One frozen tensor in another dtype, made anew when the tensor has been written to or points at other memory.
+
+    A teacher has a network's tensors point at what they held before and back (``baselines.distillation``), in every step: the copy of
+    either side is kept, so that none is made inside a recorded step.
+    """
 
     def __init__(self) -> None:
-        self.kept: Tensor | None = None
-        self._made_of: Tensor | None = None
-        self._made_as: tuple[int, torch.dtype, int] | None = None
+        self._owner: Tensor | None = None
+        self._made: dict[tuple[int, int, torch.dtype, int], Tensor] = {}
 
     def of(self, tensor: Tensor, dtype: torch.dtype, owner: Tensor | None = None, *, zeros: int = 0) -> Tensor:
         """``tensor`` in ``dtype``; itself if that is what it is.
@@ -25,8 +28,11 @@ class RoundedCopy:
         if tensor.dtype == dtype and not zeros:
             return tensor
         owner = tensor if owner is None else owner
-        made = self._made_of is owner and self._made_as == (owner._version, dtype, zeros)
-        if self.kept is None or not made:
-            self.kept = F.pad(tensor.detach().to(dtype), (0, zeros)) if zeros else tensor.detach().to(dtype)
-            self._made_of, self._made_as = owner, (owner._version, dtype, zeros)
-        return self.kept
+        if self._owner is not owner:
+            self._owner, self._made = owner, {}
+        key = (tensor.data_ptr(), owner._version, dtype, zeros)
+        if key not in self._made:
+            whole = tensor.detach().to(dtype)
+            others = [(found, made) for found, made in self._made.items() if found[1:] == key[1:]]
+            self._made = dict(others[-1:]) | {key: F.pad(whole, (0, zeros)) if zeros else whole}
+        return self._made[key]

@@ -58,7 +58,7 @@ def _together(work: Workload, count: int) -> list[float]:
 
 def _sampled(work: Workload, start: Barrier) -> float:
     torch.set_num_threads(1)
-    trainer = work.trainer(work.stream(), plain=False)
+    trainer = work.stepping_trainer(work.stream(), plain=False)
     trainer.sample_steps(0, WARM_UP)
     start.wait()
     return statistics.median(trainer.sample_steps(0, WARM_UP + STEPS).seconds[WARM_UP:])

@@ -28,7 +28,7 @@ def measure_step(work: Workload, rounds: int) -> list[PerfRow]:
     """Rows for one optimizer step: time, its floor, peak memory (GPU) or activations kept for the backward pass (CPU)."""
     stream = work.stream()
     memory = [_step_memory(work, stream, plain=plain) for plain in (True, False)]
-    plain, fast = (work.trainer(stream, plain=plain) for plain in (True, False))
+    plain, fast = (work.stepping_trainer(stream, plain=plain) for plain in (True, False))
     times: tuple[list[float], list[float]] = ([], [])
     before = WARM_UP if work.device.type == "cuda" else 1
     for _ in range(rounds):
@@ -131,7 +131,7 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 def _step_memory(work: Workload, stream: Stream, *, plain: bool) -> float:
     """Bytes: the allocator's peak over some steps on a GPU, weights and images included; else what autograd keeps of one step."""
-    trainer = work.trainer(stream, plain=plain)
+    trainer = work.stepping_trainer(stream, plain=plain)
     if work.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(work.device)
         trainer.sample_steps(0, WARM_UP)

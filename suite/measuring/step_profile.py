@@ -33,7 +33,7 @@ class Profile:
 
 def profile_steps(work: Workload, rows: int) -> Profile:
     """Profile the fast step of ``work`` after its first steps; ``rows`` names of the most expensive kernels or operations."""
-    trainer = work.trainer(work.stream(), plain=False)
+    trainer = work.stepping_trainer(work.stream(), plain=False)
     undisturbed = trainer.sample_steps(0, WARM_UP + STEPS)
     on_gpu = work.device.type == "cuda"
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]

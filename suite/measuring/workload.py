@@ -124,6 +124,19 @@ class Workload:
         learner = self._backbone().build(stream, self.device)
         return StreamTrainer(learner, method.build(), training, RandomStreams(0), plain=plain)
 
+    def stepping_trainer(self, stream: Stream, *, plain: bool) -> StreamTrainer:
+        """``trainer``.
+
+        Raises:
+            ConfigError: its method learns without optimizer steps.
+        """
+        trainer = self.trainer(stream, plain=plain)
+        if not trainer.method.steps(trainer.context(0)):
+            raise ConfigError(
+                f"--method {self.method}: takes no optimizer steps, so there is none to measure; name another method."
+            )
+        return trainer
+
     def _backbone(self) -> BackboneConfig:
         if self.reads_text:
             return MiniLMConfig() if self.backbone == "mini-lm" else CausalLMConfig(model=self.backbone)

@@ -16,6 +16,7 @@ from baselines.lwf_vr import LwfVr, LwfVrConfig
 from suite.backbones.learner import Batch
 from suite.errors import ConfigError
 from trainables.method import Step
+from trainables.precision import autocast
 from trainables.stream_trainer import StreamTrainer
 
 
@@ -37,14 +38,22 @@ def one_step(trainer: StreamTrainer, index: int = 0) -> tuple[Step, Batch]:
     return Step(0, 8, 1e-3, [batch], [learner.forward(batch)]), batch
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("inner", ["lora", "sdlora", "finetune"])
-def test_the_teacher_is_the_network_as_the_task_began(inner: str, make_either: Callable[..., StreamTrainer]) -> None:
-    """Of any inner method, also after steps, bit for bit; and nothing of the student is changed by asking it."""
+def test_the_teacher_is_the_network_as_the_task_began(
+    inner: str, precision: str, make_either: Callable[..., StreamTrainer]
+) -> None:
+    """Of any inner method, also after steps, bit for bit; and nothing of the student is changed by asking it.
+
+    In bf16 neither gets what was rounded for the other in the same step.
+    """
     trainer = make_either(LwfConfig(inner=inner), steps=3, lr=1e-3)
+    device = trainer.learner.device
     trainer.sample_steps(0, 3)
     trainer.learner.begin_task(1)
     trainer.method.begin_task(trainer.context(1))
-    step, batch = one_step(trainer, 1)
+    with autocast(device, precision):
+        step, batch = one_step(trainer, 1)
     before = step.outputs[0].logits.detach().clone()
     method = trainer.method
     assert isinstance(method, Lwf)
@@ -52,12 +61,14 @@ def test_the_teacher_is_the_network_as_the_task_began(inner: str, make_either: C
     with torch.no_grad():
         for tensor in method.teacher.tensors:
             tensor += 1e-2
-    moved = trainer.learner.forward(batch).logits.detach()
-    with method.teacher.speaking():
-        said = trainer.learner.forward(batch).logits
+    with autocast(device, precision):
+        moved = trainer.learner.forward(batch).logits.detach()
+        with method.teacher.speaking():
+            said = trainer.learner.forward(batch).logits
+        again = trainer.learner.forward(batch).logits
     assert torch.equal(said, before)
     assert not torch.allclose(moved, before, atol=1e-3)
-    assert torch.equal(trainer.learner.forward(batch).logits, moved)
+    assert torch.equal(again, moved)
 
 
 def test_a_graph_survives_the_teachers_pass(make_trainer: Callable[..., StreamTrainer]) -> None:

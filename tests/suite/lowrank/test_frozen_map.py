@@ -103,15 +103,22 @@ def test_the_rounded_copy_follows_the_merges() -> None:
     x = torch.randn(3, 64)
     with torch.autocast("cpu", torch.bfloat16):
         before = layer(x)
-        kept = layer.map._weight_copy.kept
+        kept = layer.map.rounded_weight()
         layer(x)
-        assert layer.map._weight_copy.kept is kept
-        slot = layer.slot
+        assert layer.map.rounded_weight() is kept
+        slot, old = layer.slot, layer.weight.detach().clone()
         branch = slots_of(layer.weight, [[4]], 0, gated=False, scale=1.0)[0].branch("0")
         slot.add_to_weight(branch.factors())
         after = layer(x)
         compute_plainly(layer, True)
         assert torch.equal(after, layer(x))
+        compute_plainly(layer, False)
+        new, kept = layer.weight.data, layer.map.rounded_weight()
+        layer.weight.data = old  # as a teacher has it, which writes nothing
+        assert torch.equal(layer(x), before)
+        layer.weight.data = new
+        assert torch.equal(layer(x), after)
+        assert layer.map.rounded_weight() is kept
     assert not torch.equal(before, after)
 
 

@@ -16,7 +16,7 @@ from suite.lowrank.frozen_map import compute_plainly
 from suite.lowrank.inject import AdaptedAttention, AdaptedMlp
 from suite.lowrank.joined_map import Wide, joined_map, joined_weights, late_factor, silu, split_columns
 from suite.lowrank.layer import Slot, fresh_branch
-from suite.lowrank.rounded_factors import rounded_parts
+from suite.lowrank.rounded_factors import Places, RoundedParts, rounded_parts
 from tests.suite.lowrank.test_effective_weights import WIDTH, Layer, Stack
 
 
@@ -24,7 +24,7 @@ def through(layer: Layer, x: Tensor, scale: float, *, spare: bool, late: bool) -
     (parts,) = rounded_parts([layer.map.parts_to_round()], [len(layer.weight)], torch.float32)
     (joined,) = joined_weights([layer.weight.detach()], [parts])
     bias = F.pad(layer.bias, (0, len(parts.a)))
-    factor = late_factor(parts, len(layer.weight)) if late else None
+    factor = late_factor(parts, len(layer.weight), len(layer.weight)) if late else None
     assert (factor is not None) == (late and len(layer.map.slots) == len(layer.map.slots[0].parts) == 1)
     return Wide(joined_map(x, joined, bias, parts, scale, spare=spare, late=factor is not None), factor)
 
@@ -52,6 +52,18 @@ def test_in_fp32_values_and_gradients_are_those_of_each_branch_by_itself(branche
     ours, theirs = (torch.autograd.grad(y, [x, *stack.learned()], towards) for y in (found, expected))
     for mine, reference in zip(ours, theirs, strict=True):
         assert torch.allclose(mine, reference, rtol=1e-3, atol=1e-4 * float(reference.abs().max()))
+
+
+def test_a_branch_that_fills_a_program_of_the_kernel_is_added_by_its_own_product() -> None:
+    """1,024 rows of rank 32 are 64 KB of B'; of rank 64 they would not fit beside the rest."""
+
+    def parts(rank: int) -> RoundedParts:
+        places = Places((slice(0, 1024),), (slice(0, rank),), is_even=False)
+        return RoundedParts(places, torch.zeros(rank, 8), (torch.zeros(1024, rank),))
+
+    assert late_factor(parts(32), 1024, 1024) is not None
+    assert late_factor(parts(64), 1024, 1024) is None
+    assert late_factor(parts(64), 1024, 128) is not None
 
 
 class Block(nn.Module):

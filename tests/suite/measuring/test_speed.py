@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import get_args
 
@@ -55,6 +56,12 @@ def test_a_named_task_is_the_only_one() -> None:
     assert Workload(CPU, task="digits").stream().task_names == ("digits",)
     with pytest.raises(ConfigError, match=r"--task: 'digit' is not a task; .*nearest: 'digits'"):
         Workload(CPU, task="digit").stream()
+
+
+@pytest.mark.parametrize("measure", [lambda work: measure_step(work, 1), lambda work: profile_steps(work, 3), count_step])
+def test_a_method_without_steps_has_none_to_measure(measure: Callable[[Workload], object]) -> None:
+    with pytest.raises(ConfigError, match="--method rail-primal: takes no optimizer steps, so there is none to measure"):
+        measure(Workload(CPU, method="rail-primal", batch_size=4))
 
 
 def test_kernels_that_do_not_fit_the_fast_side_are_refused() -> None:
