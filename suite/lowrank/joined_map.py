@@ -20,7 +20,7 @@ from suite.lowrank.rounded_factors import Places, RoundedParts, scaled_product
 MOST_AT_ONCE = (
     2**15
 )  # numbers of B' that a kernel of Triton holds beside the rest in 100 KB, which every card with bf16 gives a program
-TILE = 128  # columns that one program of an activation's kernel computes
+TILE = 128  # columns that one program of an activation's kernel computes (COLUMNS of suite.lowrank.late_branch_triton)
 ALIGNED = 8  # numbers of 16 bits that a GPU's products and its attention read at once: rows must begin at multiples of it
 
 

@@ -17,7 +17,8 @@ from suite.lowrank import late_branch
 # In bf16 the interpreter takes the bits of a product's factors for numbers; tests/gpu has that on a card.
 INTERPRETED = """
 import json, torch
-from suite.lowrank import late_branch, late_branch_triton
+from suite.lowrank import joined_map, late_branch, late_branch_triton
+assert late_branch_triton.COLUMNS == joined_map.TILE
 from tests.suite.lowrank.test_late_branch import apart, made
 found = {}
 for dtype in (torch.float32, torch.float16):
